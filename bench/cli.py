@@ -1,4 +1,4 @@
-"""The command line: `bench run | report | predict | list | compact | doctor`."""
+"""The command line: `bench run | report | predict | list | compact | doctor | train`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from cdnbench.commands.list import list_names
 from cdnbench.commands.predict import predict
 from cdnbench.commands.report import latex_to_standard_output, report
 from cdnbench.commands.run import run
+from cdnbench.commands.train import train_app
 from cdnbench.errors import BenchError, CannotRun
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command()(predict)
 app.command(name="list")(list_names)
 app.command()(compact)
 app.command()(doctor)
+app.add_typer(train_app, name="train")
 
 
 def main() -> None:

@@ -1,0 +1,104 @@
+"""Weights files: safetensors with a JSON card beside them. Shipped ones lie in `weights/` in this package.
+
+A card says what the weights are (model, config), how they were made (command, laws, seeds, steps, hardware, versions) and
+what they reached; `format` is the version of this layout and `digest` that of the tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cdnbench.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+SHIPPED = Path(__file__).parent / "weights"
+MAKE = {
+    "sea": "bench train sea",
+    "cdn-axial": "bench train cdn --model axial",
+    "cdn-mlp": "bench train cdn --model mlp",
+    "cdn": "bench train cdn",
+}
+"""The command that makes each shipped file."""
+
+
+class Weights(NamedTuple):
+    card: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def path_of(name: str) -> Path:
+    """The file of shipped weights (`cdn`), or the path itself (anything that ends in .safetensors)."""
+    return Path(name) if name.endswith(".safetensors") else SHIPPED / f"{name}.safetensors"
+
+
+def read_card(name: str, model: str) -> dict[str, Any]:
+    """The card, checked: it exists, has this format, and is of this model.
+
+    Raises
+    ------
+    InvalidParameter: with the command that makes the file.
+    """
+    path = path_of(name)
+    card_path = path.with_suffix(".json")
+    make = f"Make it with: {MAKE.get(model, 'bench train --help')} --out {path}"
+    if not path.exists() or not card_path.exists():
+        missing = path if not path.exists() else card_path
+        raise InvalidParameter(f"The weights of {model} need {missing}, which does not exist. {make}")
+    try:
+        card = json.loads(card_path.read_text())
+        found = card["format"], card["model"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidParameter(f"{card_path} is not a card of weights ({error!r}). {make}") from None
+    if found != (FORMAT, model):
+        raise InvalidParameter(
+            f"{path} holds {found[1]} in format {found[0]}; this version needs {model} in format {FORMAT}. {make}"
+        )
+    return card
+
+
+@lru_cache(maxsize=8)
+def load_weights(name: str, model: str) -> Weights:
+    """Card and tensors of weights, by shipped name or path.
+
+    Raises
+    ------
+    InvalidParameter: missing, of another format or model, or not the tensors that the card describes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    card = read_card(name, model)
+    path = path_of(name)
+    content = path.read_bytes()
+    if file_digest(content) != card.get("digest"):
+        raise InvalidParameter(
+            f"{path} is not the file that its card describes (another digest). Take both from one place, or make it anew "
+            f"with: {MAKE.get(model, 'bench train --help')}"
+        )
+    try:
+        return Weights(card, load(content))
+    except SafetensorError as error:
+        raise InvalidParameter(f"{path} is not a safetensors file ({error}).") from None
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+    """Write tensors and card; the card gets its format and digest."""
+    from safetensors.torch import save
+
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    full = {"format": FORMAT, **card, "digest": file_digest(content)}
+    path.with_suffix(".json").write_text(json.dumps(full, indent=1) + "\n")
+
+
+def file_digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
