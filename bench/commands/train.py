@@ -61,6 +61,60 @@ def cdn(
     _write(out or folder / "weights.safetensors", network.state_dict(), curriculum.card(making, trained, chosen))
 
 
+Statistic = Annotated[str, typer.Option(help="Global statistic: precision, corr or corr+cov (Table 8).")]
+Marginals = Annotated[bool, typer.Option("--marginals/--no-marginals", help="Marginal estimates (Table 7).")]
+GlobalStatistic = Annotated[bool, typer.Option("--global/--no-global", help="Global statistic (Table 7).")]
+
+
+@train_app.command()
+def sea(
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the whole run.")] = 10_000,
+    minutes: Minutes = None,
+    run: Run = None,
+    out: Out = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 0,
+    threads: Threads = 0,
+    cells: Annotated[int, typer.Option(min=25, help="Grid cells (N^2) a step; at most 16 graphs.")] = 6_400,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate at its highest.")] = 1e-3,
+    statistic: Statistic = "precision",
+    marginals: Marginals = True,
+    global_statistic: GlobalStatistic = True,
+) -> None:
+    """Pretrain SEA, the encoder of `cdn-axial` and `cdn-mlp`: causal discovery on observational data.
+
+    Examples:
+
+        bench train sea --minutes 45 --threads 1
+
+        bench train sea --steps 80000 --device cuda --workers 8
+    """
+    from cdnbench.commands import curriculum, pretraining
+    from cdnbench.methods.cdn.trainer import Plan
+
+    chosen = _prepare(device, threads)
+    folder = run or Path("results/train/sea")
+    config = encoder_config(statistic, marginals, global_statistic)
+    plan = Plan(steps=steps, minutes=minutes, lr=lr)
+    network, trained, making = pretraining.train_sea(
+        folder, plan, config, seed=seed, device=chosen, workers=workers, cells=cells
+    )
+    _write(out or folder / "weights.safetensors", network.state_dict(), curriculum.card(making, trained, chosen))
+
+
+def encoder_config(statistic: str, marginals: bool, global_statistic: bool):
+    """The encoder that the options name."""
+    from cdnbench.methods.cdn.aggregator import EncoderConfig
+    from cdnbench.methods.cdn.statistics import CHANNELS
+
+    if statistic not in CHANNELS:
+        raise InvalidParameter(f"--statistic takes {', '.join(CHANNELS)}; got {statistic!r}.")
+    if not marginals and not global_statistic:
+        raise InvalidParameter("--no-marginals and --no-global together leave the encoder nothing to read.")
+    return EncoderConfig(statistic=statistic, marginals=marginals, global_statistic=global_statistic)  # type: ignore[arg-type]
+
+
 def _prepare(device: str, threads: int) -> str:
     """The device to train on. Says what is wrong before any work starts."""
     import torch

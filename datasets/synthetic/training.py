@@ -103,7 +103,21 @@ def example(laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: t
     )
 
 
-def draw_recipe(laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: tuple[int, ...]) -> Recipe:
+def graphs(laws: Laws, seed: int, step: int, *, cells: int, most: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Observational samples (rows, N) float32 and graphs (N, N) bool, `[i, j]` the edge i -> j, of one N: about `cells` =
+    B N^2 grid cells and at most `most` datasets. A pure function of its arguments."""
+    rng = generator("training graphs", laws.plain(), seed, step)
+    low, high = laws.sizes[rng.integers(len(laws.sizes))]
+    n = _log_uniform(rng, low, high)
+    found = []
+    for i in range(int(np.clip(cells // n**2, 1, most))):
+        recipe = draw_recipe(laws, rng, n, 1, ("graphs", seed, step, i))
+        simulation = simulate(replace(recipe, target_counts=(1,), regimes_per_count=1))
+        found.append((task(simulation).observational, simulation.adjacency))
+    return found
+
+
+def draw_recipe(laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: tuple[int | str, ...]) -> Recipe:
     def pick(choices: tuple[Any, ...]) -> Any:
         return choices[rng.integers(len(choices))]
 
@@ -113,7 +127,7 @@ def draw_recipe(laws: Laws, rng: np.random.Generator, n: int, regimes: int, inde
     if n >= 20 and rng.random() < laws.many:
         counts = (1, 5, 10)
     nodes = n + hidden
-    density = max(d for d in laws.densities if d <= max(1, (nodes - 1) // 2)) if nodes < 6 else pick(laws.densities)
+    density = pick(tuple(d for d in laws.densities if d <= max(1, (nodes - 1) // 2)))
     factor = {"soft-scale": pick(laws.factors), "soft-shift": pick((SHIFT_RANGE, (0.2, 2.0)))}.get(intervention, (1.0, 1.0))
     return Recipe(
         seed=("training", *map(str, index)),

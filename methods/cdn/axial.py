@@ -52,12 +52,12 @@ class LineAttention(nn.Module):
         self.tied = tied
 
     def forward(self, x: Tensor) -> Tensor:
-        chunks = [self.norm(lines) for lines in chunks(x)]
+        pieces = [self.norm(lines) for lines in chunks(x)]
         if not self.tied:
-            return _join([self._untied(lines) for lines in chunks])
-        logits = sum(self._logits(lines) for lines in chunks) / x.shape[1]
+            return _join([self._untied(lines) for lines in pieces])
+        logits = sum(self._logits(lines) for lines in pieces) / x.shape[1]
         attention = (logits * self.log_scale.exp()[:, None, None]).softmax(-1)
-        return _join([self._apply(attention, lines) for lines in chunks])
+        return _join([self._mix(attention, lines) for lines in pieces])
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, L, n, m d) -> (m, B, heads, n, L * d / heads)."""
@@ -71,7 +71,7 @@ class LineAttention(nn.Module):
         queries, keys = self._heads(self.queries_keys(lines))
         return queries @ keys.transpose(-1, -2) * (self.out.in_features / self.n_heads) ** -0.5
 
-    def _apply(self, attention: Tensor, lines: Tensor) -> Tensor:
+    def _mix(self, attention: Tensor, lines: Tensor) -> Tensor:
         (values,) = self._heads(self.values(lines))
         b, n_lines, n, width = lines.shape
         mixed = (attention @ values).view(b, self.n_heads, n, n_lines, -1).permute(0, 3, 2, 1, 4)
