@@ -1,4 +1,4 @@
-"""The command line: `bench run | report | predict | list | compact | doctor | train`."""
+"""The command line: `bench run | report | predict | list | compact | doctor | train | weights`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cdnbench.commands.predict import predict
 from cdnbench.commands.report import latex_to_standard_output, report
 from cdnbench.commands.run import run
 from cdnbench.commands.train import train_app
+from cdnbench.commands.weights import weights_app
 from cdnbench.errors import BenchError, CannotRun
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command(name="list")(list_names)
 app.command()(compact)
 app.command()(doctor)
 app.add_typer(train_app, name="train")
+app.add_typer(weights_app, name="weights")
 
 
 def main() -> None:

@@ -85,7 +85,8 @@ class Method(Protocol):
     """Scores every variable of every regime: (R, N) float64, higher = more likely a target, NaN = cannot say.
 
     Deterministic in (task, seed); relabelling the variables permutes the scores (see `in_canonical_order`).
-    May raise `CannotRun(reason)`. Optional: `predict_outputs(task, *, seed) -> dict[variant, scores]`.
+    May raise `CannotRun(reason)`. Optional: `predict_outputs(task, *, seed) -> dict[variant, scores]`; `weights_digest() -> str` of
+    a method with weights, so that results are computed anew when these change.
     """
 
     info: ClassVar[MethodInfo]
@@ -110,6 +111,16 @@ class LoadedMethod:
     def label(self) -> str:
         """`ut-igsp` for the default reading, `ut-igsp-set` for another."""
         return label(self.info.name, self.variant, self.info.variants)
+
+    def weights_digest(self) -> str:
+        """Identity of the weights that the method would use, "" for a method without: part of the key of stored results.
+
+        Raises
+        ------
+        InvalidParameter: they are missing or of another version; the message names the command that makes them.
+        """
+        digest_of = getattr(self.method, "weights_digest", None)
+        return digest_of() if digest_of else ""
 
     def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
         """Every reading of one run: variant -> (R, N) float64 scores.

@@ -118,6 +118,7 @@ def choose_methods(methods: str | None, specs: Sequence[TaskSpec]) -> tuple[list
     for name in entries(METHODS):
         try:
             method = load_method(name)
+            method.weights_digest()
         except BenchError as error:
             left_out[name] = str(error)
             continue
@@ -139,7 +140,8 @@ def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits) ->
 
 def job_key(method: LoadedMethod, task_hash: str, seed: int) -> str:
     """Digest of everything that determines the scores."""
-    return digest(method.info.name, method.info.version, all_parameters(method), task_hash, seed)
+    axes = [method.info.name, method.info.version, all_parameters(method), task_hash, seed]
+    return digest(*axes, *filter(None, [method.weights_digest()]))
 
 
 def all_parameters(method: LoadedMethod) -> dict[str, Any]:

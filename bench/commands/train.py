@@ -26,10 +26,16 @@ Seed = Annotated[int, typer.Option(min=0, help="Names the training data and the 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that make batches ahead of time; 0: none.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads of the network; 0: all cores.")]
+Statistic = Annotated[str, typer.Option(help="Global statistic: precision, corr or corr+cov (Table 8).")]
+Marginals = Annotated[bool, typer.Option("--marginals/--no-marginals", help="Marginal estimates (Table 7).")]
+GlobalStatistic = Annotated[bool, typer.Option("--global/--no-global", help="Global statistic (Table 7).")]
 
 
 @train_app.command()
 def cdn(
+    model: Annotated[
+        str, typer.Option(help="mechanism: the network behind cdn; axial, mlp: the paper's cdn-axial and cdn-mlp.")
+    ] = "mechanism",
     steps: Annotated[int, typer.Option(min=1, help="Steps of the whole run.")] = 10_000,
     minutes: Minutes = None,
     run: Run = None,
@@ -38,32 +44,63 @@ def cdn(
     device: Device = "auto",
     workers: Workers = 0,
     threads: Threads = 0,
-    cells: Annotated[int, typer.Option(min=100, help="Grid cells (regimes x N^2) a step.")] = 8_000,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate at its highest.")] = 1e-3,
+    lr: Annotated[float | None, typer.Option(min=0, help="Learning rate at its highest (1e-3; axial, mlp: 5e-4).")] = None,
+    cells: Annotated[int, typer.Option(min=100, help="mechanism: grid cells (regimes x N^2) a step.")] = 8_000,
+    encoder: Annotated[str, typer.Option(help="axial, mlp: SEA weights to start from, by shipped name or path.")] = "sea",
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained/--no-pretrained", help="axial, mlp: no encoder weights; trained jointly (Table 7).")
+    ] = True,
+    joint: Annotated[bool, typer.Option("--joint", help="axial, mlp: train the encoder too, with a loss on the graph.")] = False,
+    combination: Annotated[str, typer.Option(help="axial, mlp: concat or difference of the encodings.")] = "concat",
+    node_statistics: Annotated[
+        bool, typer.Option("--node-statistics", help="axial, mlp: mean and variance of each node as inputs.")
+    ] = False,
+    statistic: Statistic = "precision",
+    marginals: Marginals = True,
+    global_statistic: GlobalStatistic = True,
+    datasets: Annotated[int, typer.Option(min=1, help="axial, mlp: size of the fixed training collection.")] = 4_000,
 ) -> None:
-    """Train the network behind `cdn`.
+    """Train a differential network: the one behind `cdn`, or the paper's.
 
     Examples:
 
-        bench train cdn --minutes 60 --threads 1
+        bench train cdn --minutes 80 --threads 1 --workers 1
+
+        bench train cdn --model axial --minutes 15
+
+        bench train cdn --model axial --combination difference --node-statistics --joint --statistic corr --encoder sea-corr.safetensors
 
         bench train cdn --steps 60000 --device cuda --workers 8 --cells 64000
     """
-    from cdnbench.commands import curriculum
+    from cdnbench.commands import curriculum, heads
     from cdnbench.methods.cdn.trainer import Plan
 
+    if model not in ("mechanism", "axial", "mlp"):
+        raise InvalidParameter(f"--model takes mechanism, axial or mlp; got {model!r}.")
+    if combination not in ("concat", "difference"):
+        raise InvalidParameter(f"--combination takes concat or difference; got {combination!r}.")
     chosen = _prepare(device, threads)
-    folder = run or Path("results/train/cdn")
-    plan = Plan(steps=steps, minutes=minutes, lr=lr)
-    network, trained, making = curriculum.train_mechanism(
-        folder, plan, seed=seed, device=chosen, workers=workers, cells=cells
-    )
+    folder = run or Path("results/train") / ("cdn" if model == "mechanism" else f"cdn-{model}")
+    plan = Plan(steps=steps, minutes=minutes, lr=lr if lr is not None else 1e-3 if model == "mechanism" else 5e-4)
+    if model == "mechanism":
+        network, trained, making = curriculum.train_mechanism(
+            folder, plan, seed=seed, device=chosen, workers=workers, cells=cells
+        )
+    else:
+        from cdnbench.methods.cdn.differential import DifferentialConfig
+
+        config = DifferentialConfig(
+            encoder=encoder_config(statistic, marginals, global_statistic),
+            head=model,  # type: ignore[arg-type]
+            combination=combination,  # type: ignore[arg-type]
+            node_statistics=node_statistics,
+            joint=joint or not pretrained,
+            pretrained=pretrained,
+        )
+        network, trained, making = heads.train_differential(
+            folder, plan, config, encoder if pretrained else "", seed=seed, device=chosen, workers=workers, n_datasets=datasets
+        )
     _write(out or folder / "weights.safetensors", network.state_dict(), curriculum.card(making, trained, chosen))
-
-
-Statistic = Annotated[str, typer.Option(help="Global statistic: precision, corr or corr+cov (Table 8).")]
-Marginals = Annotated[bool, typer.Option("--marginals/--no-marginals", help="Marginal estimates (Table 7).")]
-GlobalStatistic = Annotated[bool, typer.Option("--global/--no-global", help="Global statistic (Table 7).")]
 
 
 @train_app.command()
@@ -119,6 +156,9 @@ def _prepare(device: str, threads: int) -> str:
     """The device to train on. Says what is wrong before any work starts."""
     import torch
 
+    from cdnbench.runners.provenance import provenance
+
+    provenance()  # the card names the commit that training began with
     if device not in ("auto", "cpu", "cuda"):
         raise InvalidParameter(f"--device takes auto, cpu or cuda; got {device!r}.")
     if device == "cuda" and not torch.cuda.is_available():

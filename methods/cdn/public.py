@@ -75,6 +75,17 @@ class PublicCDN:
         if not 2 <= self.n_batches <= 500:
             raise InvalidParameter(f"cdn-public: n_batches is between 2 and 500; got {self.n_batches}.")
 
+    def weights_digest(self) -> str:
+        """Identity of the weights file, "" where none is given."""
+        from cdnbench.methods.cdn.public_weights import HOW
+        from cdnbench.methods.cdn.weights import file_digest
+
+        if not self.weights:
+            return ""
+        if not Path(self.weights).is_file():
+            raise InvalidParameter(f"There are no weights at {self.weights}. {HOW}.")
+        return file_digest(Path(self.weights).read_bytes())
+
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits of being a target.
 

@@ -7,6 +7,7 @@ functions of the step. Nothing is pickled.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
@@ -75,6 +76,7 @@ def fit(
     InvalidParameter: the folder holds a checkpoint of a run with another identity.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _keep_freed_memory()
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     decayed = [p for p in parameters.values() if p.ndim > 1]
     rest = [p for p in parameters.values() if p.ndim <= 1]
@@ -136,6 +138,18 @@ def fit(
             saved = time.monotonic()
     model.eval()
     return Trained(step, elapsed() / 60, curve)
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc reuse the large buffers that every step frees, instead of mapping fresh pages for each: a fifth of a step on
+    a CPU. Does nothing where there is no glibc."""
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    trim_threshold, mmap_threshold = -1, -3
+    mallopt(mmap_threshold, 2**30)
+    mallopt(trim_threshold, 2**31 - 1)
 
 
 def describe(plan: Plan) -> dict[str, Any]:
