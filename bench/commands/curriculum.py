@@ -56,7 +56,6 @@ def mechanism_batch(laws: Laws, seed: int, cells: int, step: int) -> Batch:
 
     from cdnbench.methods.cdn.summary import stack, summarise
 
-    torch.set_num_threads(1)
     examples = batch(laws, seed, step, cells=cells)
     return Batch(
         stack([summarise([e.task.observational, *e.task.regimes]) for e in examples]),
@@ -75,15 +74,25 @@ def prefetched(make: Callable[[int], Any], workers: int) -> Callable[[int], Iter
             while True:
                 yield make(step)
                 step += 1
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
+        try:
             waiting = [pool.submit(make, step + ahead) for ahead in range(2 * workers)]
             while True:
                 ready = waiting.pop(0).result()
                 waiting.append(pool.submit(make, step + 2 * workers))
                 step += 1
                 yield ready
+        finally:  # nobody waits for what was made ahead
+            pool.shutdown(cancel_futures=True)
 
     return stream
+
+
+def _one_thread() -> None:
+    """Workers share the cores; the network's threads are `--threads`."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 class DevelopmentSet:
@@ -126,10 +135,15 @@ def train_mechanism(
 
     from cdnbench.methods.cdn.cdn import target_scores
     from cdnbench.methods.cdn.network import CausalDifferentialNetwork, Shape, loss
-    from cdnbench.methods.cdn.trainer import describe, fit
+    from cdnbench.methods.cdn.trainer import check_folder, describe, fit
 
-    torch.manual_seed(seed)
     shape = Shape()
+    making = {
+        "model": "cdn", "config": dataclasses.asdict(shape), "laws": EVERYTHING.plain(), "seed": seed,
+        "cells_a_step": cells, "plan": describe(plan),
+    }  # fmt: skip
+    check_folder(folder, making)
+    torch.manual_seed(seed)
     network = CausalDifferentialNetwork(shape).to(device)
     development = DevelopmentSet()
 
@@ -143,19 +157,16 @@ def train_mechanism(
         network.eval()
         return development.mean_ap(lambda task: target_scores(network, task, device))
 
-    making = {
-        "laws": EVERYTHING.plain(), "seed": seed, "cells_a_step": cells, "plan": describe(plan),
-    }  # fmt: skip
     trained = fit(
         network,
         step_loss,
         prefetched(partial(mechanism_batch, EVERYTHING, seed, cells), workers),
         folder=folder,
         plan=plan,
-        identity={**making, "model": "cdn", "config": dataclasses.asdict(shape)},
+        identity=making,
         validate=validate,
     )
-    return network, trained, {"model": "cdn", "config": dataclasses.asdict(shape), **making}
+    return network, trained, making
 
 
 def card(making: dict[str, Any], trained: Trained, device: str) -> dict[str, Any]:

@@ -164,10 +164,9 @@ def joint_batch(laws: Laws, seed: int, n_datasets: int, config: Any, step: int) 
 
     from cdnbench.digest import generator
 
-    torch.set_num_threads(1)
     few = dataclasses.replace(laws, regimes=(3, 3))
     rng = generator("cdn joint items", seed, step)
-    examples = batch(few, seed, int(rng.integers(n_datasets // 4)), cells=ITEMS * 400, most=4)
+    examples = batch(few, seed, int(rng.integers(max(1, n_datasets // 4))), cells=ITEMS * 400, most=4)
     before, after = featurised(examples, config, seed, step)
     return JointBatch(
         before,
@@ -236,7 +235,7 @@ def train_differential(
     from cdnbench.methods.cdn.differential import DifferentialNetwork, target_loss
     from cdnbench.methods.cdn.paper import target_scores
     from cdnbench.methods.cdn.pretrain import step_randomness
-    from cdnbench.methods.cdn.trainer import describe, fit
+    from cdnbench.methods.cdn.trainer import check_folder, describe, fit
     from cdnbench.methods.cdn.weights import load_weights
 
     torch.manual_seed(seed)
@@ -257,6 +256,7 @@ def train_differential(
         "n_datasets": n_datasets, "encoder": digest or "none", "plan": describe(plan),
     }  # fmt: skip
 
+    check_folder(folder, making)
     if config.joint:
         batches = prefetched(partial(joint_batch, HARD, seed, n_datasets, config.encoder), workers)
         step_loss = partial(_joint_loss, network, seed, device)

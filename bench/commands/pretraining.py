@@ -28,12 +28,10 @@ MOST_GRAPHS = 16
 def sea_batch(laws: Laws, seed: int, cells: int, config: EncoderConfig, step: int) -> GraphBatch:
     """The batch of a step."""
     import numpy as np
-    import torch
 
     from cdnbench.digest import generator
     from cdnbench.methods.cdn.pretrain import graph_batch
 
-    torch.set_num_threads(1)
     samples, adjacency = zip(*graphs(laws, seed, step, cells=cells, most=MOST_GRAPHS), strict=True)
     return graph_batch(samples, np.stack(adjacency), config, generator("sea features", seed, step))
 
@@ -73,8 +71,13 @@ def train_sea(
     from cdnbench.commands.curriculum import prefetched
     from cdnbench.methods.cdn.aggregator import StructureLearner
     from cdnbench.methods.cdn.pretrain import sea_metrics, sea_step
-    from cdnbench.methods.cdn.trainer import describe, fit
+    from cdnbench.methods.cdn.trainer import check_folder, describe, fit
 
+    making = {
+        "model": "sea", "config": dataclasses.asdict(config), "laws": GRAPHS.plain(), "seed": seed,
+        "cells_a_step": cells, "plan": describe(plan),
+    }  # fmt: skip
+    check_folder(folder, making)
     torch.manual_seed(seed)
     network = StructureLearner(config).to(device)
     step_loss = sea_step(network, seed)
@@ -94,10 +97,6 @@ def train_sea(
             found[f"dev edge AP {mechanism}"] = sea_metrics(network, moved)["val_edge_ap"]
         return {"dev edge AP": sum(found.values()) / len(found), **found}
 
-    making = {
-        "model": "sea", "config": dataclasses.asdict(config), "laws": GRAPHS.plain(), "seed": seed,
-        "cells_a_step": cells, "plan": describe(plan),
-    }  # fmt: skip
     trained = fit(
         network,
         on_device,

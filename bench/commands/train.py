@@ -79,7 +79,7 @@ def cdn(
         raise InvalidParameter(f"--model takes mechanism, axial or mlp; got {model!r}.")
     if combination not in ("concat", "difference"):
         raise InvalidParameter(f"--combination takes concat or difference; got {combination!r}.")
-    chosen = _prepare(device, threads)
+    chosen = _prepare(device, threads, out)
     folder = run or Path("results/train") / ("cdn" if model == "mechanism" else f"cdn-{model}")
     plan = Plan(steps=steps, minutes=minutes, lr=lr if lr is not None else 1e-3 if model == "mechanism" else 5e-4)
     if model == "mechanism":
@@ -130,9 +130,9 @@ def sea(
     from cdnbench.commands import curriculum, pretraining
     from cdnbench.methods.cdn.trainer import Plan
 
-    chosen = _prepare(device, threads)
-    folder = run or Path("results/train/sea")
     config = encoder_config(statistic, marginals, global_statistic)
+    chosen = _prepare(device, threads, out)
+    folder = run or Path("results/train/sea")
     plan = Plan(steps=steps, minutes=minutes, lr=lr)
     network, trained, making = pretraining.train_sea(
         folder, plan, config, seed=seed, device=chosen, workers=workers, cells=cells
@@ -152,27 +152,38 @@ def encoder_config(statistic: str, marginals: bool, global_statistic: bool):
     return EncoderConfig(statistic=statistic, marginals=marginals, global_statistic=global_statistic)  # type: ignore[arg-type]
 
 
-def _prepare(device: str, threads: int) -> str:
+def _prepare(device: str, threads: int, out: Path | None) -> str:
     """The device to train on. Says what is wrong before any work starts."""
     import torch
 
     from cdnbench.runners.provenance import provenance
 
-    provenance()  # the card names the commit that training began with
+    if out is not None:
+        _check_out(out)
     if device not in ("auto", "cpu", "cuda"):
         raise InvalidParameter(f"--device takes auto, cpu or cuda; got {device!r}.")
     if device == "cuda" and not torch.cuda.is_available():
         raise InvalidParameter("--device cuda: torch sees no CUDA device. Use --device cpu.")
+    provenance()  # the card names the commit that training began with
     if threads:
         torch.set_num_threads(threads)
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def _write(path: Path, tensors: dict, card: dict) -> None:
-    from cdnbench.methods.cdn.weights import save_weights
+def _check_out(path: Path) -> None:
+    """Whether weights and card can be written there; makes the folder."""
+    from cdnbench.commands.options import check_writable
 
     if path.suffix != ".safetensors":
         raise InvalidParameter(f"--out takes a file that ends in .safetensors; got {path}.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(path)
+    check_writable(path.with_suffix(".json"))
+
+
+def _write(path: Path, tensors: dict, card: dict) -> None:
+    from cdnbench.methods.cdn.weights import save_weights
+
     save_weights(path, tensors, card)
     size = path.stat().st_size / 1e6
     print(f"Wrote {path} ({size:.1f} MB) and its card {path.with_suffix('.json').name}.")

@@ -22,6 +22,9 @@ from torch import Tensor, nn
 
 from cdnbench.errors import InvalidParameter
 
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -75,6 +78,7 @@ def fit(
     ------
     InvalidParameter: the folder holds a checkpoint of a run with another identity.
     """
+    check_folder(folder, identity)
     folder.mkdir(parents=True, exist_ok=True)
     _keep_freed_memory()
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -83,7 +87,7 @@ def fit(
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": rest, "weight_decay": 0.0}], lr=plan.lr
     )
-    state = _restore(folder, model, optimiser, parameters, identity)
+    state = _restore(folder, model, optimiser, parameters)
     step, before = state["step"], state["seconds"]
     curve = _read_curve(folder, step)
     started = reported = validated = saved = time.monotonic()
@@ -101,7 +105,8 @@ def fit(
 
     stream = batches(step)
     model.train()
-    while progress() < 1:
+    done = progress() >= 1
+    while not done:  # time may run out at any point: what ends the run is what the last report and checkpoint saw
         batch = next(stream)
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(progress(), step)
@@ -129,7 +134,7 @@ def fit(
                 model.train()
                 validated = time.monotonic()
             curve.append(row)
-            with (folder / "log.jsonl").open("a") as log:
+            with (folder / LOG).open("a") as log:
                 log.write(json.dumps(row) + "\n")
             say(_line(row, curve))
             sums, count, left_out, reported = {}, 0, 0, time.monotonic()
@@ -138,6 +143,20 @@ def fit(
             saved = time.monotonic()
     model.eval()
     return Trained(step, elapsed() / 60, curve)
+
+
+def check_folder(folder: Path, identity: dict[str, Any]) -> None:
+    """For callers with work to do before `fit`.
+
+    Raises
+    ------
+    InvalidParameter: the folder holds a checkpoint of a run with another identity.
+    """
+    path = folder / CHECKPOINT
+    if path.exists() and _state(path)["identity"] != json.loads(json.dumps(identity)):
+        raise InvalidParameter(
+            f"{folder} holds the checkpoint of another training run. Give another --run, or repeat its options."
+        )
 
 
 def _keep_freed_memory() -> None:
@@ -175,7 +194,7 @@ def _line(row: dict[str, Any], curve: list[dict[str, Any]]) -> str:
 
 def _read_curve(folder: Path, step: int) -> list[dict[str, Any]]:
     """The reports up to the checkpoint; what was logged after it is dropped."""
-    log = folder / "log.jsonl"
+    log = folder / LOG
     if not log.exists():
         return []
     rows = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
@@ -203,7 +222,15 @@ def _save(
             steps[name] = float(moments["step"])
     new = folder / "checkpoint.new"
     save_file(tensors, new, metadata={"state": json.dumps({**state, "adam_steps": steps})})
-    os.replace(new, folder / "checkpoint.safetensors")
+    os.replace(new, folder / CHECKPOINT)
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {})["state"])
 
 
 def _restore(
@@ -211,20 +238,13 @@ def _restore(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     parameters: dict[str, nn.Parameter],
-    identity: dict[str, Any],
 ) -> dict[str, Any]:
-    from safetensors import safe_open
+    from safetensors.torch import load_file
 
-    path = folder / "checkpoint.safetensors"
+    path = folder / CHECKPOINT
     if not path.exists():
         return {"step": 0, "seconds": 0.0}
-    with safe_open(path, framework="pt") as file:
-        state = json.loads((file.metadata() or {})["state"])
-        if state["identity"] != json.loads(json.dumps(identity)):
-            raise InvalidParameter(
-                f"{folder} holds the checkpoint of another training run. Give another --out, or repeat its options."
-            )
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    state, tensors = _state(path), load_file(path)
     model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
     for name, parameter in parameters.items():
         if f"first/{name}" in tensors:
