@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cdnbench.datasets.synthetic.training import Example, Laws, batch
+from cdnbench.datasets.synthetic.training import Laws, batch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,9 +44,7 @@ class Batch:
     known: Tensor
 
     def to(self, device: str) -> Batch:
-        return Batch(
-            self.summary.to(device), self.targets.to(device), self.adjacency.to(device), self.known.to(device)
-        )
+        return Batch(self.summary.to(device), self.targets.to(device), self.adjacency.to(device), self.known.to(device))
 
 
 def mechanism_batch(laws: Laws, seed: int, cells: int, step: int) -> Batch:

@@ -46,9 +46,7 @@ def shard_examples(laws: Laws, seed: int, shard: int) -> list[Example]:
     return batch(laws, seed, shard, cells=SHARD_CELLS)
 
 
-def featurised(
-    examples: list[Example], config: Any, seed: int, shard: int
-) -> tuple[Features, Features]:
+def featurised(examples: list[Example], config: Any, seed: int, shard: int) -> tuple[Features, Features]:
     """Features (D data sets) before, and (D K) after, K regimes a dataset."""
     from cdnbench.digest import generator
     from cdnbench.methods.cdn.featuriser import featurise
@@ -296,7 +294,10 @@ def _joint_loss(network: DifferentialNetwork, seed: int, device: str, step: int,
     from cdnbench.methods.cdn.differential import Encoded, target_loss
     from cdnbench.methods.cdn.pretrain import step_randomness
 
-    with step_randomness("cdn joint", seed, step) as stream, torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+    with (
+        step_randomness("cdn joint", seed, step) as stream,
+        torch.autocast(device, torch.bfloat16, enabled=device == "cuda"),
+    ):
         before = network.encode(items.before.to(device), stream)
         after = network.encode(items.after.to(device), stream)
         k = len(after) // len(before)

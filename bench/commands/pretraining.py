@@ -56,9 +56,7 @@ def development_graphs(config: EncoderConfig) -> dict[str, list[GraphBatch]]:
     for (mechanism, n), members in groups.items():
         samples, adjacency = zip(*members, strict=True)
         rng = generator("sea development", mechanism, n)
-        batches.setdefault(mechanism, []).append(
-            graph_batch(samples, np.stack(adjacency), config, rng, n_batches=50)
-        )
+        batches.setdefault(mechanism, []).append(graph_batch(samples, np.stack(adjacency), config, rng, n_batches=50))
     return batches
 
 
@@ -92,7 +90,8 @@ def train_sea(
         found: dict[str, float] = {}
         for mechanism, batches in development.items():
             moved = [
-                dataclasses.replace(b, features=b.features.to(device), adjacency=b.adjacency.to(device)) for b in batches
+                dataclasses.replace(b, features=b.features.to(device), adjacency=b.adjacency.to(device))
+                for b in batches
             ]
             found[f"dev edge AP {mechanism}"] = sea_metrics(network, moved)["val_edge_ap"]
         return {"dev edge AP": sum(found.values()) / len(found), **found}

@@ -18,7 +18,9 @@ train_app = typer.Typer(
 Minutes = Annotated[
     float | None, typer.Option(min=0.01, help="Wall-clock budget; the learning rate reaches zero at its end.")
 ]
-Run = Annotated[Path | None, typer.Option("--run", help="Folder of checkpoint and log (default results/train/<model>).")]
+Run = Annotated[
+    Path | None, typer.Option("--run", help="Folder of checkpoint and log (default results/train/<model>).")
+]
 Out = Annotated[
     Path | None, typer.Option(help="Where to put the weights (.safetensors; default weights.safetensors in --run).")
 ]
@@ -44,13 +46,20 @@ def cdn(
     device: Device = "auto",
     workers: Workers = 0,
     threads: Threads = 0,
-    lr: Annotated[float | None, typer.Option(min=0, help="Learning rate at its highest (1e-3; axial, mlp: 5e-4).")] = None,
+    lr: Annotated[
+        float | None, typer.Option(min=0, help="Learning rate at its highest (1e-3; axial, mlp: 5e-4).")
+    ] = None,
     cells: Annotated[int, typer.Option(min=100, help="mechanism: grid cells (regimes x N^2) a step.")] = 8_000,
-    encoder: Annotated[str, typer.Option(help="axial, mlp: SEA weights to start from, by shipped name or path.")] = "sea",
+    encoder: Annotated[
+        str, typer.Option(help="axial, mlp: SEA weights to start from, by shipped name or path.")
+    ] = "sea",
     pretrained: Annotated[
-        bool, typer.Option("--pretrained/--no-pretrained", help="axial, mlp: no encoder weights; trained jointly (Table 7).")
+        bool,
+        typer.Option("--pretrained/--no-pretrained", help="axial, mlp: no encoder weights; trained jointly (Table 7)."),
     ] = True,
-    joint: Annotated[bool, typer.Option("--joint", help="axial, mlp: train the encoder too, with a loss on the graph.")] = False,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="axial, mlp: train the encoder too, with a loss on the graph.")
+    ] = False,
     combination: Annotated[str, typer.Option(help="axial, mlp: concat or difference of the encodings.")] = "concat",
     node_statistics: Annotated[
         bool, typer.Option("--node-statistics", help="axial, mlp: mean and variance of each node as inputs.")
@@ -98,7 +107,14 @@ def cdn(
             pretrained=pretrained,
         )
         network, trained, making = heads.train_differential(
-            folder, plan, config, encoder if pretrained else "", seed=seed, device=chosen, workers=workers, n_datasets=datasets
+            folder,
+            plan,
+            config,
+            encoder if pretrained else "",
+            seed=seed,
+            device=chosen,
+            workers=workers,
+            n_datasets=datasets,
         )
     _write(out or folder / "weights.safetensors", network.state_dict(), curriculum.card(making, trained, chosen))
 

@@ -128,7 +128,9 @@ def draw_recipe(laws: Laws, rng: np.random.Generator, n: int, regimes: int, inde
         counts = (1, 5, 10)
     nodes = n + hidden
     density = pick(tuple(d for d in laws.densities if d <= max(1, (nodes - 1) // 2)))
-    factor = {"soft-scale": pick(laws.factors), "soft-shift": pick((SHIFT_RANGE, (0.2, 2.0)))}.get(intervention, (1.0, 1.0))
+    factor = {"soft-scale": pick(laws.factors), "soft-shift": pick((SHIFT_RANGE, (0.2, 2.0)))}.get(
+        intervention, (1.0, 1.0)
+    )
     return Recipe(
         seed=("training", *map(str, index)),
         n_variables=n,
@@ -151,7 +153,13 @@ def _simulated(recipe: Recipe) -> Simulation:
     try:
         return simulate(recipe)
     except ValueError:
-        return simulate(replace(recipe, n_hidden=0, n_edges=recipe.n_edges // (recipe.n_variables + recipe.n_hidden) * recipe.n_variables))
+        return simulate(
+            replace(
+                recipe,
+                n_hidden=0,
+                n_edges=recipe.n_edges // (recipe.n_variables + recipe.n_hidden) * recipe.n_variables,
+            )
+        )
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> int:

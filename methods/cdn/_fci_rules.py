@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
-from cdnbench.methods.cdn._bit_planes import Mark, MixedGraphs, Planes
+from cdnbench.methods.cdn._bit_planes import Mark, MixedGraphs
 from cdnbench.methods.cdn._skeleton import Node, SeparatingSets, Tests, node_set, skeleton
 
 Path = tuple[Node, ...]

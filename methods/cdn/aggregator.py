@@ -146,7 +146,9 @@ class Encoder(nn.Module):
             return tokens + self.slots(_slots(n_pairs, tokens.device))
         n = features.statistics.shape[1]
         graph, row, column = pairs.cells // (n * n), pairs.cells // n % n, pairs.cells % n
-        ends = torch.cat([self.edge_nodes(identities[2][graph, row]), self.edge_nodes(identities[2][graph, column])], -1)
+        ends = torch.cat(
+            [self.edge_nodes(identities[2][graph, row]), self.edge_nodes(identities[2][graph, column])], -1
+        )
         edges = self.edges(ends).index_select(0, pairs.inverse).view_as(tokens)
         times = self.times(torch.arange(n_batches, device=tokens.device) % MAX_TIMES)
         return tokens + edges + times[:, None]
@@ -197,7 +199,9 @@ class Block(nn.Module):
         # Linear(concat(grid, update)), where update is the scalar but at sampled pairs
         written = self.write(pairs.mean(tokens.reshape(-1, d)) - self.unsampled)
         background = self.unsampled * self.write.weight.sum(1)
-        grid = (self.carry(grid) + background).view(-1, d).index_add(0, pairs.cells, written.to(grid.dtype)).view_as(grid)
+        grid = (
+            (self.carry(grid) + background).view(-1, d).index_add(0, pairs.cells, written.to(grid.dtype)).view_as(grid)
+        )
         grid = self.axial(grid)
         if last:  # nobody reads the tokens again
             return None, grid

@@ -115,7 +115,7 @@ def reference_estimate(samples: np.ndarray, *, alpha: float = 0.05, algorithm: s
             raise ValueError(f"no marginal algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}")
     marks = np.zeros(graph.graph.shape, np.int8)
     for value, mark in ((-1, TAIL), (1, ARROW), (2, CIRCLE)):
-        marks[graph.graph.T == value] = mark  # causal-learn: [i, j] is the mark at i
+        marks[value == graph.graph.T] = mark  # causal-learn: [i, j] is the mark at i
     return marks
 
 
@@ -182,7 +182,9 @@ def _levels(k: int) -> tuple[_Level, ...]:
 
 @cache
 def _indices(k: int, device: torch.device) -> tuple[dict[str, Tensor], ...]:
-    return tuple({name: torch.tensor(rows, device=device) for name, rows in vars(level).items()} for level in _levels(k))
+    return tuple(
+        {name: torch.tensor(rows, device=device) for name, rows in vars(level).items()} for level in _levels(k)
+    )
 
 
 def _independent(correlations: Tensor, n_samples: Tensor, alpha: float, determined: float) -> Tensor:

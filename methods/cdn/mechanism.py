@@ -51,10 +51,12 @@ class MechanismTests(nn.Module):
         means = summary.moments[..., 0, 1:]
         basis_mean = means[..., : 2 * n]
         with_basis = covered[..., 1 : 1 + 2 * n] - mean[..., None] * basis_mean[..., None, :]  # (B, D, N j, 2 N i)
-        basis_variance = (
-            summary.moments.diagonal(dim1=-2, dim2=-1)[..., 1 : 1 + 2 * n] - basis_mean.square()
-        ).clamp(min=_TINY)
-        with_residual = torch.matmul(covered, residual[:, None].transpose(-1, -2)) - mean[..., None] * mean[..., None, :]
+        basis_variance = (summary.moments.diagonal(dim1=-2, dim2=-1)[..., 1 : 1 + 2 * n] - basis_mean.square()).clamp(
+            min=_TINY
+        )
+        with_residual = (
+            torch.matmul(covered, residual[:, None].transpose(-1, -2)) - mean[..., None] * mean[..., None, :]
+        )
         rows = capped(summary.rows)[:, 1:, None]
         mean, variance, with_basis = mean[:, 1:], variance[:, 1:], with_basis[:, 1:]
         basis_variance, with_residual = basis_variance[:, 1:], with_residual[:, 1:]
@@ -100,7 +102,9 @@ class MechanismTests(nn.Module):
         logits = edge_logits.transpose(1, 2).gather(-1, chosen)
         columns = torch.cat([torch.zeros_like(chosen[..., :1])] + [1 + b * n + chosen for b in range(N_BASES)], dim=-1)
         width = columns.shape[-1]
-        with_own = torch.cat([columns, 1 + torch.arange(n, device=columns.device)[:, None].expand(n_tasks, n, 1)], dim=-1)
+        with_own = torch.cat(
+            [columns, 1 + torch.arange(n, device=columns.device)[:, None].expand(n_tasks, n, 1)], dim=-1
+        )
         share = weights * summary.rows[..., None]
         total = share.sum(1)  # (B, N)
         index = (with_own[..., :, None] * size + with_own[..., None, :]).reshape(n_tasks, n, -1)

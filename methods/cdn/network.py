@@ -169,7 +169,9 @@ def loss(beliefs: list[Beliefs], targets: Tensor, adjacency: Tensor, known: Tens
     for stage, belief in enumerate(beliefs):
         final = stage == len(beliefs) - 1
         target_loss = nn.functional.binary_cross_entropy_with_logits(belief.targets, truth)
-        edges = nn.functional.cross_entropy(belief.edges[known][:, upper].flatten(0, 1), kinds[known][:, upper].flatten())
+        edges = nn.functional.cross_entropy(
+            belief.edges[known][:, upper].flatten(0, 1), kinds[known][:, upper].flatten()
+        )
         edges = edges if bool(known.any()) else torch.zeros_like(target_loss)
         total = total + (1.0 if final else 0.4) * target_loss + 0.3 * edges
         if final:

@@ -73,7 +73,9 @@ class CDNAxial:
     weights: str = "cdn-axial"
     n_batches: int = 50
 
-    info: ClassVar[MethodInfo] = _info("cdn-axial", "Causal differential network of the paper: SEA, then an axial layer")
+    info: ClassVar[MethodInfo] = _info(
+        "cdn-axial", "Causal differential network of the paper: SEA, then an axial layer"
+    )
 
     def __post_init__(self) -> None:
         _check(self.n_batches, self.info.name)
@@ -175,7 +177,5 @@ def encode(
     from cdnbench.methods.cdn.featuriser import featurise
 
     config = network.config.encoder
-    features = featurise(
-        samples, n_batches, rng, statistic=config.statistic, marginals=config.marginals, device=device
-    )
+    features = featurise(samples, n_batches, rng, statistic=config.statistic, marginals=config.marginals, device=device)
     return network.encode(features)

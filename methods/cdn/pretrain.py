@@ -96,7 +96,7 @@ def sea_metrics(model: StructureLearner, batches: Sequence[GraphBatch]) -> dict[
     }
 
 
-class step_randomness:  # noqa: N801  (a context manager, used as a function)
+class step_randomness:
     """Within it, torch's global state (which dropout reads) is a function of the axes; on leaving it is as before.
 
     Entering gives a CPU generator for what is drawn explicitly.

@@ -166,7 +166,10 @@ def degenerate_tasks() -> dict[str, Task]:
     def outlier(d, x):
         x[3, 1] = 1e30
 
-    found = {f.__name__: changed(chain_task(), f) for f in (constant, constant_before, constant_after, duplicated, counts, outlier)}
+    found = {
+        f.__name__: changed(chain_task(), f)
+        for f in (constant, constant_before, constant_after, duplicated, counts, outlier)
+    }
     found["one variable"] = chain_task(n_variables=1, n_regimes=2)
     found["two variables"] = chain_task(n_variables=2, n_regimes=1)
     found["thirty rows"] = chain_task(n_variables=40, n_regimes=2, rows=30)

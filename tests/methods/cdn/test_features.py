@@ -143,7 +143,9 @@ def slow_shift_grid(before: np.ndarray, after: np.ndarray, i: int, j: int) -> li
         return v
 
     slope, slope_after = (np.polyfit(x[:, i], x[:, j], 1)[0] for x in (before, after))
-    residual, residual_after = (x[:, j] - slope * x[:, i] for x in (before, after))  # the slope is the observational one
+    residual, residual_after = (
+        x[:, j] - slope * x[:, i] for x in (before, after)
+    )  # the slope is the observational one
     intercept = residual_after.mean() - residual.mean()
     rest, rest_after = residual.var(), residual_after.var()
     slope_error = rest / (n0 * before[:, i].var()) + rest_after / (n1 * after[:, i].var())

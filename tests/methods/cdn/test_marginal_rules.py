@@ -73,7 +73,7 @@ def reference_marks(independent: set, k: int, algorithm: str) -> np.ndarray:
 def marks_of(graph: GeneralGraph) -> np.ndarray:
     marks = np.zeros(graph.graph.shape, np.int8)
     for value, mark in VALUES.items():
-        marks[graph.graph.T == value] = mark
+        marks[value == graph.graph.T] = mark
     return marks
 
 
@@ -84,7 +84,8 @@ def different(k: int, algorithm: str, count: int, seed: int) -> list[int]:
         b
         for b in range(count)
         if (
-            marks[b] != reference_marks({key for key, on in zip(_test_keys(k), outcomes[:, b]) if on}, k, algorithm)
+            marks[b]
+            != reference_marks({key for key, on in zip(_test_keys(k), outcomes[:, b], strict=True) if on}, k, algorithm)
         ).any()
     ]
 
@@ -149,7 +150,7 @@ def as_planes(marks: np.ndarray) -> MixedGraphs:
 def as_reference(marks: np.ndarray) -> GeneralGraph:
     graph = GeneralGraph([GraphNode(f"X{i + 1}") for i in range(len(marks))])
     for value, mark in VALUES.items():
-        graph.graph[marks.T == mark] = value
+        graph.graph[mark == marks.T] = value
     return graph
 
 
@@ -217,10 +218,7 @@ def test_rules_with_separating_sets_change_what_causal_learn_changes(name):
     for b in range(COUNT):
         graph = as_reference(before[b])
         sets = {
-            (i, j): set(np.flatnonzero(members[b, i, j]).tolist())
-            for i in range(k)
-            for j in range(k)
-            if known[b, i, j]
+            (i, j): set(np.flatnonzero(members[b, i, j]).tolist()) for i in range(k) for j in range(k) if known[b, i, j]
         }
         if name == "rule_3":
             flag = reference_module.ruleR3(graph, sets, None, False)

@@ -53,7 +53,9 @@ def test_beliefs_of_every_stage():
     assert len(beliefs) == 2
     for stage in beliefs:
         assert stage.targets.shape == (1, 3, 5) and stage.edges.shape == (1, 5, 5, 3)
-        torch.testing.assert_close(stage.edges.transpose(1, 2)[..., [0, 2, 1]], stage.edges)  # [j, i] says what [i, j] says
+        torch.testing.assert_close(
+            stage.edges.transpose(1, 2)[..., [0, 2, 1]], stage.edges
+        )  # [j, i] says what [i, j] says
         assert stage.targets.std() > 0.02 and stage.edges.std() > 0.02
 
 
@@ -156,7 +158,9 @@ def test_graphs_that_are_not_known_teach_nothing():
 
     value, of_last_edges = gradients(adjacency, [False, False])
     assert np.isfinite(value)
-    assert all(g is None or bool((g == 0).all()) for g in of_last_edges)  # nothing reads the last stage's edges but the loss
+    assert all(
+        g is None or bool((g == 0).all()) for g in of_last_edges
+    )  # nothing reads the last stage's edges but the loss
     everything = [p.grad for p in net.parameters() if p.grad is not None]
     assert all(torch.isfinite(g).all() for g in everything)
     other = adjacency.clone()
