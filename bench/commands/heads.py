@@ -188,7 +188,7 @@ class HardDevelopmentSet:
                 task = dataclasses.replace(
                     labelled.task,
                     regimes=labelled.task.regimes[:n_regimes],
-                    candidates=labelled.task.candidates[:n_regimes],
+                    candidates=labelled.task.candidates[:n_regimes],  # type: ignore
                 )
                 self.tasks.append((f"{protocol} {spec.metadata['mechanism']}", task, labelled.targets[:n_regimes]))
 
@@ -257,7 +257,7 @@ def train_differential(
     check_folder(folder, making)
     if config.joint:
         batches = prefetched(partial(joint_batch, HARD, seed, n_datasets, config.encoder), workers)
-        step_loss = partial(_joint_loss, network, seed, device)
+        step_loss = partial(_joint_loss, network, seed, device)  # type: ignore
     else:
         from cdnbench.digest import digest as digest_of
 

@@ -197,7 +197,7 @@ class Block(nn.Module):
         tokens = tokens + self.dropout(self.along_pair(tokens, pairs))
         tokens = tokens + self.dropout(self.token_feed_forward(tokens))
         # Linear(concat(grid, update)), where update is the scalar but at sampled pairs
-        written = self.write(pairs.mean(tokens.reshape(-1, d)) - self.unsampled)
+        written = self.write(pairs.mean(tokens.reshape(-1, d)) - self.unsampled)  # type: ignore
         background = self.unsampled * self.write.weight.sum(1)
         grid = (
             (self.carry(grid) + background).view(-1, d).index_add(0, pairs.cells, written.to(grid.dtype)).view_as(grid)
@@ -206,7 +206,7 @@ class Block(nn.Module):
         if last:  # nobody reads the tokens again
             return None, grid
         back = grid.reshape(-1, d).index_select(0, pairs.cells).index_select(0, pairs.inverse)
-        return tokens + back.view_as(tokens), grid
+        return tokens + back.view_as(tokens), grid  # type: ignore
 
 
 class PairPooling(nn.Module):

@@ -93,7 +93,7 @@ class SequenceAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(attend(*self.queries_keys_values(self.norm(x)).chunk(3, dim=-1), self.n_heads))
+        return self.out(attend(*self.queries_keys_values(self.norm(x)).chunk(3, dim=-1), self.n_heads))  # type: ignore
 
 
 class FeedForward(nn.Module):
@@ -126,7 +126,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, n_heads: int) -> Tenso
     """Multi-head attention among the entries of the second last axis; all (..., n, d)."""
     shape = queries.shape
     split = [x.reshape(-1, shape[-2], n_heads, shape[-1] // n_heads).transpose(1, 2) for x in (queries, keys, values)]
-    return F.scaled_dot_product_attention(*split).transpose(1, 2).reshape(shape)
+    return F.scaled_dot_product_attention(*split).transpose(1, 2).reshape(shape)  # type: ignore
 
 
 def chunks(x: Tensor) -> tuple[Tensor, ...]:

@@ -87,7 +87,8 @@ def featurise(
         pairs = tokens(marks)[:, first, second].reshape(shape)
     else:
         pairs = torch.zeros(shape, dtype=torch.int64, device=device)
-    moments = np.stack([np.stack([x.mean(0, dtype=np.float64), np.diagonal(c)], -1) for x, c in zip(samples, covariances, strict=True)])  # fmt: skip
+    means = np.stack([x.mean(0, dtype=np.float64) for x in samples])
+    moments = np.stack([means, np.diagonal(covariances, axis1=1, axis2=2)], -1)
     return Features(
         tokens=pairs,
         rows=torch.from_numpy(nodes[..., first]).to(device),

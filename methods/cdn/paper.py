@@ -26,6 +26,7 @@ networks, ICML (arXiv:2410.03380). Reference: github.com/rmwu/cdn at 14fa0aa. Ou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
@@ -168,7 +169,7 @@ def target_scores(
 
 def encode(
     network: DifferentialNetwork,
-    samples: list[np.ndarray] | tuple[np.ndarray, ...],
+    samples: Sequence[np.ndarray],
     n_batches: int,
     rng: np.random.Generator,
     device: torch.device | str = "cpu",

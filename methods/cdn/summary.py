@@ -27,8 +27,8 @@ class Summary:
     With z the values in units of the observational mean and standard deviation, the basis is
     psi = (1, z, (z^2 - 1) / sqrt 2, (z^3 - 3 z) / sqrt 6), F = 1 + 3 N functions, all z first, then all squares, all cubes.
 
-    moments: (B, D, F, F) float64, E[psi psi^T]; all else float32. quantiles: (B, D, N, 9), of z at `LEVELS`. mean, scale: (B, D, N), of the raw
-    values. rows: (B, D).
+    moments: (B, D, F, F) float64, E[psi psi^T]; all else float32. quantiles: (B, D, N, 9), of z at `LEVELS`.
+    mean, scale: (B, D, N), of the raw values. rows: (B, D).
     """
 
     moments: Tensor
