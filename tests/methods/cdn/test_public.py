@@ -73,7 +73,7 @@ def identities(cases, name: str, kind: str = "obs") -> Identities:
 
 def close(ours: torch.Tensor, golden: np.ndarray) -> None:
     assert ours.shape == golden.shape
-    assert np.abs(ours.numpy() - golden).max() < EXACT
+    np.testing.assert_allclose(ours.numpy(), golden, rtol=EXACT, atol=EXACT)  # float32: logits reach 11
 
 
 # -- the authors' own outputs
