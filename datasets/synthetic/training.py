@@ -98,8 +98,8 @@ def example(laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: t
         ),
         targets=simulation.targets[kept][:, observed],
         adjacency=simulation.adjacency[np.ix_(observed, observed)],
-        graph_known=recipe.n_hidden == 0,
-        recipe=recipe,
+        graph_known=simulation.recipe.n_hidden == 0,
+        recipe=simulation.recipe,
     )
 
 

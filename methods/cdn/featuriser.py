@@ -93,9 +93,15 @@ def featurise(
         tokens=pairs,
         rows=torch.from_numpy(nodes[..., first]).to(device),
         columns=torch.from_numpy(nodes[..., second]).to(device),
-        statistics=torch.from_numpy(statistics.astype(np.float32)).to(device),
-        moments=torch.from_numpy(moments.astype(np.float32)).to(device),
+        statistics=torch.from_numpy(_single(statistics)).to(device),
+        moments=torch.from_numpy(_single(moments)).to(device),
     )
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+    """In float32, which holds samples whose variances or inverse variances it does not hold: those stop at its ends."""
+    largest = np.finfo(np.float32).max
+    return np.clip(values, -largest, largest).astype(np.float32)
 
 
 def _batch_correlations(

@@ -61,10 +61,11 @@ def read_card(name: str, model: str) -> dict[str, Any]:
         raise InvalidParameter(
             f"{path} holds {found[1]} in format {found[0]}; this version needs {model} in format {FORMAT}. {make}"
         )
+    if not isinstance(card.get("digest"), str):
+        raise InvalidParameter(f"{card_path} is not a card of weights (no digest of the tensors). {make}")
     return card
 
 
-@lru_cache(maxsize=8)
 def load_weights(name: str, model: str) -> Weights:
     """Card and tensors of weights, by shipped name or path.
 
@@ -72,19 +73,24 @@ def load_weights(name: str, model: str) -> Weights:
     ------
     InvalidParameter: missing, of another format or model, or not the tensors that the card describes.
     """
+    card = read_card(name, model)
+    return Weights(card, _tensors(path_of(name), card["digest"], MAKE.get(model, "bench train --help")))
+
+
+@lru_cache(maxsize=8)
+def _tensors(path: Path, digest: str, make: str) -> dict[str, Tensor]:
+    """Kept by digest: a file that was made anew is read anew."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    card = read_card(name, model)
-    path = path_of(name)
     content = path.read_bytes()
-    if file_digest(content) != card.get("digest"):
+    if file_digest(content) != digest:
         raise InvalidParameter(
             f"{path} is not the file that its card describes (another digest). Take both from one place, or make it anew "
-            f"with: {MAKE.get(model, 'bench train --help')}"
+            f"with: {make}"
         )
     try:
-        return Weights(card, load(content))
+        return load(content)
     except SafetensorError as error:
         raise InvalidParameter(f"{path} is not a safetensors file ({error}).") from None
 
