@@ -17,7 +17,8 @@ or as circle-circle; with fewer than 5 variables the batches are smaller; scores
 whose encoding is exactly zero is scored, not dropped.
 
 Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation targets through causal differential
-networks, ICML (arXiv:2410.03380). Reference: github.com/rmwu/cdn at 14fa0aa. The weights are the authors'; this code is ours.
+networks, ICML (arXiv:2410.03380). Reference: github.com/rmwu/cdn at 14fa0aa. Licence of this code: MIT,
+it is ours; the weights are the authors'.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import random
 import subprocess
 import sys
@@ -33,6 +34,7 @@ CHEAP: dict[str, dict] = {
     },
 }
 EXTRAS = {"gnies": "gnies"}
+NEEDS_A_FILE = {"cdn-public"}  # the authors' weights; tests/methods/cdn/test_public.py runs it with its own
 TRIVIAL = {"random", "target-shift"}  # baselines with no paper to cite
 NO_SIGNAL = {"random"}
 # shares and sets tie; the target must be among the first
@@ -45,12 +47,35 @@ def name(request) -> str:
 
 
 @pytest.fixture
-def method(name) -> LoadedMethod:
+def method(name, public_weights) -> LoadedMethod:
     skip_if_absent(name)
-    loaded = load_method(name, **CHEAP.get(name, {}))
+    files = {"weights": str(public_weights)} if name in NEEDS_A_FILE else {}
+    loaded = load_method(name, **CHEAP.get(name, {}), **files)
     if loaded.info.supervised == "required":
         pytest.skip("needs a fit; its own tests cover it")
     return loaded
+
+
+@pytest.fixture(scope="session")
+def public_weights(tmp_path_factory):
+    """A network of the public architecture with random weights, as `bench weights import` writes it."""
+    import torch
+    from safetensors.torch import save_file
+
+    from cdnbench.methods.cdn.public_modules import PublicConfig, build
+    from cdnbench.methods.cdn.public_weights import FORMAT
+
+    config = PublicConfig(dim=8, n_heads=2, n_blocks=1, hidden=4, n_nodes=20, n_trials=60)
+    path = tmp_path_factory.mktemp("weights") / "public.safetensors"
+    header = {
+        "format": FORMAT,
+        "network": json.dumps(dataclasses.asdict(config)),
+        "statistic": "correlation",
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_file(build(config).state_dict(), path, metadata=header)
+    return path
 
 
 def skip_if_absent(name: str) -> None:
@@ -320,8 +345,8 @@ def test_values_that_are_not_finite_are_named():
 
 def test_finds_a_strong_intervention(name):
     """x1 -> x2 -> x3, and the middle of a chain of five set to N(4, .3): every method but guessing must see it."""
-    if name in NO_SIGNAL:
-        pytest.skip("guesses")
+    if name in NO_SIGNAL | NEEDS_A_FILE:
+        pytest.skip("guesses, or has no weights of its own")
     skip_if_absent(name)
     loaded = load_method(name, **{**CHEAP.get(name, {}), **({"bootstraps": 10} if name.startswith("dci") else {})})
     if loaded.info.supervised == "required":
