@@ -28,6 +28,10 @@ from cdnbench.methods.cdn.mechanism import N_GRID_TEST, N_NODE_TEST, MechanismTe
 from cdnbench.methods.cdn.summary import Summary
 
 
+ROW_CELLS = 1 << 15
+"""Grid entries that a layer updates at once where no gradient is needed: few enough for the cache."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """Sizes of the network. d: grid width; c: node width; heads: of attention pooling; paths: channels of the path
@@ -119,9 +123,19 @@ class GridLayer(nn.Module):
         V = V + self.update(pooled)
         v = self.node_out(V)
         paths = torch.matmul(first.movedim(-1, -3), second.movedim(-1, -3)).movedim(-3, -1) / n**0.5
-        hidden = direct + reverse.transpose(-3, -2) + self.shared(a.mean(1, keepdim=True)) + self.path(paths)
-        hidden = hidden + self.row_node(v)[..., :, None, :] + self.column_node(v)[..., None, :, :]
-        return G + self.out(nn.functional.gelu(hidden)), V
+        mean = a.mean(1, keepdim=True)
+        row_node, column_node = self.row_node(v), self.column_node(v)[..., None, :, :]
+        rows = n if torch.is_grad_enabled() else max(1, ROW_CELLS // (G.shape[0] * G.shape[1] * n))
+        pieces = []
+        for first_row in range(0, n, rows):
+            part = slice(first_row, first_row + rows)
+            hidden = direct[..., part, :, :] + reverse[..., :, part, :].transpose(-3, -2)
+            hidden += self.shared(mean[..., part, :, :])
+            hidden += self.path(paths[..., part, :, :])
+            hidden += row_node[..., part, None, :]
+            hidden += column_node
+            pieces.append(G[..., part, :, :] + self.out(nn.functional.gelu(hidden)))
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=-3), V
 
 
 class EdgeHead(nn.Module):
