@@ -9,7 +9,7 @@ import typer
 
 from cdnbench.errors import CannotRun, InvalidParameter
 
-DEFAULT_METHOD = "regression-invariance"
+DEFAULT_METHOD = "cdn"
 ANYWHERE = "target-shift"
 
 
