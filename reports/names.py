@@ -10,5 +10,7 @@ TABLES: dict[str, str] = {
     "comparisons": "paired differences to the best method and to target-shift: intervals, sign-flip tests, Holm",
     "table4": "the paper's Table 4 (N = 10, E = 10, by number of targets), ours beside the printed values",
     "agreement": "whether ours agree with Table 11's printed values, setting by setting (Welch), under the dcdi protocol",
+    "table7": "the paper's Table 7 (ablations of cdn-axial) on the synthetic settings; `bench train ablations table7` makes them",
+    "table8": "the paper's Table 8 (global statistics), ours beside the printed values; `bench train ablations table8`",
     "table11": "the paper's Table 11 (all synthetic settings), ours beside the printed values",
 }

@@ -160,5 +160,7 @@ _BUILDERS: dict[str, Callable[[Results], Table]] = {
     "comparisons": comparisons.comparisons,
     "agreement": agreement.agreement,
     "table4": paper.table4,
+    "table7": paper.table7,
+    "table8": paper.table8,
     "table11": paper.table11,
 }

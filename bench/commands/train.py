@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -154,6 +155,58 @@ def sea(
         folder, plan, config, seed=seed, device=chosen, workers=workers, cells=cells
     )
     _write(out or folder / "weights.safetensors", network.state_dict(), curriculum.card(making, trained, chosen))
+
+
+@train_app.command()
+def ablations(
+    table: Annotated[str, typer.Argument(help="table7 or table8.")],
+    encoder_minutes: Annotated[float, typer.Option(min=0.01, help="Budget of each encoder.")] = 10.0,
+    head_minutes: Annotated[float, typer.Option(min=0.01, help="Budget of each head.")] = 5.0,
+    datasets: Annotated[int, typer.Option(min=1, help="Size of the fixed training collection.")] = 2_000,
+    run: Annotated[Path, typer.Option("--run", help="Folder of all variants.")] = Path("results/train/ablations"),
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; absent: results/<table>.")] = None,
+    protocol: Annotated[str, typer.Option(help="Of the suite: clean, dcdi or both.")] = "dcdi",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first K tasks of the suite.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 0,
+    threads: Threads = 0,
+) -> None:
+    """Tables 7 and 8 on synthetic data: train every variant with one budget, run it on `synthetic`, show the table.
+
+    Weights and results that are there are used as they are; repeat the command to go on.
+
+    Examples:
+
+        bench train ablations table8
+
+        bench train ablations table7 --encoder-minutes 3 --head-minutes 2 --limit 24
+    """
+    from rich.console import Console
+
+    from cdnbench.commands.ablations import TABLES, Budget, methods_of, train_variants
+    from cdnbench.reports import build
+    from cdnbench.runners.plan import Limits, make_plan
+    from cdnbench.runners.run import execute
+    from cdnbench.store import Store
+
+    if table not in TABLES:
+        raise InvalidParameter(f"bench train ablations takes {' or '.join(TABLES)}; got {table!r}.")
+    if protocol not in ("clean", "dcdi", "both"):
+        raise InvalidParameter(f"--protocol takes clean, dcdi or both; got {protocol!r}.")
+    budget = Budget(
+        encoder_minutes=encoder_minutes,
+        head_minutes=head_minutes,
+        datasets=datasets,
+        seed=seed,
+        device=_prepare(device, threads, None),
+        workers=workers,
+    )
+    weights = train_variants(table, run.resolve(), budget)
+    plan = make_plan("synthetic", {"protocol": protocol}, methods_of(weights, table), limit=limit, limits=Limits())
+    store = Store(out or Path("results") / table)
+    execute(plan, store, jobs=os.cpu_count() or 1, limits=Limits())
+    build([store]).show(Console(), table)
 
 
 def encoder_config(statistic: str, marginals: bool, global_statistic: bool):

@@ -27,7 +27,6 @@ from cdnbench.methods.cdn.features import N_GRID, N_GRID_SHIFT, N_NODE, N_NODE_S
 from cdnbench.methods.cdn.mechanism import N_GRID_TEST, N_NODE_TEST, MechanismTests
 from cdnbench.methods.cdn.summary import Summary
 
-
 ROW_CELLS = 1 << 15
 """Grid entries that a layer updates at once where no gradient is needed: few enough for the cache."""
 
