@@ -164,7 +164,8 @@ def _precision(correlation: Tensor, rows: Tensor) -> Tensor:
     n = correlation.shape[-1]
     ridge = (1e-3 + 0.2 * n / rows)[..., None, None]
     eye = torch.eye(n, dtype=correlation.dtype, device=correlation.device)
-    return torch.linalg.inv(correlation + ridge * eye)
+    # by Cholesky: positive definite, and LU of a batch fails in some builds of MKL where two threads share it
+    return torch.cholesky_inverse(torch.linalg.cholesky(correlation + ridge * eye))
 
 
 def _raw_quantiles(summary: Summary) -> Tensor:

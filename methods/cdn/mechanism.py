@@ -122,7 +122,7 @@ class MechanismTests(nn.Module):
         penalty = penalty.flatten(-2) / total[..., None]
         penalty = torch.cat([torch.zeros_like(penalty[..., :1]), penalty], dim=-1) + 1e-5
         left = pooled[..., :width, :width] + torch.diag_embed(penalty)
-        beta = torch.linalg.solve(left, pooled[..., :width, width])
+        beta = torch.cholesky_solve(pooled[..., :width, width:], torch.linalg.cholesky(left))[..., 0]
         residual = torch.zeros(n_tasks, n, size, dtype=flat.dtype, device=flat.device)
         residual = residual.scatter(-1, columns, -beta)
         return residual + nn.functional.one_hot(1 + torch.arange(n, device=flat.device), size).to(flat.dtype)
