@@ -86,7 +86,7 @@ class Method(Protocol):
 
     Deterministic in (task, seed); relabelling the variables permutes the scores (see `in_canonical_order`).
     May raise `CannotRun(reason)`. Optional: `predict_outputs(task, *, seed) -> dict[variant, scores]`; `weights_digest() -> str` of
-    a method with weights, so that results are computed anew when these change.
+    a method with weights, so that results are computed anew when these change; `trained_on() -> dict` of its training laws.
     """
 
     info: ClassVar[MethodInfo]
@@ -121,6 +121,11 @@ class LoadedMethod:
         """
         digest_of = getattr(self.method, "weights_digest", None)
         return digest_of() if digest_of else ""
+
+    def trained_on(self) -> dict[str, Any]:
+        """Factor of a suite -> the values, or {"from", "to"}, that a pretrained method has seen; empty if it says nothing."""
+        laws = getattr(self.method, "trained_on", None)
+        return laws() if laws else {}
 
     def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
         """Every reading of one run: variant -> (R, N) float64 scores.

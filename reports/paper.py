@@ -74,7 +74,7 @@ def _ablation(results: Results, printed: pd.DataFrame, name: str, title: str) ->
         panels=("n_nodes", "n_edges", "intervention"),
         axes=("mechanism",),
         panel_title="N = {n_nodes}, E = {n_edges}, {intervention} interventions",
-        own=own,
+        chosen=own,
     )
 
 
@@ -113,10 +113,11 @@ def _table(
     panels: Sequence[str],
     axes: Sequence[str],
     panel_title: str,
-    own: pd.DataFrame | None = None,
+    chosen: pd.DataFrame | None = None,
 ) -> Table:
-    """own: our rows as `ours` gives them; all of them by default."""
-    own = (ours(results, by_targets="n_targets" in axes) if own is None else own).assign(source="ours")
+    """chosen: our rows as `ours` gives them; all of them by default."""
+    rows = ours(results, by_targets="n_targets" in axes) if chosen is None else chosen
+    own: pd.DataFrame = rows.assign(source="ours")
     same = [*panels, *(a for a in axes if a != "mechanism"), *(s for s in ("n_nodes", "n_edges") if s not in panels)]
     own = own[own["mechanism"].isin(MECHANISMS)]
     if len(printed):
@@ -130,7 +131,9 @@ def _table(
     groups.sort(key=lambda group: "dcdi" not in group[0])  # what belongs beside the printed values comes first
     for factors, mine in groups:
         beside = printed.assign(**dict(zip(FACTORS, factors, strict=True)))
-        both = pd.concat([mine, beside], ignore_index=True) if len(mine) else beside.assign(n=np.nan)
+        parts = [part for part in (mine, beside) if len(part)]
+        both = pd.concat(parts, ignore_index=True) if len(mine) else beside.assign(n=np.nan)
+        both = both.assign(published_method=both.get("published_method"))
         frames.append(both)
         for panel, rows in both.groupby(list(panels), sort=True):
             where = panel_title.format(**dict(zip(panels, panel, strict=True)))

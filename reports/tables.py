@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.errors import did_you_mean
-from cdnbench.reports import agreement, comparisons, leaderboard, paper
+from cdnbench.reports import agreement, comparisons, distribution, leaderboard, paper
 from cdnbench.reports.frame import CEILING, FACTORS, Results
 from cdnbench.reports.names import TABLES
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number, seconds
@@ -159,6 +159,7 @@ _BUILDERS: dict[str, Callable[[Results], Table]] = {
     "regimes": regimes,
     "comparisons": comparisons.comparisons,
     "agreement": agreement.agreement,
+    "distribution": distribution.distribution,
     "table4": paper.table4,
     "table7": paper.table7,
     "table8": paper.table8,

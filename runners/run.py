@@ -161,6 +161,7 @@ def _record(job: Job, plan: Plan, outcome: Outcome, limits: Limits, timing: bool
         "method_version": info.version,
         "variants": list(info.variants),
         "parameters": dict(job.method.parameters),
+        "trained_on": job.method.trained_on(),
         "seed": job.seed,
         "status": outcome.status,
         "reason": outcome.reason,

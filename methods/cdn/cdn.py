@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -65,6 +65,12 @@ class CDN:
         from cdnbench.methods.cdn.weights import read_card
 
         return read_card(self.weights, self.info.name)["digest"]
+
+    def trained_on(self) -> dict[str, Any]:
+        """What training had of each factor of the synthetic suites."""
+        from cdnbench.methods.cdn.weights import read_card, trained_on
+
+        return trained_on(read_card(self.weights, self.info.name))
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits.

@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -85,6 +85,10 @@ class CDNAxial:
         """Identity of the weights: part of the key of every stored result."""
         return _digest(self.weights, self.info.name)
 
+    def trained_on(self) -> dict[str, Any]:
+        """What training had of each factor of the synthetic suites."""
+        return _trained_on(self.weights, self.info.name)
+
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits.
 
@@ -112,6 +116,10 @@ class CDNMLP:
         """Identity of the weights: part of the key of every stored result."""
         return _digest(self.weights, self.info.name)
 
+    def trained_on(self) -> dict[str, Any]:
+        """What training had of each factor of the synthetic suites."""
+        return _trained_on(self.weights, self.info.name)
+
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits; raises what `CDNAxial.predict_targets` raises."""
         return _scores(self.info.name, self.weights, self.n_batches, task, seed)
@@ -126,6 +134,12 @@ def _digest(weights: str, name: str) -> str:
     from cdnbench.methods.cdn.weights import read_card
 
     return read_card(weights, name)["digest"]
+
+
+def _trained_on(weights: str, name: str) -> dict[str, Any]:
+    from cdnbench.methods.cdn.weights import read_card, trained_on
+
+    return trained_on(read_card(weights, name))
 
 
 def _scores(name: str, weights: str, n_batches: int, task: Task, seed: int) -> np.ndarray:

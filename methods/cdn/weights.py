@@ -106,5 +106,17 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
     path.with_suffix(".json").write_text(json.dumps(full, indent=1) + "\n")
 
 
+def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Factors of the synthetic suites -> what training had of them, see `LoadedMethod.trained_on`."""
+    laws = card["laws"]
+    ranges = {"n_nodes": laws["sizes"], "rows": laws["rows"]}
+    return {
+        **{name: {"from": min(low for low, _ in r), "to": max(high for _, high in r)} for name, r in ranges.items()},
+        **{f: laws[f + "s"] for f in ("graph", "mechanism", "intervention", "protocol")},
+        "noise": ["gaussian"],
+        "n_hidden": {"from": 0, "to": max(high for _, high in laws["sizes"]) // 5 if laws["hidden"] else 0},
+    }
+
+
 def file_digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
