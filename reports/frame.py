@@ -177,9 +177,10 @@ def _results(source: Iterable[Readable] | Results) -> Results:
 
 
 def shown_parameters(parameters: Mapping[str, Any]) -> str:
-    """`[max_set_size=2]`, or nothing if there are none."""
-    texts = (f"{name}={v if isinstance(v, str) else json.dumps(v)}" for name, v in sorted(parameters.items()))
-    return f"[{', '.join(texts)}]" if parameters else ""
+    """`[max_set_size=2]`, or nothing if there are none. The device is no reading of its own: the jobs table has it."""
+    shown = sorted((name, value) for name, value in parameters.items() if name != "device")
+    texts = (f"{name}={v if isinstance(v, str) else json.dumps(v)}" for name, v in shown)
+    return f"[{', '.join(texts)}]" if shown else ""
 
 
 def _checked_records(store: Readable) -> Iterator[dict[str, Any]]:

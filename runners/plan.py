@@ -75,11 +75,12 @@ def make_plan(
     seeds: Sequence[int] = (0,),
     limit: int | None = None,
     limits: Limits | None = None,
+    device: str = "cpu",
 ) -> Plan:
     """Plan a run.
 
     methods: `a,b:parameter=value`, "all" for every registered method, or None for the default ones that can run on the suite.
-    limit: only the first tasks of the suite.
+    limit: only the first tasks of the suite. device: cpu or cuda, for methods with that parameter where it is not written out.
 
     Raises
     ------
@@ -91,6 +92,7 @@ def make_plan(
     if not specs:
         raise InvalidParameter(f"{suite_name} has no task with these options and --limit {limit}.")
     chosen, left_out = choose_methods(methods, specs)
+    chosen = [on_device(method, device) for method in chosen]
     if not chosen:
         raise BenchError(
             f"No method to run on {suite_name}: " + "; ".join(f"{n}: {why}" for n, why in left_out.items())
@@ -130,6 +132,15 @@ def choose_methods(methods: str | None, specs: Sequence[TaskSpec]) -> tuple[list
         else:
             chosen.append(method)
     return chosen, left_out
+
+
+def on_device(method: LoadedMethod, device: str) -> LoadedMethod:
+    """The method on that device, if it has a choice and none was made."""
+    parameters = all_parameters(method)
+    if device == parameters.get("device", device) or "device" in method.parameters:
+        return method
+    name = method.label
+    return load_method(name, **{**method.parameters, "device": device})
 
 
 def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits) -> Job:

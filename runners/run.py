@@ -172,7 +172,7 @@ def _record(job: Job, plan: Plan, outcome: Outcome, limits: Limits, timing: bool
         "cpu_s": outcome.cpu_s,
         "peak_rss_mb": outcome.peak_rss_mb,
         "peak_gpu_mb": None,
-        "device": info.device,
+        "device": getattr(job.method.method, "device", info.device),
         "threads": limits.threads,
         "timeout_s": job.timeout_s,
         "memory_gb": limits.memory_gb,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from cdnbench.runners.plan import Plan
 
 COMMON = (
-    "suite", "methods", "out", "jobs", "limit", "seeds", "timeout", "memory-gb", "timing", "dry-run", "fresh", "retry",
+    "suite", "methods", "out", "jobs", "limit", "seeds", "timeout", "memory-gb", "device", "timing", "dry-run", "fresh", "retry",
 )  # fmt: skip
 
 
@@ -38,6 +39,12 @@ def run(
         float | None, typer.Option(min=0.001, help="Seconds a job may take; absent: the method's own estimate.")
     ] = None,
     memory_gb: Annotated[float, typer.Option(min=0.01, help="Memory a job may add, in GB.")] = 8.0,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu or cuda: where methods that have a choice compute; auto: cuda where torch sees it."
+        ),
+    ] = "auto",
     timing: Annotated[bool, typer.Option("--timing", help="One job at a time, so that times can be compared.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run all jobs, also those that are done.")] = False,
@@ -60,7 +67,7 @@ def run(
     info = load_class(SUITES, suite).info  # type: ignore[attr-defined]
     options = suite_options(context.args, info, COMMON)
     limits = Limits(timeout_s=timeout, memory_gb=memory_gb)
-    plan = make_plan(suite, options, methods, seeds=_seeds(seeds), limit=limit, limits=limits)
+    plan = make_plan(suite, options, methods, seeds=_seeds(seeds), limit=limit, limits=limits, device=_device(device))
     store = Store(out or Path("results") / suite)
     todo = plan.todo(store, timing=timing, fresh=fresh, retry=retry)
     _announce(plan, store, len(todo))
@@ -83,6 +90,21 @@ def run(
         )
         sys.exit(130)
     _finish(plan, store)
+
+
+def _device(name: str) -> str:
+    """cpu or cuda. torch is imported only where there is an NVIDIA driver to ask about."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise InvalidParameter(f"--device takes auto, cpu or cuda; got {name!r}.")
+    if name == "cpu" or (name == "auto" and shutil.which("nvidia-smi") is None):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if name == "cuda":
+        raise InvalidParameter("--device cuda: torch sees no CUDA device. Use --device cpu.")
+    return "cpu"
 
 
 def _seeds(text: str) -> list[int]:

@@ -16,6 +16,7 @@ Scores are logits: sigmoid(score) is the probability the network gives to "is a 
 
 Parameters
     weights     name of shipped weights or path of a .safetensors file with its card beside it: "cdn"
+    device      "cpu" or "cuda"
 
 Trained on the suites' own generator family, never on mechanisms `polynomial` and `sigmoid`, never on a test suite's seeds, nor on a law of
 `synthetic-ood`. From 30 rows a data set; a variable that never varies scores like any other without evidence. At N = 1000
@@ -46,6 +47,7 @@ class CDN:
     """Causal differential network with mechanism tests, pretrained on synthetic data."""
 
     weights: str = "cdn"
+    device: str = "cpu"
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="cdn",
@@ -79,10 +81,11 @@ class CDN:
         ------
         InvalidParameter: the weights are missing or of another version; the message names the command that makes them.
         """
-        from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.cdn.weights import check_device, load_weights
 
-        network = _network(load_weights(self.weights, self.info.name).card["digest"], self.weights)
-        return in_canonical_order(task, lambda ordered: {"": target_scores(network, ordered)})[""]
+        check_device(self.info.name, self.device)
+        network = _network(load_weights(self.weights, self.info.name).card["digest"], self.weights).to(self.device)
+        return in_canonical_order(task, lambda ordered: {"": target_scores(network, ordered, self.device)})[""]
 
 
 def target_scores(network: CausalDifferentialNetwork, task: Task, device: str = "cpu") -> np.ndarray:

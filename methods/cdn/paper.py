@@ -9,6 +9,7 @@ regimes in batches.
 Parameters
     weights    name of shipped weights or path of a .safetensors file with its card beside it
     n_batches  T, marginal estimates of each data set: 50 (the paper's, at test time)
+    device     "cpu" or "cuda"
 
 Deviations from the public code (what the released networks compute is the method `cdn-public`)
     - Each batch's tokens stand alone instead of in a T x K table that is mostly empty; identities are slots within the
@@ -73,6 +74,7 @@ class CDNAxial:
 
     weights: str = "cdn-axial"
     n_batches: int = 50
+    device: str = "cpu"
 
     info: ClassVar[MethodInfo] = _info(
         "cdn-axial", "Causal differential network of the paper: SEA, then an axial layer"
@@ -97,7 +99,7 @@ class CDNAxial:
         CannotRun: fewer than two variables. InvalidParameter: the weights are missing or of another version; the message
         names the command that makes them.
         """
-        return _scores(self.info.name, self.weights, self.n_batches, task, seed)
+        return _scores(self, task, seed)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class CDNMLP:
 
     weights: str = "cdn-mlp"
     n_batches: int = 50
+    device: str = "cpu"
 
     info: ClassVar[MethodInfo] = _info("cdn-mlp", "Causal differential network of the paper: SEA, then a perceptron")
 
@@ -122,7 +125,7 @@ class CDNMLP:
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits; raises what `CDNAxial.predict_targets` raises."""
-        return _scores(self.info.name, self.weights, self.n_batches, task, seed)
+        return _scores(self, task, seed)
 
 
 def _check(n_batches: int, name: str) -> None:
@@ -142,12 +145,17 @@ def _trained_on(weights: str, name: str) -> dict[str, Any]:
     return trained_on(read_card(weights, name))
 
 
-def _scores(name: str, weights: str, n_batches: int, task: Task, seed: int) -> np.ndarray:
+def _scores(method: CDNAxial | CDNMLP, task: Task, seed: int) -> np.ndarray:
+    from cdnbench.methods.cdn.weights import check_device
+
+    name, device = method.info.name, method.device
     if task.n_variables < 2:
         raise CannotRun(f"{name} compares variables with each other and needs at least 2")
-    network = _network(_digest(weights, name), weights, name)
+    check_device(name, device)
+    network = _network(method.weights_digest(), method.weights, name).to(device)
     rng = task_generator(task, "cdn features", seed)
-    return in_canonical_order(task, lambda ordered: {"": target_scores(network, ordered, n_batches, rng)})[""]
+    solve = lambda ordered: {"": target_scores(network, ordered, method.n_batches, rng, device)}  # noqa: E731
+    return in_canonical_order(task, solve)[""]
 
 
 @lru_cache(maxsize=2)

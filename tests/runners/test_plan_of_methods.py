@@ -1,0 +1,59 @@
+"""What `--device` and weights do to a plan: keys, and methods that have no choice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from cdnbench.commands.run import _device
+from cdnbench.errors import InvalidParameter
+from cdnbench.methods.cdn.weights import SHIPPED
+from cdnbench.registry import load_method
+from cdnbench.reports.frame import shown_parameters
+from cdnbench.runners.plan import job_key, make_plan, on_device
+
+
+def test_only_methods_with_a_choice_get_the_device():
+    assert on_device(load_method("cdn"), "cuda").parameters == {"device": "cuda"}
+    assert on_device(load_method("target-shift"), "cuda").parameters == {}
+    assert on_device(load_method("cdn"), "cpu").parameters == {}
+
+
+def test_the_device_is_part_of_the_key_but_not_of_the_name():
+    keys = {make_plan("synthetic-mini", {}, "cdn", limit=1, device=device).jobs[0].key for device in ("cpu", "cuda")}
+    assert len(keys) == 2
+    assert shown_parameters({"device": "cuda", "weights": "x"}) == "[weights=x]"
+    assert shown_parameters({"device": "cuda"}) == ""
+
+
+def test_a_device_that_is_not_there_is_an_error_before_the_run():
+    with pytest.raises(InvalidParameter, match="auto, cpu or cuda"):
+        _device("tpu")
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        with pytest.raises(InvalidParameter, match="no CUDA device"):
+            _device("cuda")
+
+
+def test_other_weights_at_the_same_path_are_another_job(tmp_path):
+    for suffix in (".safetensors", ".json"):
+        shutil.copy(SHIPPED / f"cdn{suffix}", tmp_path / f"mine{suffix}")
+    method = load_method("cdn", weights=str(tmp_path / "mine.safetensors"))
+    first = job_key(method, "task", 0)
+    card = json.loads((tmp_path / "mine.json").read_text())
+    (tmp_path / "mine.json").write_text(json.dumps({**card, "digest": "of other tensors"}))
+    assert job_key(method, "task", 0) != first
+
+
+def test_missing_weights_stop_the_plan_and_name_the_command(tmp_path):
+    with pytest.raises(InvalidParameter, match="bench train cdn"):
+        make_plan("synthetic-mini", {}, f"cdn:weights={tmp_path}/none.safetensors", limit=1)
+
+
+def test_records_say_what_a_method_was_trained_on():
+    laws = load_method("cdn").trained_on()
+    assert "polynomial" not in laws["mechanism"] and "sigmoid" not in laws["mechanism"]
+    assert laws["n_nodes"]["from"] <= 5 and laws["n_nodes"]["to"] == 100
+    assert load_method("target-shift").trained_on() == {}
