@@ -156,7 +156,8 @@ class JointBatch:
 
 
 def joint_batch(laws: Laws, seed: int, n_datasets: int, config: Any, step: int) -> JointBatch:
-    """A batch of a jointly trained network: about `ITEMS` items, out of the same collection of datasets."""
+    """A batch of a jointly trained network: about `ITEMS` items out of a collection as large as the encoded one, by the same laws,
+    with three regimes a dataset."""
     import numpy as np
     import torch
 
@@ -261,7 +262,7 @@ def train_differential(
     else:
         from cdnbench.digest import digest as digest_of
 
-        name = digest_of(digest, HARD.plain(), seed)[:16]
+        name = digest_of(digest, HARD.plain(), seed, TRAINING_BATCHES, SHARD_CELLS)[:16]
         data = EncodedDatasets(folder.parent / "encodings" / name, network, HARD, seed, n_datasets)
         batches = partial(data.items, seed)
 

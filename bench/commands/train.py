@@ -89,6 +89,16 @@ def cdn(
         raise InvalidParameter(f"--model takes mechanism, axial or mlp; got {model!r}.")
     if combination not in ("concat", "difference"):
         raise InvalidParameter(f"--combination takes concat or difference; got {combination!r}.")
+    if model == "mechanism":
+        paper_only = (
+            encoder != "sea", not pretrained, joint, combination != "concat", node_statistics, statistic != "precision",
+            not marginals, not global_statistic, datasets != 4_000,
+        )  # fmt: skip
+        if any(paper_only):
+            raise InvalidParameter(
+                "--encoder, --no-pretrained, --joint, --combination, --node-statistics, --statistic, --no-marginals, --no-global "
+                "and --datasets are of the paper's networks: give --model axial or mlp."
+            )
     chosen = _prepare(device, threads, out)
     folder = run or Path("results/train") / ("cdn" if model == "mechanism" else f"cdn-{model}")
     plan = Plan(steps=steps, minutes=minutes, lr=lr if lr is not None else 1e-3 if model == "mechanism" else 5e-4)

@@ -193,3 +193,16 @@ def test_what_it_cannot_run_is_skipped_with_a_reason_weights_or_not():
         method.predict_targets(chain_task(n_variables=2000, n_regimes=1, rows=30))
     with pytest.raises(CannotRun, match="20 samples in the smallest data set; cdn needs at least 30"):
         method.predict_targets(chain_task(rows=20))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["cdn", "cdn-axial", "cdn-mlp"])
+def test_a_gpu_gives_the_scores_of_the_cpu(name):
+    from cdnbench import load_method, load_suite
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    suite = load_suite("synthetic-mini")
+    task = suite.load(suite.specs()[0]).task
+    here, there = (load_method(name, device=device).predict_targets(task, seed=0) for device in ("cpu", "cuda"))
+    np.testing.assert_allclose(here, there, rtol=1e-2, atol=1e-2)
