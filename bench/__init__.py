@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cdnbench.errors import BenchError, CannotRun
-    from cdnbench.method import MethodInfo
+    from cdnbench.method import MethodInfo, Prediction
     from cdnbench.registry import load_method, load_suite
     from cdnbench.task import LabelledTask, Task
 
 __version__ = "0.1.0"
-__all__ = ["BenchError", "CannotRun", "LabelledTask", "MethodInfo", "Task", "load_method", "load_suite"]
+__all__ = ["BenchError", "CannotRun", "LabelledTask", "MethodInfo", "Prediction", "Task", "load_method", "load_suite"]
 
 _HOME = {
     "BenchError": "errors",
     "CannotRun": "errors",
     "LabelledTask": "task",
     "MethodInfo": "method",
+    "Prediction": "method",
     "Task": "task",
     "load_method": "registry",
     "load_suite": "registry",

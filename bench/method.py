@@ -14,7 +14,7 @@ A method is usually a frozen dataclass whose fields are its parameters:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -80,6 +80,20 @@ class MethodInfo:
         return None
 
 
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a method says of one task.
+
+    outputs: variant -> (R, N) scores ("" -> scores for a method without variants). note: what whoever reads the scores must know
+    ("not converged within 100,000 iterations"), "" if nothing. facts: plain values for the record, such as iterations and why it
+    stopped.
+    """
+
+    outputs: Mapping[str, np.ndarray]
+    note: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
 @runtime_checkable
 class Method(Protocol):
     """Scores every variable of every regime: (R, N) float64, higher = more likely a target, NaN = cannot say.
@@ -87,6 +101,10 @@ class Method(Protocol):
     Deterministic in (task, seed); relabelling the variables permutes the scores (see `in_canonical_order`).
     May raise `CannotRun(reason)`. Optional: `predict_outputs(task, *, seed) -> dict[variant, scores]`; `weights_digest() -> str` of
     a method with weights, so that results are computed anew when these change; `trained_on() -> dict` of its training laws.
+
+    A method that solves many tasks at once has `predict_targets_batch(tasks, *, seeds)`, which yields (index of the task,
+    `Prediction`, or the exception that ended this task) as each is done, in any order. What a task gets must not depend on the
+    tasks beside it. `MethodInfo.batch_size` says how many to give it.
     """
 
     info: ClassVar[MethodInfo]
@@ -127,29 +145,82 @@ class LoadedMethod:
         laws = getattr(self.method, "trained_on", None)
         return laws() if laws else {}
 
-    def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
-        """Every reading of one run: variant -> (R, N) float64 scores.
+    @property
+    def batched(self) -> bool:
+        """Whether it can solve several tasks at once."""
+        return hasattr(self.method, "predict_targets_batch")
+
+    def predict_batch(
+        self, tasks: Sequence[Task], *, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Prediction | Exception]]:
+        """(index, what the method says of that task or why it ended without), as each is done; each index once.
+
+        A method that cannot solve several at once gets them one by one.
+        """
+        able = []
+        for i, task in enumerate(tasks):
+            if reason := self._why_not(task):
+                yield i, CannotRun(reason)
+            else:
+                able.append(i)
+        if not self.batched:
+            results: Iterator[tuple[int, Prediction | Exception]] = (
+                (k, self._alone(tasks[i], seeds[i])) for k, i in enumerate(able)
+            )
+        else:
+            results = self.method.predict_targets_batch(  # type: ignore[attr-defined]
+                [tasks[i] for i in able], seeds=[seeds[i] for i in able]
+            )
+        left = dict(enumerate(able))
+        for k, result in results if able else ():
+            i = left.pop(k)
+            try:
+                yield i, result if isinstance(result, Exception) else self._checked_all(result, tasks[i])
+            except ValueError as error:
+                yield i, error
+        for i in left.values():
+            yield i, ValueError(f"{self.info.name} gave nothing for this task of its batch")
+
+    def predict(self, task: Task, *, seed: int = 0) -> Prediction:
+        """Every reading of one run, with the method's note and facts.
 
         Raises
         ------
         CannotRun: the task is outside the method's limits; the message says which.
         """
-        reason = self.info.why_skip(task)
-        if reason is None and self.info.needs_symbols and not task.symbols:
-            reason = f"{self.info.name} needs gene symbols"
-        if reason:
-            raise CannotRun(reason)
-        if self.info.variants:
-            outputs = self.method.predict_outputs(task, seed=seed)  # type: ignore[attr-defined]
-            if set(outputs) != set(self.info.variants):
-                raise ValueError(f"{self.info.name} returned {sorted(outputs)}, but declares {self.info.variants}")
-        else:
-            outputs = {"": self.method.predict_targets(task, seed=seed)}
-        return {variant: self._checked(scores, task) for variant, scores in outputs.items()}
+        ((_, result),) = self.predict_batch([task], seeds=[seed])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
+        """Every reading of one run: variant -> (R, N) float64 scores. Raises as `predict`."""
+        return dict(self.predict(task, seed=seed).outputs)
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) float64 scores, higher = more likely a target, NaN = the method cannot say."""
         return self.predict_outputs(task, seed=seed)[self.variant]
+
+    def _why_not(self, task: Task) -> str | None:
+        if reason := self.info.why_skip(task):
+            return reason
+        return f"{self.info.name} needs gene symbols" if self.info.needs_symbols and not task.symbols else None
+
+    def _alone(self, task: Task, seed: int) -> Prediction | Exception:
+        try:
+            if self.info.variants:
+                return Prediction(self.method.predict_outputs(task, seed=seed))  # type: ignore[attr-defined]
+            return Prediction({"": self.method.predict_targets(task, seed=seed)})
+        except Exception as error:
+            return error
+
+    def _checked_all(self, prediction: Prediction, task: Task) -> Prediction:
+        if set(prediction.outputs) != set(self.info.variants or ("",)):
+            raise ValueError(
+                f"{self.info.name} returned {sorted(prediction.outputs)}, but declares {self.info.variants}"
+            )
+        outputs = {variant: self._checked(scores, task) for variant, scores in prediction.outputs.items()}
+        return Prediction(outputs, prediction.note, dict(prediction.facts))
 
     def _checked(self, scores: Any, task: Task) -> np.ndarray:
         scores = np.asarray(scores, dtype=np.float64)
