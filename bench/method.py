@@ -243,24 +243,34 @@ def task_generator(task: Task, method: str, seed: int) -> np.random.Generator:
 
 
 def in_canonical_order(task: Task, solve: Callable[[Task], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Run `solve` on the task with its variables ordered by a digest of their columns, and map the scores back.
+    """Run `solve` on the task in `CanonicalOrder`, and map the scores back."""
+    canonical = CanonicalOrder(task)
+    return {variant: canonical.back(scores) for variant, scores in solve(canonical.task).items()}
+
+
+class CanonicalOrder:
+    """A task with its variables ordered by a digest of their columns, and the way back.
 
     Makes a method that depends on the order of its variables (by its random stream or by how it breaks ties) equivariant
     under relabelling. Variables with identical columns get the mean of their scores, since nothing tells them apart.
     """
-    digests = _column_digests(task)
-    order = sorted(range(task.n_variables), key=digests.__getitem__)
-    first = {}
-    group = np.array([first.setdefault(d, len(first)) for d in digests])
-    outputs = {}
-    for variant, ordered in solve(task.select(order)).items():
-        scores = np.empty((task.n_regimes, task.n_variables))
-        scores[:, order] = ordered
-        if len(first) < task.n_variables:
-            sums = np.stack([np.bincount(group, weights=row) for row in scores])
-            scores = (sums / np.bincount(group))[:, group]
-        outputs[variant] = scores
-    return outputs
+
+    def __init__(self, task: Task) -> None:
+        digests = _column_digests(task)
+        self._order = sorted(range(task.n_variables), key=digests.__getitem__)
+        first: dict[str, int] = {}
+        self._group = np.array([first.setdefault(d, len(first)) for d in digests])
+        self.task = task.select(self._order)
+
+    def back(self, ordered: np.ndarray) -> np.ndarray:
+        """Scores (R, N) in the order of the variables of the task that was given."""
+        scores = np.empty(ordered.shape)
+        scores[:, self._order] = ordered
+        sizes = np.bincount(self._group)
+        if len(sizes) == len(self._group):
+            return scores
+        sums = np.stack([np.bincount(self._group, weights=row) for row in scores])
+        return (sums / sizes)[:, self._group]
 
 
 def _column_digests(task: Task) -> list[str]:
