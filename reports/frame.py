@@ -32,7 +32,7 @@ _REQUIRED = ("key", "method", "task", "status", "suite")
 _OWN = {"task", "method", "variant", "label", "seed", "status", "regime", "metric", "value", "key", "targets", *METRICS}
 _JOB_COLUMNS = (
     "key", "kind", "suite", "method", "method_version", "parameters", "label", "task", "task_hash", "seed", "status",
-    "reason", "note", "superseded", "batch_size", "wall_s", "wall_s_single", "cpu_s", "peak_rss_mb", "peak_gpu_mb",
+    "reason", "note", "facts", "superseded", "batch_size", "wall_s", "wall_s_single", "cpu_s", "peak_rss_mb", "peak_gpu_mb",
     "device", "threads", "timeout_s", "memory_gb", "versions", "git_sha", "dirty", "host", "started_at",
     "trained_on",
 )  # fmt: skip
@@ -378,7 +378,7 @@ def _jobs_frame(records: Sequence[Mapping[str, Any]], current: set[int]) -> pd.D
     columns["kind"] = [record.get("kind", "predict") for record in records]
     columns["superseded"] = [_is_prediction(r) and i not in current for i, r in enumerate(records)]
     columns["label"] = [r["method"] + shown_parameters(r.get("parameters") or {}) for r in records]
-    for name in ("versions", "parameters", "trained_on"):
+    for name in ("versions", "parameters", "trained_on", "facts"):
         columns[name] = [_json(value or {}) for value in columns[name]]
     for name in _NUMBERS:
         columns[name] = pd.to_numeric(pd.Series(columns[name], dtype=object), errors="coerce")

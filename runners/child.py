@@ -1,4 +1,4 @@
-"""What runs inside a forked process: making tasks (`prepare`) and running a method on one (`predict`)."""
+"""What runs inside a forked process: making tasks (`prepare`) and running a method on them (`predict`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cdnbench.digest import plain
 from cdnbench.errors import CannotRun
 from cdnbench.registry import load_method, load_suite
 from cdnbench.runners.memory import PeakMemory, resident_mb
@@ -49,7 +50,7 @@ def prepare(conn: Connection) -> None:
             conn.send("")
         except Exception as error:
             traceback.print_exc()
-            conn.send(f"{type(error).__name__}: {error}".split("\n")[0])
+            conn.send(_line(error))
 
 
 def truth_of(labelled: LabelledTask, suite: str, metadata: Any, setting: tuple[str, ...]) -> TaskTruth:
@@ -103,45 +104,61 @@ def read_samples(folder: Path) -> Task:
 
 
 def predict(conn: Connection) -> None:
-    """Run one job `{method, parameters, seed, scratch, folder, key, log}`.
+    """Run a method on the tasks of one request `{method, parameters, tasks: [{scratch, seed, key}], folder, log}`.
 
-    Sends `("started", resident MB)` when the method is about to be called, then one of `("ok", costs)`, `("skipped", reason)`,
-    `("oom", reason)`, `("error", reason)`, or `("unwritable", reason)` if the store does not take the scores, which are there
-    before "ok" is sent. What is printed goes to the job's log. The working folder is the one with the samples: nothing of the
-    store is in reach by a relative path.
+    Sends `("started", resident MB)` when the method is about to be called; `("done", index, status, reason, note, facts)` for each task
+    as its scores lie in the store or it has ended without; at last `("end", costs)`. Instead of the rest, `("error", reason)` or
+    `("oom", reason)` if all of it fails, or `("unwritable", reason)` if the store does not take the scores. What is printed goes
+    to the log. The working folder is the one with the (first) task's samples: nothing of the store is in reach by a relative path.
     """
     try:
-        job = conn.recv()
+        request = conn.recv()
     except EOFError:
         return
-    _print_to(Path(job["log"]))
+    _print_to(Path(request["log"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.chdir(job["scratch"])
+    jobs, store = request["tasks"], Store(Path(request["folder"]))
+    os.chdir(jobs[0]["scratch"])
     try:
-        method = load_method(job["method"], **job["parameters"])
-        task = read_samples(Path(job["scratch"]))
+        method = load_method(request["method"], **request["parameters"])
+        tasks = [read_samples(Path(job["scratch"])) for job in jobs]
         conn.send(("started", resident_mb()))
         peak, wall, cpu = PeakMemory(), time.perf_counter(), _cpu_seconds()
-        outputs = method.predict_outputs(task, seed=job["seed"])
-        costs = {
-            "wall_s": time.perf_counter() - wall,
-            "cpu_s": _cpu_seconds() - cpu,
-            "peak_rss_mb": peak.mb(),
-        }
-        try:
-            Store(Path(job["folder"])).write_scores(job["key"], outputs)
-        except OSError as error:
-            conn.send(("unwritable", str(error)))
-            return
-        conn.send(("ok", costs))
-    except CannotRun as why:
-        conn.send(("skipped", str(why)))
+        costs = {}
+        for i, result in method.predict_batch(tasks, seeds=[job["seed"] for job in jobs]):
+            costs = {
+                "wall_s": time.perf_counter() - wall,
+                "cpu_s": _cpu_seconds() - cpu,
+                "peak_rss_mb": peak.mb(),
+            }
+            if isinstance(result, Exception):
+                conn.send(("done", i, *_failure(result), "", {}))
+                continue
+            try:
+                store.write_scores(jobs[i]["key"], result.outputs)
+            except OSError as error:
+                conn.send(("unwritable", str(error)))
+                return
+            conn.send(("done", i, "ok", "", result.note, json.loads(json.dumps(dict(result.facts), default=plain))))
+        conn.send(("end", costs))
     except MemoryError:
         traceback.print_exc()
         conn.send(("oom", "MemoryError"))
     except BaseException as error:
         traceback.print_exc()
-        conn.send(("error", f"{type(error).__name__}: {error}".split("\n")[0]))
+        conn.send(("error", _line(error)))
+
+
+def _failure(error: Exception) -> tuple[str, str]:
+    """Status and reason of a task that ended with an exception."""
+    if isinstance(error, CannotRun):
+        return "skipped", str(error)
+    traceback.print_exception(error)
+    return ("oom", "MemoryError") if isinstance(error, MemoryError) else ("error", _line(error))
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".split("\n")[0]
 
 
 def _print_to(log: Path) -> None:

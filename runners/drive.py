@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,57 +35,93 @@ class Interrupted(Exception):
 
 @dataclass
 class Outcome:
-    """How a job ended. Costs are None where the method's call did not return."""
+    """How a job ended. note, facts: what the method said besides its scores.
+
+    Costs are None where the method's call did not return. In a batch of several, times are a job's share and the peak is the
+    batch's.
+    """
 
     status: str
     reason: str = ""
     wall_s: float | None = None
     cpu_s: float | None = None
     peak_rss_mb: float | None = None
+    note: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    batch_size: int = 1
 
 
 @dataclass
 class Driver:
-    """Runs jobs one at a time, each in a process of its own; any number of threads may use it at once."""
+    """Runs jobs, alone or in batches, each batch in a process of its own; any number of threads may use it at once."""
 
     store: Store
     limits: Limits
     reaper: Reaper
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def run(self, job: Job, scratch: Path) -> Outcome:
-        """Run a job whose task was prepared in `scratch`.
+    def run(self, jobs: Sequence[Job], samples: Sequence[Path]) -> Iterator[tuple[int, Outcome]]:
+        """Run the jobs together, jobs of one method whose tasks were prepared in `samples`.
+
+        Yields (index, outcome) of each that ended by itself: in a batch of several at once, without costs, and with them at the end.
+        If the process as a whole fails, its outcome is that of a job alone; of several, those that are not done yield nothing.
 
         Raises
         ------
         Interrupted: `stop` was set.
         """
-        descriptor, name = tempfile.mkstemp(dir=scratch)  # neutral: the job's key is no business of the method's
+        descriptor, name = tempfile.mkstemp(dir=samples[0])  # neutral: the job's key is no business of the method's
         os.close(descriptor)
         log = Path(name)
         worker = Worker(child.predict, self.reaper)
+        done: dict[int, Outcome] = {}
         try:
-            worker.send(self._request(job, scratch, log))
-            outcome = self._watch(worker, job, log)
+            worker.send(self._request(jobs, samples, log))
+            for event in self._watch(worker, jobs, log):
+                if isinstance(event, Outcome):  # of the process
+                    self._share(event, done, len(jobs))
+                    break
+                index, outcome = event
+                done[index] = outcome
+                if len(jobs) > 1:
+                    self._keep_log(jobs[index], outcome, log)
+                    yield index, outcome
         finally:
             worker.end()
+        for index, outcome in done.items():
+            self._keep_log(jobs[index], outcome, log)
+            yield index, outcome
+        log.unlink(missing_ok=True)
+
+    @staticmethod
+    def _share(process: Outcome, done: dict[int, Outcome], n_jobs: int) -> None:
+        """What the end of the process means for its jobs."""
+        if process.status == "ok":
+            for outcome in done.values():
+                outcome.wall_s = None if process.wall_s is None else process.wall_s / n_jobs
+                outcome.cpu_s = None if process.cpu_s is None else process.cpu_s / n_jobs
+                outcome.peak_rss_mb, outcome.batch_size = process.peak_rss_mb, n_jobs
+        elif n_jobs == 1:
+            done[0] = process
+
+    def _keep_log(self, job: Job, outcome: Outcome, log: Path) -> None:
         if outcome.status not in ("ok", "skipped"):
             keep_end(log, self.store.log_path(job.key))
-        log.unlink(missing_ok=True)
-        return outcome
 
-    def _request(self, job: Job, scratch: Path, log: Path) -> dict[str, Any]:
+    def _request(self, jobs: Sequence[Job], samples: Sequence[Path], log: Path) -> dict[str, Any]:
         return {
-            "method": job.method.info.name,
-            "parameters": dict(job.method.parameters),
-            "seed": job.seed,
-            "key": job.key,
-            "scratch": str(scratch),
+            "method": jobs[0].method.info.name,
+            "parameters": dict(jobs[0].method.parameters),
+            "tasks": [
+                {"scratch": str(folder), "seed": job.seed, "key": job.key}
+                for job, folder in zip(jobs, samples, strict=True)
+            ],
             "folder": str(self.store.folder.resolve()),
             "log": str(log),
         }
 
-    def _watch(self, worker: Worker, job: Job, log: Path) -> Outcome:
+    def _watch(self, worker: Worker, jobs: Sequence[Job], log: Path) -> Iterator[tuple[int, Outcome] | Outcome]:
+        """The outcomes of single jobs as they come, and at last that of the process."""
         limit_mb = self.limits.memory_gb * GB
         baseline = peak = 0.0
         started = False
@@ -98,29 +135,39 @@ class Driver:
             if arrived:
                 message = worker.receive()
                 if message is None:
-                    return _ended(worker.exit_code())
-                kind, value = message
+                    yield _ended(worker.exit_code())
+                    return
+                kind, *values = message
                 if kind == "started":
-                    started, baseline, begin, limit = True, value, time.monotonic(), job.timeout_s
-                elif kind == "ok":
-                    value["peak_rss_mb"] = max(value["peak_rss_mb"], peak)
-                    if value["peak_rss_mb"] > limit_mb:  # between two looks
-                        return self._too_much(value["peak_rss_mb"])
-                    return Outcome("ok", **value)
+                    started, baseline, begin = True, values[0], time.monotonic()
+                    limit = sum(job.timeout_s for job in jobs)
+                elif kind == "done":
+                    index, status, reason, note, facts = values
+                    yield index, Outcome(status, reason, note=note, facts=facts)
+                elif kind == "end":
+                    costs = values[0]
+                    costs["peak_rss_mb"] = max(costs["peak_rss_mb"], peak)
+                    over = costs["peak_rss_mb"] > limit_mb and len(jobs) == 1  # between two looks
+                    yield self._too_much(costs["peak_rss_mb"]) if over else Outcome("ok", **costs)
+                    return
                 elif kind == "unwritable":
-                    raise BenchError(f"Cannot write to {self.store.folder}: {value}.")
+                    raise BenchError(f"Cannot write to {self.store.folder}: {values[0]}.")
                 else:
-                    return Outcome(kind, value)
+                    yield Outcome(kind, values[0])
+                    return
                 continue
             if started:
                 peak = max(peak, group_mb(worker.pid, baseline))
                 if peak > limit_mb:
-                    return self._too_much(peak)
+                    yield self._too_much(peak)
+                    return
             if log.stat().st_size > LOG_LIMIT:
-                return Outcome("error", f"printed more than {LOG_LIMIT / 1e9:g} GB")
+                yield Outcome("error", f"printed more than {LOG_LIMIT / 1e9:g} GB")
+                return
             if time.monotonic() - begin >= limit:
                 what = "result" if started else "start (importing the method and opening the task)"
-                return Outcome("timeout", f"no {what} within {limit:g} s", peak_rss_mb=peak or None)
+                yield Outcome("timeout", f"no {what} within {limit:g} s", peak_rss_mb=peak or None)
+                return
 
     def _too_much(self, peak_mb: float) -> Outcome:
         return Outcome("oom", f"more than {self.limits.memory_gb:g} GB", peak_rss_mb=peak_mb)

@@ -66,6 +66,27 @@ class Plan:
 
         return [job for job in self.jobs if lacks(job)]
 
+    def batches(self, todo: Sequence[Job], *, alone: bool = False) -> list[list[Job]]:
+        """The jobs to run, those together that a method solves together, in the order of the plan.
+
+        Batches are composed from the whole plan, so what is done already does not change who runs with whom. alone: all singly.
+        """
+        wanted = {job.key for job in todo}
+        open_: dict[str, list[Job]] = {}
+        batches: list[list[Job]] = []
+        for job in self.jobs:
+            size = 1 if alone or job.skip or not job.method.batched else job.method.info.batch_size
+            kind = digest(job.method.info.name, all_parameters(job.method), job.spec.n_variables, job.spec.n_regimes)
+            batch = open_.get(kind)
+            if size == 1 or batch is None or len(batch) == size:
+                batch = []
+                batches.append(batch)
+                if size > 1:
+                    open_[kind] = batch
+            batch.append(job)
+        kept = ([job for job in batch if job.key in wanted] for batch in batches)
+        return [batch for batch in kept if batch]
+
 
 def make_plan(
     suite_name: str,

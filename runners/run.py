@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -81,27 +83,31 @@ def _run_all(
     again: bool,
     on_record: Callable[[Record], None],
 ) -> None:
-    def step(item: Job | Callable[[], Any]) -> Record | None:
+    telling = threading.Lock()
+
+    def step(item: Sequence[Job] | Callable[[], Any]) -> None:
         if driver.stop.is_set():
-            return None
-        if not isinstance(item, Job):
+            return
+        if callable(item):
             item()
-            return None
-        try:
-            return _one(item, plan, driver, preparer, timing, again)
-        except Interrupted:
-            return None
+            return
+        told = set()
+        with contextlib.suppress(Interrupted):
+            for record in _batch(item, plan, driver, preparer, timing, again):
+                if record["key"] not in told:
+                    told.add(record["key"])
+                    with telling:
+                        on_record(record)
 
     # Each thread drives one process. Results come back as they are ready, and the steps are taken from the iterator as threads
     # become free.
     parallel = joblib.Parallel(
         n_jobs=jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch=2 * jobs
     )
-    results = parallel(joblib.delayed(step)(item) for item in _steps(todo, preparer))
+    results = parallel(joblib.delayed(step)(item) for item in _steps(plan.batches(todo, alone=timing), preparer))
     try:
-        for record in results:
-            if record is not None:
-                on_record(record)
+        for _ in results:
+            pass
     except BaseException:
         driver.stop.set()  # the threads end their processes and return
         with warnings.catch_warnings():
@@ -110,41 +116,70 @@ def _run_all(
         raise
 
 
-def _steps(todo: Sequence[Job], preparer: Preparer) -> Iterator[Job | Callable[[], Any]]:
-    """The jobs, task by task, with each task made while the jobs of the one before it run."""
-    groups = [list(group) for _, group in itertools.groupby(todo, key=lambda job: job.spec.hash)]
+def _steps(batches: Sequence[list[Job]], preparer: Preparer) -> Iterator[Sequence[Job] | Callable[[], Any]]:
+    """The batches, with their tasks made while what comes before them runs."""
+
+    def hashes(batch: list[Job]) -> list[str]:
+        return [job.spec.hash for job in batch]
+
+    groups = [list(group) for _, group in itertools.groupby(batches, key=hashes)]
     for here, after in itertools.zip_longest(groups, groups[1:]):
         if after:
-            yield lambda spec=after[0].spec: preparer.samples(spec)
+            yield lambda batch=after[0]: [preparer.samples(job.spec) for job in batch]
         yield from here
 
 
-def _one(job: Job, plan: Plan, driver: Driver, preparer: Preparer, timing: bool, again: bool) -> Record:
-    """Run one job and store its record, unless another run on the same folder has done so meanwhile."""
-    store, before = driver.store, driver.store.record(job.key)
+def _batch(
+    jobs: Sequence[Job], plan: Plan, driver: Driver, preparer: Preparer, timing: bool, again: bool
+) -> Iterator[Record]:
+    """Run the jobs of one batch and store their records, except those that another run on the same folder stored meanwhile.
+
+    Yields each record as it is stored; one of a batch of several is stored again, with its times, when all have ended. Jobs that a
+    failing process takes with it are run again, one by one.
+    """
+    store = driver.store
+    before = {job.key: store.record(job.key) for job in jobs}
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    try:
-        samples, why = preparer.samples(job.spec)
-        if driver.stop.is_set():
-            raise Interrupted
-        if before is not None and not again and store.is_whole(before):
-            return before
-        if why:
-            outcome = Outcome("error", f"the task could not be made: {why}")
-            keep_end(preparer.log, store.log_path(job.key))
-        elif job.skip:
-            outcome = Outcome("skipped", job.skip)
-        else:
-            outcome = driver.run(job, samples)
-        if timing and before is not None and before["status"] == "ok" and outcome.status != "ok":
-            # A result is worth more than its time.
-            record = {**before, "note": f"timed alone: {outcome.status}: {outcome.reason}"}
-        else:
-            record = _record(job, plan, outcome, driver.limits, timing, started_at)
+
+    def stored(job: Job, outcome: Outcome) -> Record:
+        record = _record(job, plan, outcome, driver.limits, timing, started_at)
+        old = before[job.key]
+        if timing and old is not None and old["status"] == "ok":
+            if outcome.status != "ok":  # a result is worth more than its time
+                record = {**old, "note": f"timed alone: {outcome.status}: {outcome.reason}"}
+            elif old["batch_size"] > 1:
+                record = {**old, "wall_s_single": outcome.wall_s}
         store.write_record(record)
         return record
+
+    try:
+        ready, folders = [], []
+        for job in jobs:
+            folder, why = preparer.samples(job.spec)
+            if driver.stop.is_set():
+                raise Interrupted
+            old = before[job.key]
+            if old is not None and not again and store.is_whole(old):
+                yield old
+            elif why:
+                keep_end(preparer.log, store.log_path(job.key))
+                yield stored(job, Outcome("error", f"the task could not be made: {why}"))
+            elif job.skip:
+                yield stored(job, Outcome("skipped", job.skip))
+            else:
+                ready.append(job)
+                folders.append(folder)
+        done = set()
+        if ready:
+            for index, outcome in driver.run(ready, folders):
+                done.add(index)
+                yield stored(ready[index], outcome)
+        for index in set(range(len(ready))) - done:
+            for _, outcome in driver.run([ready[index]], [folders[index]]):
+                yield stored(ready[index], outcome)
     finally:
-        preparer.done(job.spec)
+        for job in jobs:
+            preparer.done(job.spec)
 
 
 def _record(job: Job, plan: Plan, outcome: Outcome, limits: Limits, timing: bool, started_at: str) -> Record:
@@ -165,8 +200,9 @@ def _record(job: Job, plan: Plan, outcome: Outcome, limits: Limits, timing: bool
         "seed": job.seed,
         "status": outcome.status,
         "reason": outcome.reason,
-        "note": "",
-        "batch_size": 1,
+        "note": outcome.note,
+        "facts": outcome.facts,
+        "batch_size": outcome.batch_size,
         "wall_s": outcome.wall_s,
         "wall_s_single": outcome.wall_s if timing else None,
         "cpu_s": outcome.cpu_s,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 import numpy as np
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo
+from cdnbench.method import MethodInfo, Prediction
 
 def scores(task):
     return np.asarray([x.mean(0) - task.observational.mean(0) for x in task.regimes])
@@ -148,6 +148,30 @@ class Hungry(Good):
         return scores(task)
 
 @dataclass(frozen=True)
+class Batched(Good):
+    """Solves tasks together, the last first. Task i: `fails` raises; `dies` takes the process along unless it is alone."""
+    fails: int = -1
+    dies: int = -1
+    pause: float = 0.0
+    trace: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(name="batched", summary="many at once", batch_size=3)
+    def predict_targets(self, task, *, seed=0):
+        return scores(task)
+    def predict_targets_batch(self, tasks, *, seeds):
+        if self.trace:
+            with open(self.trace, "a") as file:
+                print(len(tasks), file=file)
+        number = [round(float(t.observational[0, 0]) * 1e6) for t in tasks]
+        for i in reversed(range(len(tasks))):
+            time.sleep(self.pause)
+            if number[i] == self.dies and len(tasks) > 1:
+                os._exit(4)
+            if number[i] == self.fails:
+                yield i, RuntimeError("this one diverged")
+            else:
+                yield i, Prediction({"": scores(tasks[i])}, "not converged" if i else "", {"iterations": np.int64(7 + i)})
+
+@dataclass(frozen=True)
 class NeedsMissing(Good):
     info: ClassVar[MethodInfo] = MethodInfo(name="needs-missing", summary="preloads nothing", preload=("no_such_module_here",))
 '''
@@ -202,6 +226,7 @@ narrow = faulty_methods:Narrow
 wrong-shape = faulty_methods:WrongShape
 hungry = faulty_methods:Hungry
 needs-missing = faulty_methods:NeedsMissing
+batched = faulty_methods:Batched
 [cdnbench.suites]
 tiny = faulty_suites:Tiny
 """
