@@ -181,7 +181,9 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
             Cell(seconds(row["seconds"]) if ranked[i] else ""),
         ]
         lines.append(Row(tuple(cells), row["kind"]))
-    return Block(block_title(results, key), columns, tuple(lines), _notes(rows, partial))
+    return Block(
+        block_title(results, key), columns, tuple(lines), (*_notes(rows, partial), *_unconverged(results, key))
+    )
 
 
 def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
@@ -196,3 +198,16 @@ def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
     if missing:
         notes.append(f"Not run: {', '.join(missing)}; without them the floor is unknown.")
     return tuple(notes)
+
+
+def _unconverged(results: Results, key: tuple[str, ...]) -> list[str]:
+    """One line for each method some of whose jobs say that they did not converge."""
+    readings = same_factors(results.readings, key)
+    readings = readings[(readings["job"] >= 0) & (readings["status"] == "ok")].drop_duplicates("job")
+    said = results.jobs["note"].reindex(readings["job"]).fillna("").str.startswith("not converged").to_numpy()
+    counts = readings.assign(said=said).groupby("method", sort=False, observed=True)["said"].agg(["sum", "size"])
+    return [
+        f"{method}: {row['sum']} of {row['size']} jobs did not converge (`--table jobs` says how far they came)."
+        for method, row in counts.iterrows()
+        if row["sum"]
+    ]

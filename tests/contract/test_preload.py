@@ -22,7 +22,12 @@ method.predict_outputs(Task(name="t", variables="abcd", observational=x[0], regi
 new = {{m for m in set(sys.modules) - before if m.split(".")[0] not in {{*sys.stdlib_module_names, "cdnbench"}}}}
 print(json.dumps(sorted({{".".join(m.split(".")[:2]) for m in new if m.count(".") < 2}})))
 """
-PARAMETERS = {"dci": {"bootstraps": 2}, "dci-reference": {"bootstraps": 2, "max_set_size": 1}}
+PARAMETERS = {
+    "dci": {"bootstraps": 2},
+    "dci-reference": {"bootstraps": 2, "max_set_size": 1},
+    "dcdi-g": {"max_iterations": 1},
+    "dcdi-dsf": {"max_iterations": 1},
+}
 EXTRAS = {"gnies"}  # a package that may be absent cannot be preloaded
 
 

@@ -147,4 +147,6 @@ def test_whole_training_run():
     edges = GOLDEN["run/g/end/gumbel_adjacency.log_alpha"] > 0
     np.testing.assert_array_equal(ended[0].adjacency, edges & ~np.eye(N, dtype=bool))
     targets = GOLDEN["run/g/end/gumbel_interv_w.log_alpha"]
-    np.testing.assert_allclose(ended[0].probability, 1 / (1 + np.exp(targets)), atol=0.15)  # noisy, at this learning rate
+    np.testing.assert_allclose(
+        ended[0].probability, 1 / (1 + np.exp(targets)), atol=0.15
+    )  # noisy, at this learning rate

@@ -1,0 +1,108 @@
+"""DCDI as a method: recovery, independence of the batch, odd data."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from cdnbench import Task, load_method
+from cdnbench.errors import InvalidParameter
+from cdnbench.methods.dcdi.training import Randomness
+
+QUICK = {"max_iterations": 120}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def easy_task(seed: int, n: int = 5, rows: int = 600) -> Task:
+    """Linear Gaussian; regime t sets variable t to N(4, 1/4)."""
+    rng = np.random.default_rng(seed)
+    weights = rng.choice([-1, 1], size=(n, n)) * rng.uniform(0.8, 1.5, size=(n, n)) * (rng.random((n, n)) < 0.5)
+
+    def sample(target=None):
+        x = np.zeros((rows, n))
+        for i in range(n):
+            noise = rng.normal(size=rows)
+            x[:, i] = 4 + 0.5 * noise if i == target else x[:, :i] @ weights[:i, i] + 0.7 * noise
+        return x
+
+    variables = [f"v{i}" for i in range(n)]
+    return Task(name="easy", variables=variables, observational=sample(), regimes=[sample(t) for t in range(n)])
+
+
+def predictions(name, tasks, **parameters):
+    method = load_method(name, **parameters)
+    return dict(method.predict_batch(tasks, seeds=[0] * len(tasks)))
+
+
+@pytest.mark.parametrize("name", ["dcdi-g", "dcdi-dsf"])
+def test_a_task_gets_the_same_alone_and_beside_others(name):
+    tasks = [easy_task(0, rows=100), easy_task(1, n=4, rows=90), easy_task(2, rows=110), easy_task(3, rows=100)]
+    together = predictions(name, tasks, **QUICK)
+    for i, task in enumerate(tasks):
+        alone = load_method(name, **QUICK).predict(task)
+        np.testing.assert_allclose(together[i].outputs[""], alone.outputs[""], rtol=1e-6)
+        assert together[i].facts["constraint"] == pytest.approx(alone.facts["constraint"], rel=1e-6)
+
+
+def test_a_record_says_why_it_stopped():
+    prediction = load_method("dcdi-g", **QUICK).predict(easy_task(0, rows=60))
+    assert prediction.facts["iterations"] == 120 and prediction.facts["stop_reason"] == "iterations"
+    assert prediction.facts["stage"] == "subproblem" and 0 < prediction.facts["constraint"] < 1
+    assert "not converged" in prediction.note and "120 iterations" in prediction.note
+
+
+def test_a_diverging_data_set_ends_alone():
+    good, bad = easy_task(0, rows=60), easy_task(1, rows=60)
+    bad = Task(
+        name="bad",
+        variables=bad.variables,
+        observational=1e25 * bad.observational,
+        regimes=[1e25 * x for x in bad.regimes],
+    )
+    results = predictions("dcdi-g", [good, bad], precision="float32", **QUICK)
+    assert isinstance(results[1], RuntimeError) and "not a number" in str(results[1])
+    alone = load_method("dcdi-g", precision="float32", **QUICK).predict(good)
+    np.testing.assert_allclose(results[0].outputs[""], alone.outputs[""], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dcdi-g", "dcdi-dsf"])
+def test_odd_data_have_defined_scores(name):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 20, 3))
+    x[..., 1] = 2.0  # constant
+    x[..., 2] = x[..., 0]  # a copy
+    task = Task(name="odd", variables=list("abc"), observational=x[0], regimes=[x[1], x[2]])
+    scores = load_method(name, **QUICK).predict_targets(task)
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores[:, 0], scores[:, 2])  # nothing tells them apart
+
+
+def test_minibatches_hold_no_row_twice():
+    for n_rows in (64, 300, 20_000):
+        index = Randomness(np.random.default_rng(0)).minibatches(n_rows, (50, 64))
+        assert index.min() >= 0 and index.max() < n_rows
+        assert all(len(set(row)) == 64 for row in index.tolist())
+
+
+@pytest.mark.parametrize("parameters", [{"precision": "float16"}, {"max_iterations": 0}, {"hidden": 0}])
+def test_a_parameter_out_of_range_is_named(parameters):
+    with pytest.raises(InvalidParameter, match=next(iter(parameters))):
+        load_method("dcdi-g", **parameters)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dcdi-g", "dcdi-dsf"])
+def test_recovery(name):
+    """About ten minutes each on one core."""
+    tasks = [easy_task(seed) for seed in range(4)]
+    results = predictions(name, tasks, precision="float32")
+    assert all(r.facts["stop_reason"] == "converged" for r in results.values())
+    ap = [average_precision_score(np.eye(5)[t], results[i].outputs[""][t]) for i in range(4) for t in range(5)]
+    assert np.mean(ap) >= 0.9
