@@ -98,7 +98,8 @@ class _FlowLayer:
         self.s = torch.sigmoid(z)
         self.bump = self.s * torch.sigmoid(-z)  # the sigmoid's derivative, without cancellation for large z
         self.weighted = self.w * self.bump
-        self.slope = (self.weighted * self.a).sum(-1)
+        # Hundreds of widths from every sigmoid it underflows; the reference goes on falling in log space there.
+        self.slope = (self.weighted * self.a).sum(-1).clamp_min(torch.finfo(h.dtype).tiny * 1e4)
         self.p = (self.w * self.s).sum(-1) * (1 - _DELTA) + _DELTA / 2
         log_p, log_1_p = torch.log(self.p), torch.log1p(-self.p)
         self.h = log_p - log_1_p

@@ -139,7 +139,7 @@ class _Training:
         self.parameters = Parameters.initial(self.shapes, [r.rng for r in randomness], options.dtype, options.device)
         allowed = 1 - torch.eye(self.n, dtype=options.dtype, device=options.device)
         self.allowed = allowed.repeat(len(data_sets), 1, 1)
-        self.full_constraint = float(torch.matrix_exp(allowed).trace()) - self.n
+        self.full_constraint = float(torch.matrix_exp(allowed).trace()) - self.n or 1.0  # 0 for a single variable
         self.optimiser = RMSprop(self.parameters, options.learning_rate)
         self.gradients = torch.zeros_like(self.parameters.dense)
         self._multipliers()
