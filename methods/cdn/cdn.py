@@ -81,7 +81,8 @@ class CDN:
         ------
         InvalidParameter: the weights are missing or of another version; the message names the command that makes them.
         """
-        from cdnbench.methods.cdn.weights import check_device, load_weights
+        from cdnbench.methods._device import check_device
+        from cdnbench.methods.cdn.weights import load_weights
 
         check_device(self.info.name, self.device)
         network = _network(load_weights(self.weights, self.info.name).card["digest"], self.weights).to(self.device)

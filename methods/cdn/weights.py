@@ -118,21 +118,5 @@ def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_device(name: str, device: str) -> None:
-    """Whether a method can compute there, before work starts.
-
-    Raises
-    ------
-    InvalidParameter: not cpu or cuda, or torch sees no CUDA device.
-    """
-    if device not in ("cpu", "cuda"):
-        raise InvalidParameter(f"{name}: device takes cpu or cuda; got {device!r}.")
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise InvalidParameter(f"{name}: device=cuda, but torch sees no CUDA device. Use device=cpu.")
-
-
 def file_digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -40,8 +40,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from cdnbench.errors import CannotRun, InvalidParameter
+from cdnbench.errors import InvalidParameter
 from cdnbench.method import CanonicalOrder, MethodInfo, Prediction, task_generator
+from cdnbench.methods._device import check_device
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ class _DCDI:
 
         from cdnbench.methods.dcdi.training import Options
 
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise CannotRun("no CUDA device; use device=cpu")
+        check_device(self.info.name, self.device)
         return Options(
             hidden=self.hidden,
             edge_penalty=self.edge_penalty,

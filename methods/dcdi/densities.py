@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -33,8 +33,8 @@ class Density(Protocol):
 class Gaussian:
     """DCDI-G: N(mean of the network, exp(log_scale)^2)."""
 
-    n_outputs: ClassVar[int] = 1
-    has_scale: ClassVar[bool] = True
+    n_outputs: int = 1
+    has_scale: bool = True
 
     def forward(self, x: Tensor, outputs: Tensor, log_scale: Tensor | None) -> tuple[Tensor, Backward]:
         assert log_scale is not None
@@ -57,7 +57,7 @@ class SigmoidalFlow:
     and the logit's argument off their bounds, and the base density has log-variance 1 (not variance 1).
     """
 
-    has_scale: ClassVar[bool] = False
+    has_scale: bool = False
 
     def __init__(self, n_layers: int = 2, width: int = 16) -> None:
         self.n_layers, self.width = n_layers, width

@@ -25,6 +25,7 @@ print(json.dumps(sorted({{".".join(m.split(".")[:2]) for m in new if m.count("."
 PARAMETERS = {
     "dci": {"bootstraps": 2},
     "dci-reference": {"bootstraps": 2, "max_set_size": 1},
+    "bacadi": {"n_steps": 1},
     "dcdi-g": {"max_iterations": 1},
     "dcdi-dsf": {"max_iterations": 1},
 }

@@ -1,0 +1,1 @@
+"""BaCaDI: Bayesian causal discovery with unknown interventions by Stein variational gradient descent."""
