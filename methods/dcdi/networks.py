@@ -152,9 +152,9 @@ def loss(
     n_data, n, n_rows = batch.target_noise.shape
 
     # Masks
-    odds = torch.exp(p["edges"].clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT))[:, :, None, :]
-    soft_edges = _gumbel_sigmoid(odds, batch.edge_noise)
-    inputs = torch.mul(soft_edges > 0.5, allowed[:, :, None, :]) * batch.x[:, None]
+    odds = torch.exp(p["edges"].clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)) * allowed
+    soft_edges = _gumbel_sigmoid(odds[:, :, None, :], batch.edge_noise)
+    inputs = (soft_edges > 0.5) * batch.x[:, None]
     regime = batch.regime[:, None, :].expand(-1, n, -1)
     keep = torch.cat([torch.full_like(p["keep"][..., :1], _LARGEST_LOGIT), p["keep"]], dim=2).gather(2, regime)
     soft_keep = _gumbel_sigmoid(torch.exp(keep), batch.target_noise)
@@ -205,7 +205,7 @@ def loss(
     # An edge's mask multiplies an input, and so does the mask of targets (all inputs of a node).
     of_keep = torch.linalg.vecdot(of_inputs, inputs).flatten()
     pull = of_inputs.mul_(batch.x[:, None]).mul_(soft_edges).mul_(1 - soft_edges)
-    g["edges"].copy_(pull.sum(2)).mul_(allowed)
+    torch.sum(pull, 2, out=g["edges"])
     of_keep[intervened] = constants.of_inputs_dot(inputs.flatten(0, 2)[intervened], of_constants, which)
     of_keep = of_keep.view_as(soft_keep).mul_(soft_keep).mul_(1 - soft_keep)
     by_regime = torch.zeros(n_data, n, parameters.shapes.n_regimes + 1, dtype=of_keep.dtype, device=of_keep.device)
@@ -240,6 +240,10 @@ class _Constants:
 
     def of_inputs_dot(self, inputs: Tensor, of_outputs: Tensor, which: Tensor) -> Tensor:
         """(n,): inputs (n, J), as they were before they were set to zero, times the gradient with respect to them."""
+        if self.shapes.n_outputs == 1:  # all gradients are multiples of one vector a network
+            _, one = self._back(torch.ones_like(self.outputs), self.p["w3"], self.p["w2"], self.z2, self.p["b1"])
+            by_input = torch.bmm(self.first, one[:, :, None])[:, :, 0]
+            return of_outputs[:, 0] * torch.linalg.vecdot(inputs, by_input[which])
         p = {name: value[which] for name, value in self.p.items() if name in ("w3", "w2", "b1")}
         _, g1 = self._back(of_outputs, p["w3"], p["w2"], self.z2[which], p["b1"])
         return torch.linalg.vecdot(torch.bmm(inputs[:, None], self.first[which])[:, 0], g1)
@@ -252,7 +256,7 @@ class _Constants:
 
 def _gumbel_sigmoid(odds: Tensor, noise: Tensor) -> Tensor:
     scaled = odds * noise
-    return scaled / (scaled + (1 - noise))
+    return scaled.div_((1 - noise).add_(scaled))
 
 
 def _leaky(z: Tensor) -> Tensor:

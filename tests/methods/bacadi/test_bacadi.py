@@ -40,7 +40,7 @@ def chain(seed: int, n: int = 5, shift: float = 3.0) -> tuple[Task, np.ndarray]:
     return task, np.eye(n, dtype=bool)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -49,7 +49,7 @@ def one_thread():
 
 
 @pytest.mark.parametrize("likelihood", ["linear", pytest.param("fc", marks=pytest.mark.slow)])
-def test_finds_the_targets_of_an_easy_problem(likelihood, one_thread):
+def test_finds_the_targets_of_an_easy_problem(likelihood):
     task, targets = chain(0)
     method = BaCaDI(
         likelihood,

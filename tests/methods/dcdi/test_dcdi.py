@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import average_precision_score
 
 from cdnbench import Task, load_method
@@ -10,14 +9,6 @@ from cdnbench.errors import InvalidParameter
 from cdnbench.methods.dcdi.training import Randomness
 
 QUICK = {"max_iterations": 120}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def easy_task(seed: int, n: int = 5, rows: int = 600) -> Task:
