@@ -21,6 +21,9 @@ Parameters (names and defaults of the reference in brackets)
     precision       "float64" or "float32"
     device          "cpu" or "cuda"
 
+What it cannot see: the mask of targets is learned through what it does to a node's inputs, so a target without parents gets no
+gradient towards being one (its probability stays near sigmoid(-3), or falls), here as in the reference.
+
 Loss, gradients and whole training runs equal the reference's (golden tests). Deviations
     - The network of an intervened mechanism sees zeros only, so it is computed once a (variable, regime), not once a row.
     - Minibatches and masks come from streams of each data set's own, so that a result does not depend on what is trained beside

@@ -11,20 +11,21 @@ from cdnbench.methods.dcdi.training import Randomness
 QUICK = {"max_iterations": 120}
 
 
-def easy_task(seed: int, n: int = 5, rows: int = 600) -> Task:
-    """Linear Gaussian; regime t sets variable t to N(4, 1/4)."""
+def easy_task(seed: int, n: int = 5, rows: int = 1000) -> Task:
+    """Linear Gaussian, x0 -> x1 -> ... and more edges; regime t sets variable t + 1 to N(0, 1). No target is a root."""
     rng = np.random.default_rng(seed)
-    weights = rng.choice([-1, 1], size=(n, n)) * rng.uniform(0.8, 1.5, size=(n, n)) * (rng.random((n, n)) < 0.5)
+    edges = np.triu(rng.random((n, n)) < 0.3, 1) | np.eye(n, k=1, dtype=bool)
+    weights = rng.choice([-1, 1], size=(n, n)) * rng.uniform(0.8, 1.5, size=(n, n)) * edges
 
     def sample(target=None):
         x = np.zeros((rows, n))
         for i in range(n):
             noise = rng.normal(size=rows)
-            x[:, i] = 4 + 0.5 * noise if i == target else x[:, :i] @ weights[:i, i] + 0.7 * noise
+            x[:, i] = noise if i in (0, target) else x @ weights[:, i] + 0.3 * noise
         return x
 
     variables = [f"v{i}" for i in range(n)]
-    return Task(name="easy", variables=variables, observational=sample(), regimes=[sample(t) for t in range(n)])
+    return Task(name="easy", variables=variables, observational=sample(), regimes=[sample(t) for t in range(1, n)])
 
 
 def predictions(name, tasks, **parameters):
@@ -88,12 +89,13 @@ def test_a_parameter_out_of_range_is_named(parameters):
         load_method("dcdi-g", **parameters)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["dcdi-g", "dcdi-dsf"])
-def test_recovery(name):
-    """About ten minutes each on one core."""
-    tasks = [easy_task(seed) for seed in range(4)]
-    results = predictions(name, tasks, precision="float32")
-    assert all(r.facts["stop_reason"] == "converged" for r in results.values())
-    ap = [average_precision_score(np.eye(5)[t], results[i].outputs[""][t]) for i in range(4) for t in range(5)]
-    assert np.mean(ap) >= 0.9
+@pytest.mark.parametrize(
+    ("name", "iterations"), [("dcdi-g", 6000), pytest.param("dcdi-dsf", 15_000, marks=pytest.mark.slow)]
+)
+def test_recovery(name, iterations):
+    """Targets with parents; long before convergence."""
+    tasks = [easy_task(seed) for seed in range(3)]
+    results = predictions(name, tasks, max_iterations=iterations, precision="float32")
+    truth = np.eye(5)[1:]
+    precisions = [average_precision_score(truth[r], results[i].outputs[""][r]) for i in range(3) for r in range(4)]
+    assert np.mean(precisions) >= 0.9
