@@ -20,11 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cdnbench.methods._memory import keep_freed_memory
 from cdnbench.methods.dcdi.densities import Gaussian, SigmoidalFlow
 from cdnbench.methods.dcdi.training import Options, Randomness, Rows, _Training
 
 N, REGIMES, ROWS = 10, 30, 970
-TOGETHER = {"dcdi-g": 8, "dcdi-dsf": 2}
+TOGETHER = {"dcdi-g": 16, "dcdi-dsf": 2}
 
 
 def rows(seed: int) -> Rows:
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as `train` does
     for name, iterations in (("dcdi-g", 60), ("dcdi-dsf", 20)):
         theirs = reference(name, arguments.reference, iterations) if arguments.reference else None
         if theirs:

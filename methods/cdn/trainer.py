@@ -7,7 +7,6 @@ functions of the step. Nothing is pickled.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import os
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cdnbench.errors import InvalidParameter
+from cdnbench.methods._memory import keep_freed_memory
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -80,7 +80,7 @@ def fit(
     """
     check_folder(folder, identity)
     folder.mkdir(parents=True, exist_ok=True)
-    _keep_freed_memory()
+    keep_freed_memory()
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     decayed = [p for p in parameters.values() if p.ndim > 1]
     rest = [p for p in parameters.values() if p.ndim <= 1]
@@ -157,18 +157,6 @@ def check_folder(folder: Path, identity: dict[str, Any]) -> None:
         raise InvalidParameter(
             f"{folder} holds the checkpoint of another training run. Give another --run, or repeat its options."
         )
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc reuse the large buffers that every step frees, instead of mapping fresh pages for each: a fifth of a step on
-    a CPU. Does nothing where there is no glibc."""
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return
-    trim_threshold, mmap_threshold = -1, -3
-    mallopt(mmap_threshold, 2**30)
-    mallopt(trim_threshold, 2**31 - 1)
 
 
 def describe(plan: Plan) -> dict[str, Any]:

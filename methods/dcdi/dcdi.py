@@ -160,7 +160,7 @@ class DCDIG(_DCDI):
         batch_size=30,
         timeout_s=lambda sizes: 1800.0 + 1.5 * sizes.n_variables**2 * (1 + sizes.n_regimes / 30),
     )
-    _together: ClassVar[int] = 8
+    _together: ClassVar[int] = 16
 
     def _density(self) -> Density:
         from cdnbench.methods.dcdi.densities import Gaussian

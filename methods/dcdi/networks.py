@@ -164,11 +164,9 @@ def loss(
     w1, w2, w3 = (p[name].flatten(0, 1) for name in ("w1", "w2", "w3"))
     b1, b2, b3 = (p[name].flatten(0, 1)[:, None] for name in ("b1", "b2", "b3"))
     flat_inputs = inputs.flatten(0, 1)
-    z1 = torch.baddbmm(b1, flat_inputs, w1)
-    h1 = _leaky(z1)
-    z2 = torch.baddbmm(b2, h1, w2)
-    h2 = _leaky(z2)
-    outputs = torch.baddbmm(b3, h2, w3).flatten(0, 1)
+    h1 = _leaky_(torch.bmm(flat_inputs, w1).add_(b1))
+    h2 = _leaky_(torch.bmm(h1, w2).add_(b2))
+    outputs = torch.bmm(h2, w3).add_(b3).flatten(0, 1)
 
     # Networks of the intervened ones, for the (node, regime) pairs met
     row = torch.div(intervened, n_rows, rounding_mode="floor") * parameters.shapes.n_regimes
@@ -194,10 +192,11 @@ def loss(
     g3 = of_outputs.flatten(0, 1)
     g["w3"].copy_(torch.bmm(h2.mT, g3).view_as(g["w3"]))
     g["b3"].copy_(g3.sum(1).view_as(g["b3"]))
-    g2 = _through_leaky(torch.bmm(g3, w3.mT), z2)
+    # An outer product, if there is one output only, which batched multiplication is slow at.
+    g2 = _through_leaky_(g3 * w3.mT if g3.shape[2] == 1 else torch.bmm(g3, w3.mT), h2)
     g["w2"].copy_(torch.bmm(h1.mT, g2).view_as(g["w2"]))
     g["b2"].copy_(g2.sum(1).view_as(g["b2"]))
-    g1 = _through_leaky(torch.bmm(g2, w2.mT), z1)
+    g1 = _through_leaky_(torch.bmm(g2, w2.mT), h1)
     g["w1"].copy_(torch.bmm(flat_inputs.mT, g1).view_as(g["w1"]))
     g["b1"].copy_(g1.sum(1).view_as(g["b1"]))
     of_inputs = torch.bmm(g1, w1.mT).view_as(inputs)
@@ -220,15 +219,14 @@ class _Constants:
         self.shapes = parameters.shapes
         self.first = parameters.first[index]
         self.p = _split(parameters.rows[index], self.shapes.rows)
-        self.h1 = _leaky(self.p["b1"])
-        self.z2 = torch.baddbmm(self.p["b2"][:, None], self.h1[:, None], self.p["w2"])[:, 0]
-        self.h2 = _leaky(self.z2)
+        self.h1 = _leaky_(self.p["b1"].clone())
+        self.h2 = _leaky_(torch.baddbmm(self.p["b2"][:, None], self.h1[:, None], self.p["w2"])[:, 0])
         self.outputs = torch.baddbmm(self.p["b3"][:, None], self.h2[:, None], self.p["w3"])[:, 0]
 
     def gradients(self, of_outputs: Tensor, which: Tensor) -> Tensor:
         """(U, .) from the gradients (n, P) at the places that show output `which` (n,)."""
         g3 = torch.zeros_like(self.outputs).index_add_(0, which, of_outputs)
-        g2, g1 = self._back(g3, self.p["w3"], self.p["w2"], self.z2, self.p["b1"])
+        g2, g1 = self._back(g3, self.p["w3"], self.p["w2"], self.h2, self.h1)
         parts = {
             "b1": g1,
             "w2": (self.h1[:, :, None] * g2[:, None]).flatten(1),
@@ -241,17 +239,17 @@ class _Constants:
     def of_inputs_dot(self, inputs: Tensor, of_outputs: Tensor, which: Tensor) -> Tensor:
         """(n,): inputs (n, J), as they were before they were set to zero, times the gradient with respect to them."""
         if self.shapes.n_outputs == 1:  # all gradients are multiples of one vector a network
-            _, one = self._back(torch.ones_like(self.outputs), self.p["w3"], self.p["w2"], self.z2, self.p["b1"])
+            _, one = self._back(torch.ones_like(self.outputs), self.p["w3"], self.p["w2"], self.h2, self.h1)
             by_input = torch.bmm(self.first, one[:, :, None])[:, :, 0]
             return of_outputs[:, 0] * torch.linalg.vecdot(inputs, by_input[which])
-        p = {name: value[which] for name, value in self.p.items() if name in ("w3", "w2", "b1")}
-        _, g1 = self._back(of_outputs, p["w3"], p["w2"], self.z2[which], p["b1"])
+        parts = (self.p["w3"], self.p["w2"], self.h2, self.h1)
+        _, g1 = self._back(of_outputs, *(part[which] for part in parts))
         return torch.linalg.vecdot(torch.bmm(inputs[:, None], self.first[which])[:, 0], g1)
 
     @staticmethod
-    def _back(g3: Tensor, w3: Tensor, w2: Tensor, z2: Tensor, z1: Tensor) -> tuple[Tensor, Tensor]:
-        g2 = _through_leaky(torch.bmm(g3[:, None], w3.mT)[:, 0], z2)
-        return g2, _through_leaky(torch.bmm(g2[:, None], w2.mT)[:, 0], z1)
+    def _back(g3: Tensor, w3: Tensor, w2: Tensor, h2: Tensor, h1: Tensor) -> tuple[Tensor, Tensor]:
+        g2 = _through_leaky_(torch.bmm(g3[:, None], w3.mT)[:, 0], h2)
+        return g2, _through_leaky_(torch.bmm(g2[:, None], w2.mT)[:, 0], h1)
 
 
 def _gumbel_sigmoid(odds: Tensor, noise: Tensor) -> Tensor:
@@ -259,9 +257,11 @@ def _gumbel_sigmoid(odds: Tensor, noise: Tensor) -> Tensor:
     return scaled.div_((1 - noise).add_(scaled))
 
 
-def _leaky(z: Tensor) -> Tensor:
-    return torch.nn.functional.leaky_relu(z, LEAK)
+def _leaky_(z: Tensor) -> Tensor:
+    """Leaky ReLU, in place."""
+    return torch.nn.functional.leaky_relu_(z, LEAK)
 
 
-def _through_leaky(gradient: Tensor, z: Tensor) -> Tensor:
-    return torch.ops.aten.leaky_relu_backward(gradient, z, LEAK, False)
+def _through_leaky_(gradient: Tensor, h: Tensor) -> Tensor:
+    """The gradient before a leaky ReLU that gave h, in place: h has the sign of what went in."""
+    return torch.ops.aten.leaky_relu_backward.grad_input(gradient, h, LEAK, True, grad_input=gradient)

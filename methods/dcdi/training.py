@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cdnbench.methods._memory import keep_freed_memory
 from cdnbench.methods.dcdi.densities import Density
 from cdnbench.methods.dcdi.networks import Minibatch, Parameters, Shapes, loss
 from cdnbench.methods.dcdi.schedule import Constants, Schedule
@@ -105,6 +106,7 @@ def train(
 
     reason: "converged", "iterations" (the limit was reached) or "diverged" (a loss that is not a number).
     """
+    keep_freed_memory()
     state = _Training(data_sets, n_regimes, density, options, randomness)
     for iteration in range(options.max_iterations):
         ended = state.step(iteration)
