@@ -104,7 +104,8 @@ class Method(Protocol):
 
     A method that solves many tasks at once has `predict_targets_batch(tasks, *, seeds)`, which yields (index of the task,
     `Prediction`, or the exception that ended this task) as each is done, in any order. What a task gets must not depend on the
-    tasks beside it. `MethodInfo.batch_size` says how many to give it.
+    tasks beside it. `MethodInfo.batch_size` says how many to give it, or a `batch_size` of the method itself where that depends
+    on its parameters (on a device, say).
     """
 
     info: ClassVar[MethodInfo]
@@ -146,9 +147,11 @@ class LoadedMethod:
         return laws() if laws else {}
 
     @property
-    def batched(self) -> bool:
-        """Whether it can solve several tasks at once."""
-        return hasattr(self.method, "predict_targets_batch")
+    def batch_size(self) -> int:
+        """How many tasks to give it at once: 1 unless it solves several side by side."""
+        if not hasattr(self.method, "predict_targets_batch"):
+            return 1
+        return getattr(self.method, "batch_size", self.info.batch_size)
 
     def predict_batch(
         self, tasks: Sequence[Task], *, seeds: Sequence[int]
@@ -163,7 +166,7 @@ class LoadedMethod:
                 yield i, CannotRun(reason)
             else:
                 able.append(i)
-        if not self.batched:
+        if not hasattr(self.method, "predict_targets_batch"):
             results: Iterator[tuple[int, Prediction | Exception]] = (
                 (k, self._alone(tasks[i], seeds[i])) for k, i in enumerate(able)
             )

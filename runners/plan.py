@@ -75,7 +75,7 @@ class Plan:
         open_: dict[str, list[Job]] = {}
         batches: list[list[Job]] = []
         for job in self.jobs:
-            size = 1 if alone or job.skip or not job.method.batched else job.method.info.batch_size
+            size = 1 if alone or job.skip else job.method.batch_size
             kind = digest(job.method.info.name, all_parameters(job.method), job.spec.n_variables, job.spec.n_regimes)
             batch = open_.get(kind)
             if size == 1 or batch is None or len(batch) == size:

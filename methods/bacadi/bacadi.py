@@ -30,8 +30,8 @@ Deviations from the reference
     - Variables are ordered by content, so that relabelling them permutes the scores.
 Given the same random numbers, densities, gradients and updates are the reference's (golden test).
 
-On the CPU, data sets of a batch are solved one after the other, since one fills a core; on CUDA, all of one shape at once. There,
-a task's rounding errors depend on the tasks beside it, its random numbers do not.
+On the CPU, data sets are solved one after the other, since one fills a core; on CUDA, all of one shape at once. There, a task's
+rounding errors depend on the tasks beside it, its random numbers do not.
 
 Reference: https://github.com/haeggee/bacadi and its fork https://github.com/rmwu/bacadi (MIT). Licence of this file: MIT.
 """
@@ -95,7 +95,6 @@ class BaCaDI:
         default=False,
         preload=("torch",),
         timeout_s=_timeout_s,
-        batch_size=8,
         min_samples=1,
     )
 
@@ -109,6 +108,11 @@ class BaCaDI:
         for name in ("observational_rows", "regime_rows"):
             if getattr(self, name) < 0:
                 raise InvalidParameter(f"bacadi: {name} is a number of rows, or 0 for all; got {getattr(self, name)}.")
+
+    @property
+    def batch_size(self) -> int:
+        """Tasks at once: one on a CPU, which a single data set keeps busy."""
+        return 1 if self.device == "cpu" else 8
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) mean over the particles of sigmoid(gamma)."""

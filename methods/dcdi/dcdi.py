@@ -18,11 +18,14 @@ Parameters (names and defaults of the reference in brackets)
     minibatch       rows of one iteration (train-batch-size, 64)
     hidden          units of each of the two hidden layers (hid-dim, 16)
     standardise     divide by each variable's standard deviation, all rows together (normalize-data, off)
-    precision       "float64" or "float32"
     device          "cpu" or "cuda"
+    precision       "float64", or "float32" on a GPU
 
 What it cannot see: the mask of targets is learned through what it does to a node's inputs, so a target without parents gets no
 gradient towards being one (its probability stays near sigmoid(-3), or falls), here as in the reference.
+
+On a CPU, compiled iterations train one data set after the other (`single`); the first use on a machine compiles them, which
+takes half a minute. On a GPU many data sets are trained side by side (`batched`).
 
 Loss, gradients and whole training runs equal the reference's (golden tests). Deviations
     - The network of an intervened mechanism sees zeros only, so it is computed once a (variable, regime), not once a row.
@@ -37,27 +40,22 @@ Reference: https://github.com/slachapelle/dcdi. Our own code. Licence: MIT, with
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from cdnbench.errors import InvalidParameter
-from cdnbench.method import CanonicalOrder, MethodInfo, Prediction, task_generator
+from cdnbench.method import CanonicalOrder, MethodInfo, Prediction, Sizes, task_generator
 from cdnbench.methods._device import check_device
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
-    from cdnbench.methods.dcdi.densities import Density
-    from cdnbench.methods.dcdi.training import Ended, Options
+    from cdnbench.methods.dcdi.data import Ended, Options, Randomness, Rows
 
-_CITATION = (
-    "Brouillard, Lachapelle, Lacoste, Lacoste-Julien, Drouin 2020, Differentiable causal discovery from interventional data, "
-    "NeurIPS"
-)
-_REFERENCE = "https://github.com/slachapelle/dcdi"
 MIN_ROWS = 10
+ON_A_GPU = 30  # tasks at once
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,18 @@ class _DCDI:
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "float64"):
             raise InvalidParameter(f"{self.info.name}: precision is {self.precision!r}; use float64 or float32.")
+        if self.precision == "float32" and self.device == "cpu":
+            raise InvalidParameter(
+                f"{self.info.name}: precision=float32 is for device=cuda; a CPU computes in float64."
+            )
         for name in ("max_iterations", "minibatch", "hidden"):
             if getattr(self, name) < 1:
                 raise InvalidParameter(f"{self.info.name}: {name} is {getattr(self, name)}; it must be at least 1.")
+
+    @property
+    def batch_size(self) -> int:
+        """One on a CPU, which a single data set keeps busy."""
+        return 1 if self.device == "cpu" else ON_A_GPU
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) learned probabilities of being a target.
@@ -96,34 +103,48 @@ class _DCDI:
     def predict_targets_batch(
         self, tasks: Sequence[Task], *, seeds: Sequence[int]
     ) -> Iterator[tuple[int, Prediction | Exception]]:
-        """Tasks with equal numbers of variables and regimes are trained side by side."""
-        from cdnbench.methods.dcdi.training import Randomness, Rows, train
-
-        options, density = self._options(), self._density()
-        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        orders = [CanonicalOrder(task) for task in tasks]
-        sets = []
-        for i, (order, seed) in enumerate(zip(orders, seeds, strict=True)):
-            rng = task_generator(order.task, self.info.name, seed)
-            rows, regime = _rows(order.task, self.standardise)
-            sets.append((Rows.split(rows, regime, rng), Randomness(rng, self.device)))
-            shape = tasks[i].n_variables, tasks[i].n_regimes, min(self.minibatch, len(sets[i][0].train))
-            groups[shape].append(i)
-        for (_, n_regimes, _), members in groups.items():
-            data, randomness = zip(*(sets[i] for i in members), strict=True)
-            for ended in train(data, n_regimes, density, options, randomness):
-                i = members[ended.index]
-                if ended.reason == "diverged":
-                    yield i, RuntimeError(f"diverged: the loss is not a number after {ended.iterations:,} iterations")
-                else:
-                    yield i, _prediction(ended, orders[i], options)
-
-    def _options(self) -> Options:
-        import torch
-
-        from cdnbench.methods.dcdi.training import Options
+        """Tasks with equal numbers of variables and regimes are trained side by side on a GPU, one after the other on a CPU."""
+        from cdnbench.methods.dcdi.data import Randomness, Rows
 
         check_device(self.info.name, self.device)
+        orders = [CanonicalOrder(task) for task in tasks]
+        sets = []
+        for order, seed in zip(orders, seeds, strict=True):
+            rng = task_generator(order.task, self.info.name, seed)
+            rows, regime = _rows(order.task, self.standardise)
+            sets.append((Rows.split(rows, regime, rng), order.task.n_regimes, Randomness(rng)))
+        options = self._options()
+        for i, ended in self._train(sets, options):
+            if ended.reason == "diverged":
+                yield i, RuntimeError(f"diverged: the loss is not a number after {ended.iterations:,} iterations")
+            else:
+                yield i, _prediction(ended, orders[i], options)
+
+    def _train(self, sets: Sequence[tuple[Rows, int, Randomness]], options: Options) -> Iterator[tuple[int, Ended]]:
+        """On a CPU one after the other, since one fills a core; on a GPU all of one shape at once."""
+        if self.device == "cpu":
+            from cdnbench.methods.dcdi import single
+
+            for i, (rows, n_regimes, randomness) in enumerate(sets):
+                yield i, single.train(rows, n_regimes, self._density, options, randomness)
+            return
+        import torch
+
+        from cdnbench.methods.dcdi import batched, densities
+
+        density = densities.Gaussian() if self._density == "gaussian" else densities.SigmoidalFlow()
+        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, (rows, n_regimes, _) in enumerate(sets):
+            groups[rows.train.shape[1], n_regimes, min(self.minibatch, len(rows.train))].append(i)
+        for (_, n_regimes, _), members in groups.items():
+            data, _, randomness = zip(*(sets[i] for i in members), strict=True)
+            dtype = getattr(torch, self.precision)
+            for ended in batched.train(data, n_regimes, density, options, randomness, self.device, dtype):
+                yield members[ended.index], ended
+
+    def _options(self) -> Options:
+        from cdnbench.methods.dcdi.data import Options
+
         return Options(
             hidden=self.hidden,
             edge_penalty=self.edge_penalty,
@@ -131,67 +152,52 @@ class _DCDI:
             learning_rate=self.learning_rate,
             minibatch=self.minibatch,
             max_iterations=self.max_iterations,
-            dtype=getattr(torch, self.precision),
-            device=self.device,
-            together=self._together if self.device == "cpu" else 1024,
         )
 
-    _together: ClassVar[int]
+    _density: ClassVar[str]
 
-    def _density(self) -> Density:
-        raise NotImplementedError
+
+def _info(name: str, summary: str, max_variables: int, timeout_s: Callable[[Sizes], float]) -> MethodInfo:
+    return MethodInfo(
+        name=name,
+        summary=f"Differentiable causal discovery with unknown targets, {summary}, all regimes jointly",
+        citation="Brouillard, Lachapelle, Lacoste, Lacoste-Julien, Drouin 2020, Differentiable causal discovery from "
+        "interventional data, NeurIPS",
+        licence="MIT",
+        reference="https://github.com/slachapelle/dcdi",
+        stochastic=True,
+        default=False,
+        preload=("numba", "scipy.linalg", "scipy.sparse.csgraph"),
+        min_samples=MIN_ROWS,
+        max_variables=max_variables,
+        timeout_s=timeout_s,
+    )
 
 
 @dataclass(frozen=True)
 class DCDIG(_DCDI):
     """DCDI-G: Gaussian conditionals."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        name="dcdi-g",
-        summary="Differentiable causal discovery with unknown targets, Gaussian conditionals, all regimes jointly",
-        citation=_CITATION,
-        licence="MIT",
-        reference=_REFERENCE,
-        stochastic=True,
-        default=False,
-        preload=("torch", "scipy.sparse.csgraph"),
-        min_samples=MIN_ROWS,
-        max_variables=100,
-        batch_size=30,
-        timeout_s=lambda sizes: 1800.0 + 1.5 * sizes.n_variables**2 * (1 + sizes.n_regimes / 30),
+    info: ClassVar[MethodInfo] = _info(
+        "dcdi-g",
+        "Gaussian conditionals",
+        100,
+        lambda sizes: 600.0 + 1.5 * sizes.n_variables**2 * (1 + sizes.n_regimes / 30),
     )
-    _together: ClassVar[int] = 16
-
-    def _density(self) -> Density:
-        from cdnbench.methods.dcdi.densities import Gaussian
-
-        return Gaussian()
+    _density: ClassVar[str] = "gaussian"
 
 
 @dataclass(frozen=True)
 class DCDIDSF(_DCDI):
     """DCDI-DSF: conditionals by deep sigmoidal flows."""
 
-    info: ClassVar[MethodInfo] = MethodInfo(
-        name="dcdi-dsf",
-        summary="Differentiable causal discovery with unknown targets, deep sigmoidal flows, all regimes jointly",
-        citation=_CITATION,
-        licence="MIT",
-        reference=_REFERENCE,
-        stochastic=True,
-        default=False,
-        preload=("torch", "scipy.sparse.csgraph"),
-        min_samples=MIN_ROWS,
-        max_variables=50,
-        batch_size=15,
-        timeout_s=lambda sizes: 3600.0 + 6.0 * sizes.n_variables**2 * (1 + sizes.n_regimes / 30),
+    info: ClassVar[MethodInfo] = _info(
+        "dcdi-dsf",
+        "deep sigmoidal flows",
+        50,
+        lambda sizes: 1800.0 + 6.0 * sizes.n_variables**2 * (1 + sizes.n_regimes / 30),
     )
-    _together: ClassVar[int] = 2
-
-    def _density(self) -> Density:
-        from cdnbench.methods.dcdi.densities import SigmoidalFlow
-
-        return SigmoidalFlow()
+    _density: ClassVar[str] = "flow"
 
 
 def _rows(task: Task, standardise: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -22,39 +22,7 @@ import torch
 from torch import Tensor
 
 from cdnbench.methods.dcdi.densities import Density
-
-LEAK = 0.01
-EDGE_LOGIT, KEEP_LOGIT = 1e-5, 3.0
-"""At the start: log-odds of an edge, and of a mechanism being left alone by a regime."""
-_LARGEST_LOGIT = 80.0  # e^80 still fits a float32
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """Sizes of the networks of one data set."""
-
-    n_variables: int
-    n_regimes: int
-    hidden: int
-    n_outputs: int
-    has_scale: bool
-
-    @property
-    def dense(self) -> dict[str, tuple[int, ...]]:
-        """Parameters of the observational networks and of the two masks."""
-        n, h, p = self.n_variables, self.hidden, self.n_outputs
-        shapes = {
-            "w1": (n, n, h), "b1": (n, h), "w2": (n, h, h), "b2": (n, h), "w3": (n, h, p), "b3": (n, p),
-            "edges": (n, n),  # [t, j]: log-odds of j -> t
-            "keep": (n, self.n_regimes),  # [t, e]: log-odds that regime e leaves t alone
-        }  # fmt: skip
-        return shapes | ({"log_scale": (n,)} if self.has_scale else {})
-
-    @property
-    def rows(self) -> dict[str, tuple[int, ...]]:
-        """Parameters of the network of one (node, regime), without its first layer's weights."""
-        h, p = self.hidden, self.n_outputs
-        return {"b1": (h,), "w2": (h, h), "b2": (h,), "w3": (h, p), "b3": (p,)}
+from cdnbench.methods.dcdi.shapes import LARGEST_LOGIT, LEAK, Shapes, initial
 
 
 class Parameters:
@@ -69,8 +37,7 @@ class Parameters:
 
     @staticmethod
     def initial(shapes: Shapes, rngs: Sequence[np.random.Generator], dtype: torch.dtype, device: str) -> Parameters:
-        """As the reference initialises them: Xavier-uniform over each node's weights of all regimes together, biases 0."""
-        made = [_initial(shapes, rng) for rng in rngs]
+        made = [initial(shapes, rng) for rng in rngs]
         dense, rows, first = (
             torch.from_numpy(np.concatenate(arrays)).to(device, dtype) for arrays in zip(*made, strict=True)
         )
@@ -97,29 +64,6 @@ def _split(flat: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor
     return {name: part.unflatten(-1, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
 
-def _initial(shapes: Shapes, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    n, e, h, p = shapes.n_variables, shapes.n_regimes, shapes.hidden, shapes.n_outputs
-    layers = [(n, h), (h, h), (h, p)]
-    # PyTorch's fans of the reference's (out, in, regimes) weights: both count the regimes.
-    gain = math.sqrt(2 / (1 + LEAK**2))
-    bounds = [gain * math.sqrt(6 / ((e + 1) * (into + out))) for into, out in layers]
-    w1, w2, w3 = (
-        rng.uniform(-bound, bound, size=(n, e + 1, into, out))
-        for bound, (into, out) in zip(bounds, layers, strict=True)
-    )
-    dense = {
-        "w1": w1[:, 0], "b1": np.zeros((n, h)), "w2": w2[:, 0], "b2": np.zeros((n, h)), "w3": w3[:, 0], "b3": np.zeros((n, p)),
-        "edges": np.full((n, n), EDGE_LOGIT), "keep": np.full((n, e), KEEP_LOGIT), "log_scale": np.zeros(n),
-    }  # fmt: skip
-    zeros = {"b1": np.zeros((n, e, h)), "b2": np.zeros((n, e, h)), "b3": np.zeros((n, e, p))}
-    rows = zeros | {"w2": w2[:, 1:], "w3": w3[:, 1:]}
-    return (
-        np.concatenate([dense[name].ravel() for name in shapes.dense])[None],
-        np.concatenate([rows[name].reshape(n * e, -1) for name in shapes.rows], axis=1),
-        w1[:, 1:].reshape(n * e, n, h),
-    )
-
-
 @dataclass(frozen=True)
 class Minibatch:
     """x (D, B, J). regime (D, B) int64, 0 = observational. edge_noise (D, T, B, J), target_noise (D, T, B): uniform on (0, 1)."""
@@ -128,9 +72,6 @@ class Minibatch:
     regime: Tensor
     edge_noise: Tensor
     target_noise: Tensor
-
-    def part(self, low: int, high: int) -> Minibatch:
-        return Minibatch(*(a[low:high] for a in (self.x, self.regime, self.edge_noise, self.target_noise)))
 
 
 @dataclass(frozen=True)
@@ -152,11 +93,11 @@ def loss(
     n_data, n, n_rows = batch.target_noise.shape
 
     # Masks
-    odds = torch.exp(p["edges"].clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)) * allowed
+    odds = torch.exp(p["edges"].clamp(-LARGEST_LOGIT, LARGEST_LOGIT)) * allowed
     soft_edges = _gumbel_sigmoid(odds[:, :, None, :], batch.edge_noise)
     inputs = (soft_edges > 0.5) * batch.x[:, None]
     regime = batch.regime[:, None, :].expand(-1, n, -1)
-    keep = torch.cat([torch.full_like(p["keep"][..., :1], _LARGEST_LOGIT), p["keep"]], dim=2).gather(2, regime)
+    keep = torch.cat([torch.full_like(p["keep"][..., :1], LARGEST_LOGIT), p["keep"]], dim=2).gather(2, regime)
     soft_keep = _gumbel_sigmoid(torch.exp(keep), batch.target_noise)
     intervened = ((soft_keep <= 0.5) & (regime > 0)).flatten().nonzero()[:, 0]  # places in (D, T, B)
 

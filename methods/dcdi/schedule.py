@@ -59,7 +59,8 @@ class Schedule:
 
     def heeds(self, iteration: int) -> bool:
         """Whether this iteration can change anything."""
-        return iteration % CHECK_EVERY == 0 or self._patience == 0
+        over = self._patience_post if self.thresholded else self._patience  # at 0 the next iteration goes on
+        return iteration % CHECK_EVERY == 0 or over == 0
 
     def step(
         self,

@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import average_precision_score
 
 from cdnbench import Task, load_method
 from cdnbench.errors import InvalidParameter
-from cdnbench.methods.dcdi.training import Randomness
+from cdnbench.methods.dcdi import batched, single
+from cdnbench.methods.dcdi.data import Options, Randomness, Rows
+from cdnbench.methods.dcdi.dcdi import _rows
+from cdnbench.methods.dcdi.densities import Gaussian, SigmoidalFlow
 
 QUICK = {"max_iterations": 120}
 
@@ -50,18 +54,40 @@ def test_a_record_says_why_it_stopped():
     assert "not converged" in prediction.note and "120 iterations" in prediction.note
 
 
-def test_a_diverging_data_set_ends_alone():
-    good, bad = easy_task(0, rows=60), easy_task(1, rows=60)
-    bad = Task(
-        name="bad",
-        variables=bad.variables,
-        observational=1e25 * bad.observational,
-        regimes=[1e25 * x for x in bad.regimes],
-    )
-    results = predictions("dcdi-g", [good, bad], precision="float32", **QUICK)
-    assert isinstance(results[1], RuntimeError) and "not a number" in str(results[1])
-    alone = load_method("dcdi-g", precision="float32", **QUICK).predict(good)
-    np.testing.assert_allclose(results[0].outputs[""], alone.outputs[""], rtol=1e-5)
+def test_a_diverging_data_set_is_an_error():
+    with pytest.raises(RuntimeError, match="not a number after 101 iterations"):
+        load_method("dcdi-g", learning_rate=1e200, **QUICK).predict(easy_task(0, rows=60))
+
+
+def test_side_by_side_a_diverging_data_set_ends_alone():
+    def train(*scales):
+        sets = []
+        for i, scale in enumerate(scales):
+            rows, regime = _rows(easy_task(i, rows=60), False)
+            sets.append(Rows.split(scale * rows, regime, np.random.default_rng(i)))
+        randomness = [Randomness(np.random.default_rng(i)) for i in range(len(sets))]
+        options = Options(max_iterations=120)
+        ended = batched.train(sets, 4, Gaussian(), options, randomness, "cpu", torch.float32)
+        return {e.index: e for e in ended}
+
+    both = train(1.0, 1e25)
+    assert (both[1].reason, both[1].iterations) == ("diverged", 1) and both[0].reason == "iterations"
+    np.testing.assert_allclose(both[0].probability, train(1.0)[0].probability, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("density", "family"), [(Gaussian(), "gaussian"), (SigmoidalFlow(), "flow")])
+def test_both_engines_train_alike(density, family):
+    rows, regime = _rows(easy_task(0, rows=100), False)
+    ended = []
+    for _ in range(2):
+        rng = np.random.default_rng(0)
+        ended.append((Rows.split(rows, regime, rng), Randomness(rng)))
+    (first, r1), (second, r2) = ended
+    (theirs,) = batched.train([first], 4, density, Options(max_iterations=203), [r1])
+    ours = single.train(second, 4, family, Options(max_iterations=203), r2)
+    np.testing.assert_allclose(ours.probability, theirs.probability, rtol=1e-9)
+    np.testing.assert_allclose(ours.schedule.lagrangians, theirs.schedule.lagrangians, rtol=1e-9)
+    assert ours.schedule.h == pytest.approx(theirs.schedule.h, rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["dcdi-g", "dcdi-dsf"])
@@ -95,7 +121,7 @@ def test_a_parameter_out_of_range_is_named(parameters):
 def test_recovery(name, iterations):
     """Targets with parents; long before convergence."""
     tasks = [easy_task(seed) for seed in range(3)]
-    results = predictions(name, tasks, max_iterations=iterations, precision="float32")
+    results = predictions(name, tasks, max_iterations=iterations)
     truth = np.eye(5)[1:]
     precisions = [average_precision_score(truth[r], results[i].outputs[""][r]) for i in range(3) for r in range(4)]
     assert np.mean(precisions) >= 0.9
