@@ -36,6 +36,12 @@ TRACK = SuiteOption(
     choices=("joint", "single"),
     help="joint: one task a dataset, with all of its regimes. single: one task a regime.",
 )
+VARIABLES = SuiteOption(
+    name="variables",
+    default="all",
+    choices=("all", "10", "20"),
+    help="10 or 20: only the data sets with so many variables.",
+)
 
 SETTING = (
     "protocol", "n_nodes", "n_edges", "graph", "mechanism", "intervention", "noise", "rows", "n_hidden",
@@ -67,7 +73,8 @@ class SyntheticSuite:
         """(challenge, recipe) of every task, in order."""
         protocol = self.options.get("protocol", "clean")
         protocols = ("clean", "dcdi") if protocol == "both" else (protocol,)
-        settings = list(self.settings())
+        n = self.options.get("variables", "all")
+        settings = [(challenge, s) for challenge, s in self.settings() if n in ("all", str(s.n_variables))]
         for index, (challenge, setting), protocol in product(range(self.n_datasets), settings, protocols):
             recipe = replace(setting, index=index, protocol=protocol, standardise=self.options["standardise"])
             if self.options["track"] == "joint":
@@ -140,7 +147,7 @@ class Synthetic(SyntheticSuite):
     info: ClassVar[SuiteInfo] = _info(
         "synthetic",
         "the paper's 120 datasets: 10 and 20 variables, linear, polynomial, sigmoid, hard and soft interventions",
-        PROTOCOL, STANDARDISE, TRACK,
+        PROTOCOL, STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip
     n_datasets: ClassVar[int] = 5
 
@@ -154,7 +161,7 @@ class SyntheticFull(SyntheticSuite):
     info: ClassVar[SuiteInfo] = _info(
         "synthetic-full",
         "synthetic and two more interventions, hard-normal and soft-shift: 240 datasets",
-        PROTOCOL, STANDARDISE, TRACK,
+        PROTOCOL, STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip
     n_datasets: ClassVar[int] = 5
 
@@ -167,7 +174,7 @@ class SyntheticStat(Synthetic):
     """The datasets of `synthetic` are the first five of each setting, under the same hashes."""
 
     info: ClassVar[SuiteInfo] = _info(
-        "synthetic-stat", "the settings of synthetic, 30 datasets each: 720", PROTOCOL, STANDARDISE, TRACK
+        "synthetic-stat", "the settings of synthetic, 30 datasets each: 720", PROTOCOL, STANDARDISE, TRACK, VARIABLES
     )
     n_datasets: ClassVar[int] = 30
 
@@ -176,7 +183,7 @@ class SyntheticDev(SyntheticSuite):
     info: ClassVar[SuiteInfo] = _info(
         "synthetic-dev",
         "for tuning only: other seeds, mechanisms linear, nn, nn_add: 72 datasets",
-        PROTOCOL, STANDARDISE, TRACK,
+        PROTOCOL, STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip
     n_datasets: ClassVar[int] = 3
 
@@ -227,7 +234,7 @@ class SyntheticOOD(SyntheticSuite):
         "synthetic-ood",
         "laws that no generator of training data here has: random-Fourier and mixed-sigmoid mechanisms, other noise, "
         "variance-only and edge-reweighting interventions: 96 datasets",
-        STANDARDISE, TRACK,
+        STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip
     n_datasets: ClassVar[int] = 2
 

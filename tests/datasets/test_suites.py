@@ -85,6 +85,14 @@ def test_both_protocols_are_the_two_together():
     assert both == apart[0] | apart[1] and not apart[0] & apart[1]
 
 
+def test_the_data_sets_of_one_size_are_those_of_the_whole_suite():
+    whole = load_suite("synthetic").specs()
+    halves = [load_suite("synthetic", variables=str(n)).specs() for n in (10, 20)]
+    assert [len(half) for half in halves] == [60, 60]
+    assert {s.n_variables for s in halves[0]} == {10}
+    assert {s.hash for half in halves for s in half} == {s.hash for s in whole}
+
+
 @pytest.mark.parametrize("option", ["obs", "each"])
 def test_standardised_data_have_hashes_and_names_of_their_own(option):
     raw, standardised = load_suite("synthetic-mini").specs(), load_suite("synthetic-mini", standardise=option).specs()
