@@ -1,0 +1,1 @@
+"""Cells: from raw Perturb-seq and Sci-Plex counts to tasks."""
