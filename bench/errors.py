@@ -14,6 +14,10 @@ class InvalidTask(BenchError, ValueError):
     """Samples, names, candidates or targets that do not form a task."""
 
 
+class InvalidData(BenchError, ValueError):
+    """A data file that is broken, or not what it is taken for."""
+
+
 class UnknownName(BenchError, KeyError):
     """A method, suite, parameter or option that does not exist."""
 

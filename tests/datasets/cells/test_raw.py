@@ -1,0 +1,147 @@
+"""Reading raw cells in all layouts, and what broken files say."""
+
+import gzip
+
+import anndata
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from scipy.io import mmwrite
+
+from cdnbench.datasets.cells.counts import check_values, log_normalise
+from cdnbench.datasets.cells.raw import open_raw
+from cdnbench.errors import InvalidData
+
+GENES = [f"G{i}" for i in range(6)]
+BARCODES = [f"cell{i}" for i in range(9)]
+COUNTS = sparse.csr_matrix(np.random.default_rng(0).poisson(0.8, (9, 6)).astype(np.float32))
+OBS = pd.DataFrame({"perturbation": ["a", "b", "control"] * 3}, index=BARCODES)
+
+
+def h5ad(path, x=COUNTS, genes=GENES, **more):
+    var = pd.DataFrame({"gene_id": [f"ENSG{i}" for i in range(len(genes))]}, index=genes)
+    anndata.AnnData(x, obs=OBS, var=var, **more).write_h5ad(path)
+    return path
+
+
+def tenx(path):
+    with h5py.File(path, "w") as file:
+        matrix = file.create_group("matrix")
+        for name in ("data", "indices", "indptr"):
+            matrix[name] = getattr(COUNTS, name)
+        matrix["shape"], matrix["barcodes"] = np.array([6, 9]), np.array(BARCODES, dtype="S")
+        matrix["features/name"] = np.array(GENES, dtype="S")
+        matrix["features/id"] = np.array([f"ENSG{i}" for i in range(6)], dtype="S")
+    return path
+
+
+def market(path):
+    path.mkdir()
+    mmwrite(path / "matrix.mtx", COUNTS.T)
+    (path / "features.tsv").write_text("".join(f"ENSG{i}\t{g}\tGene Expression\n" for i, g in enumerate(GENES)))
+    with gzip.open(path / "barcodes.tsv.gz", "wt") as file:
+        file.write("".join(f"{b}\n" for b in BARCODES))
+    return path
+
+
+def cells_csv(path, barcodes=BARCODES):
+    OBS.reindex(barcodes).to_csv(path)
+    return path
+
+
+def layouts(tmp_path):
+    cells = cells_csv(tmp_path / "cells.csv", BARCODES[::-1])
+    yield open_raw(h5ad(tmp_path / "csr.h5ad"))
+    yield open_raw(h5ad(tmp_path / "csc.h5ad", COUNTS.tocsc()))
+    yield open_raw(h5ad(tmp_path / "dense.h5ad", COUNTS.toarray()))
+    yield open_raw(h5ad(tmp_path / "layer.h5ad", 0.5 * COUNTS, layers={"counts": COUNTS}), layer="counts")
+    yield open_raw(tenx(tmp_path / "tenx.h5"), cells=cells)
+    yield open_raw(market(tmp_path / "market"), cells=cells)
+
+
+def test_all_layouts_give_the_same_cells(tmp_path):
+    for raw in layouts(tmp_path):
+        assert raw.genes == GENES and raw.obs["perturbation"].tolist() == OBS["perturbation"].tolist()
+        read = sparse.vstack([chunk for _, chunk in raw.chunks(4)])
+        np.testing.assert_array_equal(read.toarray(), COUNTS.toarray())
+
+
+def test_genes_can_be_named_by_their_identifiers(tmp_path):
+    cells = cells_csv(tmp_path / "cells.csv")
+    expected = [f"ENSG{i}" for i in range(6)]
+    assert open_raw(h5ad(tmp_path / "a.h5ad"), genes="gene_id").genes == expected
+    assert open_raw(tenx(tmp_path / "b.h5"), genes="gene_id", cells=cells).genes == expected
+    assert open_raw(market(tmp_path / "c"), genes="gene_id", cells=cells).genes == expected
+
+
+def test_cells_that_are_not_listed_have_no_perturbation(tmp_path):
+    raw = open_raw(tenx(tmp_path / "a.h5"), cells=cells_csv(tmp_path / "cells.csv", BARCODES[:3]))
+    assert raw.obs["perturbation"].isna().tolist() == [False] * 3 + [True] * 6
+
+
+def truncated(path):
+    data = h5ad(path).read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    return path
+
+
+def wrong_shape(path):
+    with h5py.File(h5ad(path), "a") as file:
+        file["X"].attrs["shape"] = np.array([9, 7])
+    return path
+
+
+BROKEN = {
+    "missing": (lambda p: p / "no.h5ad", {}, "does not exist"),
+    "truncated": (lambda p: truncated(p / "t.h5ad"), {}, "t.h5ad cannot be read; it may be truncated"),
+    "kind": (lambda p: cells_csv(p / "x.csv"), {}, "unknown kind of file"),
+    "empty folder": (lambda p: p, {}, "has no features.tsv or genes.tsv"),
+    "shape": (lambda p: wrong_shape(p / "s.h5ad"), {}, r"X has shape \(9, 7\), but there are 9 cells and 6 genes"),
+    "gene column": (lambda p: h5ad(p / "a.h5ad"), {"genes": "symbol"}, "var has no column 'symbol'; it has gene_id"),
+    "layer": (lambda p: h5ad(p / "a.h5ad"), {"layer": "counts"}, "has no layers/counts"),
+    "repeated genes": (lambda p: h5ad(p / "a.h5ad", genes=["A", "A", "B", "C", "D", "E"]), {}, "1 gene names repeat.*--genes gene_id"),
+    "nothing of the cells": (lambda p: tenx(p / "a.h5"), {}, "--cells FILE"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Variable names are not unique")
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_says_what_to_do(tmp_path, name):
+    make, options, message = BROKEN[name]
+    with pytest.raises(InvalidData, match=message):
+        open_raw(make(tmp_path), **options)
+
+
+def test_a_large_file_by_columns_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr("cdnbench.datasets.cells.raw.CONVERTIBLE", 3)
+    with pytest.raises(InvalidData, match="stored gene by gene.*tocsr"):
+        open_raw(h5ad(tmp_path / "a.h5ad", COUNTS.tocsc()))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "message"),
+    [
+        ([1.0, -0.5], "counts", "negative"),
+        ([1.0, np.nan], "counts", "not finite"),
+        ([1.0, 2.5], "counts", "logarithms.*--values lognorm"),
+        ([1.0, 200.5], "counts", "normalised counts.*before normalisation"),
+        ([1.0, 200.0], "lognorm", "too large for a logarithm"),
+    ],
+)
+def test_values_that_are_not_what_they_are_said_to_be(tmp_path, values, kind, message):
+    with pytest.raises(InvalidData, match=message):
+        check_values(sparse.csr_matrix([values]), tmp_path, kind)
+
+
+def test_values_that_are(tmp_path):
+    check_values(COUNTS, tmp_path)
+    check_values(log_normalise(COUNTS, np.ones(9)), tmp_path, "lognorm")
+    check_values(sparse.csr_matrix((3, 3)), tmp_path)
+
+
+def test_log_normalisation():
+    totals = np.arange(1, 10) * 10
+    expected = np.log1p(COUNTS.toarray() / totals[:, None] * 1e4)
+    np.testing.assert_allclose(log_normalise(COUNTS, totals).toarray(), expected, rtol=1e-6)
