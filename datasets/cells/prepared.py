@@ -1,0 +1,202 @@
+"""A prepared cell line: one HDF5 file whose arrays are mapped into memory, not read.
+
+controls/, cells/     data float32, indices, indptr: rows by cell (CSR) of log(1 + counts per 10,000); cells in order of `first`
+genes                 (G,) names
+names, targets        (P,) perturbations that became tasks; their targets, joined by +
+first                 (P + 1,) cells of perturbation p: first[p] .. first[p + 1] - 1
+candidates, candidates_first   genes that may be the target of p, ascending: candidates[candidates_first[p] : candidates_first[p + 1]]
+n_differential, trivial, cluster, split (P,)
+change, adjusted      (P, G) float32: log2 fold change, adjusted p-value
+profile_names, profile_cells, profiles   (Q,), (Q,), (Q, G) float32: mean shift of every perturbation with enough cells
+attributes            format, name, hash (of all arrays), options, source, attrition, simulated
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from cdnbench.errors import InvalidData
+
+FORMAT = 1
+SUFFIX = ".cells.h5"
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedLine:
+    """A cell line, lazily: only small arrays are read when it is opened."""
+
+    path: Path
+    arrays: Mapping[str, np.ndarray]
+    attributes: Mapping[str, Any]
+
+    @staticmethod
+    def open(path: Path) -> PreparedLine:
+        """Raises
+        ------
+        InvalidData: not a prepared file, of another version, or truncated.
+        """
+        import h5py
+
+        if not path.exists():
+            raise InvalidData(f"{path} does not exist. `bench data prepare` makes it.")
+        try:
+            with h5py.File(path, "r") as file:
+                attributes = json.loads(str(file.attrs["attributes"]))
+                if attributes["format"] != FORMAT:
+                    raise InvalidData(
+                        f"{path} has format {attributes['format']}; this version reads {FORMAT}. Prepare it again."
+                    )
+                arrays = {name: _mapped(path, dataset) for name, dataset in _datasets(file)}
+        except (OSError, KeyError, json.JSONDecodeError) as error:
+            raise InvalidData(f"{path} is not a whole prepared cell line; prepare it again. ({error})") from error
+        return PreparedLine(path, arrays, attributes)
+
+    @property
+    def name(self) -> str:
+        return self.attributes["name"]
+
+    @property
+    def hash(self) -> str:
+        return self.attributes["hash"]
+
+    @cached_property
+    def genes(self) -> np.ndarray:
+        return self._text("genes")
+
+    @cached_property
+    def names(self) -> np.ndarray:
+        return self._text("names")
+
+    @cached_property
+    def targets(self) -> list[list[str]]:
+        return [t.split("+") for t in self._text("targets")]
+
+    @cached_property
+    def split(self) -> np.ndarray:
+        return self._text("split")
+
+    @property
+    def n_perturbations(self) -> int:
+        return len(self.arrays["first"]) - 1
+
+    def candidates(self, p: int) -> np.ndarray:
+        """Numbers of the genes that may be targets of perturbation p, ascending."""
+        first = self.arrays["candidates_first"]
+        return self.arrays["candidates"][first[p] : first[p + 1]]
+
+    def controls(self) -> sparse.csr_matrix:
+        """All control cells that were kept (M0, G)."""
+        return self._csr("controls", 0, len(self.arrays["controls/indptr"]) - 1)
+
+    def cells(self, p: int) -> sparse.csr_matrix:
+        """Cells of perturbation p (M, G)."""
+        first = self.arrays["first"]
+        return self._csr("cells", int(first[p]), int(first[p + 1]))
+
+    def _csr(self, group: str, low: int, high: int) -> sparse.csr_matrix:
+        start = self.arrays[f"{group}/indptr"][low : high + 1]
+        some = slice(int(start[0]), int(start[-1]))
+        data, indices = self.arrays[f"{group}/data"][some], self.arrays[f"{group}/indices"][some]
+        shape = high - low, len(self.arrays["genes"])
+        return sparse.csr_matrix((data, indices.astype(np.int32), start - start[0]), shape=shape)
+
+    def _text(self, name: str) -> np.ndarray:
+        return np.array([value.decode() for value in self.arrays[name]], dtype=object)
+
+
+def _datasets(file):
+    found = []
+    file.visititems(lambda name, item: found.append((name, item)) if hasattr(item, "shape") else None)
+    return found
+
+
+def _mapped(path: Path, dataset) -> np.ndarray:
+    offset = dataset.id.get_offset()
+    if not dataset.size or offset is None:
+        return dataset[()]
+    if path.stat().st_size < offset + dataset.nbytes:
+        raise OSError(f"{dataset.name} is cut off")
+    return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)
+
+
+def text(values) -> np.ndarray:
+    """Strings as bytes of a fixed width, which can be mapped."""
+    encoded = [str(value).encode() for value in values]
+    return np.array(encoded, dtype=f"S{max([1, *map(len, encoded)])}")
+
+
+class Writer:
+    """Writes a prepared file beside its name and moves it there when it is whole.
+
+    Large arrays are filled piece by piece in `array(name)`, which is mapped into memory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import h5py
+
+        self.path, self.partial = path, path.with_name(path.name + ".part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = h5py.File(self.partial, "w")
+        self._places: dict[str, tuple[int, np.dtype, tuple[int, ...]]] = {}
+
+    def put(self, name: str, array: np.ndarray) -> None:
+        self._file.create_dataset(name, data=array)
+
+    def reserve(self, name: str, shape: tuple[int, ...], dtype) -> None:
+        """Room for an array that `array` will fill."""
+        import h5py
+
+        space = h5py.h5s.create_simple(shape)
+        kind, plist = h5py.h5t.py_create(np.dtype(dtype)), h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_layout(h5py.h5d.CONTIGUOUS)
+        plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        group, _, leaf = name.rpartition("/")
+        parent = self._file.require_group(group) if group else self._file
+        made = h5py.h5d.create(parent.id, leaf.encode(), kind, space, plist)
+        self._places[name] = made.get_offset(), np.dtype(dtype), shape
+
+    def mapped(self) -> dict[str, np.ndarray]:
+        """The reserved arrays, to be filled; nothing can be put any more."""
+        self._file.close()
+        return {
+            name: np.memmap(self.partial, dtype=dtype, mode="r+", offset=offset, shape=shape)
+            if np.prod(shape)
+            else np.zeros(shape, dtype)
+            for name, (offset, dtype, shape) in self._places.items()
+        }
+
+    def finish(self, attributes: dict[str, Any]) -> None:
+        """Hash what was written, and make the file appear."""
+        import h5py
+
+        from cdnbench.digest import canonical_json
+
+        content = _hash(self.partial)
+        with h5py.File(self.partial, "a") as file:
+            file.attrs["attributes"] = canonical_json({"format": FORMAT, "hash": content, **attributes})
+        os.replace(self.partial, self.path)
+
+
+def _hash(path: Path) -> str:
+    """Of names and contents of all arrays, in order of their names."""
+    import hashlib
+
+    import h5py
+
+    h = hashlib.blake2b(digest_size=16)
+    with h5py.File(path, "r") as file:
+        for name, dataset in sorted(_datasets(file), key=lambda pair: pair[0]):
+            h.update(f"{name}:{dataset.dtype.str}:{dataset.shape};".encode())
+            for low in range(0, dataset.shape[0], 2**22 if dataset.ndim == 1 else 2**8):
+                h.update(np.ascontiguousarray(dataset[low : low + (2**22 if dataset.ndim == 1 else 2**8)]).data)
+    return h.hexdigest()
