@@ -1,4 +1,4 @@
-"""The command line: `bench run | report | predict | list | compact | doctor | train | weights`."""
+"""The command line: `bench run | report | predict | list | compact | doctor | data | train | weights`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import typer
 
 from cdnbench.commands.compact import compact
+from cdnbench.commands.data import data_app
 from cdnbench.commands.doctor import doctor
 from cdnbench.commands.list import list_names
 from cdnbench.commands.predict import predict
@@ -31,6 +32,7 @@ app.command()(predict)
 app.command(name="list")(list_names)
 app.command()(compact)
 app.command()(doctor)
+app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 

@@ -61,14 +61,14 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
         chunk.eliminate_zeros()
         if not options.total:
             total[rows] = np.asarray(chunk.sum(axis=1, dtype=np.float64)).ravel()
-        enough = np.diff(chunk.indptr) >= max(options.min_genes, 1)
+        enough = np.diff(chunk.indptr) >= options.min_genes
         if options.max_mito < 1:
             counts = np.asarray(chunk[:, mitochondrial].sum(axis=1, dtype=np.float64)).ravel()
             enough &= counts <= options.max_mito * total[rows]
         selected[rows] &= enough & (total[rows] > 0)
         expressed_by += np.bincount(chunk[selected[rows]].indices, minlength=len(raw.genes))
     attrition.add(
-        f"cells with {max(options.min_genes, 1)} genes or more"
+        f"cells with counts, {options.min_genes} genes or more"
         + (f", mitochondrial share at most {options.max_mito}" if options.max_mito < 1 else ""),
         selected.sum(),
         _distinct(names, selected, options),

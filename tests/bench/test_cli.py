@@ -138,3 +138,27 @@ def test_the_doctor_finds_nothing_wrong(folder):
     result = bench(folder, "doctor")
     assert result.returncode == 0, result.stdout
     assert "FAIL" not in result.stdout and "fork server" in result.stdout
+
+
+def test_a_prepared_screen_says_what_each_step_lost(folder):
+    import anndata
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["ctrl", *(f"G{i}" for i in range(4))], 80)
+    mean = np.full((400, 40), 4.0)
+    for i in range(4):
+        mean[labels == f"G{i}", i : i + 15] = 0.5
+    adata = anndata.AnnData(
+        rng.poisson(mean).astype(np.float32),
+        obs=pd.DataFrame({"gene": labels}, index=[f"c{i}" for i in range(400)]),
+        var=pd.DataFrame(index=[f"G{i}" for i in range(40)]),
+    )
+    adata.write_h5ad(folder / "screen.h5ad")
+    arguments = ["data", "prepare", "screen.h5ad", "--line", "demo", "--perturbation", "gene"]
+    result = bench(folder, *arguments)
+    assert result.returncode == 2 and "--control NAME" in result.stderr and "ctrl (80 cells)" in result.stderr
+    result = bench(folder, *arguments, "--control", "ctrl", "--min-candidates", 30)
+    assert result.returncode == 0, result.stderr
+    assert "all targets among them" in result.stdout and "4 perturbations (" in result.stdout
+    assert (folder / "prepared" / "demo.cells.h5").exists()
