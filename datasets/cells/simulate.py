@@ -1,0 +1,181 @@
+"""Screens of simulated cell lines: the embedded default of the cell suites.
+
+One network of regulators (transcription factors) is drawn, and each line's own from it. In a cell, u_g is the expression of gene g
+relative to unperturbed cells of its line:
+
+    log u_g = log r_g + e_g + sum_j w_gj (hill(u_j) - 1/2),     hill(u) = u^2 / (1 + u^2),
+
+solved by iteration; r_g is what a knock-down leaves of its target (1 elsewhere), and e_g the cell's own noise, which the network passes
+on, so that genes correlate as they are wired. Molecules are Poisson around library size x share of gene x u_g x batch.
+
+What is drawn
+    edges     regulators' out-degrees by a power law; each edge in all lines, but for `line_specific` that are a line's own
+    basal     log-normal expression, in part the line's own
+    guides    residual expression uniform on `residual`; a share `failed` of the cells is as unperturbed
+    cells     log-normal numbers of cells a perturbation, and library sizes
+    batches   two a line, with log-normal factors a gene
+A drug lowers 1 to 3 genes by a residual each has on its own; all of its genes are targets.
+
+The regulators are expressed above the median, since a knock-down that cannot be seen makes no task.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from cdnbench.digest import digest, generator
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONTROL = "non-targeting"
+VERSION = 1
+_CELLS_AT_ONCE = 4000
+_ITERATIONS = 12
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """n_perturbed: perturbations a line, of regulators; what has too small an effect falls to the filters of preparation later."""
+
+    lines: tuple[str, ...] = ("sim-a", "sim-b", "sim-c", "sim-d", "sim-e")
+    kind: str = "knock-down"  # or "drug"
+    n_genes: int = 1000
+    n_regulators: int = 260
+    n_perturbed: int = 220
+    n_controls: int = 2000
+    cells: tuple[float, float] = (90.0, 0.45)  # median and log standard deviation, a perturbation
+    mean_degree: float = 34.0  # genes that a regulator acts on
+    degree_power: float = 2.0
+    most_genes: float = 0.2  # share of the genes that one regulator acts on at most
+    weight: float = 1.3  # standard deviation of w
+    line_specific: float = 0.3
+    basal: tuple[float, float] = (1.4, 0.4)  # log standard deviation: shared, the line's own
+    noise: float = 0.35  # of e
+    residual: tuple[float, float] = (0.05, 0.4)
+    failed: float = 0.1
+    library: tuple[float, float] = (1300.0, 0.35)  # median and log standard deviation of molecules a cell
+    batch: float = 0.1
+    seed: int = 0
+
+    @property
+    def hash(self) -> str:
+        return digest(VERSION, asdict(self))
+
+
+DRUGS = Simulation(lines=("sim-x", "sim-y"), kind="drug", n_perturbed=40, residual=(0.05, 0.3), failed=0.0, seed=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """Of one line. regulators (T,): their numbers among the genes. weights (G, T). basal (G,): shares of expression, sum 1."""
+
+    regulators: np.ndarray
+    weights: np.ndarray
+    basal: np.ndarray
+
+
+def network(simulation: Simulation, line: str) -> Network:
+    """The network of a line: the shared one, with a share of its edges drawn anew."""
+    shared = generator("cells", "simulate", VERSION, simulation.seed, "network")
+    own = generator("cells", "simulate", VERSION, simulation.seed, "network", line)
+    n, t = simulation.n_genes, simulation.n_regulators
+    regulators = shared.choice(n, t, replace=False)
+    degree = (1 - shared.random(t)) ** (-1 / simulation.degree_power)
+    chance = np.minimum(degree * simulation.mean_degree / degree.mean() / n, simulation.most_genes)
+    weights = _edges(shared, simulation, chance)
+    replaced = own.random(weights.shape) < simulation.line_specific
+    weights = np.where(replaced, _edges(own, simulation, chance), weights)
+    weights[regulators, np.arange(t)] = 0
+    sd_shared, sd_own = simulation.basal
+    log_basal = sd_shared * shared.normal(size=n) + sd_own * own.normal(size=n)
+    log_basal[regulators] = np.abs(log_basal[regulators]) * 0.7 + 0.3
+    basal = np.exp(log_basal)
+    return Network(regulators, weights, basal / basal.sum())
+
+
+def _edges(rng: np.random.Generator, simulation: Simulation, chance: np.ndarray) -> np.ndarray:
+    shape = simulation.n_genes, simulation.n_regulators
+    return np.where(rng.random(shape) < chance, simulation.weight * rng.normal(size=shape), 0.0).astype(np.float32)
+
+
+def steady_state(net: Network, offset: np.ndarray) -> np.ndarray:
+    """(M, G) relative expression u of M cells, whose log r + e is `offset` (M, G)."""
+    log_u = offset.copy()
+    for _ in range(_ITERATIONS):
+        regulator = np.exp(np.clip(2 * log_u[:, net.regulators], -20, 20))
+        pull = (regulator / (1 + regulator) - 0.5).astype(np.float32) @ net.weights.T
+        log_u = 0.4 * log_u + 0.6 * (offset + pull)
+    return np.exp(np.clip(log_u, -8, 3))
+
+
+def targets_of(simulation: Simulation) -> dict[str, list[int]]:
+    """Perturbation -> numbers of its target genes; the same in all lines."""
+    rng = generator("cells", "simulate", VERSION, simulation.seed, "targets")
+    regulators = network(simulation, simulation.lines[0]).regulators
+    if simulation.kind == "drug":
+        return {
+            f"drug-{i + 1}": sorted(rng.choice(regulators, rng.integers(1, 4), replace=False).tolist())
+            for i in range(simulation.n_perturbed)
+        }
+    return {gene_name(g): [g] for g in rng.permutation(regulators)[: simulation.n_perturbed].tolist()}
+
+
+def gene_name(g: int) -> str:
+    return f"SIM{g + 1:04d}"
+
+
+def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix, pd.DataFrame]:
+    """Counts (M, G) and obs (perturbation, target, batch) of one line, cells in random order."""
+    import pandas as pd
+
+    rng = generator("cells", "simulate", VERSION, simulation.seed, "cells", line)
+    net = network(simulation, line)
+    targets = targets_of(simulation)
+    median, spread = simulation.cells
+    sizes = np.maximum(25, np.round(median * np.exp(spread * rng.normal(size=len(targets))))).astype(int)
+    n_genes = simulation.n_genes
+    effect = np.zeros((1 + len(targets), n_genes), dtype=np.float32)
+    for i, genes in enumerate(targets.values(), 1):
+        effect[i, genes] = np.log(rng.uniform(*simulation.residual, size=len(genes)))
+    condition = rng.permutation(np.repeat(np.arange(len(effect)), [simulation.n_controls, *sizes]))
+    works = rng.random(len(condition)) >= simulation.failed
+    batch = rng.integers(0, 2, len(condition))
+    of_batch = np.exp(simulation.batch * rng.normal(size=(2, n_genes)))
+    library_median, library_spread = simulation.library
+    library = library_median * np.exp(library_spread * rng.normal(size=len(condition)))
+    parts = []
+    for low in range(0, len(condition), _CELLS_AT_ONCE):
+        some = slice(low, low + _CELLS_AT_ONCE)
+        noise = simulation.noise * rng.standard_normal((len(condition[some]), n_genes), dtype=np.float32)
+        u = steady_state(net, noise + effect[condition[some]] * works[some, None])
+        mean = library[some, None] * net.basal * u * of_batch[batch[some]]
+        parts.append(sparse.csr_matrix(rng.poisson(mean).astype(np.float32)))
+    names = np.array([CONTROL, *targets], dtype=object)
+    joined = np.array(["", *("+".join(map(gene_name, genes)) for genes in targets.values())], dtype=object)
+    obs = pd.DataFrame(
+        {"perturbation": names[condition], "target": joined[condition], "batch": batch},
+        index=[f"{line}-{i}" for i in range(len(condition))],
+    )
+    return sparse.csr_matrix(sparse.vstack(parts)), obs
+
+
+def write_raw(simulation: Simulation, line: str, path: Path) -> None:
+    """One line as raw .h5ad, with the simulation in its uns."""
+    import anndata
+    import pandas as pd
+
+    counts, obs = simulate_line(simulation, line)
+    var = pd.DataFrame(index=[gene_name(g) for g in range(simulation.n_genes)])
+    adata = anndata.AnnData(counts, obs=obs, var=var)
+    adata.uns["simulation"] = json.dumps({"version": VERSION, **asdict(simulation), "line": line})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    adata.write_h5ad(partial)
+    partial.replace(path)
