@@ -1,0 +1,39 @@
+"""The embedded default of the cell suites: simulated lines, made and prepared once in the user's cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cdnbench.datasets.cells.options import Preparation
+from cdnbench.datasets.cells.prepare import prepare
+from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine
+from cdnbench.datasets.cells.raw import open_raw
+from cdnbench.datasets.cells.simulate import Simulation, write_raw
+
+PREPARATION = Preparation(target="target", clusters=40)
+
+
+def cache_folder() -> Path:
+    """`CDNBENCH_CACHE`, or the user's cache of this program."""
+    import pooch
+
+    return Path(os.environ.get("CDNBENCH_CACHE") or pooch.os_cache("cdnbench"))
+
+
+def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
+    """The prepared lines; those that are missing are simulated and prepared first, which takes seconds a line."""
+    folder = cache_folder() / f"simulated-{simulation.kind}-{simulation.hash[:12]}-{PREPARATION.digest_of()[:8]}"
+    return [_line(simulation, name, folder) for name in simulation.lines]
+
+
+def _line(simulation: Simulation, name: str, folder: Path) -> PreparedLine:
+    path = folder / f"{name}{SUFFIX}"
+    if path.exists():
+        return PreparedLine.open(path)
+    raw = folder / f"{name}.h5ad"
+    if not raw.exists():
+        write_raw(simulation, name, raw)
+    made = prepare(open_raw(raw), name, folder, PREPARATION, simulated=True)
+    raw.unlink(missing_ok=True)
+    return made

@@ -1,0 +1,215 @@
+"""The cell suites: one task a perturbation of a line, its cells against the line's controls.
+
+perturbseq   test perturbations (knock-downs) of each line. Splits: `seen` trains on the training perturbations of all lines,
+             `unseen-cl` on all perturbations of the other lines; both score the same tasks.
+sciplex      drugs with one target or more; test only.
+
+Prepared lines are read from a folder (`--data`, made by `bench data prepare`). Without one, the embedded simulation is run and
+prepared once, in the user's cache, and every task says that it is simulated.
+
+A method sees expression of the candidate genes, the line's name and the genes' symbols. Names of tasks are numbers in an order that
+means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cdnbench.datasets.cells import masking
+from cdnbench.datasets.cells.embedded import embedded_lines
+from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine
+from cdnbench.datasets.cells.simulate import DRUGS, Simulation
+from cdnbench.digest import digest, generator
+from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
+from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
+from cdnbench.task import LabelledTask, Task
+
+DATA = SuiteOption(
+    name="data", default="", help="folder of prepared cell lines (*.cells.h5); absent: the embedded simulation."
+)
+CELL_LINES = SuiteOption(name="cell-lines", default="", help="a,b: only these lines; absent: all.")
+SUBSET = SuiteOption(
+    name="subset",
+    default="all",
+    choices=("all", "trivial", "nontrivial"),
+    help="trivial: the differential gene with the largest |log fold change| is a target. nontrivial: it is not.",
+)
+MASKING = SuiteOption(
+    name="masking",
+    default="none",
+    choices=("none", "marginal", "column", "null"),
+    help="marginal: every gene of the perturbed cells has the controls' values. column: the target's column and 99 others are "
+    "control cells', and these are the candidates. null: all perturbed cells are control cells, so that nothing can be known.",
+)
+SUBSAMPLE = SuiteOption(
+    name="subsample",
+    default="0",
+    choices=("0", *map(str, range(1, 21))),
+    help="rounds in which each perturbation keeps 80 % of its cells, at least 50 (Table 10).",
+)
+SPLIT = SuiteOption(
+    name="split",
+    default="seen",
+    choices=("seen", "unseen-cl"),
+    help="what methods that are trained see: training perturbations of all lines, or all of the other lines.",
+)
+
+
+class CellSuite:
+    """What the suites share. simulation: the embedded default. part: the split whose perturbations are scored, "" for all."""
+
+    info: ClassVar[SuiteInfo]
+    simulation: ClassVar[Simulation]
+    part: ClassVar[str]
+
+    def __init__(self, **options: Any) -> None:
+        options = {name.replace("_", "-"): value for name, value in options.items()}
+        known = {option.name: option for option in self.info.options}
+        for name, value in options.items():
+            if name not in known:
+                raise did_you_mean(f"option of the suite {self.info.name}", name, known)
+            if known[name].choices and str(value) not in known[name].choices:
+                raise InvalidParameter(
+                    f"{self.info.name}: {name} takes {', '.join(known[name].choices)}; got {value!r}."
+                )
+        self.options = {name: option.default for name, option in known.items()} | options
+
+    @cached_property
+    def lines(self) -> dict[str, PreparedLine]:
+        """The prepared cell lines by name, in alphabetical order.
+
+        Raises
+        ------
+        BenchError: the folder holds none, or lacks one that is asked for.
+        """
+        folder = str(self.options["data"])
+        if folder:
+            paths = sorted(Path(folder).expanduser().glob(f"*{SUFFIX}"))
+            if not paths:
+                raise BenchError(f"{folder} holds no prepared cell line (*{SUFFIX}). `bench data prepare` makes them.")
+            found = [PreparedLine.open(path) for path in paths]
+        else:
+            found = embedded_lines(self.simulation)
+        lines = {line.name: line for line in found}
+        wanted = [name for name in str(self.options["cell-lines"]).split(",") if name]
+        for name in wanted:
+            if name not in lines:
+                raise did_you_mean("prepared cell line", name, lines)
+        return {name: lines[name] for name in wanted or lines}
+
+    def specs(self) -> Sequence[TaskSpec]:
+        return [spec for name in self.lines for spec in self._specs(self.lines[name])]
+
+    def _specs(self, line: PreparedLine) -> list[TaskSpec]:
+        trivial = line.arrays["trivial"]
+        subset = self.options["subset"]
+        tasks = [
+            p
+            for p in range(line.n_perturbations)
+            if (not self.part or line.split[p] == self.part)
+            and (subset == "all" or bool(trivial[p]) == (subset == "trivial"))
+        ]
+        tasks.sort(key=lambda p: digest(line.hash, "order", p))
+        rounds = int(self.options["subsample"])
+        return [
+            self._spec(line, p, number, r)
+            for number, p in enumerate(tasks)
+            for r in (range(rounds) if rounds else [None])
+        ]
+
+    def _spec(self, line: PreparedLine, p: int, number: int, subsample: int | None) -> TaskSpec:
+        n_cells = int(np.diff(line.arrays["first"])[p])
+        n_controls = len(line.arrays["controls/indptr"]) - 1
+        if self.options["masking"] in ("column", "null"):
+            n_controls //= 2
+        masked = self.options["masking"]
+        name = f"{line.name}/{number:04d}" + ("" if subsample is None else f"/s{subsample}")
+        return TaskSpec(
+            name=name if masked == "none" else f"{name}/{masked}",
+            hash=digest("cells", line.hash, int(p), masked, subsample),
+            n_variables=len(line.candidates(p)),
+            n_regimes=1,
+            n_samples=min(_kept(n_cells, subsample), n_controls),
+            metadata={
+                "dataset": f"{line.name}/{number:04d}",
+                "cell_line": line.name,
+                "split": self.options.get("split", "test"),
+                "subset": self.options["subset"],
+                "masking": masked,
+                "subsample": -1 if subsample is None else subsample,
+                "simulated": bool(line.attributes["simulated"]),
+            },
+            recipe=(line.name, int(p), subsample),
+        )
+
+    def load(self, spec: TaskSpec) -> LabelledTask:
+        name, p, subsample = spec.recipe
+        line = self.lines[name]
+        genes = line.candidates(p)
+        rng = generator("cells", "task", spec.hash)
+        controls = line.controls()[:, genes].toarray()
+        cells = line.cells(p)[:, genes].toarray()
+        cells = cells[rng.permutation(len(cells))[: _kept(len(cells), subsample)]]
+        symbols = [str(line.genes[g]) for g in genes]
+        targets = np.isin(symbols, line.targets[p])
+        candidates = np.ones_like(targets)
+        mode = self.options["masking"]
+        if mode == "marginal":
+            cells = masking.marginal(cells, controls, rng)
+        elif mode != "none":
+            controls, held_out = masking.halves(controls, rng)
+            if mode == "column":
+                cells, candidates = masking.column(cells, held_out, targets, rng)
+            else:
+                cells = masking.null(len(cells), held_out, rng)
+        task = Task(
+            name=spec.name,
+            variables=symbols,
+            symbols=symbols,
+            observational=controls,
+            regimes=[cells],
+            candidates=candidates[None],
+            metadata={"cell_line": name, "simulated": bool(line.attributes["simulated"])},
+        )
+        facts = {
+            "perturbation": str(line.names[p]),
+            "targets": list(line.targets[p]),
+            "trivial": bool(line.arrays["trivial"][p]),
+            "n_differential": int(line.arrays["n_differential"][p]),
+            "cluster": int(line.arrays["cluster"][p]),
+        }
+        return LabelledTask(task=task, targets=targets[None], facts=facts)
+
+
+def _kept(n_cells: int, subsample: int | None) -> int:
+    """Cells of a perturbation that a round keeps: min(M, max(50, .8 M)) (Table 10)."""
+    return n_cells if subsample is None else min(n_cells, max(50, int(0.8 * n_cells)))
+
+
+class PerturbSeq(CellSuite):
+    info: ClassVar[SuiteInfo] = SuiteInfo(
+        name="perturbseq",
+        summary="knock-downs in single cells, prepared screens or simulated lines: one task a test perturbation",
+        options=(SPLIT, CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA),
+        setting=("cell_line", "split", "subset", "masking"),
+        citation="Wu et al. 2025; Replogle et al. 2022; Nadig et al. 2024",
+    )
+    simulation: ClassVar[Simulation] = Simulation()
+    part: ClassVar[str] = "test"
+
+
+class SciPlex(CellSuite):
+    info: ClassVar[SuiteInfo] = SuiteInfo(
+        name="sciplex",
+        summary="drugs in single cells, prepared screens or simulated lines: one task a drug, test only",
+        options=(CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA),
+        setting=("cell_line", "subset", "masking"),
+        citation="Wu et al. 2025; McFaline-Figueroa et al. 2024",
+    )
+    simulation: ClassVar[Simulation] = DRUGS
+    part: ClassVar[str] = ""

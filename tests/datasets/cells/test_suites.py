@@ -1,0 +1,128 @@
+"""The cell suites: what a task holds, what it does not tell, and that masking hides what it should."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cdnbench import load_method, load_suite
+from cdnbench.datasets.cells import masking
+from cdnbench.datasets.cells.options import Preparation
+from cdnbench.datasets.cells.prepare import prepare
+from cdnbench.datasets.cells.raw import open_raw
+from cdnbench.datasets.cells.simulate import Simulation, write_raw
+from cdnbench.errors import BenchError, InvalidParameter
+from cdnbench.metrics import evaluate
+
+SMALL = Simulation(
+    lines=("one", "two"), n_genes=250, n_regulators=60, n_perturbed=40, n_controls=800, cells=(90.0, 0.2), mean_degree=25.0
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Two prepared lines."""
+    out = tmp_path_factory.mktemp("prepared")
+    for name in SMALL.lines:
+        write_raw(SMALL, name, out / f"{name}.h5ad")
+        prepare(open_raw(out / f"{name}.h5ad"), name, out, Preparation(target="target", clusters=12), simulated=True)
+    return out
+
+
+def mean_rank(folder, method="target-shift", **options) -> tuple[float, int]:
+    """Mean rank of the targets over the tasks of both lines, and their number."""
+    suite = load_suite("perturbseq", data=str(folder), **options)
+    ranks = []
+    for spec in suite.specs():
+        labelled = suite.load(spec)
+        scores = load_method(method).predict_targets(labelled.task, seed=0)
+        ranks.append(evaluate(scores, labelled.targets, labelled.task.candidates)["rank"][0])
+    return float(np.mean(ranks)), len(ranks)
+
+
+def test_tasks_are_the_test_perturbations_of_all_lines(folder):
+    suite = load_suite("perturbseq", data=str(folder))
+    specs = suite.specs()
+    expected = sum(int((line.split == "test").sum()) for line in suite.lines.values())
+    assert len(specs) == expected > 10 and len({s.hash for s in specs}) == len(specs)
+    for spec in specs[:5]:
+        labelled = suite.load(spec)
+        task = labelled.task
+        assert (task.n_variables, task.n_regimes, task.n_samples) == (spec.n_variables, 1, spec.n_samples)
+        assert labelled.targets.sum() == 1 and task.symbols == task.variables
+        target = task.variables[int(np.argmax(labelled.targets))]
+        assert labelled.facts["targets"] == [target]
+        assert target not in str(dict(task.metadata)) + task.name + str(dict(spec.metadata))
+
+
+def test_the_same_task_twice(folder):
+    suite = load_suite("perturbseq", data=str(folder), masking="marginal")
+    spec = suite.specs()[0]
+    one, other = suite.load(spec).task, load_suite("perturbseq", data=str(folder), masking="marginal").load(spec).task
+    assert one.content_hash == other.content_hash
+
+
+def test_both_splits_score_the_same_tasks(folder):
+    seen, unseen = (load_suite("perturbseq", data=str(folder), split=s).specs() for s in ("seen", "unseen-cl"))
+    assert [s.hash for s in seen] == [s.hash for s in unseen]
+    assert {s.metadata["split"] for s in unseen} == {"unseen-cl"}
+
+
+def test_lines_and_subsets_can_be_picked(folder):
+    one = load_suite("perturbseq", data=str(folder), **{"cell-lines": "two"})
+    assert {s.metadata["cell_line"] for s in one.specs()} == {"two"}
+    parts = [load_suite("perturbseq", data=str(folder), subset=s) for s in ("all", "trivial", "nontrivial")]
+    names = [{s.hash for s in suite.specs()} for suite in parts]
+    assert names[1] | names[2] == names[0] and not names[1] & names[2]
+    assert all(parts[1].load(s).facts["trivial"] for s in parts[1].specs()[:3])
+
+
+def test_subsampling_keeps_four_fifths_or_fifty(folder):
+    whole, rounds = (load_suite("perturbseq", data=str(folder), subsample=r) for r in ("0", "2"))
+    first = whole.specs()[0]
+    here = [s for s in rounds.specs() if s.metadata["dataset"] == first.metadata["dataset"]]
+    n_cells = len(whole.load(first).task.regimes[0])
+    loaded = [rounds.load(s).task.regimes[0] for s in here]
+    assert [len(x) for x in loaded] == [min(n_cells, max(50, int(0.8 * n_cells)))] * 2
+    assert not np.array_equal(*loaded)
+
+
+def test_target_shift_finds_knock_downs_and_falls_to_chance_where_it_should(folder):
+    plain, n = mean_rank(folder)
+    assert plain > 0.9 and n > 10
+    for mode in ("marginal", "column", "null"):
+        rank, n = mean_rank(folder, masking=mode)
+        # The rank of one task is nearly uniform under chance: standard deviation .29.
+        assert abs(rank - 0.5) < 3.3 * 0.29 / np.sqrt(n), mode
+
+
+def test_marginal_masking_keeps_how_genes_depend_on_each_other():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=(2000, 1))
+    cells = (np.concatenate([base, base + 0.1 * rng.normal(size=(2000, 1))], axis=1) * 5 + 3).astype(np.float32)
+    controls = rng.normal(size=(3000, 2)).astype(np.float32)
+    masked = masking.marginal(cells, controls, rng)
+    assert np.corrcoef(masked.T)[0, 1] > 0.97
+    np.testing.assert_allclose(
+        np.quantile(masked, [0.1, 0.5, 0.9], axis=0), np.quantile(controls, [0.1, 0.5, 0.9], axis=0), atol=0.01
+    )
+
+
+def test_the_column_mask_takes_the_target_and_others_from_control_cells(folder):
+    suite = load_suite("perturbseq", data=str(folder), masking="column")
+    labelled = suite.load(suite.specs()[0])
+    candidates = labelled.task.candidates[0]
+    assert candidates.sum() == min(100, labelled.task.n_variables) and (labelled.targets[0] <= candidates).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"masking": "rows"}, InvalidParameter, "masking takes none, marginal, column, null"),
+        ({"cell-lines": "thre"}, BenchError, "prepared cell line named 'thre'"),
+        ({"data": "nowhere"}, BenchError, "nowhere holds no prepared cell line.*bench data prepare"),
+    ],
+)
+def test_what_is_not_there_is_named(folder, options, error, message):
+    with pytest.raises(error, match=message):
+        load_suite("perturbseq", **{"data": str(folder), **options}).specs()
