@@ -99,7 +99,7 @@ def _kept_tests(raw: RawCells, found: Survey, options: Preparation, scratch: Pat
 
 def _save(path: Path, **arrays: np.ndarray) -> None:
     partial = path.with_suffix(".part.npz")
-    np.savez(partial, **arrays)
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
     partial.replace(path)
 
 

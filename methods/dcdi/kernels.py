@@ -73,13 +73,24 @@ class Work(NamedTuple):
 def work(n: int, n_regimes: int, hidden: int, n_outputs: int, flow: tuple[int, int], n_rows: int) -> Work:
     """Arrays for at most n_rows rows. flow: layers and width, (0, 0) for a Gaussian."""
     s = min(n_rows, n_regimes)
-    by_row = [np.zeros((n_rows, k)) for k in (n, n, n, hidden, hidden, hidden, hidden)]
-    outputs = [np.zeros(n_outputs * n_rows) for _ in range(2)]
-    integers = [np.full(k, -1, dtype=np.int64) for k in (n_rows, n_regimes, s)]
-    by_regime = [np.zeros((s, k)) for k in (hidden, hidden, n_outputs) * 2]
     layers, width = flow
-    flows = np.zeros((layers, 5, width, n_rows)), np.zeros((layers + 1, 4, n_rows))
-    return Work(*by_row, *outputs, np.zeros(n_rows), *integers, *by_regime, np.zeros(n_rows), *flows)
+    by_row = {name: np.zeros((n_rows, n)) for name in ("soft", "inputs", "of_inputs")}
+    by_row |= {name: np.zeros((n_rows, hidden)) for name in ("h1", "h2", "g1", "g2")}
+    by_regime = {name: np.zeros((s, hidden)) for name in ("c1", "c2", "d1", "d2")}
+    by_regime |= {name: np.zeros((s, n_outputs)) for name in ("c3", "d3")}
+    return Work(
+        **by_row,
+        **by_regime,
+        outputs=np.zeros(n_outputs * n_rows),
+        g3=np.zeros(n_outputs * n_rows),
+        soft_keep=np.zeros(n_rows),
+        slot=np.full(n_rows, -1, dtype=np.int64),
+        slot_of=np.full(n_regimes, -1, dtype=np.int64),
+        met=np.full(s, -1, dtype=np.int64),
+        column=np.zeros(n_rows),
+        flow=np.zeros((layers, 5, width, n_rows)),
+        between=np.zeros((layers + 1, 4, n_rows)),
+    )
 
 
 @compiled
