@@ -1,4 +1,4 @@
-"""`bench data`: from raw cells to tasks."""
+"""`bench data`: where raw cells come from, and how they become tasks."""
 
 from __future__ import annotations
 
@@ -6,19 +6,93 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-data_app = typer.Typer(no_args_is_help=True, help="Prepare single-cell screens.")
+data_app = typer.Typer(no_args_is_help=True, help="Fetch, simulate and prepare single-cell screens.")
 LOG_EVERY_S = 10.0
 _THRESHOLDS, _CELLS = "Thresholds", "What the cells say"
 
 
 @data_app.callback()
 def data() -> None:
-    """Prepare single-cell screens."""
+    """Fetch, simulate and prepare single-cell screens."""
+
+
+@data_app.command(name="list")
+def list_screens() -> None:
+    """Public screens: source, accession, licence, and the command that prepares each."""
+    from cdnbench.datasets.cells.catalogue import SCREENS
+
+    for screen in SCREENS:
+        print(f"{screen.name:9} {screen.title}{' (in the CDN paper)' if screen.paper else ''}")
+        print(f"          {screen.reference}; {screen.accession}; {screen.licence}")
+        for file in screen.files:
+            size = f", {file.size / 1e9:.1f} GB" if file.size else ""
+            print(f"          {file.urls[0]}{size}{', MD5 ' + file.md5 if file.md5 else ''}")
+        print(f"          bench data prepare {screen.files[0].name} {screen.prepare}")
+        if screen.note:
+            print(f"          {screen.note}")
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A screen of `bench data list`.")],
+    out: Annotated[Path, typer.Option(help="Folder of the raw files.")] = Path("raw"),
+) -> None:
+    """Download a public screen. What was stopped goes on; what is there and whole is not fetched again.
+
+    Example:
+
+        bench data fetch rpe1
+    """
+    from cdnbench.datasets.cells.catalogue import screen
+    from cdnbench.datasets.cells.fetch import fetch as download
+
+    found = screen(name)
+    with _progress("bytes") as show:
+        paths = download(found, out, show)
+    for path in paths:
+        print(path)
+    print(f"next: bench data prepare {paths[0]} {found.prepare}")
+
+
+@data_app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder of the raw files.")] = Path("simulated"),
+    kind: Annotated[str, typer.Option(help="knock-down or drug.")] = "knock-down",
+    lines: Annotated[int, typer.Option(min=1, max=26, help="Cell lines.")] = 5,
+    genes: Annotated[int, typer.Option(min=50, help="Genes.")] = 1000,
+    perturbations: Annotated[int, typer.Option(min=1, help="Perturbations a line.")] = 220,
+    seed: Annotated[int, typer.Option(help="Of the network and all cells.")] = 0,
+) -> None:
+    """Write raw counts of simulated cell lines, as .h5ad: what the cell suites run on where no data are given.
+
+    Example:
+
+        bench data simulate --lines 2 && bench data prepare simulated/sim-a.h5ad --line sim-a --target target
+    """
+    from cdnbench.datasets.cells.simulate import DRUGS, Simulation, write_raw
+    from cdnbench.errors import InvalidParameter
+
+    if kind not in ("knock-down", "drug"):
+        raise InvalidParameter(f"--kind takes knock-down or drug; got {kind!r}.")
+    names = tuple(f"sim-{chr(ord('a') + i)}" for i in range(lines))
+    base = DRUGS if kind == "drug" else Simulation()
+    simulation = replace(
+        base,
+        lines=names,
+        n_genes=genes,
+        n_regulators=max(min(base.n_regulators, genes // 3), min(perturbations, genes // 2)),
+        n_perturbed=min(perturbations, genes // 2),
+        seed=seed,
+    )
+    for name in names:
+        write_raw(simulation, name, out / f"{name}.h5ad")
+        print(out / f"{name}.h5ad", flush=True)
 
 
 @data_app.command()
@@ -98,7 +172,7 @@ def prepare(
         clusters=clusters, seed=seed,
     )  # fmt: skip
     raw = open_raw(file, genes=genes, layer=layer, cells=cells)
-    with _progress() as show:
+    with _progress("cells") as show:
         made = run(raw, line, out, options, split_list=split_list, progress=show)
     print(Attrition(made.attributes["attrition"]).text())
     split = {name: int((made.split == name).sum()) for name in ("train", "test", "")}
@@ -110,7 +184,7 @@ def prepare(
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
     """A live bar on a terminal, a line every ten seconds in a log."""
     if not sys.stdout.isatty():
         last = [time.monotonic()]
@@ -118,7 +192,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         def line(what: str, done: int, of: int) -> None:
             if time.monotonic() - last[0] >= LOG_EVERY_S:
                 last[0] = time.monotonic()
-                print(f"{what}: {done:,} of {of:,} cells", flush=True)
+                print(f"{what}: {done:,} of {of:,} {unit}", flush=True)
 
         yield line
         return
