@@ -34,6 +34,8 @@ class Sizes(Protocol):
     def n_regimes(self) -> int: ...
     @property
     def n_samples(self) -> int: ...
+    @property
+    def has_symbols(self) -> bool: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,8 @@ class MethodInfo:
     default: whether it runs when `--methods` is absent.
     preload: modules to import once in the fork server instead of in every job.
     timeout_s: seconds after which a job on a task of these sizes has gone wrong (on one slow core).
-    max_variables, min_samples (rows in the smallest data set), needs_symbols: what it cannot run is skipped.
+    max_variables, min_samples (rows in the smallest data set), needs_symbols (variables are genes, and values their
+        expression): what it cannot run is skipped.
     """
 
     name: str
@@ -75,6 +78,8 @@ class MethodInfo:
             return f"{sizes.n_variables} variables; {self.name} takes at most {self.max_variables}"
         if self.supervised == "required":
             return f"{self.name} must be fitted first, which this version cannot do"
+        if self.needs_symbols and not sizes.has_symbols:
+            return f"{self.name} needs genes: tasks with gene symbols"
         if sizes.n_samples < self.min_samples:
             return f"{sizes.n_samples} samples in the smallest data set; {self.name} needs at least {self.min_samples}"
         return None
@@ -205,9 +210,7 @@ class LoadedMethod:
         return self.predict_outputs(task, seed=seed)[self.variant]
 
     def _why_not(self, task: Task) -> str | None:
-        if reason := self.info.why_skip(task):
-            return reason
-        return f"{self.info.name} needs gene symbols" if self.info.needs_symbols and not task.symbols else None
+        return self.info.why_skip(task)
 
     def _alone(self, task: Task, seed: int) -> Prediction | Exception:
         try:

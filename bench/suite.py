@@ -38,6 +38,7 @@ class TaskSpec:
     """A task before it is made: enough to plan with.
 
     name: unique in the suite. hash: digest of the recipe (generated tasks) or of the content (data).
+    has_symbols: whether the variables are genes.
     metadata: the suite's factors and `dataset`, the unit of all statistics: plain values, no target among them.
     recipe: what `load` needs; plain or picklable.
     """
@@ -47,6 +48,7 @@ class TaskSpec:
     n_variables: int
     n_regimes: int
     n_samples: int
+    has_symbols: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     recipe: Any = None
 

@@ -84,6 +84,11 @@ class Task:
         return min(len(self.observational), *(len(x) for x in self.regimes))
 
     @property
+    def has_symbols(self) -> bool:
+        """Whether the variables are genes."""
+        return self.symbols is not None
+
+    @property
     def content_hash(self) -> str:
         """Digest of the samples and names: the identity of a user's own task."""
         return digest(

@@ -61,16 +61,20 @@ class TargetShift:
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) scores >= 0, in standard errors."""
-        before = winsorised_moments(task.observational, self.winsorised)
-        regimes = [winsorised_moments(x, self.winsorised) for x in task.regimes]
-        after = Moments(*np.stack(regimes, axis=1))
-        shift = after.mean - before.mean
-        # Nothing is known below float32's resolution of the values: not a variance, and not a difference of means.
-        floor = _RESOLUTION * (after.mean**2 + before.mean**2 + after.variance + before.variance) + np.finfo(float).tiny
-        z_mean = shift / np.sqrt(before.mean_error + after.mean_error + floor)
+        z_mean, before, after, floor = mean_shifts(task, self.winsorised)
         log_ratio = np.log(np.maximum(after.variance, floor) / np.maximum(before.variance, floor))
         z_variance = log_ratio / np.sqrt(before.log_variance_error + after.log_variance_error)
         return np.hypot(z_mean, z_variance)
+
+
+def mean_shifts(task: Task, winsorised: float) -> tuple[np.ndarray, Moments, Moments, np.ndarray]:
+    """z_m (R, N); moments before (N,) and after (R, N); the least variance that can be told from 0 (R, N)."""
+    before = winsorised_moments(task.observational, winsorised)
+    after = Moments(*np.stack([winsorised_moments(x, winsorised) for x in task.regimes], axis=1))
+    # Nothing is known below float32's resolution of the values: not a variance, and not a difference of means.
+    floor = _RESOLUTION * (after.mean**2 + before.mean**2 + after.variance + before.variance) + np.finfo(float).tiny
+    z_mean = (after.mean - before.mean) / np.sqrt(before.mean_error + after.mean_error + floor)
+    return z_mean, before, after, floor
 
 
 def winsorised_moments(samples: np.ndarray, share: float) -> Moments:

@@ -134,6 +134,7 @@ class CellSuite:
             hash=digest("cells", line.hash, int(p), masked, subsample),
             n_variables=len(line.candidates(p)),
             n_regimes=1,
+            has_symbols=True,
             n_samples=min(_kept(n_cells, subsample), n_controls),
             metadata={
                 "dataset": f"{line.name}/{number:04d}",

@@ -1,0 +1,36 @@
+"""How far each variable's own mean fell: `target-shift` for interventions that lower their target, such as knock-downs.
+
+The score is -z_m of `target-shift`: minus the shift of the winsorised mean in standard errors. Parameters as there.
+
+Our own; there is no reference code. Licence: MIT, with this package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cdnbench.method import MethodInfo
+from cdnbench.methods.target_shift import mean_shifts
+from cdnbench.task import Task
+
+
+@dataclass(frozen=True)
+class TargetShiftDown:
+    """Standardised fall of each variable's own mean."""
+
+    winsorised: float = 0.005
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="target-shift-down",
+        summary="Robust z-scores of how far each gene's own mean fell, for knock-downs",
+        licence="MIT",
+        needs_symbols=True,
+        timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
+    )
+
+    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
+        """(R, N) in standard errors, positive where the mean fell."""
+        return -mean_shifts(task, self.winsorised)[0]
