@@ -182,7 +182,10 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
         ]
         lines.append(Row(tuple(cells), row["kind"]))
     return Block(
-        block_title(results, key), columns, tuple(lines), (*_notes(rows, partial), *_unconverged(results, key))
+        block_title(results, key),
+        columns,
+        tuple(lines),
+        (*_notes(rows, partial), *_leakage(results, key), *_unconverged(results, key)),
     )
 
 
@@ -198,6 +201,17 @@ def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
     if missing:
         notes.append(f"Not run: {', '.join(missing)}; without them the floor is unknown.")
     return tuple(notes)
+
+
+def _leakage(results: Results, key: tuple[str, ...]) -> list[str]:
+    """How many tasks ask for what a trained method has seen as a target."""
+    readings = same_factors(results.readings, key)
+    if "target_in_training" not in readings:
+        return []
+    seen = readings.drop_duplicates("task")["target_in_training"].astype(str).str.lower()
+    return [
+        f"Leakage of the split: {seen.eq('true').sum()} of {len(seen)} tasks have a target that training has as well (bench data check)."
+    ]
 
 
 def _unconverged(results: Results, key: tuple[str, ...]) -> list[str]:

@@ -96,6 +96,37 @@ def simulate(
 
 
 @data_app.command()
+def check(
+    data: Annotated[str, typer.Argument(help="Folder of prepared cell lines; absent: the embedded simulation.")] = "",
+) -> None:
+    """What of the test a trained method has seen, split by split: shared genes, straddling clusters, look-alike profiles.
+
+    Examples:
+
+        bench data check
+
+        bench data check prepared
+    """
+    from cdnbench.datasets.cells.training import ALIKE, SPLITS, audit
+    from cdnbench.registry import load_suite
+
+    lines = load_suite("perturbseq", data=data).all_lines  # type: ignore[attr-defined]
+    simulated = any(line.attributes["simulated"] for line in lines.values())
+    print("simulated data" if simulated else data)
+    print(
+        f"{'split':17} {'line':10} {'training':>8} {'test':>6} {'same gene':>10} {'straddling':>11} {f'r >= {ALIKE}':>9}"
+    )
+    for split in SPLITS:
+        for leak in audit(lines, split):
+            print(
+                f"{split:17} {leak.line:10} {leak.n_training:8,} {leak.n_test:6,} {leak.same_gene:10,} {leak.straddling:11,} "
+                f"{leak.alike:9,}"
+            )
+    print("same gene: test perturbations whose target training has as well; straddling: clusters on both sides; "
+          f"r >= {ALIKE}: test profiles that a training profile resembles")  # fmt: skip
+
+
+@data_app.command()
 def prepare(
     file: Annotated[Path, typer.Argument(help="Counts: .h5ad, 10x .h5, or a folder with matrix.mtx.")],
     line: Annotated[str, typer.Option(help="Name of the cell line, and of the file that is made.")],

@@ -24,6 +24,7 @@ from cdnbench.datasets.cells import masking
 from cdnbench.datasets.cells.embedded import embedded_lines
 from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine
 from cdnbench.datasets.cells.simulate import DRUGS, Simulation
+from cdnbench.datasets.cells.training import SPLITS, training
 from cdnbench.digest import digest, generator
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
 from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
@@ -55,8 +56,9 @@ SUBSAMPLE = SuiteOption(
 SPLIT = SuiteOption(
     name="split",
     default="seen",
-    choices=("seen", "unseen-cl"),
-    help="what methods that are trained see: training perturbations of all lines, or all of the other lines.",
+    choices=SPLITS,
+    help="what methods that are trained see: training perturbations of all lines (seen), or all of the other lines (unseen-cl); "
+    "-strict: without perturbations of the genes that are tested.",
 )
 
 
@@ -78,14 +80,15 @@ class CellSuite:
                     f"{self.info.name}: {name} takes {', '.join(known[name].choices)}; got {value!r}."
                 )
         self.options = {name: option.default for name, option in known.items()} | options
+        self._genes_in_training: dict[str, set[str]] = {}
 
     @cached_property
-    def lines(self) -> dict[str, PreparedLine]:
+    def all_lines(self) -> dict[str, PreparedLine]:
         """The prepared cell lines by name, in alphabetical order.
 
         Raises
         ------
-        BenchError: the folder holds none, or lacks one that is asked for.
+        BenchError: the folder holds none.
         """
         folder = str(self.options["data"])
         if folder:
@@ -95,12 +98,29 @@ class CellSuite:
             found = [PreparedLine.open(path) for path in paths]
         else:
             found = embedded_lines(self.simulation)
-        lines = {line.name: line for line in found}
+        return {line.name: line for line in found}
+
+    @cached_property
+    def lines(self) -> dict[str, PreparedLine]:
+        """Those that are scored.
+
+        Raises
+        ------
+        BenchError: one that is asked for is not there.
+        """
+        lines = self.all_lines
         wanted = [name for name in str(self.options["cell-lines"]).split(",") if name]
         for name in wanted:
             if name not in lines:
                 raise did_you_mean("prepared cell line", name, lines)
         return {name: lines[name] for name in wanted or lines}
+
+    def genes_in_training(self, line: str) -> set[str]:
+        """Targets of the perturbations that a method scored on this line is trained on."""
+        if line not in self._genes_in_training:
+            trained = training(self.all_lines, self.options["split"], line) if "split" in self.options else []
+            self._genes_in_training[line] = {gene for name, p in trained for gene in self.all_lines[name].targets[p]}
+        return self._genes_in_training[line]
 
     def specs(self) -> Sequence[TaskSpec]:
         return [spec for name in self.lines for spec in self._specs(self.lines[name])]
@@ -131,7 +151,7 @@ class CellSuite:
         name = f"{line.name}/{number:04d}" + ("" if subsample is None else f"/s{subsample}")
         return TaskSpec(
             name=name if masked == "none" else f"{name}/{masked}",
-            hash=digest("cells", line.hash, int(p), masked, subsample),
+            hash=digest("cells", line.hash, int(p), masked, subsample, self.options.get("split", "test")),
             n_variables=len(line.candidates(p)),
             n_regimes=1,
             has_symbols=True,
@@ -184,6 +204,8 @@ class CellSuite:
             "n_differential": int(line.arrays["n_differential"][p]),
             "cluster": int(line.arrays["cluster"][p]),
         }
+        if "split" in self.options:
+            facts["target_in_training"] = bool(self.genes_in_training(name) & set(line.targets[p]))
         return LabelledTask(task=task, targets=targets[None], facts=facts)
 
 

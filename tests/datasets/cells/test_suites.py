@@ -11,6 +11,7 @@ from cdnbench.datasets.cells.options import Preparation
 from cdnbench.datasets.cells.prepare import prepare
 from cdnbench.datasets.cells.raw import open_raw
 from cdnbench.datasets.cells.simulate import Simulation, write_raw
+from cdnbench.datasets.cells.training import audit, scored, training
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.metrics import evaluate
 
@@ -64,8 +65,58 @@ def test_the_same_task_twice(folder):
 
 def test_both_splits_score_the_same_tasks(folder):
     seen, unseen = (load_suite("perturbseq", data=str(folder), split=s).specs() for s in ("seen", "unseen-cl"))
-    assert [s.hash for s in seen] == [s.hash for s in unseen]
+    assert [s.name for s in seen] == [s.name for s in unseen]
+    assert not {s.hash for s in seen} & {s.hash for s in unseen}  # what is trained differs, and so do the results
     assert {s.metadata["split"] for s in unseen} == {"unseen-cl"}
+
+
+def test_training_sets_hold_what_the_split_says(folder):
+    lines = load_suite("perturbseq", data=str(folder)).all_lines
+
+    def of(split):
+        return {name: training(lines, split, name) for name in lines}
+
+    def genes(found):
+        return {gene for name, p in found for gene in lines[name].targets[p]}
+
+    assert (
+        all(lines[name].split[p] == "train" for name, p in of("seen")["one"]) and of("seen")["one"] == of("seen")["two"]
+    )
+    unseen = of("unseen-cl")
+    assert {name for name, _ in unseen["one"]} == {"two"} and len(unseen["one"]) == lines["two"].n_perturbations
+    for split in ("seen-strict", "unseen-cl-strict"):
+        for name, found in of(split).items():
+            assert found and set(found) <= set(of(split.removesuffix("-strict"))[name])
+            assert not genes(found) & genes(scored(lines, name))
+
+
+def test_two_screens_of_a_cell_line_are_held_out_together(folder):
+    lines = load_suite("perturbseq", data=str(folder)).all_lines
+    renamed = {"k562_gw": lines["one"], "k562_es": lines["two"]}
+    assert training(renamed, "unseen-cl", "k562_gw") == []
+
+
+def test_the_audit_counts_leaks(folder):
+    lines = load_suite("perturbseq", data=str(folder)).all_lines
+    plain, strict = audit(lines, "unseen-cl"), audit(lines, "unseen-cl-strict")
+    for leak, clean in zip(plain, strict, strict=True):
+        (other,) = set(lines) - {leak.line}
+        genes = {gene for targets in lines[other].targets for gene in targets}
+        assert (
+            leak.same_gene
+            == sum(bool(genes & set(lines[leak.line].targets[p])) for _, p in scored(lines, leak.line))
+            > 0
+        )
+        assert clean.same_gene == 0 and clean.n_test == leak.n_test and clean.n_training < leak.n_training
+    assert all(leak.straddling == 0 for leak in audit(lines, "seen"))  # clusters are split whole
+    twins = {"one": lines["one"], "copy": lines["one"]}
+    assert all(leak.alike == leak.n_test for leak in audit(twins, "unseen-cl"))
+
+
+def test_a_task_knows_whether_training_has_its_target(folder):
+    for split, some in (("unseen-cl", True), ("unseen-cl-strict", False)):
+        suite = load_suite("perturbseq", data=str(folder), split=split)
+        assert any(suite.load(s).facts["target_in_training"] for s in suite.specs()) == some
 
 
 def test_lines_and_subsets_can_be_picked(folder):
