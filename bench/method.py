@@ -15,14 +15,14 @@ A method is usually a frozen dataclass whose fields are its parameters:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from cdnbench.digest import digest, generator
 from cdnbench.errors import CannotRun
-from cdnbench.task import Task
+from cdnbench.task import LabelledTask, Task
 
 
 class Sizes(Protocol):
@@ -49,7 +49,7 @@ class MethodInfo:
     supervised: "no", "pretrained" (ships weights) or "required" (needs `fit`).
     default: whether it runs when `--methods` is absent.
     preload: modules to import once in the fork server instead of in every job.
-    timeout_s: seconds after which a job on a task of these sizes has gone wrong (on one slow core).
+    timeout_s, fit_timeout_s: seconds after which a job on a task of these sizes, or a fit, has gone wrong (on one slow core).
     max_variables, min_samples (rows in the smallest data set), needs_symbols (variables are genes, and values their
         expression): what it cannot run is skipped.
     """
@@ -67,6 +67,7 @@ class MethodInfo:
     default: bool = True
     preload: tuple[str, ...] = ()
     timeout_s: Callable[[Sizes], float] = field(default=lambda sizes: 600.0, repr=False)
+    fit_timeout_s: float = 3600.0
     batch_size: int = 1
     max_variables: int | None = None
     min_samples: int = 2
@@ -76,8 +77,6 @@ class MethodInfo:
         """Why the method cannot run on a task of these sizes, or None."""
         if self.max_variables is not None and sizes.n_variables > self.max_variables:
             return f"{sizes.n_variables} variables; {self.name} takes at most {self.max_variables}"
-        if self.supervised == "required":
-            return f"{self.name} must be fitted first, which this version cannot do"
         if self.needs_symbols and not sizes.has_symbols:
             return f"{self.name} needs genes: tasks with gene symbols"
         if sizes.n_samples < self.min_samples:
@@ -109,7 +108,11 @@ class Method(Protocol):
 
     A method that solves many tasks at once has `predict_targets_batch(tasks, *, seeds)`, which yields (index of the task,
     `Prediction`, or the exception that ended this task) as each is done, in any order. What a task gets must not depend on the
-    tasks beside it. `MethodInfo.batch_size` says how many to give it, or a `batch_size` of the method itself where that depends
+    tasks beside it.
+
+    A method with `supervised="required"` has `fit(tasks, *, seed) -> dict[str, np.ndarray]`, which gets a sequence of `LabelledTask`
+    that are made as they are asked for, and `fitted(model)`, which gives the method with the arrays of a fit. Unfitted it raises
+    `CannotRun`. `MethodInfo.batch_size` says how many to give it, or a `batch_size` of the method itself where that depends
     on its parameters (on a device, say).
     """
 
@@ -150,6 +153,26 @@ class LoadedMethod:
         """Factor of a suite -> the values, or {"from", "to"}, that a pretrained method has seen; empty if it says nothing."""
         laws = getattr(self.method, "trained_on", None)
         return laws() if laws else {}
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether it can predict only with what `fit` gave."""
+        return self.info.supervised == "required"
+
+    def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
+        """Train on labelled tasks; what has been learnt, as arrays for `fitted`.
+
+        Raises
+        ------
+        CannotRun: there is nothing to learn from.
+        """
+        if not len(tasks):
+            raise CannotRun("no training task")
+        return {name: np.asarray(a) for name, a in self.method.fit(tasks, seed=seed).items()}  # type: ignore[attr-defined]
+
+    def fitted(self, model: Mapping[str, np.ndarray]) -> LoadedMethod:
+        """The method with what `fit` gave."""
+        return replace(self, method=self.method.fitted(model))  # type: ignore[attr-defined]
 
     @property
     def batch_size(self) -> int:

@@ -3,6 +3,7 @@
     <folder>/jobs/<key>.json   one record a job: what ran, how it ended, what it cost, what it ran on
     <folder>/jobs/<key>.npz    its raw scores: one (R, N) float64 array a variant (`scores` if there is one reading only)
     <folder>/jobs/<key>.log    what it printed, if it failed
+    <folder>/models/<key>/     one a fit: model.npz with its arrays, record.json with how it went and what it cost
     <folder>/tasks/<hash>.npz  one a task: targets, candidates, detectable, ceiling, variables, and `about` as JSON
 
 Every file appears whole or not at all, and a record is written after its scores: a job counts as done when its record exists and,
@@ -12,6 +13,7 @@ if it is "ok", its scores and its task as well.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import threading
@@ -103,6 +105,39 @@ class Store:
                 f"Cannot write results to {self.folder}: {error}. Name another folder with --out."
             ) from error
         return self
+
+    # Fits
+
+    def model_path(self, key: str) -> Path:
+        return self.folder / "models" / key / "model.npz"
+
+    def fit_record_path(self, key: str) -> Path:
+        return self.model_path(key).with_name("record.json")
+
+    def fit_record(self, key: str) -> dict[str, Any] | None:
+        """The record of a fit that ended, or None; also None if it says "ok" and its model is gone."""
+        try:
+            record = json.loads(self.fit_record_path(key).read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return None if record["status"] == "ok" and not self.model_path(key).exists() else record
+
+    def write_fit_record(self, record: Mapping[str, Any]) -> None:
+        """Store a fit's record, after its model."""
+        path = self.fit_record_path(record["key"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, (json.dumps(record, indent=1, sort_keys=True, default=plain) + "\n").encode())
+
+    def write_model(self, key: str, model: Mapping[str, np.ndarray]) -> None:
+        path = self.model_path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        buffer = io.BytesIO()
+        np.savez(buffer, **model)  # type: ignore[arg-type]
+        write_atomically(path, buffer.getvalue())
+
+    def model(self, key: str) -> dict[str, np.ndarray]:
+        with np.load(self.model_path(key)) as arrays:
+            return dict(arrays)
 
     # Jobs
 

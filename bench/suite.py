@@ -55,7 +55,10 @@ class TaskSpec:
 
 @runtime_checkable
 class Suite(Protocol):
-    """Frozen: the same options give the same specs and the same tasks on every machine."""
+    """Frozen: the same options give the same specs and the same tasks on every machine.
+
+    A suite that methods can be trained for has `training(spec)`: the specs whose labelled tasks may be used for it.
+    """
 
     info: ClassVar[SuiteInfo]
 

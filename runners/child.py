@@ -9,6 +9,7 @@ import resource
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -104,7 +105,8 @@ def read_samples(folder: Path) -> Task:
 
 
 def predict(conn: Connection) -> None:
-    """Run a method on the tasks of one request `{method, parameters, tasks: [{scratch, seed, key}], folder, log}`.
+    """Run a method on the tasks of one request `{method, parameters, model, tasks: [{scratch, seed, key}], folder, log}`; model: key of
+    its fit, or "".
 
     Sends `("started", resident MB)` when the method is about to be called; `("done", index, status, reason, note, facts)` for each task
     as its scores lie in the store or it has ended without; at last `("end", costs)`. Instead of the rest, `("error", reason)` or
@@ -121,6 +123,8 @@ def predict(conn: Connection) -> None:
     os.chdir(jobs[0]["scratch"])
     try:
         method = load_method(request["method"], **request["parameters"])
+        if request["model"]:
+            method = method.fitted(store.model(request["model"]))
         tasks = [read_samples(Path(job["scratch"])) for job in jobs]
         conn.send(("started", resident_mb()))
         peak, wall, cpu = PeakMemory(), time.perf_counter(), _cpu_seconds()
@@ -147,6 +151,60 @@ def predict(conn: Connection) -> None:
     except BaseException as error:
         traceback.print_exc()
         conn.send(("error", _line(error)))
+
+
+def fit(conn: Connection) -> None:
+    """Train a method as one request `{method, parameters, suite, options, specs, seed, key, scratch, folder, log}` says.
+
+    Answers as `predict` does, its model being in the store at `("done", 0, ...)`.
+    """
+    try:
+        request = conn.recv()
+    except EOFError:
+        return
+    _print_to(Path(request["log"]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    store = Store(Path(request["folder"]))
+    os.chdir(request["scratch"])
+    try:
+        method = load_method(request["method"], **request["parameters"])
+        tasks = TrainingTasks(load_suite(request["suite"], **request["options"]), request["specs"])
+        conn.send(("started", resident_mb()))
+        peak, wall, cpu = PeakMemory(), time.perf_counter(), _cpu_seconds()
+        try:
+            model = method.fit(tasks, seed=request["seed"])
+        except Exception as error:
+            conn.send(("done", 0, *_failure(error), "", {}))
+        else:
+            try:
+                store.write_model(request["key"], model)
+            except OSError as error:
+                conn.send(("unwritable", str(error)))
+                return
+            conn.send(("done", 0, "ok", "", "", {"n_tasks": len(tasks)}))
+        costs = {"wall_s": time.perf_counter() - wall, "cpu_s": _cpu_seconds() - cpu, "peak_rss_mb": peak.mb()}
+        conn.send(("end", costs))
+    except MemoryError:
+        traceback.print_exc()
+        conn.send(("oom", "MemoryError"))
+    except BaseException as error:
+        traceback.print_exc()
+        conn.send(("error", _line(error)))
+
+
+class TrainingTasks(Sequence[LabelledTask]):
+    """Labelled tasks of a suite, each made when it is asked for."""
+
+    def __init__(self, suite: Any, specs: Sequence[Any]) -> None:
+        self._suite, self._specs = suite, specs
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return TrainingTasks(self._suite, self._specs[index])
+        return self._suite.load(self._specs[index])
 
 
 def _failure(error: Exception) -> tuple[str, str]:

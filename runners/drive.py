@@ -7,7 +7,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from cdnbench.errors import BenchError
 from cdnbench.runners import child
 from cdnbench.runners.memory import group_mb
-from cdnbench.runners.plan import GB, Job, Limits
+from cdnbench.runners.plan import GB, Fit, Job, Limits
 from cdnbench.runners.processes import Reaper, Worker, server_is_alive
 from cdnbench.store import Store
 
@@ -93,6 +93,40 @@ class Driver:
             yield index, outcome
         log.unlink(missing_ok=True)
 
+    def fit(self, fit: Fit, suite: str, options: Mapping[str, Any], scratch: Path) -> Outcome:
+        """Train; the model lies in the store if the outcome is "ok".
+
+        Raises
+        ------
+        Interrupted: `stop` was set.
+        """
+        descriptor, name = tempfile.mkstemp(dir=scratch)
+        os.close(descriptor)
+        log, worker, outcome = Path(name), Worker(child.fit, self.reaper), None
+        request = {
+            "method": fit.method.info.name, "parameters": dict(fit.method.parameters), "suite": suite, "options": dict(options),
+            "specs": list(fit.specs), "seed": fit.seed, "key": fit.key, "scratch": str(scratch),
+            "folder": str(self.store.folder.resolve()), "log": str(log),
+        }  # fmt: skip
+        try:
+            worker.send(request)
+            for event in self._watch(worker, [fit], log):
+                if isinstance(event, tuple):
+                    outcome = event[1]
+                elif outcome is None or event.status != "ok":
+                    outcome = event
+                else:
+                    outcome.wall_s, outcome.cpu_s, outcome.peak_rss_mb = event.wall_s, event.cpu_s, event.peak_rss_mb
+        finally:
+            worker.end()
+        assert outcome is not None
+        if outcome.status not in ("ok", "skipped"):
+            into = self.store.fit_record_path(fit.key).with_name("fit.log")
+            into.parent.mkdir(parents=True, exist_ok=True)
+            keep_end(log, into)
+        log.unlink(missing_ok=True)
+        return outcome
+
     @staticmethod
     def _share(process: Outcome, done: dict[int, Outcome], n_jobs: int) -> None:
         """What the end of the process means for its jobs."""
@@ -112,6 +146,7 @@ class Driver:
         return {
             "method": jobs[0].method.info.name,
             "parameters": dict(jobs[0].method.parameters),
+            "model": jobs[0].fit.key if jobs[0].fit else "",
             "tasks": [
                 {"scratch": str(folder), "seed": job.seed, "key": job.key}
                 for job, folder in zip(jobs, samples, strict=True)
@@ -120,7 +155,7 @@ class Driver:
             "log": str(log),
         }
 
-    def _watch(self, worker: Worker, jobs: Sequence[Job], log: Path) -> Iterator[tuple[int, Outcome] | Outcome]:
+    def _watch(self, worker: Worker, jobs: Sequence[Job | Fit], log: Path) -> Iterator[tuple[int, Outcome] | Outcome]:
         """The outcomes of single jobs as they come, and at last that of the process."""
         limit_mb = self.limits.memory_gb * GB
         baseline = peak = 0.0

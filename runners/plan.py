@@ -16,6 +16,8 @@ from cdnbench.store import FAILURES, Store
 from cdnbench.suite import Suite, TaskSpec
 
 GB = 1024.0
+FIT_FAILED = "fit failed: "
+"""How the reason begins why a job was skipped whose method could not be trained."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,20 @@ class Limits:
     threads: int = 1
 
 
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One training of one method, for all the jobs that need it."""
+
+    key: str
+    method: LoadedMethod
+    specs: Sequence[TaskSpec]
+    seed: int
+    timeout_s: float
+
+
 @dataclass(frozen=True)
 class Job:
-    """One run of one method on one task with one seed."""
+    """One run of one method on one task with one seed. fit: what has to be trained before."""
 
     key: str
     method: LoadedMethod
@@ -37,6 +50,7 @@ class Job:
     seed: int
     timeout_s: float
     skip: str | None = None
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +74,7 @@ class Plan:
             record = store.record(job.key)
             if fresh or record is None or not store.is_whole(record):
                 return True
-            if retry and record["status"] in FAILURES:
+            if retry and (record["status"] in FAILURES or record["reason"].startswith(FIT_FAILED)):
                 return True
             return timing and record["status"] == "ok" and record["wall_s_single"] is None
 
@@ -76,7 +90,10 @@ class Plan:
         batches: list[list[Job]] = []
         for job in self.jobs:
             size = 1 if alone or job.skip else job.method.batch_size
-            kind = digest(job.method.info.name, all_parameters(job.method), job.spec.n_variables, job.spec.n_regimes)
+            fit = job.fit.key if job.fit else ""
+            kind = digest(
+                job.method.info.name, all_parameters(job.method), job.spec.n_variables, job.spec.n_regimes, fit
+            )
             batch = open_.get(kind)
             if size == 1 or batch is None or len(batch) == size:
                 batch = []
@@ -112,23 +129,25 @@ def make_plan(
     specs = list(suite.specs())[:limit]
     if not specs:
         raise InvalidParameter(f"{suite_name} has no task with these options and --limit {limit}.")
-    chosen, left_out = choose_methods(methods, specs)
+    chosen, left_out = choose_methods(methods, specs, hasattr(suite, "training"))
     chosen = [on_device(method, device) for method in chosen]
     if not chosen:
         raise BenchError(
             f"No method to run on {suite_name}: " + "; ".join(f"{n}: {why}" for n, why in left_out.items())
         )
-    jobs = {}
+    jobs, fits = {}, Fits(suite, limits)
     for spec in specs:
         for method in chosen:
             for seed in seeds if method.info.stochastic else [0]:
-                job = make_job(method, spec, seed, limits)
+                job = make_job(method, spec, seed, limits, fits)
                 jobs.setdefault(job.key, job)
     return Plan(suite_name, dict(options), suite, list(jobs.values()), chosen, left_out)
 
 
-def choose_methods(methods: str | None, specs: Sequence[TaskSpec]) -> tuple[list[LoadedMethod], dict[str, str]]:
-    """The methods to run, and why others were left out (only where the choice was ours)."""
+def choose_methods(
+    methods: str | None, specs: Sequence[TaskSpec], trainable: bool = False
+) -> tuple[list[LoadedMethod], dict[str, str]]:
+    """The methods to run, and why others were left out (only where the choice was ours). trainable: the suite has training tasks."""
     if methods is not None and methods != "all":
         chosen = [load_method(name, **parameters) for name, parameters in parse_methods(methods)]
         if not chosen:
@@ -146,6 +165,8 @@ def choose_methods(methods: str | None, specs: Sequence[TaskSpec]) -> tuple[list
             left_out[name] = str(error)
             continue
         reasons = [method.info.why_skip(spec) for spec in specs]
+        if method.needs_fit and not trainable:
+            reasons = ["the suite has no training tasks"]
         if methods is None and not method.info.default:
             left_out[name] = "not a default method; ask for it with --methods"
         elif all(reasons):
@@ -164,16 +185,42 @@ def on_device(method: LoadedMethod, device: str) -> LoadedMethod:
     return load_method(name, **{**method.parameters, "device": device})
 
 
-def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits) -> Job:
+class Fits:
+    """The fits of a run, one for each method, seed and set of training tasks."""
+
+    def __init__(self, suite: Suite, limits: Limits) -> None:
+        self._suite, self._limits = suite, limits
+        self._made: dict[str, Fit] = {}
+
+    def of(self, method: LoadedMethod, spec: TaskSpec, seed: int) -> Fit | None:
+        """What has to be trained for this task; None if the suite has no training tasks."""
+        if not hasattr(self._suite, "training"):
+            return None
+        specs = self._suite.training(spec)  # type: ignore[attr-defined]
+        key = digest("fit", job_key(method, digest(sorted(s.hash for s in specs)), seed))
+        if key not in self._made:
+            timeout = self._limits.timeout_s if self._limits.timeout_s is not None else method.info.fit_timeout_s
+            self._made[key] = Fit(key, method, specs, seed, timeout)
+        return self._made[key]
+
+
+def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fits: Fits) -> Job:
     info = method.info
     timeout = limits.timeout_s if limits.timeout_s is not None else float(info.timeout_s(spec))
-    return Job(job_key(method, spec.hash, seed), method, spec, seed, timeout, info.why_skip(spec))
+    skip = info.why_skip(spec)
+    if not method.needs_fit:
+        return Job(job_key(method, spec.hash, seed), method, spec, seed, timeout, skip)
+    fit = fits.of(method, spec, seed)
+    if fit is None:
+        skip = skip or f"{info.name} has to be trained, and the suite has no training tasks"
+    key = job_key(method, spec.hash, seed, fit.key if fit else "")
+    return Job(key, method, spec, seed, timeout, skip, fit)
 
 
-def job_key(method: LoadedMethod, task_hash: str, seed: int) -> str:
+def job_key(method: LoadedMethod, task_hash: str, seed: int, fit: str = "") -> str:
     """Digest of everything that determines the scores."""
     axes = [method.info.name, method.info.version, all_parameters(method), task_hash, seed]
-    return digest(*axes, *filter(None, [method.weights_digest()]))
+    return digest(*axes, *filter(None, [method.weights_digest(), fit]))
 
 
 def all_parameters(method: LoadedMethod) -> dict[str, Any]:

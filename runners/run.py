@@ -17,7 +17,8 @@ import joblib
 
 from cdnbench.registry import METHODS, package_of
 from cdnbench.runners.drive import Driver, Interrupted, Outcome, keep_end
-from cdnbench.runners.plan import Job, Limits, Plan
+from cdnbench.runners.fits import Fitter
+from cdnbench.runners.plan import FIT_FAILED, Job, Limits, Plan
 from cdnbench.runners.prepare import Preparer
 from cdnbench.runners.processes import Reaper, fork_server
 from cdnbench.runners.provenance import provenance
@@ -63,7 +64,8 @@ def execute(
             preparer = Preparer(plan.suite_name, plan.options, todo, store, scratch, reaper)
             try:
                 again = timing or fresh or retry
-                _run_all(todo, plan, driver, preparer, 1 if timing else jobs, timing, again, on_record)
+                fitter = Fitter(driver, plan.suite_name, plan.options, scratch, fresh or retry)
+                _run_all(todo, plan, driver, preparer, fitter, 1 if timing else jobs, timing, again, on_record)
             finally:
                 driver.stop.set()
                 preparer.stop()
@@ -78,6 +80,7 @@ def _run_all(
     plan: Plan,
     driver: Driver,
     preparer: Preparer,
+    fitter: Fitter,
     jobs: int,
     timing: bool,
     again: bool,
@@ -93,7 +96,7 @@ def _run_all(
             return
         told = set()
         with contextlib.suppress(Interrupted):
-            for record in _batch(item, plan, driver, preparer, timing, again):
+            for record in _batch(item, plan, driver, preparer, fitter, timing, again):
                 if record["key"] not in told:
                     told.add(record["key"])
                     with telling:
@@ -130,7 +133,7 @@ def _steps(batches: Sequence[list[Job]], preparer: Preparer) -> Iterator[Sequenc
 
 
 def _batch(
-    jobs: Sequence[Job], plan: Plan, driver: Driver, preparer: Preparer, timing: bool, again: bool
+    jobs: Sequence[Job], plan: Plan, driver: Driver, preparer: Preparer, fitter: Fitter, timing: bool, again: bool
 ) -> Iterator[Record]:
     """Run the jobs of one batch and store their records, except those that another run on the same folder stored meanwhile.
 
@@ -166,6 +169,8 @@ def _batch(
                 yield stored(job, Outcome("error", f"the task could not be made: {why}"))
             elif job.skip:
                 yield stored(job, Outcome("skipped", job.skip))
+            elif job.fit and (unfitted := fitter.ensure(job.fit)):
+                yield stored(job, Outcome("skipped", FIT_FAILED + unfitted))
             else:
                 ready.append(job)
                 folders.append(folder)

@@ -81,6 +81,7 @@ class CellSuite:
                 )
         self.options = {name: option.default for name, option in known.items()} | options
         self._genes_in_training: dict[str, set[str]] = {}
+        self._training: dict[str, list[TaskSpec]] = {}
 
     @cached_property
     def all_lines(self) -> dict[str, PreparedLine]:
@@ -118,7 +119,7 @@ class CellSuite:
     def genes_in_training(self, line: str) -> set[str]:
         """Targets of the perturbations that a method scored on this line is trained on."""
         if line not in self._genes_in_training:
-            trained = training(self.all_lines, self.options["split"], line) if "split" in self.options else []
+            trained = training(self.all_lines, self.options["split"], line)
             self._genes_in_training[line] = {gene for name, p in trained for gene in self.all_lines[name].targets[p]}
         return self._genes_in_training[line]
 
@@ -170,7 +171,7 @@ class CellSuite:
 
     def load(self, spec: TaskSpec) -> LabelledTask:
         name, p, subsample = spec.recipe
-        line = self.lines[name]
+        line = self.all_lines[name]
         genes = line.candidates(p)
         rng = generator("cells", "task", spec.hash)
         controls = line.controls()[:, genes].toarray()
@@ -224,6 +225,14 @@ class PerturbSeq(CellSuite):
     )
     simulation: ClassVar[Simulation] = Simulation()
     part: ClassVar[str] = "test"
+
+    def training(self, spec: TaskSpec) -> list[TaskSpec]:
+        """What a method may be trained on for this task: perturbations of the training side, masked as the task is."""
+        line = spec.metadata["cell_line"]
+        if line not in self._training:
+            found = training(self.all_lines, self.options["split"], line)
+            self._training[line] = [self._spec(self.all_lines[name], p, p, None) for name, p in found]
+        return self._training[line]
 
 
 class SciPlex(CellSuite):

@@ -172,6 +172,30 @@ class Batched(Good):
                 yield i, Prediction({"": scores(tasks[i])}, "not converged" if i else "", {"iterations": np.int64(7 + i)})
 
 @dataclass(frozen=True)
+class Learner(Good):
+    """Learns the mean target of its training tasks; `how` the fit ends, `trace` a file with a line a fit."""
+    how: str = "well"
+    trace: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(name="learner", summary="has to be trained", supervised="required")
+    def fit(self, tasks, *, seed=0):
+        if self.trace:
+            with open(self.trace, "a") as file:
+                print(len(tasks), file=file)
+        if self.how == "raises":
+            raise RuntimeError("it diverged")
+        if self.how == "dies":
+            os._exit(3)
+        if self.how == "loops":
+            time.sleep(600)
+        return {"mean": np.mean([t.targets[0] for t in tasks], axis=0)}
+    def fitted(self, model):
+        made = Learner(self.how, self.trace)
+        object.__setattr__(made, "mean", model["mean"])
+        return made
+    def predict_targets(self, task, *, seed=0):
+        return np.tile(self.mean, (task.n_regimes, 1))
+
+@dataclass(frozen=True)
 class NeedsMissing(Good):
     info: ClassVar[MethodInfo] = MethodInfo(name="needs-missing", summary="preloads nothing", preload=("no_such_module_here",))
 '''
@@ -195,6 +219,10 @@ class Tiny:
     def specs(self):
         return [TaskSpec(name=f"tiny/{i}", hash=digest("tiny", i), n_variables=3, n_regimes=1, n_samples=20,
                          metadata={"dataset": f"tiny/{i}", "kind": "a"}, recipe=i) for i in range(self.n)]
+    def training(self, spec):
+        # Tasks 10 and 11 for the even ones, 12 for the odd ones.
+        numbers = (10, 11) if spec.recipe % 2 == 0 else (12,)
+        return [TaskSpec(name=f"tiny/{i}", hash=digest("tiny", i), n_variables=3, n_regimes=1, n_samples=20, recipe=i) for i in numbers]
     def load(self, spec):
         if spec.recipe == 1 and self.fault == "raise":
             raise RuntimeError("the data are gone")
@@ -227,6 +255,7 @@ wrong-shape = faulty_methods:WrongShape
 hungry = faulty_methods:Hungry
 needs-missing = faulty_methods:NeedsMissing
 batched = faulty_methods:Batched
+learner = faulty_methods:Learner
 [cdnbench.suites]
 tiny = faulty_suites:Tiny
 """

@@ -1,0 +1,81 @@
+"""Ridge regression from the shift of all genes to which of them was the target.
+
+The LINEAR baseline of Wu et al. 2025, as far as its description goes: targets are predicted from pseudobulk shifts, from training
+perturbations only. With X (P, V) the training shifts, each divided by its norm, and Y (P, V) their targets,
+
+    scores(x) = x X' (X X' + penalty I)^-1 Y,
+
+which is ridge regression in its dual form, P being smaller than V. Genes that training never targeted score 0.
+
+Parameters: `penalty`, in units of a unit shift (.1).
+
+Licence: MIT, with this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+
+from cdnbench.errors import CannotRun, InvalidParameter
+from cdnbench.method import MethodInfo
+from cdnbench.methods._profiles import Profiles, embed, places
+from cdnbench.task import LabelledTask, Task
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Linear map from shifts to targets."""
+
+    penalty: float = 0.1
+    _model: Mapping[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="linear",
+        summary="Ridge regression from the shifts of all genes to the target, on training perturbations",
+        citation="Wu et al. 2025, Predicting perturbation targets with causal differential networks (its baseline LINEAR)",
+        licence="MIT",
+        supervised="required",
+        needs_symbols=True,
+        min_samples=1,
+    )
+
+    def __post_init__(self) -> None:
+        if self.penalty <= 0:
+            raise InvalidParameter(f"linear: penalty is positive; got {self.penalty}.")
+
+    def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
+        """Weights (V, T) from shifts to the T genes that were targets."""
+        profiles = Profiles.of(tasks)
+        x = _unit(profiles.shifts)
+        targeted = np.flatnonzero(profiles.targets.any(axis=0))
+        dual = np.linalg.solve(x @ x.T + self.penalty * np.eye(len(x)), profiles.targets[:, targeted].astype(float))
+        return {"genes": profiles.genes, "targeted": targeted, "weights": (x.T @ dual).astype(np.float32)}
+
+    def fitted(self, model: Mapping[str, np.ndarray]) -> Linear:
+        """With the arrays of a fit."""
+        made = replace(self)
+        object.__setattr__(made, "_model", model)
+        return made
+
+    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
+        """(R, N) predicted indicators.
+
+        Raises
+        ------
+        CannotRun: not fitted.
+        """
+        if not self._model:
+            raise CannotRun("linear has to be fitted first")
+        genes = self._model["genes"]
+        predicted = np.zeros((task.n_regimes, len(genes)))
+        predicted[:, self._model["targeted"]] = _unit(embed(task, genes)) @ self._model["weights"]
+        at, there = places(genes, task.symbols or ())
+        return np.where(there, predicted[:, at], 0.0)
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

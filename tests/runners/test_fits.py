@@ -1,0 +1,86 @@
+"""Methods that have to be trained: each fit once, for all who need it, and what follows if it fails."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cdnbench import load_method
+from cdnbench.errors import BenchError
+from cdnbench.runners.plan import Limits, make_plan
+from cdnbench.runners.run import execute
+from cdnbench.store import Store
+
+
+def sweep(tmp_path, methods, *, timeout_s=60.0, **how):
+    limits = Limits(timeout_s=timeout_s)
+    plan = make_plan("tiny", {"n": 5}, methods, limits=limits)
+    store = Store(tmp_path / "results")
+    execute(plan, store, limits=limits, **how)
+    return {record["task"]: record for record in store.records()}, store
+
+
+def test_each_training_set_is_learnt_once(faulty, tmp_path):
+    trace = tmp_path / "trace"
+    records, store = sweep(tmp_path, f"learner:trace={trace}", jobs=3)
+    assert sorted(trace.read_text().split()) == ["1", "2"]
+    assert {r["status"] for r in records.values()} == {"ok"} and len(records) == 5
+    np.testing.assert_array_equal(store.scores(records["tiny/0"]["key"])[""], [[1.0, 0.0, 0.0]])
+    fits = [json.loads(path.read_text()) for path in (tmp_path / "results" / "models").glob("*/record.json")]
+    assert {f["n_tasks"] for f in fits} == {1, 2}
+    assert all(
+        f["status"] == "ok" and f["wall_s"] >= 0 and f["peak_rss_mb"] >= 0 and f["git_sha"] is not None for f in fits
+    )
+
+
+def test_a_second_run_learns_nothing_again(faulty, tmp_path):
+    trace = tmp_path / "trace"
+    sweep(tmp_path, f"learner:trace={trace}")
+    for path in (tmp_path / "results" / "jobs").glob("*.json"):
+        path.unlink()  # the predictions are gone, the models are not
+    records, _ = sweep(tmp_path, f"learner:trace={trace}")
+    assert len(records) == 5 and len(trace.read_text().split()) == 2
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("raises", "fit failed: error: RuntimeError: it diverged"),
+        ("dies", "fit failed: error: the process exited with code 3"),
+        ("loops", "fit failed: timeout: no result within 1 s"),
+    ],
+)
+def test_if_a_fit_fails_its_predictions_are_skipped(faulty, tmp_path, how, reason):
+    records, _ = sweep(tmp_path, f"learner:how={how},good", timeout_s=1.0 if how == "loops" else 60.0)
+    by_method = {}
+    for record in Store(tmp_path / "results").records():
+        by_method.setdefault(record["method"], []).append(record)
+    assert {r["status"] for r in by_method["good"]} == {"ok"}
+    assert {r["status"] for r in by_method["learner"]} == {"skipped"}
+    assert all(r["reason"].startswith(reason) for r in by_method["learner"])
+
+
+def test_retry_learns_again(faulty, tmp_path):
+    trace = tmp_path / "trace"
+    for retry in (False, False, True):
+        sweep(tmp_path, f"learner:how=raises,trace={trace}", retry=retry)
+    assert len(trace.read_text().split()) == 4  # two training sets, tried at first and again
+
+
+def test_keys_depend_on_the_training_set(faulty):
+    jobs = make_plan("tiny", {"n": 4}, "learner").jobs
+    assert [job.fit.key == jobs[0].fit.key for job in jobs] == [True, False, True, False]
+    assert len({job.key for job in jobs}) == 4
+
+
+def test_a_suite_without_training_tasks_leaves_them_out(faulty):
+    plan = make_plan("sachs", {}, None)
+    assert plan.left_out["learner"] == "the suite has no training tasks"
+    plan = make_plan("sachs", {}, "learner")
+    assert all("has to be trained" in job.skip for job in plan.jobs)
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(Exception, match="no training task"):
+        load_method("linear").fit([])
+    assert not issubclass(BenchError, RuntimeError)
