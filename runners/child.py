@@ -201,7 +201,7 @@ class TrainingTasks(Sequence[LabelledTask]):
     def __len__(self) -> int:
         return len(self._specs)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index):  # type: ignore[override]
         if isinstance(index, slice):
             return TrainingTasks(self._suite, self._specs[index])
         return self._suite.load(self._specs[index])
