@@ -1,6 +1,6 @@
 """Finished stores in a form worth committing: a few Parquet files a suite and protocol, which reports read like a store.
 
-    <folder>/tasks.parquet     one row a task: hash, about (JSON), variables, targets, candidates, detectable, ceiling
+    <folder>/tasks.parquet     one row a task: hash, about (JSON), variables, targets, candidates, detectable, ceiling, profiles
     <folder>/<method>.parquet  one row a job: its record (JSON) and one column of scores a reading
 
 Arrays are flattened row by row; scores and ceilings are float32, so scores that differ by less than a part in 10^7 become ties.
@@ -45,8 +45,8 @@ class Archive:
             raise FileNotFoundError(f"{self.folder / TASKS} has no task {hash}")
         row = self._tasks[hash]
         arrays = {
-            name: None if row[name] is None else np.asarray(row[name]).reshape(-1, len(row["variables"]))
-            for name in ("targets", "candidates", "detectable", "ceiling")
+            name: None if row.get(name) is None else np.asarray(row[name]).reshape(-1, len(row["variables"]))
+            for name in ("targets", "candidates", "detectable", "ceiling", "profiles")
         }
         return TaskTruth.of(row["about"], row["variables"], arrays)
 
@@ -134,6 +134,7 @@ def _task_row(hash: str, truth: TaskTruth) -> dict[str, Any]:
         "candidates": truth.candidates.ravel(),
         "detectable": None if truth.detectable is None else truth.detectable.ravel(),
         "ceiling": None if truth.ceiling is None else truth.ceiling.astype(np.float32).ravel(),
+        "profiles": None if truth.profiles is None else truth.profiles.astype(np.float32).ravel(),
     }
 
 
@@ -151,7 +152,7 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
     names = dict.fromkeys(name for row in rows for name in row)
-    floats = {name for name in names if name.startswith(_SCORES) or name == "ceiling"}
+    floats = {name for name in names if name.startswith(_SCORES) or name in ("ceiling", "profiles")}
     columns = {
         name: pa.array([row.get(name) for row in rows], type=pa.list_(pa.float32()) if name in floats else None)
         for name in names

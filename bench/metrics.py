@@ -59,18 +59,32 @@ METRICS: Mapping[str, MetricInfo] = MappingProxyType(
             MetricInfo(
                 "rank_covered", "rank (covered)", "rank among the variables that have a score; secondary", ranked=False
             ),
+            MetricInfo(
+                "top1_pearson",
+                "top-1 r",
+                "correlation of the true perturbation's profile with that of the first candidate that has one; 1 for a target",
+            ),
+            MetricInfo(
+                "top1_profiled", "top-1 profiled", "whether the first candidate of all has a profile", ranked=False
+            ),
         )
     }
 )
 
 
-def evaluate(scores: np.ndarray, targets: np.ndarray, candidates: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def evaluate(
+    scores: np.ndarray,
+    targets: np.ndarray,
+    candidates: np.ndarray | None = None,
+    profiles: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
     """Every metric of every regime.
 
     Parameters
     ----------
     scores: (R, N) float, higher = more likely a target, NaN = cannot say, never infinite.
     targets, candidates: (R, N) bool; targets are candidates; all variables are candidates by default.
+    profiles: (R, N) correlation of what perturbing each variable does with what was seen, NaN where that is not known.
 
     Returns
     -------
@@ -105,8 +119,28 @@ def evaluate(scores: np.ndarray, targets: np.ndarray, candidates: np.ndarray | N
         **{f"recall_at_{k}": order.recall_at(k) for k in TOP},
         "coverage": _ratio((targets & covered).sum(axis=1), targets.sum(axis=1)),
         "rank_covered": _Order.of(scores, targets & covered, covered).auroc(),
+        **_top_profile(scores, candidates, profiles),
     }
     return {name: values[name] for name in METRICS}
+
+
+def _top_profile(scores: np.ndarray, candidates: np.ndarray, profiles: np.ndarray | None) -> dict[str, np.ndarray]:
+    if profiles is None or np.isnan(profiles).all():
+        nothing = np.full(len(scores), np.nan)
+        return {"top1_pearson": nothing, "top1_profiled": nothing.copy()}
+    known = candidates & ~np.isnan(profiles)
+    value = np.where(np.isnan(scores), -np.inf, scores)
+
+    def mean_of_first(among: np.ndarray, of: np.ndarray) -> np.ndarray:
+        best = np.where(among, value, -np.inf).max(axis=1, keepdims=True)
+        first = among & (value == best)
+        return _ratio(np.where(first, of, 0.0).sum(axis=1), first.sum(axis=1).astype(float))
+
+    any_known = known.any(axis=1)
+    return {
+        "top1_pearson": np.where(any_known, mean_of_first(known, profiles), np.nan),
+        "top1_profiled": np.where(any_known, mean_of_first(candidates, known.astype(float)), np.nan),
+    }
 
 
 @dataclass(frozen=True)

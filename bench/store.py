@@ -4,7 +4,7 @@
     <folder>/jobs/<key>.npz    its raw scores: one (R, N) float64 array a variant (`scores` if there is one reading only)
     <folder>/jobs/<key>.log    what it printed, if it failed
     <folder>/models/<key>/     one a fit: model.npz with its arrays, record.json with how it went and what it cost
-    <folder>/tasks/<hash>.npz  one a task: targets, candidates, detectable, ceiling, variables, and `about` as JSON
+    <folder>/tasks/<hash>.npz  one a task: targets, candidates, detectable, ceiling, profiles, variables, and `about` as JSON
 
 Every file appears whole or not at all, and a record is written after its scores: a job counts as done when its record exists and,
 if it is "ok", its scores and its task as well.
@@ -35,7 +35,7 @@ STATUSES = ("ok", "skipped", *FAILURES)
 
 @dataclass(frozen=True, eq=False)
 class TaskTruth:
-    """What a report needs of a task. Arrays are (R, N); `detectable` and `ceiling` are None where the suite has none.
+    """What a report needs of a task. Arrays are (R, N); `detectable`, `ceiling` and `profiles` are None where the suite has none.
 
     metadata: the suite's factors, `dataset` among them. facts: computed from the truth. setting: names of the factors that
     make up one setting.
@@ -48,6 +48,7 @@ class TaskTruth:
     candidates: np.ndarray
     detectable: np.ndarray | None = None
     ceiling: np.ndarray | None = None
+    profiles: np.ndarray | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     setting: tuple[str, ...] = ()
@@ -207,13 +208,13 @@ class Store:
             "variables": np.array(truth.variables),
             "about": np.array(truth.about),
         }
-        optional = {"detectable": truth.detectable, "ceiling": truth.ceiling}
+        optional = {"detectable": truth.detectable, "ceiling": truth.ceiling, "profiles": truth.profiles}
         arrays.update({name: array for name, array in optional.items() if array is not None})
         write_arrays(self.task_path(hash), arrays)
 
     def task(self, hash: str) -> TaskTruth:
         with np.load(self.task_path(hash)) as arrays:
-            names = ("targets", "candidates", "detectable", "ceiling")
+            names = ("targets", "candidates", "detectable", "ceiling", "profiles")
             found = {name: arrays[name] for name in names if name in arrays.files}
             return TaskTruth.of(str(arrays["about"]), arrays["variables"].tolist(), found)
 

@@ -127,6 +127,8 @@ class LabelledTask:
     targets: (R, N) bool; every target is a candidate.
     detectable: (R, N) bool or None; False where the suite knows that the intervention left no trace.
     ceiling_scores: (R, N) float64 or None; the likelihood-ratio oracle's scores, made from the generator's truth.
+    profiles: (R, N) float64 or None; how much the mean shift of a perturbation of each variable looks like what was seen (Pearson), 1 for
+        targets, NaN where it is not known.
     facts: plain values that were computed from the truth (varsortability, ...): for records, never for methods.
     """
 
@@ -134,6 +136,7 @@ class LabelledTask:
     targets: np.ndarray
     detectable: np.ndarray | None = None
     ceiling_scores: np.ndarray | None = None
+    profiles: np.ndarray | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -147,8 +150,10 @@ class LabelledTask:
         object.__setattr__(self, "targets", targets)
         if self.detectable is not None:
             object.__setattr__(self, "detectable", _mask(self.detectable, shape, f"{where}: detectable"))
-        if self.ceiling_scores is not None and np.shape(self.ceiling_scores) != shape:
-            raise InvalidTask(f"{where}: ceiling_scores have shape {np.shape(self.ceiling_scores)}, not {shape}.")
+        for name in ("ceiling_scores", "profiles"):
+            array = getattr(self, name)
+            if array is not None and np.shape(array) != shape:
+                raise InvalidTask(f"{where}: {name} have shape {np.shape(array)}, not {shape}.")
 
     def regime(self, r: int) -> LabelledTask:
         """The single-regime labelled task of regime r."""
@@ -159,6 +164,7 @@ class LabelledTask:
             targets=self.targets[row],
             detectable=None if self.detectable is None else self.detectable[row],
             ceiling_scores=None if self.ceiling_scores is None else self.ceiling_scores[row],
+            profiles=None if self.profiles is None else self.profiles[row],
         )
 
 

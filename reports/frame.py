@@ -322,6 +322,7 @@ def _evaluate(
                 np.concatenate([scores for _, scores, _ in group]),
                 np.concatenate([truth.targets for *_, truth in group]),
                 np.concatenate([truth.candidates for *_, truth in group]),
+                np.concatenate([_profiles(truth) for *_, truth in group]),
             )
             values = np.column_stack(list(found.values()))
             ends = np.cumsum([len(scores) for _, scores, _ in group])
@@ -353,6 +354,10 @@ def _evaluate(
     flush()
     done.sort(key=lambda part: part[-1])
     return *_columns(done), broken
+
+
+def _profiles(truth: TaskTruth) -> np.ndarray:
+    return np.full(truth.targets.shape, np.nan) if truth.profiles is None else truth.profiles
 
 
 def _columns(done: Sequence[tuple[np.ndarray, np.ndarray, TaskTruth, int]]) -> tuple[np.ndarray, dict[str, Any]]:

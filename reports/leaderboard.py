@@ -151,7 +151,8 @@ def _average_ranks(readings: pd.DataFrame, means: pd.DataFrame) -> dict[str, flo
 def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
     ranked = (rows["kind"] != "reference").to_numpy()
     top = [k for k in TOP if rows[f"recall_at_{k}"].notna().any()]
-    plain = ["auroc", *(f"recall_at_{k}" for k in top)]
+    profiled = ["top1_pearson"] if rows["top1_pearson"].notna().any() else []
+    plain = ["auroc", *(f"recall_at_{k}" for k in top), *profiled]
     best = {name: np.zeros(len(rows), bool) for name in [RANKING, *plain, "average_rank"]}
     for name in best:
         values = rows[name].to_numpy(float) * (-1 if name == "average_rank" else 1)
@@ -162,6 +163,7 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
         Column("mAP"),
         Column("AUROC = rank"),
         *(Column(f"R@{k}", optional=2 if i == 0 else 2 + len(top) - i) for i, k in enumerate(top)),
+        *(Column(METRICS[name].title, optional=1) for name in profiled),
         Column("coverage", optional=6),
         Column("avg. rank", optional=1),
         Column("datasets"),

@@ -63,6 +63,7 @@ def truth_of(labelled: LabelledTask, suite: str, metadata: Any, setting: tuple[s
         candidates=labelled.task.candidates,  # type: ignore[arg-type]
         detectable=labelled.detectable,
         ceiling=labelled.ceiling_scores,
+        profiles=labelled.profiles,
         metadata=dict(metadata),
         facts=dict(labelled.facts),
         setting=setting,

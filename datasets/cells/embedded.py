@@ -7,9 +7,10 @@ from pathlib import Path
 
 from cdnbench.datasets.cells.options import Preparation
 from cdnbench.datasets.cells.prepare import prepare
-from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine
+from cdnbench.datasets.cells.prepared import FORMAT, SUFFIX, PreparedLine
 from cdnbench.datasets.cells.raw import open_raw
 from cdnbench.datasets.cells.simulate import Simulation, write_raw
+from cdnbench.digest import digest
 
 PREPARATION = Preparation(target="target", clusters=40)
 
@@ -23,7 +24,8 @@ def cache_folder() -> Path:
 
 def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
     """The prepared lines; those that are missing are simulated and prepared first, which takes seconds a line."""
-    folder = cache_folder() / f"simulated-{simulation.kind}-{simulation.hash[:12]}-{PREPARATION.digest_of()[:8]}"
+    identity = digest(FORMAT, simulation.hash, PREPARATION.digest_of())
+    folder = cache_folder() / f"simulated-{simulation.kind}-{identity[:16]}"
     return [_line(simulation, name, folder) for name in simulation.lines]
 
 

@@ -138,6 +138,7 @@ def _write(
     words = {
         "genes": tasks.genes, "names": tasks.names, "targets": [SEPARATOR.join(t) for t in tasks.targets], "split": tasks.split,
         "profile_names": found.names,
+        "profile_targets": [SEPARATOR.join(str(tasks.genes[g]) for g in t) for t in found.targets],
     }  # fmt: skip
     for name, values in words.items():
         writer.put(name, text(values))

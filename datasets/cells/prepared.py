@@ -26,7 +26,7 @@ from scipy import sparse
 
 from cdnbench.errors import InvalidData
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".cells.h5"
 
 
@@ -79,6 +79,19 @@ class PreparedLine:
     @cached_property
     def targets(self) -> list[list[str]]:
         return [t.split("+") for t in self._text("targets")]
+
+    @cached_property
+    def profile_targets(self) -> list[list[str]]:
+        return [t.split("+") if t else [] for t in self._text("profile_targets")]
+
+    @cached_property
+    def profile_moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each profile over the genes: mean (Q,), and norm of what deviates from it (Q,)."""
+        mean, square = (np.empty(len(self.arrays["profiles"])) for _ in range(2))
+        for low in range(0, len(mean), 256):
+            some = np.asarray(self.arrays["profiles"][low : low + 256], dtype=np.float64)
+            mean[low : low + 256], square[low : low + 256] = some.mean(axis=1), some.var(axis=1) * some.shape[1]
+        return mean, np.sqrt(square)
 
     @cached_property
     def split(self) -> np.ndarray:

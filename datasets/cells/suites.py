@@ -207,7 +207,27 @@ class CellSuite:
         }
         if "split" in self.options:
             facts["target_in_training"] = bool(self.genes_in_training(name) & set(line.targets[p]))
-        return LabelledTask(task=task, targets=targets[None], facts=facts)
+        profiles = profile_correlations(line, p)[genes]
+        return LabelledTask(task=task, targets=targets[None], profiles=profiles[None], facts=facts)
+
+
+def profile_correlations(line: PreparedLine, p: int) -> np.ndarray:
+    """(G,) Pearson correlation, over all genes of the line, of the mean shift of perturbation p with that of each single gene's
+    perturbation; 1 for the targets of p, NaN for genes without a profile."""
+    names = [name.decode() for name in line.arrays["profile_names"]]
+    shifts, (mean, norm) = line.arrays["profiles"], line.profile_moments
+    own = names.index(line.names[p])
+    centred = np.asarray(shifts[own], dtype=np.float64) - mean[own]
+    r = (shifts @ centred.astype(np.float32)) / np.maximum(norm * norm[own], 1e-12)
+    found = np.full(len(line.genes), np.nan)
+    number = {gene: i for i, gene in enumerate(line.genes)}
+    for q, genes in enumerate(line.profile_targets):
+        if len(genes) == 1 and q != own:
+            found[number[genes[0]]] = np.fmax(
+                found[number[genes[0]]], r[q]
+            )  # of several perturbations of a gene the nearest
+    found[[number[gene] for gene in line.targets[p]]] = 1.0
+    return found
 
 
 def _kept(n_cells: int, subsample: int | None) -> int:

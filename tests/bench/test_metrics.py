@@ -164,3 +164,17 @@ def test_the_table_lists_what_is_computed():
 def test_bad_input_is_named(scores, targets, candidates, message):
     with pytest.raises(ValueError, match=message):
         evaluate(scores, targets, candidates)
+
+
+def test_top1_pearson_is_of_the_first_candidate_with_a_profile():
+    scores = np.array([[5.0, 4.0, 3.0, 2.0], [1.0, 1.0, 0.0, 2.0], [np.nan, np.nan, np.nan, 1.0]])
+    targets = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0]], dtype=bool)
+    candidates = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
+    profiles = np.array([[np.nan, 0.3, 1.0, 0.5], [1.0, 0.2, 0.9, 0.7], [0.4, 1.0, np.nan, np.nan]])
+    found = evaluate(scores, targets, candidates, profiles)
+    # The first has none; two tie, the fourth is no candidate; those without a score tie behind the one that has.
+    np.testing.assert_allclose(found["top1_pearson"], [0.3, 0.6, 0.7])
+    np.testing.assert_allclose(found["top1_profiled"], [0.0, 1.0, 0.0])
+    assert np.isnan(evaluate(scores, targets, candidates)["top1_pearson"]).all()
+    unknown = np.where(np.arange(3)[:, None] == 0, np.nan, profiles)
+    assert np.isnan(evaluate(scores, targets, candidates, unknown)["top1_pearson"]).tolist() == [True, False, False]

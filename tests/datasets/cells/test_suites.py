@@ -119,6 +119,25 @@ def test_a_task_knows_whether_training_has_its_target(folder):
         assert any(suite.load(s).facts["target_in_training"] for s in suite.specs()) == some
 
 
+def test_profiles_are_correlations_of_shifts_over_all_genes(folder):
+    suite = load_suite("perturbseq", data=str(folder))
+    line = suite.lines["one"]
+    names = [n.decode() for n in line.arrays["profile_names"]]
+    p = int(np.flatnonzero(line.split == "test")[0])
+    spec = next(s for s in suite.specs() if s.recipe[:2] == ("one", p))
+    labelled = suite.load(spec)
+    own = line.arrays["profiles"][names.index(line.names[p])]
+    for i, gene in enumerate(labelled.task.variables):
+        value = labelled.profiles[0, i]
+        if labelled.targets[0, i]:
+            assert value == 1
+        elif gene in names:  # knock-downs are named after their gene
+            assert value == pytest.approx(np.corrcoef(own, line.arrays["profiles"][names.index(gene)])[0, 1], abs=1e-5)
+        else:
+            assert np.isnan(value)
+    assert np.isfinite(labelled.profiles).sum() > 3
+
+
 def test_lines_and_subsets_can_be_picked(folder):
     one = load_suite("perturbseq", data=str(folder), **{"cell-lines": "two"})
     assert {s.metadata["cell_line"] for s in one.specs()} == {"two"}
