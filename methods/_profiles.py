@@ -65,3 +65,8 @@ def embed(task: Task, genes: np.ndarray) -> np.ndarray:
     vectors = np.zeros((task.n_regimes, len(genes)))
     vectors[:, at[there]] = shift(task)[:, there]
     return vectors
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (R, V) divided by their norms."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -22,7 +22,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, places
+from cdnbench.methods._profiles import Profiles, embed, places, unit
 from cdnbench.task import LabelledTask, Task
 
 
@@ -50,7 +50,7 @@ class Linear:
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
         """Weights (V, T) from shifts to the T genes that were targets."""
         profiles = Profiles.of(tasks)
-        x = _unit(profiles.shifts)
+        x = unit(profiles.shifts)
         targeted = np.flatnonzero(profiles.targets.any(axis=0))
         dual = np.linalg.solve(x @ x.T + self.penalty * np.eye(len(x)), profiles.targets[:, targeted].astype(float))
         return {"genes": profiles.genes, "targeted": targeted, "weights": (x.T @ dual).astype(np.float32)}
@@ -72,10 +72,6 @@ class Linear:
             raise CannotRun("linear has to be fitted first")
         genes = self._model["genes"]
         predicted = np.zeros((task.n_regimes, len(genes)))
-        predicted[:, self._model["targeted"]] = _unit(embed(task, genes)) @ self._model["weights"]
+        predicted[:, self._model["targeted"]] = unit(embed(task, genes)) @ self._model["weights"]
         at, there = places(genes, task.symbols or ())
         return np.where(there, predicted[:, at], 0.0)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -105,6 +105,20 @@ def test_linear_is_ridge_regression():
     np.testing.assert_allclose(scores, ridge.predict([unit(labelled(1, 7).task)])[0], atol=1e-6)
 
 
+def test_mlp_learns_which_gene_was_the_target():
+    training = [labelled(t, 10 * k + t) for k in range(12) for t in range(4)]
+    method = load_method("mlp", hidden=32, epochs=200)
+    model = method.fit(training, seed=0)
+    same = method.fit(training, seed=0)
+    assert all(np.array_equal(model[name], same[name]) for name in model)
+    fitted = method.fitted(model)
+    for target in range(4):
+        scores = fitted.predict_targets(labelled(target, 500 + target).task)[0]
+        assert scores.argmax() == target and scores[4:].sum() == 0 and scores.sum() == pytest.approx(1)
+    with pytest.raises(CannotRun, match="at least two"):
+        method.fit(training[:1])
+
+
 @pytest.mark.parametrize("name", ["nearest-profile", "linear", "centred-shift"])
 def test_genes_that_training_lacks_do_no_harm(name):
     method = load_method(name)
