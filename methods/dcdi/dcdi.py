@@ -1,4 +1,4 @@
-"""DCDI: differentiable causal discovery from interventional data with unknown targets, many data sets at once.
+"""DCDI: differentiable causal discovery from interventional data with unknown targets.
 
 Brouillard, Lachapelle, Lacoste, Lacoste-Julien, Drouin 2020, Differentiable causal discovery from interventional data, NeurIPS
 (arXiv 2007.01754). All regimes are learned jointly (section 3.4, unknown perfect interventions): each variable has one network

@@ -18,7 +18,7 @@ from cdnbench.methods.dcdi.shapes import LARGEST_LOGIT, LEAK, RMS_DECAY, RMS_EPS
 
 
 class Network(NamedTuple):
-    """Parameters as `networks.Shapes` names them, or their gradients, and which edges may be."""
+    """Parameters as `shapes.Shapes` names them, or their gradients."""
 
     w1: np.ndarray
     b1: np.ndarray
