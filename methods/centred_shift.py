@@ -11,26 +11,24 @@ Parameters: `winsorised` as in `target-shift`. Our own; there is no reference co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
 from cdnbench.methods._profiles import Profiles, places
+from cdnbench.methods._trained import Trained
 from cdnbench.methods.target_shift import mean_shifts
 from cdnbench.task import LabelledTask, Task
 
 
 @dataclass(frozen=True, eq=False)
-class CentredShift:
+class CentredShift(Trained):
     """Shift of each gene's mean minus its mean shift in training."""
 
     winsorised: float = 0.005
-    _model: Mapping[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
-
     info: ClassVar[MethodInfo] = MethodInfo(
         name="centred-shift",
         summary="z-scores of each gene's shift in mean beyond its mean shift over the training perturbations",
@@ -45,12 +43,6 @@ class CentredShift:
         mean = profiles.shifts.sum(axis=0) / np.maximum(profiles.known.sum(axis=0), 1)
         return {"genes": profiles.genes, "mean": mean}
 
-    def fitted(self, model: Mapping[str, np.ndarray]) -> CentredShift:
-        """With the arrays of a fit."""
-        made = replace(self)
-        object.__setattr__(made, "_model", model)
-        return made
-
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) scores >= 0, in standard errors.
 
@@ -58,10 +50,8 @@ class CentredShift:
         ------
         CannotRun: not fitted.
         """
-        if not self._model:
-            raise CannotRun("centred-shift has to be fitted first")
-        at, there = places(self._model["genes"], task.symbols or ())
-        usual = np.where(there, self._model["mean"][at], 0.0)
+        at, there = places(self.model["genes"], task.symbols or ())
+        usual = np.where(there, self.model["mean"][at], 0.0)
         _, before, after, floor = mean_shifts(task, self.winsorised)
         error = np.sqrt(before.mean_error + after.mean_error + floor)
         return np.abs(after.mean - before.mean - usual) / error

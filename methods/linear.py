@@ -14,25 +14,24 @@ Licence: MIT, with this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.errors import CannotRun, InvalidParameter
+from cdnbench.errors import InvalidParameter
 from cdnbench.method import MethodInfo
 from cdnbench.methods._profiles import Profiles, embed, places, unit
+from cdnbench.methods._trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class Linear(Trained):
     """Linear map from shifts to targets."""
 
     penalty: float = 0.1
-    _model: Mapping[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
-
     info: ClassVar[MethodInfo] = MethodInfo(
         name="linear",
         summary="Ridge regression from the shifts of all genes to the target, on training perturbations",
@@ -55,12 +54,6 @@ class Linear:
         dual = np.linalg.solve(x @ x.T + self.penalty * np.eye(len(x)), profiles.targets[:, targeted].astype(float))
         return {"genes": profiles.genes, "targeted": targeted, "weights": (x.T @ dual).astype(np.float32)}
 
-    def fitted(self, model: Mapping[str, np.ndarray]) -> Linear:
-        """With the arrays of a fit."""
-        made = replace(self)
-        object.__setattr__(made, "_model", model)
-        return made
-
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) predicted indicators.
 
@@ -68,10 +61,8 @@ class Linear:
         ------
         CannotRun: not fitted.
         """
-        if not self._model:
-            raise CannotRun("linear has to be fitted first")
-        genes = self._model["genes"]
+        genes = self.model["genes"]
         predicted = np.zeros((task.n_regimes, len(genes)))
-        predicted[:, self._model["targeted"]] = unit(embed(task, genes)) @ self._model["weights"]
+        predicted[:, self.model["targeted"]] = unit(embed(task, genes)) @ self.model["weights"]
         at, there = places(genes, task.symbols or ())
         return np.where(there, predicted[:, at], 0.0)

@@ -13,8 +13,8 @@ Licence: MIT, with this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -23,13 +23,14 @@ from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo
 from cdnbench.methods._profiles import Profiles, embed, places, unit
+from cdnbench.methods._trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 BATCH = 16
 
 
 @dataclass(frozen=True, eq=False)
-class MLP:
+class MLP(Trained):
     """Neural map from shifts to targets."""
 
     hidden: int = 256
@@ -37,8 +38,6 @@ class MLP:
     learning_rate: float = 1e-3
     epochs: int = 300
     patience: int = 30
-    _model: Mapping[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
-
     info: ClassVar[MethodInfo] = MethodInfo(
         name="mlp",
         summary="A neural network from the shifts of all genes to the target, on training perturbations",
@@ -121,12 +120,6 @@ class MLP:
             for name, key in (("w1", "1.weight"), ("b1", "1.bias"), ("w2", "4.weight"), ("b2", "4.bias"))
         }
 
-    def fitted(self, model: Mapping[str, np.ndarray]) -> MLP:
-        """With the arrays of a fit."""
-        made = replace(self)
-        object.__setattr__(made, "_model", model)
-        return made
-
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) probabilities.
 
@@ -134,9 +127,7 @@ class MLP:
         ------
         CannotRun: not fitted.
         """
-        if not self._model:
-            raise CannotRun("mlp has to be fitted first")
-        m = self._model
+        m = self.model
         hidden = np.maximum(_inputs(embed(task, m["genes"])) @ m["w1"].T + m["b1"], 0)
         logits = hidden @ m["w2"].T + m["b2"]
         probability = np.exp(logits - logits.max(axis=1, keepdims=True))

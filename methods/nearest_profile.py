@@ -8,8 +8,8 @@ Our own; there is no reference code. Licence: MIT, with this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -17,14 +17,13 @@ import numpy as np
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
 from cdnbench.methods._profiles import Profiles, embed, places
+from cdnbench.methods._trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 
 @dataclass(frozen=True, eq=False)
-class NearestProfile:
+class NearestProfile(Trained):
     """Retrieval of the most similar training perturbation."""
-
-    _model: Mapping[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="nearest-profile",
@@ -39,12 +38,6 @@ class NearestProfile:
         """Shifts and targets of all training perturbations."""
         return Profiles.of(tasks).arrays()
 
-    def fitted(self, model: Mapping[str, np.ndarray]) -> NearestProfile:
-        """With the arrays of a fit."""
-        made = replace(self)
-        object.__setattr__(made, "_model", model)
-        return made
-
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) correlations, NaN for genes that were never targeted.
 
@@ -52,10 +45,8 @@ class NearestProfile:
         ------
         CannotRun: not fitted, or no gene of the task was ever targeted.
         """
-        if not self._model:
-            raise CannotRun("nearest-profile has to be fitted first")
-        genes, targets = self._model["genes"], self._model["targets"]
-        similarity = _standardised(embed(task, genes)) @ _standardised(self._model["shifts"]).T  # (R, P)
+        genes, targets = self.model["genes"], self.model["targets"]
+        similarity = _standardised(embed(task, genes)) @ _standardised(self.model["shifts"]).T  # (R, P)
         at, there = places(genes, task.symbols or ())
         scores = np.full((task.n_regimes, task.n_variables), np.nan)
         for i in np.flatnonzero(there):
