@@ -29,6 +29,7 @@ class CentredShift(Trained):
     """Shift of each gene's mean minus its mean shift in training."""
 
     winsorised: float = 0.005
+
     info: ClassVar[MethodInfo] = MethodInfo(
         name="centred-shift",
         summary="z-scores of each gene's shift in mean beyond its mean shift over the training perturbations",

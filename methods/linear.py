@@ -32,6 +32,7 @@ class Linear(Trained):
     """Linear map from shifts to targets."""
 
     penalty: float = 0.1
+
     info: ClassVar[MethodInfo] = MethodInfo(
         name="linear",
         summary="Ridge regression from the shifts of all genes to the target, on training perturbations",

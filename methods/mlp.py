@@ -38,6 +38,7 @@ class MLP(Trained):
     learning_rate: float = 1e-3
     epochs: int = 300
     patience: int = 30
+
     info: ClassVar[MethodInfo] = MethodInfo(
         name="mlp",
         summary="A neural network from the shifts of all genes to the target, on training perturbations",

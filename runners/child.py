@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -9,7 +10,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def predict(conn: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     jobs, store = request["tasks"], Store(Path(request["folder"]))
     os.chdir(jobs[0]["scratch"])
-    try:
+    with _told(conn):
         method = load_method(request["method"], **request["parameters"])
         if request["model"]:
             method = method.fitted(store.model(request["model"]))
@@ -146,12 +147,6 @@ def predict(conn: Connection) -> None:
                 return
             conn.send(("done", i, "ok", "", result.note, json.loads(json.dumps(dict(result.facts), default=plain))))
         conn.send(("end", costs))
-    except MemoryError:
-        traceback.print_exc()
-        conn.send(("oom", "MemoryError"))
-    except BaseException as error:
-        traceback.print_exc()
-        conn.send(("error", _line(error)))
 
 
 def fit(conn: Connection) -> None:
@@ -167,7 +162,7 @@ def fit(conn: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     store = Store(Path(request["folder"]))
     os.chdir(request["scratch"])
-    try:
+    with _told(conn):
         method = load_method(request["method"], **request["parameters"])
         tasks = TrainingTasks(load_suite(request["suite"], **request["options"]), request["specs"])
         conn.send(("started", resident_mb()))
@@ -185,6 +180,13 @@ def fit(conn: Connection) -> None:
             conn.send(("done", 0, "ok", "", "", {"n_tasks": len(tasks)}))
         costs = {"wall_s": time.perf_counter() - wall, "cpu_s": _cpu_seconds() - cpu, "peak_rss_mb": peak.mb()}
         conn.send(("end", costs))
+
+
+@contextlib.contextmanager
+def _told(conn: Connection) -> Iterator[None]:
+    """Sends what ends a request as a whole."""
+    try:
+        yield
     except MemoryError:
         traceback.print_exc()
         conn.send(("oom", "MemoryError"))

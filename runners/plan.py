@@ -191,13 +191,18 @@ class Fits:
     def __init__(self, suite: Suite, limits: Limits) -> None:
         self._suite, self._limits = suite, limits
         self._made: dict[str, Fit] = {}
+        self._digests: dict[
+            int, tuple[Sequence[TaskSpec], str]
+        ] = {}  # by identity: a suite gives the same list for many tasks
 
     def of(self, method: LoadedMethod, spec: TaskSpec, seed: int) -> Fit | None:
         """What has to be trained for this task; None if the suite has no training tasks."""
         if not hasattr(self._suite, "training"):
             return None
         specs = self._suite.training(spec)  # type: ignore[attr-defined]
-        key = digest("fit", job_key(method, digest(sorted(s.hash for s in specs)), seed))
+        if id(specs) not in self._digests:
+            self._digests[id(specs)] = specs, digest(sorted(s.hash for s in specs))
+        key = digest("fit", job_key(method, self._digests[id(specs)][1], seed))
         if key not in self._made:
             timeout = self._limits.timeout_s if self._limits.timeout_s is not None else method.info.fit_timeout_s
             self._made[key] = Fit(key, method, specs, seed, timeout)

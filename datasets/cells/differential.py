@@ -5,7 +5,8 @@ Wilcoxon's rank-sum test without tie correction, log2 fold changes of the mean c
 
 The rank sum of n1 cells among themselves is n1 (n1 + 1) / 2 whatever the ties, so all that has to be counted is how many
 controls lie below each value (those equal to it by half). The controls of a gene are sorted once; a cell that comes by costs one binary
-search for each of its non-zero values. Cost and memory do not grow with the number of cells, and perturbed cells need no order.
+search for each of its non-zero values. Memory does not grow with
+the number of perturbed cells, cost does in proportion, and they need no order.
 """
 
 from __future__ import annotations

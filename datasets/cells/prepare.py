@@ -1,8 +1,8 @@
 """Raw counts of one cell line to a prepared file: survey, tests, candidates, split.
 
-The raw file is read three times a range of cells at a time (survey, tests, writing), so that memory holds the control cells and a few
-numbers for each perturbation and gene, never the screen. What the first two find is kept beside the output: a preparation that
-is stopped goes on from there.
+The raw file is read five times, a range of cells at a time (survey, controls, tests, sizes, writing), so that memory holds the control
+cells and a few numbers for each perturbation and gene, never the screen. What the survey and the tests find is kept beside the
+output: a preparation that is stopped goes on from there.
 """
 
 from __future__ import annotations

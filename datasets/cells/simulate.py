@@ -60,7 +60,7 @@ class Simulation:
     noise: float = 0.35  # of e
     residual: tuple[float, float] = (0.05, 0.4)
     failed: float = 0.1
-    library: tuple[float, float] = (1300.0, 0.35)  # median and log standard deviation of molecules a cell
+    molecules: tuple[float, float] = (1300.0, 0.35)  # median and log standard deviation of molecules a cell
     batch: float = 0.1
     seed: int = 0
 
@@ -148,8 +148,8 @@ def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix,
     works = rng.random(len(condition)) >= simulation.failed
     batch = rng.integers(0, 2, len(condition))
     of_batch = np.exp(simulation.batch * rng.normal(size=(2, n_genes)))
-    library_median, library_spread = simulation.library
-    library = library_median * np.exp(library_spread * rng.normal(size=len(condition)))
+    size, size_spread = simulation.molecules
+    library = size * np.exp(size_spread * rng.normal(size=len(condition)))
     parts = []
     for low in range(0, len(condition), _CELLS_AT_ONCE):
         some = slice(low, low + _CELLS_AT_ONCE)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -60,6 +60,15 @@ SPLIT = SuiteOption(
     help="what methods that are trained see: training perturbations of all lines (seen), or all of the other lines (unseen-cl); "
     "-strict: without perturbations of the genes that are tested.",
 )
+
+
+class Recipe(NamedTuple):
+    """Of a task: the prepared line, the perturbation's number in it, the round of subsampling, and whether it is scored."""
+
+    line: str
+    perturbation: int
+    subsample: int | None
+    scored: bool
 
 
 class CellSuite:
@@ -143,7 +152,7 @@ class CellSuite:
             for r in (range(rounds) if rounds else [None])
         ]
 
-    def _spec(self, line: PreparedLine, p: int, number: int, subsample: int | None) -> TaskSpec:
+    def _spec(self, line: PreparedLine, p: int, number: int, subsample: int | None, scored: bool = True) -> TaskSpec:
         n_cells = int(np.diff(line.arrays["first"])[p])
         n_controls = len(line.arrays["controls/indptr"]) - 1
         if self.options["masking"] in ("column", "null"):
@@ -166,11 +175,11 @@ class CellSuite:
                 "subsample": -1 if subsample is None else subsample,
                 "simulated": bool(line.attributes["simulated"]),
             },
-            recipe=(line.name, int(p), subsample),
+            recipe=Recipe(line.name, int(p), subsample, scored),
         )
 
     def load(self, spec: TaskSpec) -> LabelledTask:
-        name, p, subsample = spec.recipe
+        name, p, subsample, scored = spec.recipe
         line = self.all_lines[name]
         genes = line.candidates(p)
         rng = generator("cells", "task", spec.hash)
@@ -207,8 +216,8 @@ class CellSuite:
         }
         if "split" in self.options:
             facts["target_in_training"] = bool(self.genes_in_training(name) & set(line.targets[p]))
-        profiles = profile_correlations(line, p)[genes]
-        return LabelledTask(task=task, targets=targets[None], profiles=profiles[None], facts=facts)
+        profiles = profile_correlations(line, p)[genes][None] if scored else None
+        return LabelledTask(task=task, targets=targets[None], profiles=profiles, facts=facts)
 
 
 def profile_correlations(line: PreparedLine, p: int) -> np.ndarray:
@@ -251,7 +260,7 @@ class PerturbSeq(CellSuite):
         line = spec.metadata["cell_line"]
         if line not in self._training:
             found = training(self.all_lines, self.options["split"], line)
-            self._training[line] = [self._spec(self.all_lines[name], p, p, None) for name, p in found]
+            self._training[line] = [self._spec(self.all_lines[name], p, p, None, scored=False) for name, p in found]
         return self._training[line]
 
 

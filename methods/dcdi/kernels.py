@@ -110,7 +110,7 @@ def _through_leaky(g, h):
 
 @compiled
 def _layers(flat, h, n_outputs):
-    """b1, w2, b2, w3, b3 of one flat network (`networks.Shapes.rows`)."""
+    """b1, w2, b2, w3, b3 of one flat network (`shapes.Shapes.rows`)."""
     w2, b2 = h, h + h * h
     w3 = b2 + h
     b3 = w3 + h * n_outputs
