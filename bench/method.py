@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -51,7 +52,7 @@ class MethodInfo:
     preload: modules to import once in the fork server instead of in every job.
     timeout_s, fit_timeout_s: seconds after which a job on a task of these sizes, or a fit, has gone wrong (on one slow core).
     max_variables, min_samples (rows in the smallest data set), needs_symbols (variables are genes, and values their
-        expression): what it cannot run is skipped.
+        expression): what it cannot run is skipped. needs: kinds of knowledge (`cdnbench.knowledge`) that `fit` cannot do without.
     """
 
     name: str
@@ -72,6 +73,7 @@ class MethodInfo:
     max_variables: int | None = None
     min_samples: int = 2
     needs_symbols: bool = False
+    needs: tuple[str, ...] = ()
 
     def why_skip(self, sizes: Sizes) -> str | None:
         """Why the method cannot run on a task of these sizes, or None."""
@@ -82,6 +84,14 @@ class MethodInfo:
         if sizes.n_samples < self.min_samples:
             return f"{sizes.n_samples} samples in the smallest data set; {self.name} needs at least {self.min_samples}"
         return None
+
+    def why_no_fit(self, resources: Mapping[str, Path]) -> str | None:
+        """Why the method cannot be trained with this knowledge, or None."""
+        missing = [kind for kind in self.needs if kind not in resources]
+        if not missing:
+            return None
+        where = ",".join(f"{kind}=FILE" for kind in missing)
+        return f"{self.name} needs {' and '.join(missing)}: --knowledge {where} (`bench data fetch knowledge` says where from)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,12 +118,12 @@ class Method(Protocol):
 
     A method that solves many tasks at once has `predict_targets_batch(tasks, *, seeds)`, which yields (index of the task,
     `Prediction`, or the exception that ended this task) as each is done, in any order. What a task gets must not depend on the
-    tasks beside it.
+    tasks beside it. `MethodInfo.batch_size` says how many to give it, or a `batch_size` of the method itself where that depends on its
+    parameters (on a device, say).
 
     A method with `supervised="required"` has `fit(tasks, *, seed) -> dict[str, np.ndarray]`, which gets a sequence of `LabelledTask`
     that are made as they are asked for, and `fitted(model)`, which gives the method with the arrays of a fit. Unfitted it raises
-    `CannotRun`. `MethodInfo.batch_size` says how many to give it, or a `batch_size` of the method itself where that depends
-    on its parameters (on a device, say).
+    `CannotRun`. One that `needs` knowledge is trained by `fit(tasks, *, seed, resources)`, resources: kind -> path.
     """
 
     info: ClassVar[MethodInfo]
@@ -159,16 +169,21 @@ class LoadedMethod:
         """Whether it can predict only with what `fit` gave."""
         return self.info.supervised == "required"
 
-    def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
-        """Train on labelled tasks; what has been learnt, as arrays for `fitted`.
+    def fit(
+        self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Train on labelled tasks; what has been learnt, as arrays for `fitted`. resources: kind of knowledge -> path.
 
         Raises
         ------
-        CannotRun: there is nothing to learn from.
+        CannotRun: there is nothing to learn from, or knowledge is missing.
         """
         if not len(tasks):
             raise CannotRun("no training task")
-        return {name: np.asarray(a) for name, a in self.method.fit(tasks, seed=seed).items()}  # type: ignore[attr-defined]
+        if reason := self.info.why_no_fit(resources or {}):
+            raise CannotRun(reason)
+        more = {"resources": resources} if self.info.needs else {}
+        return {name: np.asarray(a) for name, a in self.method.fit(tasks, seed=seed, **more).items()}  # type: ignore[attr-defined]
 
     def fitted(self, model: Mapping[str, np.ndarray]) -> LoadedMethod:
         """The method with what `fit` gave."""

@@ -164,11 +164,12 @@ def fit(conn: Connection) -> None:
     os.chdir(request["scratch"])
     with _told(conn):
         method = load_method(request["method"], **request["parameters"])
-        tasks = TrainingTasks(load_suite(request["suite"], **request["options"]), request["specs"])
+        suite = load_suite(request["suite"], **request["options"])
+        tasks, resources = TrainingTasks(suite, request["specs"]), getattr(suite, "resources", {})
         conn.send(("started", resident_mb()))
         peak, wall, cpu = PeakMemory(), time.perf_counter(), _cpu_seconds()
         try:
-            model = method.fit(tasks, seed=request["seed"])
+            model = method.fit(tasks, seed=request["seed"], resources=resources)
         except Exception as error:
             conn.send(("done", 0, *_failure(error), "", {}))
         else:

@@ -6,10 +6,12 @@ import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError, InvalidParameter
+from cdnbench.knowledge import file_digest
 from cdnbench.method import LoadedMethod
 from cdnbench.registry import METHODS, entries, load_method, load_suite, parse_methods
 from cdnbench.store import FAILURES, Store
@@ -129,7 +131,7 @@ def make_plan(
     specs = list(suite.specs())[:limit]
     if not specs:
         raise InvalidParameter(f"{suite_name} has no task with these options and --limit {limit}.")
-    chosen, left_out = choose_methods(methods, specs, hasattr(suite, "training"))
+    chosen, left_out = choose_methods(methods, specs, suite)
     chosen = [on_device(method, device) for method in chosen]
     if not chosen:
         raise BenchError(
@@ -145,9 +147,9 @@ def make_plan(
 
 
 def choose_methods(
-    methods: str | None, specs: Sequence[TaskSpec], trainable: bool = False
+    methods: str | None, specs: Sequence[TaskSpec], suite: Suite
 ) -> tuple[list[LoadedMethod], dict[str, str]]:
-    """The methods to run, and why others were left out (only where the choice was ours). trainable: the suite has training tasks."""
+    """The methods to run, and why others were left out (only where the choice was ours)."""
     if methods is not None and methods != "all":
         chosen = [load_method(name, **parameters) for name, parameters in parse_methods(methods)]
         if not chosen:
@@ -165,8 +167,10 @@ def choose_methods(
             left_out[name] = str(error)
             continue
         reasons = [method.info.why_skip(spec) for spec in specs]
-        if method.needs_fit and not trainable:
+        if method.needs_fit and not hasattr(suite, "training"):
             reasons = ["the suite has no training tasks"]
+        elif method.info.needs and (missing := method.info.why_no_fit(getattr(suite, "resources", {}))):
+            reasons = [missing]
         if methods is None and not method.info.default:
             left_out[name] = "not a default method; ask for it with --methods"
         elif all(reasons):
@@ -190,6 +194,8 @@ class Fits:
 
     def __init__(self, suite: Suite, limits: Limits) -> None:
         self._suite, self._limits = suite, limits
+        self.resources: Mapping[str, Path] = getattr(suite, "resources", {})
+        self._files: dict[Path, str] = {}
         self._made: dict[str, Fit] = {}
         self._digests: dict[
             int, tuple[Sequence[TaskSpec], str]
@@ -202,11 +208,23 @@ class Fits:
         specs = self._suite.training(spec)  # type: ignore[attr-defined]
         if id(specs) not in self._digests:
             self._digests[id(specs)] = specs, digest(sorted(s.hash for s in specs))
-        key = digest("fit", job_key(method, self._digests[id(specs)][1], seed))
+        key = digest("fit", job_key(method, self._digests[id(specs)][1], seed), *self._knowledge(method))
         if key not in self._made:
             timeout = self._limits.timeout_s if self._limits.timeout_s is not None else method.info.fit_timeout_s
             self._made[key] = Fit(key, method, specs, seed, timeout)
         return self._made[key]
+
+    def _knowledge(self, method: LoadedMethod) -> list[str]:
+        """Digests of the files that the method is trained with."""
+        if not method.info.needs:
+            return []
+        kinds = [kind for kind in (*method.info.needs, "identifiers") if kind in self.resources]
+        return [self._file_digest(self.resources[kind]) for kind in kinds]
+
+    def _file_digest(self, path: Path) -> str:
+        if path not in self._files:
+            self._files[path] = file_digest(path)
+        return self._files[path]
 
 
 def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fits: Fits) -> Job:
@@ -218,6 +236,7 @@ def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fi
     fit = fits.of(method, spec, seed)
     if fit is None:
         skip = skip or f"{info.name} has to be trained, and the suite has no training tasks"
+    skip = skip or info.why_no_fit(fits.resources)
     key = job_key(method, spec.hash, seed, fit.key if fit else "")
     return Job(key, method, spec, seed, timeout, skip, fit)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from cdnbench.datasets.cells.knowledge import VERSION as KNOWLEDGE_VERSION
+from cdnbench.datasets.cells.knowledge import write_knowledge
 from cdnbench.datasets.cells.options import Preparation
 from cdnbench.datasets.cells.prepare import prepare
 from cdnbench.datasets.cells.prepared import FORMAT, SUFFIX, PreparedLine
@@ -24,9 +26,18 @@ def cache_folder() -> Path:
 
 def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
     """The prepared lines; those that are missing are simulated and prepared first, which takes seconds a line."""
-    identity = digest(FORMAT, simulation.hash, PREPARATION.digest_of())
-    folder = cache_folder() / f"simulated-{simulation.kind}-{identity[:16]}"
+    folder = _folder(simulation)
     return [_line(simulation, name, folder) for name in simulation.lines]
+
+
+def embedded_knowledge(simulation: Simulation, error: str) -> dict[str, Path]:
+    """Kind -> file of what would be known of the simulated genes, wrong to the degree `error`."""
+    return write_knowledge(simulation, float(error), _folder(simulation) / f"knowledge-{KNOWLEDGE_VERSION}-{error}")
+
+
+def _folder(simulation: Simulation) -> Path:
+    identity = digest(FORMAT, simulation.hash, PREPARATION.digest_of())
+    return cache_folder() / f"simulated-{simulation.kind}-{identity[:16]}"
 
 
 def _line(simulation: Simulation, name: str, folder: Path) -> PreparedLine:

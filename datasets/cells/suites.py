@@ -21,12 +21,14 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from cdnbench.datasets.cells import masking
-from cdnbench.datasets.cells.embedded import embedded_lines
+from cdnbench.datasets.cells.embedded import embedded_knowledge, embedded_lines
+from cdnbench.datasets.cells.knowledge import ERROR, ERRORS
 from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine
 from cdnbench.datasets.cells.simulate import DRUGS, Simulation
 from cdnbench.datasets.cells.training import SPLITS, training
 from cdnbench.digest import digest, generator
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
+from cdnbench.knowledge import find_knowledge
 from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
 from cdnbench.task import LabelledTask, Task
 
@@ -52,6 +54,18 @@ SUBSAMPLE = SuiteOption(
     default="0",
     choices=("0", *map(str, range(1, 21))),
     help="rounds in which each perturbation keeps 80 % of its cells, at least 50 (Table 10).",
+)
+KNOWLEDGE = SuiteOption(
+    name="knowledge",
+    default="",
+    help="kind=FILE,kind=FILE or a folder: what is known of the genes, for methods that need it; absent: for simulated lines what the "
+    "simulator says of its own network, with errors.",
+)
+KNOWLEDGE_ERROR = SuiteOption(
+    name="knowledge-error",
+    default=ERROR,
+    choices=ERRORS,
+    help="share of what the simulator says of its network that is wrong.",
 )
 SPLIT = SuiteOption(
     name="split",
@@ -248,12 +262,24 @@ class PerturbSeq(CellSuite):
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="perturbseq",
         summary="knock-downs in single cells, prepared screens or simulated lines: one task a test perturbation",
-        options=(SPLIT, CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA),
+        options=(SPLIT, CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA, KNOWLEDGE, KNOWLEDGE_ERROR),
         setting=("cell_line", "split", "subset", "masking"),
         citation="Wu et al. 2025; Replogle et al. 2022; Nadig et al. 2024",
     )
     simulation: ClassVar[Simulation] = Simulation()
     part: ClassVar[str] = "test"
+
+    @cached_property
+    def resources(self) -> dict[str, Path]:
+        """Kind of knowledge -> path.
+
+        Raises
+        ------
+        BenchError: a path that does not exist, or holds none.
+        """
+        if self.options["knowledge"] or self.options["data"]:
+            return {kind: path.resolve() for kind, path in find_knowledge(str(self.options["knowledge"])).items()}
+        return embedded_knowledge(self.simulation, str(self.options["knowledge-error"]))
 
     def training(self, spec: TaskSpec) -> list[TaskSpec]:
         """What a method may be trained on for this task: perturbations of the training side, masked as the task is."""

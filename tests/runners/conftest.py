@@ -196,12 +196,26 @@ class Learner(Good):
         return np.tile(self.mean, (task.n_regimes, 1))
 
 @dataclass(frozen=True)
+class Reader(Good):
+    """Scores as many as its file says."""
+    info: ClassVar[MethodInfo] = MethodInfo(name="reader", summary="needs to know", supervised="required", needs=("interactions",))
+    def fit(self, tasks, *, seed=0, resources):
+        return {"number": np.array(float(resources["interactions"].read_text()))}
+    def fitted(self, model):
+        made = Reader()
+        object.__setattr__(made, "number", model["number"])
+        return made
+    def predict_targets(self, task, *, seed=0):
+        return np.full((task.n_regimes, task.n_variables), self.number)
+
+@dataclass(frozen=True)
 class NeedsMissing(Good):
     info: ClassVar[MethodInfo] = MethodInfo(name="needs-missing", summary="preloads nothing", preload=("no_such_module_here",))
 '''
 
 SUITES = """
 import os
+from pathlib import Path
 from typing import ClassVar
 import numpy as np
 from cdnbench.digest import digest, generator
@@ -212,10 +226,12 @@ class Tiny:
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="tiny", summary="three variables, one target",
         options=(SuiteOption(name="n", default=4, help="number of tasks"),
-                 SuiteOption(name="fault", default="", help="raise|exit at task 1")),
+                 SuiteOption(name="fault", default="", help="raise|exit at task 1"),
+                 SuiteOption(name="known", default="", help="file of interactions")),
         setting=("kind",))
-    def __init__(self, n=4, fault=""):
+    def __init__(self, n=4, fault="", known=""):
         self.n, self.fault = int(n), fault
+        self.resources = {"interactions": Path(known)} if known else {}
     def specs(self):
         return [TaskSpec(name=f"tiny/{i}", hash=digest("tiny", i), n_variables=3, n_regimes=1, n_samples=20,
                          metadata={"dataset": f"tiny/{i}", "kind": "a"}, recipe=i) for i in range(self.n)]
@@ -256,6 +272,7 @@ hungry = faulty_methods:Hungry
 needs-missing = faulty_methods:NeedsMissing
 batched = faulty_methods:Batched
 learner = faulty_methods:Learner
+reader = faulty_methods:Reader
 [cdnbench.suites]
 tiny = faulty_suites:Tiny
 """

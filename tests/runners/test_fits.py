@@ -83,3 +83,22 @@ def test_a_suite_without_training_tasks_leaves_them_out(faulty):
 def test_nothing_to_learn_from():
     with pytest.raises(CannotRun, match="no training task"):
         load_method("linear").fit([])
+
+
+def test_what_is_known_reaches_the_fit_and_its_key(faulty, tmp_path):
+    known, keys = tmp_path / "known", set()
+    for number in (3, 4):
+        known.write_text(str(number))
+        plan = make_plan("tiny", {"n": 1, "known": str(known)}, "reader")
+        store = Store(tmp_path / "results")
+        execute(plan, store, limits=Limits())
+        np.testing.assert_array_equal(store.scores(plan.jobs[0].key)[""], [[number] * 3])
+        keys.add(plan.jobs[0].key)
+    assert len(keys) == 2
+
+
+def test_without_what_it_needs_a_method_is_skipped_and_says_what(faulty, tmp_path):
+    records, _ = sweep(tmp_path, "reader")
+    assert {r["status"] for r in records.values()} == {"skipped"}
+    assert all(r["reason"].startswith("reader needs interactions: --knowledge") for r in records.values())
+    assert "reader needs interactions" in make_plan("tiny", {"n": 5}, None).left_out["reader"]

@@ -43,7 +43,7 @@ def test_the_same_simulation_is_the_same(one):
 def test_values_are_counts_of_about_the_declared_library(one):
     counts, _ = one
     assert (counts.data == np.floor(counts.data)).all() and counts.data.min() > 0
-    assert 0.7 * 1300 < np.median(counts.toarray().sum(1)) < 1.4 * 1300
+    assert 0.7 * 850 < np.median(counts.toarray().sum(1)) < 1.4 * 850
 
 
 def test_a_knock_down_leaves_what_it_declares(one):
