@@ -11,6 +11,8 @@ from cdnbench.reports.leaderboard import RANKING, block_title, by_factors
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
 
 BASELINE = "target-shift"
+GENE = "perturbation"
+"""The column with the perturbed gene, in suites of cells."""
 
 
 def comparisons(results: Results) -> Table:
@@ -22,13 +24,15 @@ def comparisons(results: Results) -> Table:
 
 def differences(results: Results) -> pd.DataFrame:
     """One row per (factors, against, label): `n_datasets`, `n_settings`, `difference` (label - against) of `RANKING`,
-    its 95 % interval `low`, `high`, `p` (sign-flip) and `p_holm` (all comparisons of the block are one family).
+    its 95 % interval `low`, `high`, `p` (sign-flip), `p_holm` (all comparisons of the block are one family), and `clusters`: what is
+    resampled as one, if not the dataset.
 
     Within one setting the interval is t and there is no p; a block of one dataset has no rows. The best method is the
     best on these very data.
     """
-    keys = [*FACTORS, "label", "task", *statistics.UNIT]
     methods = results.regimes[results.regimes["label"] != CEILING]
+    clusters = [GENE] if GENE in methods and methods[GENE].notna().all() else []
+    keys = [*FACTORS, "label", "task", *statistics.UNIT, *clusters]
     cells = methods.groupby(keys, observed=True, sort=False)[RANKING].agg(["sum", "count"]).reset_index()
     means = statistics.dataset_means(methods, [RANKING])
     best = {key: _best(rows) for key, rows in by_factors(means)}
@@ -47,7 +51,7 @@ def differences(results: Results) -> pd.DataFrame:
         adjusted = statistics.holm(np.array([row["p"] for row in found]))
         rows += [{**row, "p_holm": p} for row, p in zip(found, adjusted, strict=True)]
     columns = [*FACTORS, "against", "label", "n_datasets", "n_settings", "difference", "low", "high", "p", "p_holm"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(clusters=" ".join(clusters))
 
 
 def _best(means: pd.DataFrame) -> str:
@@ -55,15 +59,18 @@ def _best(means: pd.DataFrame) -> str:
 
 
 class _Pairs:
-    """One block as arrays: `sums` and `counts` of `RANKING` over regimes (tasks, labels), `units` (tasks,) datasets."""
+    """One block as arrays: `sums` and `counts` of `RANKING` over regimes (tasks, labels), `units` (tasks,) datasets, `genes` of the
+    datasets where they are perturbations of genes."""
 
     def __init__(self, block: pd.DataFrame) -> None:
-        index = ["task", *statistics.UNIT]
+        unit = [*statistics.UNIT, *({GENE} & set(block))]
+        index = ["task", *unit]
         tables = [block.pivot_table(index=index, columns="label", values=v, observed=True) for v in ("sum", "count")]
         self.labels = [str(label) for label in tables[0].columns]
         self.sums, self.counts = (table.fillna(0).to_numpy(float) for table in tables)
-        self.units, datasets = tables[0].reset_index()[list(statistics.UNIT)].astype(str).agg(tuple, axis=1).factorize()
-        self.settings = np.array([setting for setting, _ in datasets])
+        self.units, datasets = tables[0].reset_index()[unit].astype(str).agg(tuple, axis=1).factorize()
+        self.settings = np.array([dataset[0] for dataset in datasets])
+        self.genes = np.array([dataset[2] for dataset in datasets]) if len(unit) > 2 else None
 
     def compare(self, label: str, other: str) -> dict[str, float]:
         """On the tasks that both finished."""
@@ -79,6 +86,11 @@ class _Pairs:
         values, settings = own - others, self.settings[kept]
         difference = float(values.mean()) if len(values) else np.nan
         found = {"n_datasets": len(values), "n_settings": len(set(settings)), "difference": difference}
+        if found["n_settings"] > 1 and self.genes is not None:
+            genes = self.genes[kept]
+            low, high = statistics.cluster_bootstrap_interval(values, genes)
+            of_gene = np.bincount(np.unique(genes, return_inverse=True)[1], weights=values)
+            return {**found, "low": low, "high": high, "p": statistics.sign_flip_test(of_gene)}
         if found["n_settings"] > 1:
             low, high = statistics.bootstrap_interval(values, settings)
             return {**found, "low": low, "high": high, "p": statistics.sign_flip_test(values)}
@@ -113,7 +125,9 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
     ]
     pooled = rows["n_settings"].max() > 1
     note = (
-        "Over datasets that both finished: paired bootstrap stratified by setting, sign-flip test, Holm over the block."
+        "Over perturbations that both finished: paired bootstrap and sign-flip test by gene, all lines together; Holm over the block."
+        if pooled and (rows["clusters"] == GENE).all()
+        else "Over datasets that both finished: paired bootstrap stratified by setting, sign-flip test, Holm over the block."
         if pooled
         else "One setting: t-interval over its datasets, no p-value."
     )

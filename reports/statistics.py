@@ -2,7 +2,8 @@
 
 Regimes (and seeds, and the tasks of a dataset) are averaged to one value a dataset first. Within one setting: mean,
 standard deviation and t-interval, no p-value. Pooled over settings: paired bootstrap stratified by setting, sign-flip
-test, Holm. Nothing here averages over a factor in `cdnbench.reports.frame.FACTORS`.
+test, Holm. Where one gene is a target in several cell lines, its tasks are resampled together, and their signs flipped together:
+a cluster bootstrap by gene. Nothing here averages over a factor in `cdnbench.reports.frame.FACTORS`.
 """
 
 from __future__ import annotations
@@ -91,6 +92,19 @@ def _resampling(strata: bytes, resamples: int) -> np.ndarray:
         counts = rng.multinomial(draws, np.full(size, 1 / size), size=resamples)
         weights[:, members] = counts * (size / draws / len(codes))
     return weights
+
+
+def cluster_bootstrap_interval(
+    values: np.ndarray, clusters: np.ndarray, level: float = 0.95, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Percentile interval of the mean of `values` (n,), whole clusters (n,) resampled with all their values. NaN below two clusters."""
+    codes = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    sums, sizes = np.bincount(codes, weights=np.asarray(values, dtype=float)), np.bincount(codes)
+    if len(sizes) < 2:
+        return np.nan, np.nan
+    weights = _resampling(np.zeros(len(sizes), dtype=np.int64).tobytes(), resamples)
+    low, high = np.quantile((weights @ sums) / (weights @ sizes), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _pool_singletons(codes: np.ndarray) -> np.ndarray:

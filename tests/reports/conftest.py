@@ -31,6 +31,7 @@ class FakeStore:
         candidates: np.ndarray | None = None,
         ceiling: np.ndarray | None = None,
         setting: tuple[str, ...] = SETTING,
+        facts: Mapping[str, Any] | None = None,
         **metadata: Any,
     ) -> str:
         targets = np.asarray(targets, bool)
@@ -42,7 +43,7 @@ class FakeStore:
             candidates=np.ones_like(targets) if candidates is None else candidates,
             ceiling=ceiling,
             metadata={"dataset": name, **metadata},
-            facts={"varsortability": 0.5},
+            facts={"varsortability": 0.5} if facts is None else facts,
             setting=setting,
         )
         hash = digest(self.suite, name, metadata)

@@ -88,6 +88,25 @@ def test_bootstrap_is_repeatable():
     assert s.bootstrap_interval(values, strata) == s.bootstrap_interval(values, strata)
 
 
+def test_a_cluster_counts_once_however_often_it_is_repeated():
+    genes = np.repeat(np.arange(40), 3)
+    values = RNG.normal(size=40)[genes]
+    low, high = s.cluster_bootstrap_interval(values, genes)
+    alone = s.bootstrap_interval(values[::3], np.zeros(40))
+    assert (low, high) == pytest.approx(alone)
+    narrow = s.bootstrap_interval(values, np.zeros(120))
+    assert high - low > 1.5 * (narrow[1] - narrow[0])
+
+
+def test_clusters_of_several_sizes_have_the_standard_error_of_a_ratio():
+    genes = np.repeat(np.arange(200), RNG.integers(1, 5, size=200))
+    values = RNG.normal(size=200)[genes] + 0.3 * RNG.normal(size=len(genes))
+    low, high = s.cluster_bootstrap_interval(values, genes)
+    residual = np.bincount(genes, weights=values - values.mean())
+    assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt((residual**2).sum()) / len(values), rel=0.06)
+    assert np.isnan(s.cluster_bootstrap_interval(np.ones(5), np.zeros(5))).all()
+
+
 def test_sign_flips_are_exact_where_they_can_be():
     differences = np.array([1.0, 2.0, 3.0])
     slow = [abs(np.dot(signs, differences)) >= 6 for signs in itertools.product([1, -1], repeat=3)]
