@@ -15,12 +15,18 @@ either end. With the two shifts divided by their standard errors, z_m and z_v,
 
 a Wald statistic that takes the two as independent, as they are for symmetric noise.
 
+A variable that is constant on one side, at a value that it has on the other side too, may be one that varies rarely: a gene that few
+cells express, and none of the few cells in a regime. There it has no log-variance and seems to have no error; the other side's law
+then stands for both. With n0 rows on the constant side, n on the other,
+
+    se(m0)^2 = se(m)^2 n / n0,    z_v = +-1 / (se(v) sqrt(1 + n / n0)), which compares the variances as they are, 0 with s^2.
+
 Parameters: `winsorised`, the share of rows clipped at either end to the nearest kept value (0.005: of 970 rows the 4
 outermost at either end, so that a few broken cells or gates do not decide).
 
 Our own; there is no reference code. Licence: MIT, with this package.
-Degenerate data: a variance below float32's resolution of the values counts as that resolution, so a variable that
-became constant gets a large finite score, and one that is constant throughout gets 0.
+Degenerate data: a variance below float32's resolution of the values counts as constant; a variable that became constant gets a large
+finite score, and one that is constant throughout gets 0.
 """
 
 from __future__ import annotations
@@ -35,6 +41,7 @@ from cdnbench.methods._columns import column_blocks
 from cdnbench.task import Task
 
 _RESOLUTION = float(np.finfo(np.float32).eps) ** 2  # relative variance that float32 values cannot resolve
+_TINY = float(np.finfo(float).tiny)
 
 
 class Moments(NamedTuple):
@@ -55,6 +62,7 @@ class TargetShift:
     info: ClassVar[MethodInfo] = MethodInfo(
         name="target-shift",
         summary="Robust z-scores of each variable's own shift in mean and log-variance",
+        version="2",
         licence="MIT",
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
     )
@@ -64,6 +72,11 @@ class TargetShift:
         z_mean, before, after, floor = mean_shifts(task, self.winsorised)
         log_ratio = np.log(np.maximum(after.variance, floor) / np.maximum(before.variance, floor))
         z_variance = log_ratio / np.sqrt(before.log_variance_error + after.log_variance_error)
+        stopped, began = _not_drawn(task, before, after, floor)
+        growth = np.array([[len(x)] for x in task.regimes]) / len(task.observational)
+        fell = -1 / np.sqrt(np.maximum(before.log_variance_error, _TINY) * (1 + 1 / growth))
+        rose = 1 / np.sqrt(np.maximum(after.log_variance_error, _TINY) * (1 + growth))
+        z_variance = np.where(stopped, fell, np.where(began, rose, z_variance))
         return np.hypot(z_mean, z_variance)
 
 
@@ -73,8 +86,25 @@ def mean_shifts(task: Task, winsorised: float) -> tuple[np.ndarray, Moments, Mom
     after = Moments(*np.stack([winsorised_moments(x, winsorised) for x in task.regimes], axis=1))
     # Nothing is known below float32's resolution of the values: not a variance, and not a difference of means.
     floor = _RESOLUTION * (after.mean**2 + before.mean**2 + after.variance + before.variance) + np.finfo(float).tiny
-    z_mean = (after.mean - before.mean) / np.sqrt(before.mean_error + after.mean_error + floor)
+    growth = np.array([[len(x)] for x in task.regimes]) / len(task.observational)
+    stopped, began = _not_drawn(task, before, after, floor)
+    error_before = np.where(began, after.mean_error * growth, before.mean_error)
+    error_after = np.where(stopped, before.mean_error / growth, after.mean_error)
+    z_mean = (after.mean - before.mean) / np.sqrt(error_before + error_after + floor)
     return z_mean, before, after, floor
+
+
+def _not_drawn(task: Task, before: Moments, after: Moments, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(R, N), (R, N): constant after, constant before, at a value that the other side, which varies, has too."""
+    still, stopped = before.variance <= floor, after.variance <= floor
+    fell, rose = stopped & ~still, still & ~stopped
+    for r, samples in enumerate(task.regimes):
+        for one_side, other, constant in ((fell, task.observational, after.mean[r]), (rose, samples, before.mean)):
+            columns = np.flatnonzero(one_side[r])
+            one_side[r, columns] = (np.abs(other[:, columns] - constant[columns]) <= np.sqrt(floor[r, columns])).any(
+                axis=0
+            )
+    return fell, rose
 
 
 def winsorised_moments(samples: np.ndarray, share: float) -> Moments:

@@ -107,3 +107,17 @@ def test_random_is_uniform_and_changes_with_the_seed():
     first, second = method.predict_targets(task, seed=0), method.predict_targets(task, seed=1)
     assert not np.isclose(first, second).any()
     assert stats.kstest(first.ravel(), "uniform").pvalue > 1e-3
+
+
+def test_target_shift_takes_a_rare_gene_that_was_not_drawn_for_what_it_is():
+    """Of 2000 controls 1 % express a gene, of 100 cells none: that happens every third time."""
+    rng = np.random.default_rng(3)
+    controls, cells = ((rng.random((n, 400)) < 0.01).astype(float) for n in (2000, 100))
+    unseen = (cells == 0).all(axis=0)
+    assert 80 < unseen.sum() < 240
+    scores = TargetShift().predict_targets(task_of(controls, cells))[0]
+    assert scores[unseen].max() < 3
+    reversed_ = TargetShift(winsorised=0.0).predict_targets(task_of(cells, controls))[0]
+    np.testing.assert_allclose(
+        reversed_, TargetShift(winsorised=0.0).predict_targets(task_of(controls, cells))[0], rtol=1e-9
+    )
