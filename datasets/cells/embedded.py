@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cdnbench.datasets.cells.knowledge import VERSION as KNOWLEDGE_VERSION
@@ -27,12 +30,24 @@ def cache_folder() -> Path:
 def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
     """The prepared lines; those that are missing are simulated and prepared first, which takes seconds a line."""
     folder = _folder(simulation)
-    return [_line(simulation, name, folder) for name in simulation.lines]
+    with _locked(folder):
+        return [_line(simulation, name, folder) for name in simulation.lines]
 
 
 def embedded_knowledge(simulation: Simulation, error: str) -> dict[str, Path]:
     """Kind -> file of what would be known of the simulated genes, wrong to the degree `error`."""
-    return write_knowledge(simulation, float(error), _folder(simulation) / f"knowledge-{KNOWLEDGE_VERSION}-{error}")
+    folder = _folder(simulation)
+    with _locked(folder):
+        return write_knowledge(simulation, float(error), folder / f"knowledge-{KNOWLEDGE_VERSION}-{error}")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time makes what is missing; the others wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _folder(simulation: Simulation) -> Path:

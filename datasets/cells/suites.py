@@ -35,7 +35,7 @@ from cdnbench.task import LabelledTask, Task
 DATA = SuiteOption(
     name="data", default="", help="folder of prepared cell lines (*.cells.h5); absent: the embedded simulation."
 )
-CELL_LINES = SuiteOption(name="cell-lines", default="", help="a,b: only these lines; absent: all.")
+CELL_LINES = SuiteOption(name="cell_lines", default="", help="a,b: only these lines; absent: all.")
 SUBSET = SuiteOption(
     name="subset",
     default="all",
@@ -62,7 +62,7 @@ KNOWLEDGE = SuiteOption(
     "simulator says of its own network, with errors.",
 )
 KNOWLEDGE_ERROR = SuiteOption(
-    name="knowledge-error",
+    name="knowledge_error",
     default=ERROR,
     choices=ERRORS,
     help="share of what the simulator says of its network that is wrong.",
@@ -93,7 +93,6 @@ class CellSuite:
     part: ClassVar[str]
 
     def __init__(self, **options: Any) -> None:
-        options = {name.replace("_", "-"): value for name, value in options.items()}
         known = {option.name: option for option in self.info.options}
         for name, value in options.items():
             if name not in known:
@@ -133,7 +132,7 @@ class CellSuite:
         BenchError: one that is asked for is not there.
         """
         lines = self.all_lines
-        wanted = [name for name in str(self.options["cell-lines"]).split(",") if name]
+        wanted = [name for name in str(self.options["cell_lines"]).split(",") if name]
         for name in wanted:
             if name not in lines:
                 raise did_you_mean("prepared cell line", name, lines)
@@ -279,7 +278,7 @@ class PerturbSeq(CellSuite):
         """
         if self.options["knowledge"] or self.options["data"]:
             return {kind: path.resolve() for kind, path in find_knowledge(str(self.options["knowledge"])).items()}
-        return embedded_knowledge(self.simulation, str(self.options["knowledge-error"]))
+        return embedded_knowledge(self.simulation, str(self.options["knowledge_error"]))
 
     def training(self, spec: TaskSpec) -> list[TaskSpec]:
         """What a method may be trained on for this task: perturbations of the training side, masked as the task is."""

@@ -162,3 +162,10 @@ def test_a_prepared_screen_says_what_each_step_lost(folder):
     assert result.returncode == 0, result.stderr
     assert "all targets among them" in result.stdout and "4 perturbations (" in result.stdout
     assert (folder / "prepared" / "demo.cells.h5").exists()
+
+
+@pytest.mark.parametrize("option", ["--cell-lines=one", "--knowledge-error=0.9"])
+def test_options_of_two_words_are_written_with_a_hyphen(folder, option):
+    """They reach the suite, which then misses its data."""
+    result = bench(folder, "run", "--suite", "perturbseq", "--data", "nowhere", option, "--methods", "random")
+    assert result.returncode == 2 and "holds no prepared cell line" in result.stderr

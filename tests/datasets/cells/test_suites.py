@@ -139,7 +139,7 @@ def test_profiles_are_correlations_of_shifts_over_all_genes(folder):
 
 
 def test_lines_and_subsets_can_be_picked(folder):
-    one = load_suite("perturbseq", data=str(folder), **{"cell-lines": "two"})
+    one = load_suite("perturbseq", data=str(folder), cell_lines="two")
     assert {s.metadata["cell_line"] for s in one.specs()} == {"two"}
     parts = [load_suite("perturbseq", data=str(folder), subset=s) for s in ("all", "trivial", "nontrivial")]
     names = [{s.hash for s in suite.specs()} for suite in parts]
@@ -189,7 +189,7 @@ def test_the_column_mask_takes_the_target_and_others_from_control_cells(folder):
     ("options", "error", "message"),
     [
         ({"masking": "rows"}, InvalidParameter, "masking takes none, marginal, column, null"),
-        ({"cell-lines": "thre"}, BenchError, "prepared cell line named 'thre'"),
+        ({"cell_lines": "thre"}, BenchError, "prepared cell line named 'thre'"),
         ({"data": "nowhere"}, BenchError, "nowhere holds no prepared cell line.*bench data prepare"),
     ],
 )
