@@ -1,0 +1,334 @@
+"""CDN on cells: `cdn` fine-tuned on perturbations whose targets are known, and its stack with target-shift.
+
+Wu, Barzilay and Jaakkola 2025 start from synthetic weights and go on with the training perturbations of a screen (batches of 2,
+learning rate 1e-5, patience 10 on validation AUROC). The same here with the network behind `cdn`, and what their recipe was changed to:
+
+- of each perturbation `views` sets of `sampled` candidates are drawn, its targets among them, so that a step costs little;
+- the loss is the cross-entropy of the targets among the candidates (all stages; the last counts most), which is what a ranking needs;
+- a larger learning rate with warm-up and cosine decay; the epoch with the lowest loss on held-out clusters of perturbations is kept.
+
+The network knows no gene by name: what it learns is how a knock-down looks, so that another cell line is no other task.
+
+Readings
+    network    its logits
+    stack      a conditional logit model (softmax over the candidates) of the network's logit and of asinh of two scores, those of
+               target-shift-down and target-shift, fitted on the clusters that were held out
+
+Parameters
+    weights        what to start from, see `cdn`
+    sampled        candidates of a view (64; the paper: all)
+    views          sets of candidates a perturbation (1)
+    epochs         passes over all views (2)
+    batch          views a step (4; the paper: 2)
+    learning_rate  at its highest (1e-4; the paper: 1e-5)
+    patience       epochs without a better validation loss after which training ends (2)
+    device         "cpu" or "cuda"
+
+Our own code. Licence: MIT, with this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from cdnbench.digest import generator
+from cdnbench.errors import CannotRun, InvalidParameter
+from cdnbench.method import MethodInfo, in_canonical_order
+from cdnbench.methods._trained import Trained
+from cdnbench.methods.target_shift import TargetShift, mean_shifts
+from cdnbench.task import LabelledTask, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cdnbench.methods.cdn.network import Beliefs, CausalDifferentialNetwork
+    from cdnbench.methods.cdn.summary import Summary
+
+VALIDATION = 0.15
+STAGE_WEIGHT = 0.4
+PENALTY = 1.0
+_NETWORK = "network/"
+
+
+class View(NamedTuple):
+    """One perturbation with some of its candidates. targets (S,) bool, shifts (S, 2) float32: see `shift_scores`."""
+
+    summary: Summary
+    targets: np.ndarray
+    shifts: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class CDNCells(Trained):
+    """The network behind `cdn`, fine-tuned on labelled perturbations of cells."""
+
+    weights: str = "cdn"
+    sampled: int = 64
+    views: int = 1
+    epochs: int = 2
+    batch: int = 4
+    learning_rate: float = 1e-4
+    patience: int = 2
+    device: str = "cpu"
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="cdn-cells",
+        summary="cdn fine-tuned on training perturbations; -stack adds target-shift",
+        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal Differential Networks, ICML",
+        licence="MIT",
+        reference="https://github.com/rmwu/cdn",
+        variants=("network", "stack"),
+        stochastic=True,
+        supervised="required",
+        preload=("torch", "safetensors", "safetensors.torch"),
+        needs_symbols=True,
+        min_samples=20,
+        max_variables=1500,
+        timeout_s=lambda sizes: 120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3,
+        fit_timeout_s=4 * 3600.0,
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("views", "epochs", "batch", "learning_rate", "patience"):
+            if getattr(self, name) <= 0:
+                raise InvalidParameter(f"cdn-cells: {name} is positive; got {getattr(self, name)}.")
+        if self.sampled < 2:
+            raise InvalidParameter(f"cdn-cells: sampled is at least 2; got {self.sampled}.")
+
+    def weights_digest(self) -> str:
+        """Identity of the weights that training starts from."""
+        from cdnbench.methods.cdn.weights import read_card
+
+        return read_card(self.weights, "cdn")["digest"]
+
+    def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
+        """The tensors of the network as `network/<name>`, and the coefficients of the stack (3,).
+
+        Raises
+        ------
+        CannotRun: fewer than two perturbations.
+        """
+        import torch
+
+        from cdnbench.methods._device import check_device
+        from cdnbench.methods.cdn.network import build
+        from cdnbench.methods.cdn.weights import load_weights
+
+        check_device(self.info.name, self.device)
+        rng = generator("method", self.info.name, seed)
+        training, validation = split_by_cluster(*self._views(tasks, rng), rng)
+        card, tensors = load_weights(self.weights, "cdn")
+        network = build(card["config"]).to(self.device)
+        network.load_state_dict(tensors)
+        with torch.random.fork_rng():
+            fine_tune(self, network, training, validation, rng)
+        logits = evaluate(network, validation, self.batch, self.device)[1]
+        coefficients = conditional_logit(
+            [np.column_stack([z, view.shifts]) for z, view in zip(logits, validation, strict=True)],
+            [view.targets for view in validation],
+        )
+        state = {_NETWORK + name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+        return {**state, "stack": coefficients}
+
+    def _views(self, tasks: Sequence[LabelledTask], rng: np.random.Generator) -> tuple[list[View], list[str]]:
+        """Views, and the cluster of each."""
+        from cdnbench.methods.cdn.summary import summarise
+
+        views, clusters = [], []
+        for number, labelled in enumerate(tasks):
+            task = labelled.task
+            scores = shift_scores(task)
+            cluster = f"{task.metadata.get('cell_line', '')}/{labelled.facts.get('cluster', number)}"
+            for r, regime in enumerate(task.regimes):
+                targets = np.flatnonzero(labelled.targets[r])
+                others = np.flatnonzero(~labelled.targets[r] & task.candidates[r])  # type: ignore[index]
+                n_others = self.sampled - len(targets)
+                if len(others) < n_others or n_others < 1:
+                    raise CannotRun(
+                        f"a perturbation has {len(others)} candidates beside its {len(targets)} targets; sampled={self.sampled} is too many"
+                    )
+                for _ in range(self.views):
+                    chosen = rng.permutation(np.concatenate([targets, rng.choice(others, n_others, replace=False)]))
+                    summary = _single(summarise([task.observational[:, chosen], regime[:, chosen]]))
+                    views.append(View(summary, labelled.targets[r][chosen], scores[r][chosen]))
+                    clusters.append(cluster)
+        return views, clusters
+
+    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
+        """(R, N) logits of the network."""
+        return self.predict_outputs(task, seed=seed)["network"]
+
+    def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
+        """Readings `network` and `stack`, each (R, N).
+
+        Raises
+        ------
+        CannotRun: not fitted.
+        """
+        from cdnbench.methods._device import check_device
+        from cdnbench.methods.cdn.cdn import target_scores
+
+        check_device(self.info.name, self.device)
+        network = self._fitted_network()
+        logits = in_canonical_order(task, lambda ordered: {"": target_scores(network, ordered, self.device)})[""]
+        parts = np.concatenate([logits[..., None], shift_scores(task)], axis=-1)
+        return {"network": logits, "stack": parts @ self.model["stack"]}
+
+    def _fitted_network(self) -> CausalDifferentialNetwork:
+        import torch
+
+        from cdnbench.methods.cdn.network import build
+        from cdnbench.methods.cdn.weights import read_card
+
+        network = build(read_card(self.weights, "cdn")["config"])
+        state = {name.removeprefix(_NETWORK): a for name, a in self.model.items() if name.startswith(_NETWORK)}
+        network.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in state.items()})
+        return network.to(self.device).eval()
+
+
+def shift_scores(task: Task) -> np.ndarray:
+    """(R, N, 2) asinh of the fall of each gene's own mean in standard errors, and of target-shift's score."""
+    fall = -mean_shifts(task, TargetShift().winsorised)[0]
+    return np.arcsinh(np.stack([fall, TargetShift().predict_targets(task)], axis=-1))
+
+
+def _single(summary: Summary) -> Summary:
+    """With moments of single precision, to keep many."""
+    import torch
+
+    return type(summary)(*(getattr(summary, n).to(torch.float32) for n in summary.__dataclass_fields__))
+
+
+def _together(views: Sequence[View], device: str) -> tuple[Summary, Tensor]:
+    """A batch, and its targets (B, S)."""
+    import torch
+
+    from cdnbench.methods.cdn.summary import Summary, stack
+
+    joined = stack([view.summary for view in views]).to(device)
+    values = {name: getattr(joined, name) for name in joined.__dataclass_fields__}
+    values["moments"] = values["moments"].double()
+    return Summary(**values), torch.from_numpy(np.stack([view.targets for view in views])).to(device)
+
+
+def split_by_cluster(
+    views: Sequence[View], clusters: Sequence[str], rng: np.random.Generator
+) -> tuple[list[View], list[View]]:
+    """Training and validation views; no cluster of perturbations is in both, unless there is one only, which is then cut in two.
+
+    Raises
+    ------
+    CannotRun: fewer than two views.
+    """
+    if len(views) < 2:
+        raise CannotRun("cdn-cells needs at least two training perturbations")
+    names = np.unique(np.array(clusters))
+    held = set(rng.permutation(names)[: max(1, round(VALIDATION * len(names)))].tolist())
+    out = np.array([cluster in held for cluster in clusters])
+    if out.all():
+        out[: len(out) // 2] = False
+    return [v for v, o in zip(views, out, strict=True) if not o], [v for v, o in zip(views, out, strict=True) if o]
+
+
+def loss(beliefs: Sequence[Beliefs], targets: Tensor) -> Tensor:
+    """Cross-entropy of the targets (B, S) among the candidates; several share the mass."""
+    from torch.nn.functional import cross_entropy
+
+    wanted = targets.float() / targets.sum(1, keepdim=True)
+    weights = [STAGE_WEIGHT] * (len(beliefs) - 1) + [1.0]
+    return sum(w * cross_entropy(b.targets[:, 0], wanted) for w, b in zip(weights, beliefs, strict=True))  # type: ignore[return-value]
+
+
+def fine_tune(
+    how: CDNCells,
+    network: CausalDifferentialNetwork,
+    training: Sequence[View],
+    validation: Sequence[View],
+    rng: np.random.Generator,
+) -> None:
+    """Train in place; the network ends with the tensors of the best epoch, which may be those it came with."""
+    import torch
+
+    steps = how.epochs * -(-len(training) // how.batch)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, weight_decay=1e-4)
+    warmup = max(1, steps // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: min(1.0, (step + 1) / warmup) * 0.5 * (1 + np.cos(np.pi * step / steps))
+    )
+    best, waited = evaluate(network, validation, how.batch, how.device)[0], 0
+    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    print(f"start: validation loss {best:.4f}")
+    for epoch in range(how.epochs):
+        network.train()
+        order = rng.permutation(len(training))
+        total = 0.0
+        for first in range(0, len(order), how.batch):
+            summary, targets = _together([training[i] for i in order[first : first + how.batch]], how.device)
+            value = loss(network(summary), targets)
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            total += float(value.detach())
+        found = evaluate(network, validation, how.batch, how.device)[0]
+        print(f"epoch {epoch + 1}: training loss {total * how.batch / len(order):.4f}, validation loss {found:.4f}")
+        if found < best:
+            best, waited = found, 0
+            kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        else:
+            waited += 1
+            if waited == how.patience:
+                break
+    network.load_state_dict(kept)
+    network.eval()
+
+
+def evaluate(
+    network: CausalDifferentialNetwork, views: Sequence[View], batch: int, device: str
+) -> tuple[float, list[np.ndarray]]:
+    """Cross-entropy of the last stage, and the logits (S,) of each view."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    network.eval()
+    losses, logits = [], []
+    with torch.inference_mode():
+        for first in range(0, len(views), batch):
+            summary, targets = _together(views[first : first + batch], device)
+            found = network(summary)[-1].targets[:, 0]
+            wanted = targets.float() / targets.sum(1, keepdim=True)
+            losses.append(cross_entropy(found, wanted, reduction="none").cpu().numpy())
+            logits += list(found.double().cpu().numpy())
+    return float(np.concatenate(losses).mean()), logits
+
+
+def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
+    """(K,) coefficients of a softmax over candidates with features (S, K), by maximum likelihood under a penalty of
+    `PENALTY` / 2 times their square in units of the features' spread."""
+    from scipy.optimize import minimize
+
+    scale = np.maximum(np.std(np.concatenate([f - f.mean(axis=0) for f in features]), axis=0), 1e-9)
+    x = [f / scale for f in features]
+    wanted = [t / t.sum() for t in targets]
+
+    def negative(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = 0.5 * PENALTY * beta @ beta, PENALTY * beta
+        for f, share in zip(x, wanted, strict=True):
+            z = f @ beta
+            p = np.exp(z - z.max())
+            p /= p.sum()
+            value -= share @ (z - z.max() - np.log(np.exp(z - z.max()).sum()))
+            gradient = gradient + f.T @ (p - share)
+        return value, gradient
+
+    return minimize(negative, np.zeros(x[0].shape[1]), jac=True, method="L-BFGS-B").x / scale
+
+
+def fine_tuned_tensors(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The network of a fit under the names that weights files use."""
+    return {name.removeprefix(_NETWORK): a for name, a in model.items() if name.startswith(_NETWORK)}

@@ -1,0 +1,168 @@
+"""GenePT: embeddings of what is written about genes, mapped to what perturbing them does.
+
+Chen and Zou 2024 (bioRxiv 2023.10.16.562533) embed texts about genes with a language model. The CDN paper predicts the shift of expression
+from the embedding of the perturbed gene, trained on training perturbations, and ranks candidates by how near the prediction for them
+is to what was observed. Here
+
+- the map is ridge regression, nearest neighbours or a neural network, whichever predicts held-out clusters of training perturbations
+  best (`predictors`);
+- prediction and observation are compared by their Pearson correlation over genes, both as deviations from the mean training shift;
+- candidates without an embedding score NaN (the paper gives them the mean embedding, which ranks them by chance).
+
+`genept` needs the published embeddings (Zenodo 10833191) as `embeddings`. `genept-style` makes its own from `gene_text` by TF-IDF and
+a truncated SVD of `dimensions`; it is another embedding, and is never called GenePT. A shift of several targets is predicted from the mean
+of their embeddings in training.
+
+Parameters: `dimensions` of genept-style (256).
+
+Our own code; no code was published for the inversion. Licence: MIT, with this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from cdnbench.digest import generator
+from cdnbench.errors import CannotRun, InvalidParameter
+from cdnbench.knowledge import Embeddings, read_embeddings, read_texts, renaming
+from cdnbench.method import MethodInfo
+from cdnbench.methods._profiles import Profiles, embed, places
+from cdnbench.methods._trained import Trained
+from cdnbench.methods.genept.predictors import choose, predict
+from cdnbench.task import LabelledTask, Task
+
+_MODEL = "predictor/"
+
+
+@dataclass(frozen=True, eq=False)
+class GenePT(Trained):
+    """From published embeddings."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="genept",
+        summary="Shifts predicted from GenePT embeddings of genes, inverted by correlation",
+        citation="Chen, Zou 2024, GenePT; Wu et al. 2025 (its baseline GENEPT)",
+        licence="MIT",
+        supervised="required",
+        stochastic=True,
+        needs_symbols=True,
+        needs=("embeddings",),
+        min_samples=1,
+    )
+
+    def embeddings(self, resources: Mapping[str, Path], names: Mapping[str, str]) -> Embeddings:
+        return read_embeddings(resources["embeddings"], names)
+
+    def fit(
+        self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
+    ) -> dict[str, np.ndarray]:
+        """Genes and mean of the shifts, embeddings of all genes that have one, and the arrays of the predictor chosen.
+
+        Raises
+        ------
+        CannotRun: fewer than two training perturbations have targets with an embedding.
+        """
+        clusters: list[str] = []
+
+        def noted():
+            for number, labelled in enumerate(tasks):
+                where = labelled.task.metadata.get("cell_line", "")
+                clusters.extend([f"{where}/{labelled.facts.get('cluster', number)}"] * labelled.task.n_regimes)
+                yield labelled
+
+        profiles = Profiles.of(noted())
+        found = self.embeddings(resources, renaming(resources.get("identifiers"), profiles.genes.tolist()))
+        at, there = places(found.genes, profiles.genes.tolist())
+        embedded = profiles.targets & there
+        rows = np.flatnonzero(embedded.any(axis=1))
+        if len(rows) < 2:
+            raise CannotRun(
+                f"{self.info.name} needs two training perturbations whose targets have an embedding; {len(rows)} of "
+                f"{len(profiles.shifts)} have. Do the embeddings name genes as the data do? `identifiers` translates."
+            )
+        mixed = embedded[rows].astype(float) / embedded[rows].sum(axis=1, keepdims=True)
+        x = mixed[:, there] @ found.vectors[at[there]]
+        mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-9)
+        usual = profiles.shifts.sum(axis=0) / np.maximum(profiles.known.sum(axis=0), 1)
+        y = np.where(profiles.known, profiles.shifts - usual, 0.0)[rows]
+        rng = generator("method", self.info.name, seed)
+        chosen, model, scores = choose((x - mean) / spread, y, [clusters[p] for p in rows], rng)
+        print(f"{chosen}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+        kept = np.isin(found.genes, profiles.genes)
+        return {
+            "genes": profiles.genes, "usual": usual, "embedded": found.genes[kept],
+            "vectors": ((found.vectors[kept] - mean) / spread).astype(np.float32),
+            **{_MODEL + name: array.astype(np.float32) for name, array in model.items()},
+        }  # fmt: skip
+
+    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
+        """(R, N) correlations, NaN without an embedding.
+
+        Raises
+        ------
+        CannotRun: not fitted, or no gene of the task was in training.
+        """
+        m = self.model
+        assert task.symbols is not None
+        gene, known = places(m["genes"], task.symbols)
+        if not known.any():
+            raise CannotRun("no gene of the task was in training")
+        at, there = places(m["embedded"], task.symbols)
+        predictor = {name.removeprefix(_MODEL): array for name, array in m.items() if name.startswith(_MODEL)}
+        predicted = predict(predictor, m["vectors"][at[there]])[:, gene[known]]
+        observed = embed(task, m["genes"])[:, gene[known]] - m["usual"][gene[known]]
+        scores = np.full((task.n_regimes, task.n_variables), np.nan)
+        scores[:, there] = _standardised(observed) @ _standardised(predicted).T
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class GenePTStyle(GenePT):
+    """From embeddings of texts, made here."""
+
+    dimensions: int = 256
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="genept-style",
+        summary="Like genept, from TF-IDF embeddings of texts about genes",
+        citation="Chen, Zou 2024, GenePT, with embeddings of our own",
+        licence="MIT",
+        supervised="required",
+        stochastic=True,
+        needs_symbols=True,
+        needs=("gene_text",),
+        min_samples=1,
+    )
+
+    def __post_init__(self) -> None:
+        if self.dimensions < 1:
+            raise InvalidParameter(f"genept-style: dimensions is at least 1; got {self.dimensions}.")
+
+    def embeddings(self, resources: Mapping[str, Path], names: Mapping[str, str]) -> Embeddings:
+        texts = read_texts(resources["gene_text"], names)
+        return text_embeddings(texts, self.dimensions)
+
+
+def text_embeddings(texts: Mapping[str, str], dimensions: int) -> Embeddings:
+    """TF-IDF of words and pairs of words, without a gene's own name, reduced by a truncated SVD."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    genes = sorted(texts)
+    anonymous = [texts[gene].replace(gene, " ") for gene in genes]
+    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, stop_words="english").fit_transform(
+        anonymous
+    )
+    most = min(dimensions, words.shape[1] - 1, len(genes) - 1)
+    vectors = TruncatedSVD(most, random_state=0).fit_transform(words) if most > 1 else words.toarray()
+    return Embeddings(np.array(genes), vectors.astype(np.float32))
+
+
+def _standardised(rows: np.ndarray) -> np.ndarray:
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
