@@ -5,8 +5,8 @@ Wilcoxon's rank-sum test without tie correction, log2 fold changes of the mean c
 
 The rank sum of n1 cells among themselves is n1 (n1 + 1) / 2 whatever the ties, so all that has to be counted is how many
 controls lie below each value (those equal to it by half). The controls of a gene are sorted once; a cell that comes by costs one binary
-search for each of its non-zero values. Memory does not grow with
-the number of perturbed cells, cost does in proportion, and they need no order.
+search for each of its non-zero values, two where controls tie with it. Memory does not grow with the number of perturbed cells, cost
+does in proportion, and they need no order. All sums are of float64.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Controls:
         if len(columns.data) and columns.data.min() < 0:
             raise ValueError("values of control cells are negative")
         start = columns.indptr.astype(np.int64)
-        _sort_columns(columns.data, start)
-        mean = np.asarray(columns.sum(axis=0, dtype=np.float64)).ravel() / cells.shape[0]
-        return Controls(columns.data, start, cells.shape[0], mean)
+        total = np.zeros(cells.shape[1])
+        _sort_columns(columns.data, start, total)
+        return Controls(columns.data, start, cells.shape[0], total / cells.shape[0])
 
     @property
     def n_genes(self) -> int:
@@ -116,9 +116,11 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, parallel=True)
-def _sort_columns(values, start):
+def _sort_columns(values, start, total):
     for g in prange(len(start) - 1):
         values[start[g] : start[g + 1]].sort()
+        for i in range(start[g], start[g + 1]):
+            total[g] += values[i]
 
 
 @njit(cache=True)
@@ -126,6 +128,17 @@ def _first_not_below(values, x, low, high):
     while low < high:
         middle = (low + high) // 2
         if values[middle] < x:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@njit(cache=True)
+def _first_above(values, x, low, high):
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] <= x:
             low = middle + 1
         else:
             high = middle
@@ -141,8 +154,8 @@ def _count(data, cell, start, labels, controls, control_start, n_controls, below
             x, p = data[i], labels[cell[i]]
             left = _first_not_below(controls, x, first, last)
             right = left
-            while right < last and controls[right] == x:
-                right += 1
+            if left < last and controls[left] == x:
+                right = _first_above(controls, x, left + 1, last)
             below[g, p] += zeros + left - first + 0.5 * (right - left)
             total[g, p] += x
             n_nonzero[g, p] += 1

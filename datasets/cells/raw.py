@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-CHUNK = 20_000  # cells read at once
+CHUNK = 20_000  # cells read at once,
+CHUNK_VALUES = 2**24  # fewer where they hold more values than these, zeros included if the file stores them
 CONVERTIBLE = 200_000_000  # values that are turned from columns to rows in memory, 1.6 GB
 
 
@@ -28,21 +29,23 @@ class RawCells:
     """M cells x G genes of one file.
 
     genes: their unique names. obs: what is known of each cell, M rows. read(low, high): their values (high - low, G).
+    at_once: cells that are read at once.
     """
 
     path: Path
     genes: list[str]
     obs: pd.DataFrame
     read: Callable[[int, int], sparse.csr_matrix]
+    at_once: int = CHUNK
 
     @property
     def n_cells(self) -> int:
         return len(self.obs)
 
-    def chunks(self, size: int = CHUNK) -> Iterator[tuple[slice, sparse.csr_matrix]]:
+    def chunks(self) -> Iterator[tuple[slice, sparse.csr_matrix]]:
         """All cells, in order."""
-        for low in range(0, self.n_cells, size):
-            high = min(low + size, self.n_cells)
+        for low in range(0, self.n_cells, self.at_once):
+            high = min(low + self.at_once, self.n_cells)
             yield slice(low, high), self.read(low, high)
 
 
@@ -96,17 +99,18 @@ def _h5ad(path: Path, file: h5py.File, genes: str, layer: str) -> RawCells:
     if place not in file:
         raise InvalidData(f"{path} has no {place}; it has X and the layers {_listed(file.get('layers', {}))}.")
     names = (var[genes] if genes else var.index).astype(str).tolist()
-    return RawCells(path, names, obs, _reader(path, file[place], place, (len(obs), len(names))))
+    return RawCells(path, names, obs, *_reader(path, file[place], place, (len(obs), len(names))))
 
 
-def _reader(path: Path, x, place: str, shape: tuple[int, int]) -> Callable[[int, int], sparse.csr_matrix]:
+def _reader(path: Path, x, place: str, shape: tuple[int, int]) -> tuple[Callable[[int, int], sparse.csr_matrix], int]:
+    """Of RawCells: read and at_once."""
     kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format", "array"))
     stored = tuple(int(k) for k in x.attrs.get("shape", x.attrs.get("h5sparse_shape", getattr(x, "shape", ()))))
     if stored != shape:
         raise InvalidData(f"{path}: {place} has shape {stored}, but there are {shape[0]} cells and {shape[1]} genes.")
     if kind in ("csr_matrix", "csr"):
         start = x["indptr"][:].astype(np.int64)
-        return lambda low, high: _rows(x["data"], x["indices"], start, low, high, shape[1])
+        return lambda low, high: _rows(x["data"], x["indices"], start, low, high, shape[1]), _at_once(start)
     if kind in ("csc_matrix", "csc"):
         if len(x["data"]) > CONVERTIBLE:
             raise InvalidData(
@@ -115,10 +119,25 @@ def _reader(path: Path, x, place: str, shape: tuple[int, int]) -> Callable[[int,
             )
         columns = sparse.csc_matrix((x["data"][:], x["indices"][:], x["indptr"][:]), shape=shape)
         rows = columns.tocsr()
-        return lambda low, high: rows[low:high]
+        return lambda low, high: rows[low:high], CHUNK
     if kind != "array" or not hasattr(x, "shape"):
         raise InvalidData(f"{path}: {place} is stored as {kind!r}; store it as csr_matrix or as an array.")
-    return lambda low, high: sparse.csr_matrix(x[low:high])
+    block = x.chunks[0] if x.chunks else 1  # rows that are stored together are read together
+    at_once = max(1, CHUNK_VALUES // max(shape[1], 1) // block) * block
+    return lambda low, high: _nonzero(x[low:high]), min(at_once, CHUNK)
+
+
+def _at_once(start: np.ndarray) -> int:
+    """Of cells with values start[i] .. start[i + 1] - 1, so many that they hold CHUNK_VALUES on average."""
+    return max(1, min(CHUNK, CHUNK_VALUES * (len(start) - 1) // max(int(start[-1]), 1)))
+
+
+def _nonzero(dense: np.ndarray) -> sparse.csr_matrix:
+    """What scipy makes of an array, in a third of the time."""
+    present = dense != 0
+    columns = np.broadcast_to(np.arange(dense.shape[1], dtype=np.int32), dense.shape)[present]
+    start = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+    return sparse.csr_matrix((dense[present], columns, start), shape=dense.shape)
 
 
 def _rows(data, indices, start: np.ndarray, low: int, high: int, n_genes: int) -> sparse.csr_matrix:
@@ -144,6 +163,7 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
         names,
         _obs(path, barcodes, cells),
         lambda low, high: _rows(matrix["data"], matrix["indices"], start, low, high, n_genes),
+        _at_once(start),
     )
 
 

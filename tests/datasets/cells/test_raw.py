@@ -1,6 +1,7 @@
 """Reading raw cells in all layouts, and what broken files say."""
 
 import gzip
+from dataclasses import replace
 
 import anndata
 import h5py
@@ -64,8 +65,23 @@ def layouts(tmp_path):
 def test_all_layouts_give_the_same_cells(tmp_path):
     for raw in layouts(tmp_path):
         assert raw.genes == GENES and raw.obs["perturbation"].tolist() == OBS["perturbation"].tolist()
-        read = sparse.vstack([chunk for _, chunk in raw.chunks(4)])
+        read = sparse.vstack([chunk for _, chunk in replace(raw, at_once=4).chunks()])
         np.testing.assert_array_equal(read.toarray(), COUNTS.toarray())
+
+
+def test_cells_read_at_once_hold_a_limited_number_of_values(tmp_path, monkeypatch):
+    """Stored ones: the non-zero values of a sparse matrix, all of an array, whose blocks are not torn."""
+    monkeypatch.setattr("cdnbench.datasets.cells.raw.CHUNK_VALUES", 12)
+    csr, _, dense, _, tenx, market = layouts(tmp_path)
+    assert csr.at_once == tenx.at_once == 12 * 9 // COUNTS.nnz
+    assert dense.at_once == 12 // 6 and market.at_once == 20_000
+    with h5py.File(h5ad(tmp_path / "blocks.h5ad", COUNTS.toarray()), "a") as file:
+        attributes = dict(file["X"].attrs)
+        del file["X"]
+        file.create_dataset("X", data=COUNTS.toarray(), chunks=(5, 2)).attrs.update(attributes)
+    blocks = open_raw(tmp_path / "blocks.h5ad")
+    assert blocks.at_once == 5
+    np.testing.assert_array_equal(sparse.vstack([c for _, c in blocks.chunks()]).toarray(), COUNTS.toarray())
 
 
 def test_genes_can_be_named_by_their_identifiers(tmp_path):
