@@ -187,7 +187,7 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
         block_title(results, key),
         columns,
         tuple(lines),
-        (*_notes(rows, partial), *_leakage(results, key), *_unconverged(results, key)),
+        (*_notes(rows, partial), *_leakage(results, key), *_noise(results, key), *_unconverged(results, key)),
     )
 
 
@@ -213,6 +213,19 @@ def _leakage(results: Results, key: tuple[str, ...]) -> list[str]:
     seen = readings.drop_duplicates("task")["target_in_training"].astype(str).str.lower()
     return [
         f"Leakage of the split: {seen.eq('true').sum()} of {len(seen)} tasks have a target that training has as well (bench data check)."
+    ]
+
+
+def _noise(results: Results, key: tuple[str, ...]) -> list[str]:
+    """What the cells of the tasks allow."""
+    readings = same_factors(results.readings, key)
+    if "reliability" not in readings:
+        return []
+    tasks = readings.drop_duplicates("task")
+    r, found = (pd.to_numeric(tasks[name].astype(object)).mean() for name in ("reliability", "retrieval"))
+    return [
+        f"Noise ceiling: profiles correlate {r:.3f} with what repeating the experiment would give; half of a perturbation's cells finds "
+        f"its other half first among the line's perturbations in {found:.3f} (labelled profile retrieval)."
     ]
 
 

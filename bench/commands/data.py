@@ -98,32 +98,25 @@ def simulate(
 @data_app.command()
 def check(
     data: Annotated[str, typer.Argument(help="Folder of prepared cell lines; absent: the embedded simulation.")] = "",
+    knowledge: Annotated[
+        str, typer.Option(help="kind=FILE,kind=FILE or a folder: what of it is about the genes of the lines.")
+    ] = "",
 ) -> None:
-    """What of the test a trained method has seen, split by split: shared genes, straddling clusters, look-alike profiles.
+    """What of the test a trained method has seen, how far the cells determine the profiles, and what knowledge is about their genes.
 
     Examples:
 
         bench data check
 
-        bench data check prepared
+        bench data check prepared --knowledge interactions=HuRI.tsv.gz,annotations=goa_human.gaf.gz
     """
-    from cdnbench.datasets.cells.training import ALIKE, SPLITS, audit
+    from cdnbench.commands.audit import knowledge_report, leakage_report, noise_report
     from cdnbench.registry import load_suite
 
-    lines = load_suite("perturbseq", data=data).all_lines  # type: ignore[attr-defined]
-    simulated = any(line.attributes["simulated"] for line in lines.values())
-    print("simulated data" if simulated else data)
-    print(
-        f"{'split':17} {'line':10} {'training':>8} {'test':>6} {'same gene':>10} {'straddling':>11} {f'r >= {ALIKE}':>9}"
-    )
-    for split in SPLITS:
-        for leak in audit(lines, split):
-            print(
-                f"{split:17} {leak.line:10} {leak.n_training:8,} {leak.n_test:6,} {leak.same_gene:10,} {leak.straddling:11,} "
-                f"{leak.alike:9,}"
-            )
-    print("same gene: test perturbations whose target training has as well; straddling: clusters on both sides; "
-          f"r >= {ALIKE}: test profiles that a training profile resembles")  # fmt: skip
+    suite = load_suite("perturbseq", data=data, knowledge=knowledge)
+    lines, resources = suite.all_lines, suite.resources  # type: ignore[attr-defined]
+    print("simulated data" if any(line.attributes["simulated"] for line in lines.values()) else data)
+    print("\n\n".join([leakage_report(lines), noise_report(lines), *knowledge_report(lines, resources)]))
 
 
 @data_app.command()

@@ -9,6 +9,8 @@ The cells of every perturbation and the control cells are split into random halv
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy import sparse
 
@@ -16,45 +18,32 @@ SPLITS = 20
 
 
 def noise_ceiling(
-    cells: sparse.csr_matrix,
-    first: np.ndarray,
+    perturbations: Iterable[sparse.csr_matrix],
     controls: sparse.csr_matrix,
     rng: np.random.Generator,
     splits: int = SPLITS,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reliability and retrieval (P,), (P,) of the perturbations with the cells (M, G) first[p] .. first[p + 1] - 1.
-
-    NaN for a perturbation of a single cell.
-    """
-    r, nearest = (np.zeros((splits, len(first) - 1)) for _ in range(2))
+    """Reliability and retrieval (P,), (P,) of perturbations with the cells (M, G) each. NaN for a perturbation of a single cell."""
+    pairs = [_halves(cells, rng, splits) for cells in perturbations]
+    still = _halves(controls, rng, splits)
+    r, nearest = (np.empty((splits, len(pairs))) for _ in range(2))
     for k in range(splits):
-        a, b = (
-            moved - still
-            for moved, still in zip(
-                _halves(cells, first, rng), _halves(controls, np.array([0, controls.shape[0]]), rng), strict=True
-            )
-        )
-        similar = _unit(b) @ _unit(a).T
-        r[k], nearest[k] = np.diag(similar), similar.argmax(axis=1) == np.arange(len(similar))
-    single = np.diff(first) < 2
+        a, b = (_unit(np.stack([pair[side, k] for pair in pairs]) - still[side, k]) for side in (0, 1))
+        similar = b @ a.T
+        r[k] = np.diag(similar)
+        nearest[k] = np.where(np.isnan(similar), -np.inf, similar).argmax(axis=1) == np.arange(len(pairs))
     r = r.mean(axis=0)
-    return np.where(single, np.nan, 2 * r / (1 + r)), np.where(single, np.nan, nearest.mean(axis=0))
+    return 2 * r / (1 + r), np.where(np.isnan(r), np.nan, nearest.mean(axis=0))
 
 
-def _halves(cells: sparse.csr_matrix, first: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Means (P, G) of a random half of each group of cells, and of the other half."""
-    sizes = np.diff(first)
-    group = np.repeat(np.arange(len(sizes)), sizes)
-    shuffled = np.lexsort((rng.random(len(group)), group))
-    second = np.empty(len(group), dtype=bool)
-    second[shuffled] = np.arange(len(group)) - first[group] >= np.repeat(sizes // 2, sizes)
-    means = []
-    for half in (~second, second):
-        rows = np.flatnonzero(half)
-        counts = np.bincount(group[rows], minlength=len(sizes))
-        weights = sparse.csr_matrix((1 / counts[group[rows]], (group[rows], rows)), shape=(len(sizes), len(group)))
-        means.append(np.asarray((weights @ cells).todense()))
-    return means[0], means[1]
+def _halves(cells: sparse.csr_matrix, rng: np.random.Generator, splits: int) -> np.ndarray:
+    """(2, splits, G) float32 means of a random half of the cells, and of the others; NaN for a single cell."""
+    n = cells.shape[0]
+    if n < 2:
+        return np.full((2, splits, cells.shape[1]), np.nan, dtype=np.float32)
+    first = np.argsort(rng.random((splits, n)), axis=1) < n // 2
+    weights = np.concatenate([first / (n // 2), ~first / (n - n // 2)])
+    return (weights @ cells).astype(np.float32).reshape(2, splits, -1)
 
 
 def _unit(shifts: np.ndarray) -> np.ndarray:

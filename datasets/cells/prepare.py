@@ -7,8 +7,10 @@ output: a preparation that is stopped goes on from there.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +18,12 @@ from scipy import sparse
 
 from cdnbench.datasets.cells.choose import Tasks, Tested, choose, controls_kept
 from cdnbench.datasets.cells.differential import Controls, RankSums
+from cdnbench.datasets.cells.noise import noise_ceiling
 from cdnbench.datasets.cells.options import SEPARATOR, Attrition, Preparation
 from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine, Writer, text
 from cdnbench.datasets.cells.raw import RawCells
 from cdnbench.datasets.cells.survey import CONTROL, Progress, Survey, normalised, survey
-from cdnbench.digest import digest
+from cdnbench.digest import digest, generator
 
 
 def prepare(
@@ -79,8 +82,8 @@ def _kept_survey(raw: RawCells, options: Preparation, scratch: Path, progress: P
 def _kept_tests(raw: RawCells, found: Survey, options: Preparation, scratch: Path, progress: Progress) -> Tested:
     path = scratch / "tests.npz"
     if not path.exists():
-        controls = _cells_where(raw, found, options, found.label == CONTROL, progress, "controls")
-        sums = RankSums(Controls.of(controls), len(found.names))
+        controls = Controls.of(_cells_where(raw, found, options, found.label == CONTROL, progress, "controls"))
+        sums = RankSums(controls, len(found.names))
         for rows, chunk in raw.chunks():
             progress("testing", rows.start, raw.n_cells)
             keep = found.label[rows] >= 0
@@ -91,7 +94,7 @@ def _kept_tests(raw: RawCells, found: Survey, options: Preparation, scratch: Pat
         for p in range(len(found.names)):
             tests = sums.tests(p)
             change[p], adjusted[p] = tests.log2_fold_change, tests.p_adjusted
-            shift[p] = sums.total[:, p] / sums.n_cells[p] - sums.controls.mean
+            shift[p] = sums.total[:, p] / sums.n_cells[p] - controls.mean
         _save(path, change=change, adjusted=adjusted, shift=shift, n_cells=sums.n_cells)
     kept = np.load(path)
     return Tested(kept["change"], kept["adjusted"], kept["shift"], kept["n_cells"])
@@ -157,9 +160,32 @@ def _write(
         writer.put(f"{group}/indptr", pointers)
         writer.reserve(f"{group}/data", (int(pointers[-1]),), np.float32)
         writer.reserve(f"{group}/indices", (int(pointers[-1]),), np.uint16 if len(tasks.genes) < 2**16 else np.int32)
+    for name in ("reliability", "retrieval"):
+        writer.reserve(name, (len(tasks.names),), np.float64)
     starts = {group: _starts(cells, n_values, raw.n_cells) for group, cells in rows.items()}
-    _fill(raw, found, options, writer.mapped(), starts, progress)
+    arrays = writer.mapped()
+    _fill(raw, found, options, arrays, starts, progress)
+    control_rows = _rows(arrays, "controls", n_values[rows["controls"]], len(tasks.genes), [0, len(controls)])
+    perturbed = _rows(arrays, "cells", n_values[rows["cells"]], len(tasks.genes), numbers["first"])
+    rng = generator("cells", "noise", about["name"], options.seed)
+    found_noise = noise_ceiling(perturbed, next(control_rows), rng)
+    for name, values in zip(("reliability", "retrieval"), found_noise, strict=True):
+        arrays[name][:] = values
+        arrays[name].flush()  # type: ignore[attr-defined]
     writer.finish(about)
+
+
+def _rows(arrays, group: str, n_values, n_genes: int, ends) -> Iterator[sparse.csr_matrix]:
+    """The cells of a group from each of the ends to the next. n_values: of each cell."""
+    pointers = np.cumsum([0, *n_values])
+    for low, high in itertools.pairwise(ends):
+        some = slice(pointers[low], pointers[high])
+        parts = (
+            arrays[f"{group}/data"][some],
+            arrays[f"{group}/indices"][some].astype(np.int32),
+            pointers[low : high + 1] - some.start,
+        )
+        yield sparse.csr_matrix(parts, shape=(high - low, n_genes))
 
 
 def _values_of(raw, found, options, wanted, progress) -> np.ndarray:

@@ -7,6 +7,7 @@ first                 (P + 1,) cells of perturbation p: first[p] .. first[p + 1]
 candidates, candidates_first   genes that may be the target of p, ascending: candidates[candidates_first[p] : candidates_first[p + 1]]
 n_differential, trivial, cluster, split (P,)
 change, adjusted      (P, G) float32: log2 fold change, adjusted p-value
+reliability, retrieval   (P,) the noise ceiling, see `cdnbench.datasets.cells.noise`
 profile_names, profile_cells, profiles   (Q,), (Q,), (Q, G) float32: mean shift of every perturbation with enough cells
 attributes            format, name, hash (of all arrays), options, source, attrition, simulated
 """
@@ -26,7 +27,7 @@ from scipy import sparse
 
 from cdnbench.errors import InvalidData
 
-FORMAT = 2
+FORMAT = 3
 SUFFIX = ".cells.h5"
 
 

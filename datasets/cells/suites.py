@@ -226,6 +226,8 @@ class CellSuite:
             "trivial": bool(line.arrays["trivial"][p]),
             "n_differential": int(line.arrays["n_differential"][p]),
             "cluster": int(line.arrays["cluster"][p]),
+            "reliability": float(line.arrays["reliability"][p]),
+            "retrieval": float(line.arrays["retrieval"][p]),
         }
         if "split" in self.options:
             facts["target_in_training"] = bool(self.genes_in_training(name) & set(line.targets[p]))

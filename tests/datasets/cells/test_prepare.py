@@ -1,5 +1,7 @@
 """From raw counts to a prepared cell line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +103,10 @@ def test_controls_are_capped_by_a_named_seed(raw, line, tmp_path):
     assert again.hash == capped.hash
     other = prepare(raw, "demo", tmp_path / "other", Preparation(min_candidates=40, max_controls=50, seed=1))
     assert other.hash != capped.hash
+
+
+def test_the_outcome_does_not_depend_on_how_many_cells_are_read_at_once(raw, line, tmp_path):
+    assert prepare(replace(raw, at_once=37), "demo", tmp_path, OPTIONS).hash == line.hash
 
 
 def test_a_stopped_preparation_goes_on(raw, line, tmp_path, monkeypatch):

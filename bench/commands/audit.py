@@ -1,0 +1,73 @@
+"""What `bench data check` says of prepared cell lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cdnbench.datasets.cells.prepared import PreparedLine
+from cdnbench.datasets.cells.training import ALIKE, SPLITS, audit
+from cdnbench.knowledge import read_annotations, read_embeddings, read_interactions, read_texts, renaming
+
+Lines = Mapping[str, PreparedLine]
+
+
+def leakage_report(lines: Lines) -> str:
+    """From training to test, split by split and line by line."""
+    rows = [
+        f"{'split':17} {'line':10} {'training':>8} {'test':>6} {'same gene':>10} {'straddling':>11} {f'r >= {ALIKE}':>9}"
+    ]
+    for split in SPLITS:
+        rows += [
+            f"{split:17} {leak.line:10} {leak.n_training:8,} {leak.n_test:6,} {leak.same_gene:10,} {leak.straddling:11,} {leak.alike:9,}"
+            for leak in audit(lines, split)
+        ]
+    rows += [
+        "same gene: test perturbations whose target training has as well; straddling: clusters on both sides;",
+        f"r >= {ALIKE}: test profiles that a training profile resembles",
+    ]
+    return "\n".join(rows)
+
+
+def noise_report(lines: Lines) -> str:
+    """The noise ceiling of each line, averaged over its tasks."""
+    rows = [f"{'noise ceiling':17} {'line':10} {'tasks':>8} {'reliability':>12} {'retrieval':>10}"]
+    for line in lines.values():
+        r, found = (float(np.nanmean(line.arrays[name])) for name in ("reliability", "retrieval"))
+        rows.append(f"{'':17} {line.name:10} {line.n_perturbations:8,} {r:12.3f} {found:10.3f}")
+    rows += [
+        "reliability: correlation of a profile with what repeating the experiment would give;",
+        "retrieval: half of the cells of a perturbation finds its other half first among the line's perturbations",
+    ]
+    return "\n".join(rows)
+
+
+def knowledge_report(lines: Lines, resources: Mapping[str, Path]) -> list[str]:
+    """One report of what each file says of the genes and targets of the lines; none if there is no file."""
+    genes = {str(gene) for line in lines.values() for gene in line.genes}
+    targets = {gene for line in lines.values() for names in line.targets for gene in names}
+    names = renaming(resources.get("identifiers"), genes)
+    readers: dict[str, Any] = {
+        "annotations": lambda path: read_annotations(path, names).genes.tolist(),
+        "interactions": lambda path: read_interactions(path, names).genes.tolist(),
+        "gene_text": lambda path: list(read_texts(path, names)),
+        "embeddings": lambda path: read_embeddings(path, names).genes.tolist(),
+    }
+    rows = [f"{'knowledge':17} {'in the file':>11} {'of the genes':>15} {'of the targets':>15}  not covered"]
+    for kind, read in readers.items():
+        if kind not in resources:
+            continue
+        known = set(read(resources[kind]))
+        missing = sorted(targets - known)
+        some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        rows.append(
+            f"{kind:17} {len(known):11,} {len(known & genes):6,} of {len(genes):5,} {len(known & targets):6,} of {len(targets):5,}  {some}"
+        )
+    if len(rows) == 1:
+        return []
+    if names:
+        rows.append(f"{len(names):,} names are translated by the table of identifiers")
+    return ["\n".join(rows)]
