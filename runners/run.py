@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def _run_all(
         if driver.stop.is_set():
             return
         if callable(item):
-            item()
+            with contextlib.suppress(Interrupted):
+                item()
             return
         told = set()
         with contextlib.suppress(Interrupted):
@@ -107,7 +109,8 @@ def _run_all(
     parallel = joblib.Parallel(
         n_jobs=jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch=2 * jobs
     )
-    results = parallel(joblib.delayed(step)(item) for item in _steps(plan.batches(todo, alone=timing), preparer))
+    steps = _steps(plan.batches(todo, alone=timing), preparer)
+    results = parallel(joblib.delayed(step)(item) for item in itertools.chain(_fits(todo, fitter), steps))
     try:
         for _ in results:
             pass
@@ -117,6 +120,12 @@ def _run_all(
             warnings.simplefilter("ignore")  # joblib tells that results were given up, which is what is wanted
             results.close()
         raise
+
+
+def _fits(todo: Sequence[Job], fitter: Fitter) -> Iterator[Callable[[], Any]]:
+    """What has to be trained, before all else: side by side, and nobody waits for what another thread trains."""
+    fits = {job.fit.key: job.fit for job in todo if job.fit and not job.skip}
+    return (partial(fitter.ensure, fit) for fit in fits.values())
 
 
 def _steps(batches: Sequence[list[Job]], preparer: Preparer) -> Iterator[Sequence[Job] | Callable[[], Any]]:

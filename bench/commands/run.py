@@ -129,6 +129,10 @@ def _announce(plan: Plan, store: Store, todo: int) -> None:
     skips = Counter((job.method.info.name, job.skip) for job in plan.jobs if job.skip)
     for (name, why), n in skips.items():
         print(f"will be skipped: {name} on {n} tasks: {why}")
+    fits = {job.fit.key: job.fit for job in plan.jobs if job.fit and not job.skip}
+    missing = Counter(fit.method.info.name for key, fit in fits.items() if store.fit_record(key) is None)
+    if missing:
+        print("to be trained first: " + ", ".join(f"{name} ({n})" for name, n in missing.items()))
 
 
 def _finish(plan: Plan, store: Store) -> None:

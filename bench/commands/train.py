@@ -34,8 +34,9 @@ Marginals = Annotated[bool, typer.Option("--marginals/--no-marginals", help="Mar
 GlobalStatistic = Annotated[bool, typer.Option("--global/--no-global", help="Global statistic (Table 7).")]
 
 
-@train_app.command()
+@train_app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def cdn(
+    context: typer.Context,
     model: Annotated[
         str, typer.Option(help="mechanism: the network behind cdn; axial, mlp: the paper's cdn-axial and cdn-mlp.")
     ] = "mechanism",
@@ -69,8 +70,17 @@ def cdn(
     marginals: Marginals = True,
     global_statistic: GlobalStatistic = True,
     datasets: Annotated[int, typer.Option(min=1, help="axial, mlp: size of the fixed training collection.")] = 4_000,
+    start: Annotated[
+        str, typer.Option("--from", help="mechanism: weights to fine-tune on --suite, by shipped name or path.")
+    ] = "",
+    suite: Annotated[
+        str, typer.Option(help="mechanism: with --from, a suite with training tasks; its own options follow.")
+    ] = "",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="mechanism: with --from, passes over the training tasks.")
+    ] = None,
 ) -> None:
-    """Train a differential network: the one behind `cdn`, or the paper's.
+    """Train a differential network: the one behind `cdn`, or the paper's. With --from, fine-tune the first on labelled perturbations.
 
     Examples:
 
@@ -81,12 +91,17 @@ def cdn(
         bench train cdn --model axial --combination difference --node-statistics --joint --statistic corr --encoder sea-corr.safetensors
 
         bench train cdn --steps 60000 --device cuda --workers 8 --cells 64000
+
+        bench train cdn --from cdn --suite perturbseq --split unseen-cl --cell-lines sim-a --out tuned.safetensors
     """
     from cdnbench.commands import curriculum, heads
     from cdnbench.methods.cdn.trainer import Plan
 
     if model not in ("mechanism", "axial", "mlp"):
         raise InvalidParameter(f"--model takes mechanism, axial or mlp; got {model!r}.")
+    if bool(start) != bool(suite) or (start and model != "mechanism"):
+        raise InvalidParameter("--from and --suite go together, without --model axial or mlp.")
+    options = _suite_options(context, suite)
     if combination not in ("concat", "difference"):
         raise InvalidParameter(f"--combination takes concat or difference; got {combination!r}.")
     if model == "mechanism":
@@ -100,6 +115,13 @@ def cdn(
                 "and --datasets are of the paper's networks: give --model axial or mlp."
             )
     chosen = _prepare(device, threads, out)
+    if start:
+        from cdnbench.commands.fine_tune import fine_tune
+
+        target = out or Path("results/train/cdn-cells/weights.safetensors")
+        _check_out(target)
+        _write(target, *fine_tune(start, suite, options, seed=seed, device=chosen, lr=lr, epochs=epochs))
+        return
     folder = run or Path("results/train") / ("cdn" if model == "mechanism" else f"cdn-{model}")
     plan = Plan(steps=steps, minutes=minutes, lr=lr if lr is not None else 1e-3 if model == "mechanism" else 5e-4)
     if model == "mechanism":
@@ -217,6 +239,21 @@ def ablations(
     store = Store(out or Path("results") / table)
     execute(plan, store, jobs=os.cpu_count() or 1, limits=Limits())
     build([store]).show(Console(), table)
+
+
+def _suite_options(context: typer.Context, suite: str) -> dict:
+    """What follows --suite."""
+    from cdnbench.commands.options import suite_options
+    from cdnbench.registry import SUITES, load_class
+
+    if suite:
+        names = [p.name.replace("_", "-") for p in context.command.params if p.name]
+        return suite_options(context.args, load_class(SUITES, suite).info, names)  # type: ignore[attr-defined]
+    if context.args:
+        raise InvalidParameter(
+            f"{context.args[0]!r} is no option of `bench train cdn`; `bench train cdn --help` lists them."
+        )
+    return {}
 
 
 def encoder_config(statistic: str, marginals: bool, global_statistic: bool):

@@ -179,14 +179,11 @@ class CDNCells(Trained):
         return {"network": logits, "stack": parts @ self.model["stack"]}
 
     def _fitted_network(self) -> CausalDifferentialNetwork:
-        import torch
-
         from cdnbench.methods.cdn.network import build
         from cdnbench.methods.cdn.weights import read_card
 
         network = build(read_card(self.weights, "cdn")["config"])
-        state = {name.removeprefix(_NETWORK): a for name, a in self.model.items() if name.startswith(_NETWORK)}
-        network.load_state_dict({name: torch.from_numpy(np.array(a)) for name, a in state.items()})
+        network.load_state_dict(fine_tuned_tensors(self.model))
         return network.to(self.device).eval()
 
 
@@ -331,4 +328,10 @@ def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarr
 
 def fine_tuned_tensors(model: Mapping[str, Any]) -> dict[str, Any]:
     """The network of a fit under the names that weights files use."""
-    return {name.removeprefix(_NETWORK): a for name, a in model.items() if name.startswith(_NETWORK)}
+    import torch
+
+    return {
+        name.removeprefix(_NETWORK): torch.from_numpy(np.array(a))
+        for name, a in model.items()
+        if name.startswith(_NETWORK)
+    }

@@ -102,3 +102,14 @@ def test_without_what_it_needs_a_method_is_skipped_and_says_what(faulty, tmp_pat
     assert {r["status"] for r in records.values()} == {"skipped"}
     assert all(r["reason"].startswith("reader needs interactions: --knowledge") for r in records.values())
     assert "reader needs interactions" in make_plan("tiny", {"n": 5}, None).left_out["reader"]
+
+
+def test_all_is_trained_before_the_first_prediction(faulty, tmp_path):
+    trace, trained = tmp_path / "trace", []
+    sweep(
+        tmp_path,
+        f"good,learner:trace={trace}",
+        jobs=2,
+        on_record=lambda _: trained.append(len(trace.read_text().split())),
+    )
+    assert len(trained) == 10 and set(trained) == {2}

@@ -1,0 +1,72 @@
+"""`bench train cdn --from ... --suite ...`: weights of `cdn`, fine-tuned on the training side of a suite's split."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from cdnbench.errors import BenchError, InvalidParameter
+from cdnbench.registry import SUITES, load_class, load_suite
+from cdnbench.suite import Suite, TaskSpec
+
+
+def training_specs(suite: Suite) -> Sequence[TaskSpec]:
+    """What may be used for every task of the suite.
+
+    Raises
+    ------
+    InvalidParameter: the suite has no training tasks, or other ones for other tasks.
+    """
+    if not hasattr(suite, "training"):
+        raise InvalidParameter(f"The suite {suite.info.name} has no training tasks.")
+    found = {tuple(s.hash for s in specs): specs for spec in suite.specs() for specs in [suite.training(spec)]}  # type: ignore[attr-defined]
+    if len(found) != 1:
+        raise InvalidParameter(
+            f"{len(found)} training sets: with --split unseen-cl each cell line has its own. Choose one with --cell-lines NAME."
+        )
+    return next(iter(found.values()))
+
+
+def fine_tune(
+    start: str,
+    suite_name: str,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    device: str,
+    lr: float | None,
+    epochs: int | None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and card.
+
+    Raises
+    ------
+    BenchError: an option that does not exist, no training tasks, or weights that cannot be read.
+    """
+    from cdnbench.methods.cdn.cells import CDNCells, fine_tuned_tensors
+    from cdnbench.methods.cdn.weights import read_card
+    from cdnbench.runners.child import TrainingTasks
+    from cdnbench.runners.provenance import provenance
+
+    load_class(SUITES, suite_name)
+    card = read_card(start, "cdn")
+    suite = load_suite(suite_name, **options)
+    specs = training_specs(suite)
+    chosen = {name: value for name, value in (("learning_rate", lr), ("epochs", epochs)) if value is not None}
+    method = CDNCells(weights=start, device=device, **chosen)
+    print(f"{len(specs)} training perturbations")
+    try:
+        model = method.fit(TrainingTasks(suite, specs), seed=seed)
+    except Exception as error:
+        raise BenchError(f"{start} could not be fine-tuned: {error}") from error
+    about = {
+        "from": {"weights": start, "digest": card["digest"]}, "suite": suite_name, "options": dict(options),
+        "n_training": len(specs), "seed": seed, "epochs": method.epochs, "learning_rate": method.learning_rate,
+        "sampled": method.sampled, "views": method.views, "batch": method.batch,
+        "command": " ".join(["bench", *sys.argv[1:]]), "device": device, **provenance(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }  # fmt: skip
+    kept = {name: value for name, value in card.items() if name not in ("digest", "format")}
+    return fine_tuned_tensors(model), {**kept, "fine_tuned": about}
