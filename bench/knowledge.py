@@ -5,7 +5,8 @@ annotations     gene -> terms (gene ontology)       .gaf; a table of (gene, term
                                                     a folder with one .gaf and one .obo: terms then count for their ancestors too
 interactions    pairs of genes                      a table whose first two columns are genes
 gene_text       gene -> text                        a table whose first column is the gene and whose last is the text; .json
-embeddings      gene -> vector                      .pickle of gene -> vector (GenePT's form), .npz (genes, vectors), .parquet, a table
+embeddings      gene -> vector                      .pickle of gene -> vector or a .zip with it (GenePT's form), .npz (genes,
+                                                    vectors), .parquet, a table
 identifiers     names of the same gene, row by row  a table: symbol, Ensembl identifier, further names; optional
 
 Tables are .tsv, .csv, .txt; a first row of column names is recognised by its words. `Knowledge` finds the files.
@@ -20,6 +21,7 @@ import io
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 KINDS = ("annotations", "interactions", "gene_text", "embeddings", "identifiers")
 ROOTS = {"molecular_function", "cellular_component", "biological_process", "GO:0003674", "GO:0005575", "GO:0008150"}
 """Terms that say of a gene that it is one."""
+GENEPT = "GenePT_gene_protein_embedding_model_3_text.pickle"
 _HEADER = re.compile(
     r"^(#.*|a|b|gene|genes?[ _]?\d?[ab]?|symbols?|gene[ _](symbol|name|id)s?|source|target|(protein|node|interactor|from|to)[ _]?[12ab]?|"
     r"term|go[ _]?(id|term)?|name|official symbol.*|ensembl.*)$",
@@ -114,7 +117,7 @@ def renaming(identifiers: Path | None, genes: Iterable[str]) -> dict[str, str]:
     if identifiers is None:
         return {}
     wanted, names, twice = set(genes), {}, set()
-    for row in _rows(identifiers):
+    for row in ([name for field in fields for name in field.split("|")] for fields in _rows(identifiers)):
         own = [name for name in dict.fromkeys(row) if name in wanted]
         for other in set(row) - wanted - {""}:
             if len(own) > 1 or (own and names.get(other, own[0]) != own[0]):
@@ -293,9 +296,9 @@ def _ancestors(obo: Path) -> dict[str, set[str]]:
 
 
 def _embedded(path: Path) -> tuple[list[str], object]:
-    stem = _stem(path)
-    if stem.endswith((".pickle", ".pkl")):
-        raw = path.read_bytes()
+    stem = _stem(path).rstrip(".")
+    if stem.endswith((".pickle", ".pkl", ".zip")):
+        raw = _member(path) if stem.endswith(".zip") else path.read_bytes()
         raw = gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
         try:
             found = _Plain(io.BytesIO(raw)).load()
@@ -322,6 +325,16 @@ def _embedded(path: Path) -> tuple[list[str], object]:
         return [row[0] for row in rows], np.array([row[1:] for row in rows], dtype=np.float32)
     except ValueError as error:
         raise InvalidData(f"{path} is no table of vectors: {error}.") from error
+
+
+def _member(path: Path) -> bytes:
+    """The pickle in an archive; of GenePT's several the one that its authors recommend."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if name.rstrip(".").endswith((".pickle", ".pkl"))]
+        chosen = [name for name in names if name.rstrip(".").endswith(GENEPT)] or names
+        if len(chosen) != 1:
+            raise InvalidData(f"{path} holds {len(names)} pickles; unpack it and name one: {', '.join(names)}")
+        return archive.read(chosen[0])
 
 
 def _is_number(text: str) -> bool:

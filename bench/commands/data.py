@@ -24,8 +24,9 @@ def data() -> None:
 
 @data_app.command(name="list")
 def list_screens() -> None:
-    """Public screens: source, accession, licence, and the command that prepares each."""
+    """Public screens and knowledge of genes: source, accession, licence, and the command that prepares each."""
     from cdnbench.datasets.cells.catalogue import SCREENS
+    from cdnbench.datasets.cells.sources import GENEPT, SOURCES
 
     for screen in SCREENS:
         print(f"{screen.name:9} {screen.title}{' (in the CDN paper)' if screen.paper else ''}")
@@ -36,25 +37,41 @@ def list_screens() -> None:
         print(f"          bench data prepare {screen.files[0].name} {screen.prepare}")
         if screen.note:
             print(f"          {screen.note}")
+    for source in (*SOURCES, GENEPT):
+        print(f"{'genept' if source is GENEPT else 'knowledge':9} {source.title}")
+        print(f"          {source.reference}; {source.accession}; {source.licence}")
+        for file in source.files:
+            print(f"          {file.urls[0]} -> {file.name}")
 
 
 @data_app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A screen of `bench data list`.")],
-    out: Annotated[Path, typer.Option(help="Folder of the raw files.")] = Path("raw"),
+    name: Annotated[str, typer.Argument(help="A screen of `bench data list`, knowledge, or genept.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; absent: raw, or knowledge.")] = None,
 ) -> None:
-    """Download a public screen. What was stopped goes on; what is there and whole is not fetched again.
+    """Download a public screen, or what is known of human genes. What was stopped goes on; what is there and whole is not fetched again.
 
-    Example:
+    Examples:
 
         bench data fetch rpe1
+
+        bench data fetch knowledge && bench run --suite perturbseq --data prepared --knowledge knowledge
     """
     from cdnbench.datasets.cells.catalogue import screen
     from cdnbench.datasets.cells.fetch import fetch as download
+    from cdnbench.datasets.cells.sources import GENEPT, SOURCES
 
+    if name in ("knowledge", "genept"):
+        folder = out or Path("knowledge")
+        with _progress("bytes") as show:
+            for source in SOURCES if name == "knowledge" else (GENEPT,):
+                for path in download(source, folder, show):
+                    print(path)
+        print(f"next: bench data check prepared --knowledge {folder}")
+        return
     found = screen(name)
     with _progress("bytes") as show:
-        paths = download(found, out, show)
+        paths = download(found, out or Path("raw"), show)
     for path in paths:
         print(path)
     print(f"next: bench data prepare {paths[0]} {found.prepare}")

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from cdnbench.errors import BenchError, InvalidParameter
-from cdnbench.registry import SUITES, load_class, load_suite
+from cdnbench.errors import InvalidParameter
+from cdnbench.registry import load_suite
 from cdnbench.suite import Suite, TaskSpec
 
 
@@ -43,24 +43,20 @@ def fine_tune(
 
     Raises
     ------
-    BenchError: an option that does not exist, no training tasks, or weights that cannot be read.
+    BenchError: an option that does not exist, no training tasks, or weights that cannot be read. CannotRun: too few training tasks.
     """
     from cdnbench.methods.cdn.cells import CDNCells, fine_tuned_tensors
     from cdnbench.methods.cdn.weights import read_card
     from cdnbench.runners.child import TrainingTasks
     from cdnbench.runners.provenance import provenance
 
-    load_class(SUITES, suite_name)
     card = read_card(start, "cdn")
     suite = load_suite(suite_name, **options)
     specs = training_specs(suite)
     chosen = {name: value for name, value in (("learning_rate", lr), ("epochs", epochs)) if value is not None}
     method = CDNCells(weights=start, device=device, **chosen)
     print(f"{len(specs)} training perturbations")
-    try:
-        model = method.fit(TrainingTasks(suite, specs), seed=seed)
-    except Exception as error:
-        raise BenchError(f"{start} could not be fine-tuned: {error}") from error
+    model = method.fit(TrainingTasks(suite, specs), seed=seed)
     about = {
         "from": {"weights": start, "digest": card["digest"]}, "suite": suite_name, "options": dict(options),
         "n_training": len(specs), "seed": seed, "epochs": method.epochs, "learning_rate": method.learning_rate,

@@ -32,6 +32,7 @@ def _file(file: RemoteFile, folder: Path, screen: Screen, progress: Progress) ->
     import requests
 
     path = folder / file.name
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         _check(file, path, f"Delete {path} and fetch it again")
         return path
@@ -41,9 +42,9 @@ def _file(file: RemoteFile, folder: Path, screen: Screen, progress: Progress) ->
             pooch.retrieve(
                 url,
                 f"md5:{file.md5}" if file.md5 else None,
-                fname=file.name,
-                path=folder,
-                downloader=_Resuming(folder, progress),
+                fname=path.name,
+                path=path.parent,
+                downloader=_Resuming(path.parent, progress),
             )
         except (requests.RequestException, OSError) as error:
             tried.append(f"{url}: {error}")

@@ -11,6 +11,7 @@ import pytest
 
 from cdnbench.errors import InvalidData, UnknownName
 from cdnbench.knowledge import (
+    GENEPT,
     file_digest,
     find_knowledge,
     read_annotations,
@@ -92,9 +93,9 @@ def test_interactions_are_undirected_and_counted_once(tmp_path):
 
 def test_other_names_of_genes(tmp_path):
     """A row of the table lists names of one gene; what would stand for two genes of the data stays as it is."""
-    (tmp_path / "names.tsv").write_text("symbol\tensembl\nA1\tENSG1\nB1\tENSG2\tOLD\nC1\tENSG3\tOLD\n")
+    (tmp_path / "names.tsv").write_text('symbol\tensembl\nA1\tENSG1\nB1\tENSG2\t"OLD|B0"\nC1\tENSG3\tOLD\n')
     names = renaming(tmp_path / "names.tsv", ["ENSG1", "ENSG2", "ENSG3"])
-    assert names == {"A1": "ENSG1", "B1": "ENSG2", "C1": "ENSG3"}
+    assert names == {"A1": "ENSG1", "B1": "ENSG2", "B0": "ENSG2", "C1": "ENSG3"}
     (tmp_path / "ppi.tsv").write_text("A1\tB1\nOLD\tA1\n")
     known = read_interactions(tmp_path / "ppi.tsv", names)
     assert {tuple(known.genes[e]) for e in known.edges} == {("ENSG1", "ENSG2"), ("ENSG1", "OLD")}
@@ -125,13 +126,27 @@ def write_parquet(path):
     pd.DataFrame.from_dict(VECTORS, orient="index").rename(columns=str).to_parquet(path)
 
 
+def write_zip(path):
+    import zipfile
+
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("folder/other.pickle", pickle.dumps({"A1": [0.0]}))
+        archive.writestr(f"folder/{GENEPT}.", pickle.dumps(VECTORS))  # the published archive has that dot
+
+
 def write_table(path):
     path.write_text("gene\tv1\tv2\n" + "".join("\t".join([g, *map(str, v)]) + "\n" for g, v in VECTORS.items()))
 
 
 @pytest.mark.parametrize(
     ("name", "write"),
-    [("e.pickle", write_pickle), ("e.npz", write_npz), ("e.parquet", write_parquet), ("e.tsv", write_table)],
+    [
+        ("e.pickle", write_pickle),
+        ("e.npz", write_npz),
+        ("e.parquet", write_parquet),
+        ("e.tsv", write_table),
+        ("e.zip", write_zip),
+    ],
 )
 def test_embeddings(tmp_path, name, write):
     write(tmp_path / name)

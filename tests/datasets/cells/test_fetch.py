@@ -115,3 +115,15 @@ def test_the_catalogue_has_the_data_sets_of_the_paper_and_more():
         assert all(url.startswith("https://") for file in found.files for url in file.urls)
     with pytest.raises(UnknownName, match="Did you mean rpe1"):
         screen("rpe")
+
+
+def test_knowledge_comes_as_it_is_looked_for(server, tmp_path, monkeypatch):
+    """Files in folders of their kind; `find_knowledge` takes the whole."""
+    from cdnbench.datasets.cells import sources
+    from cdnbench.knowledge import find_knowledge
+
+    files = [RemoteFile(f.name, (f"{server.address}/whole",)) for s in sources.SOURCES for f in s.files]
+    for file in files:
+        fetch(Screen("k", "", "", "", "", (file,), ""), tmp_path)
+    assert set(find_knowledge(str(tmp_path))) == {"annotations", "interactions", "identifiers"}
+    assert (tmp_path / "annotations").is_dir()

@@ -1,0 +1,76 @@
+"""`bench train cdn --from`: weights that `cdn` takes."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from cdnbench import cli, load_method, load_suite
+from cdnbench.datasets.cells.options import Preparation
+from cdnbench.datasets.cells.prepare import prepare
+from cdnbench.datasets.cells.raw import open_raw
+from cdnbench.datasets.cells.simulate import Simulation, write_raw
+
+SMALL = Simulation(
+    lines=("one", "two"), n_genes=150, n_regulators=30, n_perturbed=20, n_controls=400, cells=(60.0, 0.2), mean_degree=25.0
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two prepared lines."""
+    out = tmp_path_factory.mktemp("prepared")
+    for name in SMALL.lines:
+        write_raw(SMALL, name, out / f"{name}.h5ad")
+        prepare(open_raw(out / f"{name}.h5ad"), name, out, Preparation(target="target", clusters=6), simulated=True)
+    return out
+
+
+def run(*arguments) -> int:
+    """Exit code of `bench train cdn ...`."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(sys, "argv", ["bench", "train", "cdn", *map(str, arguments)])
+        cli.main()
+    torch.set_num_threads(threads)
+    return int(end.value.code or 0)
+
+
+def test_the_weights_are_those_of_the_fit(folder, tmp_path):
+    out = tmp_path / "tuned.safetensors"
+    options = {"data": str(folder), "split": "unseen-cl", "cell_lines": "one"}
+    line = ["--data", folder, "--split", "unseen-cl", "--cell-lines", "one"]
+    assert run("--from", "cdn", "--suite", "perturbseq", *line, "--epochs", 1, "--threads", 1, "--out", out) == 0
+    card = json.loads(out.with_suffix(".json").read_text())
+    assert card["fine_tuned"]["suite"] == "perturbseq" and card["fine_tuned"]["options"] == options
+    suite = load_suite("perturbseq", **options)
+    task = suite.load(suite.specs()[0]).task
+    tuned, before = (load_method("cdn", **p).predict_targets(task) for p in ({"weights": str(out)}, {}))
+    assert not np.allclose(tuned, before)
+    specs = suite.training(suite.specs()[0])  # type: ignore[attr-defined]
+    assert card["fine_tuned"]["n_training"] == len(specs)
+    method = load_method("cdn-cells", epochs=1)
+    fitted = method.fitted(method.fit([suite.load(spec) for spec in specs]))
+    np.testing.assert_allclose(fitted.predict_outputs(task)["network"], tuned, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--from", "cdn"], "--from and --suite go together"),
+        (["--from", "cdn", "--suite", "perturbseq", "--model", "mlp"], "without --model"),
+        (["--fron", "cdn"], "'--fron' is no option"),
+        (["--from", "cdn", "--suite", "synthetic-mini"], "has no training tasks"),
+        (["--from", "cdn", "--suite", "perturbseq", "--split", "unseen-cl"], "2 training sets"),
+        (["--from", "nowhere.safetensors", "--suite", "perturbseq"], "nowhere.safetensors"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_any_work(folder, tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    more = ["--data", folder] if "perturbseq" in arguments else []
+    assert run(*arguments, *more) == 2
+    assert words in capsys.readouterr().err
