@@ -11,8 +11,6 @@ from cdnbench.reports.leaderboard import RANKING, block_title, by_factors
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
 
 BASELINE = "target-shift"
-GENE = "perturbation"
-"""The column with the perturbed gene, in suites of cells."""
 
 
 def comparisons(results: Results) -> Table:
@@ -31,7 +29,7 @@ def differences(results: Results) -> pd.DataFrame:
     best on these very data.
     """
     methods = results.regimes[results.regimes["label"] != CEILING]
-    clusters = [GENE] if GENE in methods and methods[GENE].notna().all() else []
+    clusters = statistics.clusters(methods)
     keys = [*FACTORS, "label", "task", *statistics.UNIT, *clusters]
     cells = methods.groupby(keys, observed=True, sort=False)[RANKING].agg(["sum", "count"]).reset_index()
     means = statistics.dataset_means(methods, [RANKING])
@@ -63,7 +61,7 @@ class _Pairs:
     datasets where they are perturbations of genes."""
 
     def __init__(self, block: pd.DataFrame) -> None:
-        unit = [*statistics.UNIT, *({GENE} & set(block))]
+        unit = [*statistics.UNIT, *({statistics.GENE} & set(block))]
         index = ["task", *unit]
         tables = [block.pivot_table(index=index, columns="label", values=v, observed=True) for v in ("sum", "count")]
         self.labels = [str(label) for label in tables[0].columns]
@@ -126,7 +124,7 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
     pooled = rows["n_settings"].max() > 1
     note = (
         "Over perturbations that both finished: paired bootstrap and sign-flip test by gene, all lines together; Holm over the block."
-        if pooled and (rows["clusters"] == GENE).all()
+        if pooled and (rows["clusters"] == statistics.GENE).all()
         else "Over datasets that both finished: paired bootstrap stratified by setting, sign-flip test, Holm over the block."
         if pooled
         else "One setting: t-interval over its datasets, no p-value."

@@ -33,7 +33,7 @@ def standings(results: Results) -> pd.DataFrame:
     `average_rank` with failures last; `seconds` (median wall time of a task).
     """
     names = list(METRICS)
-    means = statistics.dataset_means(results.regimes, names)
+    means = statistics.dataset_means(results.regimes, names, ["label", *statistics.clusters(results.regimes)])
     rows = []
     for key, readings in by_factors(results.readings):
         values = same_factors(means, key)
@@ -69,13 +69,16 @@ def standings(results: Results) -> pd.DataFrame:
 
 
 def interval(found: pd.DataFrame) -> tuple[float, float]:
-    """95 % interval of the mean of `RANKING` over datasets: t in one setting, bootstrap over several.
+    """95 % interval of the mean of `RANKING` over datasets: t in one setting, bootstrap over several, by gene where
+    genes are perturbed in several lines.
 
     None (NaN) from fewer than `FEW` datasets over several settings: resampling so few says next to nothing.
     """
     values = found.dropna(subset=[RANKING])
     if values["setting"].nunique() > 1 and len(values) < FEW:
         return np.nan, np.nan
+    if values["setting"].nunique() > 1 and statistics.GENE in values:
+        return statistics.cluster_bootstrap_interval(values[RANKING].to_numpy(), values[statistics.GENE].to_numpy(str))
     if values["setting"].nunique() > 1:
         return statistics.bootstrap_interval(values[RANKING].to_numpy(), values["setting"].to_numpy(str))
     half = float(statistics.t_halfwidth(values[RANKING].std(), len(values)))

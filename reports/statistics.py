@@ -20,6 +20,13 @@ from cdnbench.reports.frame import FACTORS
 
 RESAMPLES = 10_000
 UNIT = ("setting", "dataset")
+GENE = "perturbation"
+"""The column with the perturbed gene, in suites of cells."""
+
+
+def clusters(readings: pd.DataFrame) -> list[str]:
+    """The column whose values are resampled as one: the perturbed gene where each reading has one, else none."""
+    return [GENE] if GENE in readings and readings[GENE].notna().all() else []
 
 
 def dataset_means(regimes: pd.DataFrame, metrics: Sequence[str], by: Sequence[str] = ("label",)) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 
 from cdnbench.reports.comparisons import comparisons, differences
 from cdnbench.reports.frame import read
+from cdnbench.reports.leaderboard import leaderboard
 
 N = 6
 
@@ -35,3 +36,15 @@ def test_a_gene_in_two_lines_is_resampled_as_one(make_store):
 def test_the_note_says_what_was_resampled(make_store):
     for genes, words in ((True, "by gene"), (False, "stratified by setting")):
         assert words in comparisons(screens(make_store, genes=genes)).blocks[0].notes[0]
+
+
+def test_leaderboards_of_cells_say_what_leaks_and_what_the_cells_allow(make_store):
+    fake = make_store(suite="perturbseq")
+    targets = np.eye(1, N, dtype=bool)
+    for gene, (seen, r, found) in enumerate([(True, 0.5, 1.0), (False, 0.9, 0.5), (True, float("nan"), float("nan"))]):
+        facts = {"perturbation": f"g{gene}", "target_in_training": seen, "reliability": r, "retrieval": found}
+        task = fake.task(f"a/{gene}", targets, setting=("cell_line",), cell_line="a", facts=facts)
+        fake.job("target-shift", task, targets.astype(float))
+    notes = " ".join(note for block in leaderboard(read([fake.store])).blocks for note in block.notes)
+    assert "2 of 3 tasks have a target that training has as well" in notes
+    assert "profiles correlate 0.700" in notes and "in 0.750 (labelled" in notes
