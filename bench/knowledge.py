@@ -1,15 +1,17 @@
 """External knowledge of genes: annotations, interactions, texts and embeddings, read from files of many forms.
 
-kind            what it is                          forms (each also as .gz)
+kind            what it is                          forms
 annotations     gene -> terms (gene ontology)       .gaf; a table of (gene, term), several terms joined by ; or |; .json of gene -> terms;
                                                     a folder with one .gaf and one .obo: terms then count for their ancestors too
 interactions    pairs of genes                      a table whose first two columns are genes
 gene_text       gene -> text                        a table whose first column is the gene and whose last is the text; .json
 embeddings      gene -> vector                      .pickle of gene -> vector or a .zip with it (GenePT's form), .npz (genes,
                                                     vectors), .parquet, a table
-identifiers     names of the same gene, row by row  a table: symbol, Ensembl identifier, further names; optional
+identifiers     names of the same gene, row by row  a table: symbol (first, or the column of that name), Ensembl identifier, further
+                                                    names, several joined by |; HGNC's hgnc_complete_set.txt is one; optional
 
-Tables are .tsv, .csv, .txt; a first row of column names is recognised by its words. `Knowledge` finds the files.
+Tables are .tsv, .csv, .txt: separated by tabs, else commas (fields with commas in quotes), else spaces. Lines that start with # or ! are
+comments; a first row of column names is recognised by its words. Tables, .json, .gaf, .obo and .pickle may also be .gz.
 """
 
 from __future__ import annotations
@@ -22,8 +24,11 @@ import json
 import pickle
 import re
 import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,10 +44,13 @@ ROOTS = {"molecular_function", "cellular_component", "biological_process", "GO:0
 """Terms that say of a gene that it is one."""
 GENEPT = "GenePT_gene_protein_embedding_model_3_text.pickle"
 _HEADER = re.compile(
-    r"^(#.*|a|b|gene|genes?[ _]?\d?[ab]?|symbols?|gene[ _](symbol|name|id)s?|source|target|(protein|node|interactor|from|to)[ _]?[12ab]?|"
-    r"term|go[ _]?(id|term)?|name|official symbol.*|ensembl.*)$",
+    r"^(a|b|gene|genes?[ _]?\d?[ab]?|symbols?|gene[ _](symbol|name|id)s?|source|target|(protein|node|interactor|from|to)[ _]?[12ab]?|"
+    r"term|go[ _]?(id|term)?|name|official symbol.*|ensembl.*|(hgnc|entrez|ncbi)[ _].*)$",
     re.IGNORECASE,
 )
+_COMMENT = ("#", "!")
+_ARRAYS = r"numpy\.(_?core\.(multiarray|numeric)\.)?(ndarray|dtype|_reconstruct|scalar|_frombuffer)"
+_IDENTIFIER = re.compile(r"HGNC:\d+|ENS[A-Z]*\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +100,7 @@ def find_knowledge(where: str) -> dict[str, Path]:
         found = {kind: path for kind, path in reversed(named) if path.exists()}
         if not found:
             kinds = ", ".join(f"{kind}.*" for kind in KINDS)
-            raise InvalidData(
-                f"{where} holds no knowledge ({kinds}). Write kind=FILE,kind=FILE instead, or rename them."
-            )
+            raise InvalidData(f"{where} holds no knowledge ({kinds}). Write kind=FILE,kind=FILE or rename them.")
     for kind, path in found.items():
         if not path.exists():
             raise InvalidData(f"{path} ({kind}) does not exist. `bench data fetch knowledge` says where to get it.")
@@ -113,18 +119,32 @@ def file_digest(path: Path) -> str:
 
 
 def renaming(identifiers: Path | None, genes: Iterable[str]) -> dict[str, str]:
-    """Other name -> name among `genes`, for names of one row of the table. A name that would stand for two genes is left out."""
+    """Other name -> name among `genes`, for names of one gene in the table.
+
+    The symbol and identifiers are a gene's primary names, all else in its rows aliases. The primary name among `genes` stands for it,
+    else its only alias there. A primary name is no alias of another gene; what would stand for two genes is left out.
+    """
     if identifiers is None:
         return {}
-    wanted, names, twice = set(genes), {}, set()
-    for row in ([name for field in fields for name in field.split("|")] for fields in _rows(identifiers)):
-        own = [name for name in dict.fromkeys(row) if name in wanted]
-        for other in set(row) - wanted - {""}:
-            if len(own) > 1 or (own and names.get(other, own[0]) != own[0]):
-                twice.add(other)
-            elif own:
-                names[other] = own[0]
-    return {other: name for other, name in names.items() if other not in twice}
+    header, rows = _table(identifiers)
+    column = next((i for i, name in enumerate(header) if name.lower() == "symbol"), 0)
+    primary, listed = defaultdict(set), defaultdict(set)
+    for row in rows:
+        fields = [{name.strip(' "') for name in field.split("|")} - {""} for field in row]
+        every, symbols = set[str]().union(*fields), set[str]().union(*fields[column : column + 1])
+        own = symbols | {name for name in every if _IDENTIFIER.fullmatch(name)}
+        if own:
+            primary[min(symbols or own)] |= own
+            listed[min(symbols or own)] |= every
+    primaries = set().union(*primary.values())
+    genes_of = Counter(alias for every in listed.values() for alias in every - primaries)
+    wanted, names = set(genes), defaultdict(set)
+    for symbol, own in primary.items():
+        aliases = {alias for alias in listed[symbol] if genes_of[alias] == 1}
+        measured = own & wanted or aliases & wanted
+        for other in (own | aliases) - wanted if len(measured) == 1 else ():
+            names[other] |= measured
+    return {other: measured.pop() for other, measured in names.items() if len(measured) == 1}
 
 
 def read_annotations(path: Path, names: Mapping[str, str] | None = None) -> Annotations:
@@ -138,9 +158,7 @@ def read_annotations(path: Path, names: Mapping[str, str] | None = None) -> Anno
 
     pairs = {(gene, term) for gene, term in _renamed(_annotated(path), names) if term not in ROOTS}
     if not pairs:
-        raise InvalidData(
-            f"{path} holds no annotation: expected rows of (gene, term), a .gaf or a .json of gene -> terms."
-        )
+        raise InvalidData(f"{path} holds no annotation: expected rows of (gene, term), .gaf or .json of gene -> terms.")
     (genes, i), (terms, j) = map(_numbered, zip(*pairs, strict=True))
     matrix = sparse.csr_matrix((np.ones(len(i), dtype=bool), (i, j)), shape=(len(genes), len(terms)))
     return Annotations(genes, terms, matrix)
@@ -163,31 +181,34 @@ def _numbered(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_texts(path: Path, names: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Gene -> text. Raises as `read_annotations`."""
+    """Gene -> text; a gene's own counts before one of another name. Raises as `read_annotations`."""
+    names = names or {}
     if _stem(path).endswith(".json"):
         found = _json(path)
         rows: Iterable[tuple[str, str]] = ((gene, _joined(text)) for gene, text in found.items())
     else:
         rows = ((row[0], row[-1]) for row in _rows(path) if len(row) > 1)
-    texts = {gene: text for gene, text in _renamed(rows, names) if text}
+    translated_first = sorted((row for row in rows if row[1]), key=lambda row: row[0] not in names)
+    texts = dict(_renamed(translated_first, names))
     if not texts:
-        raise InvalidData(
-            f"{path} holds no text: expected a table whose first column is the gene and whose last the text."
-        )
+        raise InvalidData(f"{path} holds no text: expected a table with the gene first and the text last.")
     return texts
 
 
 def read_embeddings(path: Path, names: Mapping[str, str] | None = None) -> Embeddings:
-    """Raises as `read_annotations`. A .pickle is read without executing anything: only plain values and numpy arrays may be in it."""
-    genes, vectors = _embedded(path)
-    genes = np.array([(names or {}).get(gene, gene) for gene in genes])
-    vectors = np.asarray(vectors, dtype=np.float32)
+    """A gene's own vector counts before one of another name. Raises as `read_annotations`; nothing in a .pickle is executed."""
+    names = names or {}
+    with _readable(path):
+        listed, vectors = _embedded(path)
+        vectors = np.asarray(vectors, dtype=np.float32)
+    genes = np.array([names.get(gene, gene) for gene in listed])
     if vectors.ndim != 2 or len(vectors) != len(genes) or not len(genes):
         raise InvalidData(f"{path} holds {len(genes)} genes and vectors of shape {vectors.shape}; expected (genes, D).")
     if not np.isfinite(vectors).all():
         raise InvalidData(f"{path} holds values that are no numbers; drop their genes.")
-    genes, first = np.unique(genes, return_index=True)
-    return Embeddings(genes, vectors[first])
+    own_first = np.argsort([gene in names for gene in listed], kind="stable")
+    genes, first = np.unique(genes[own_first], return_index=True)
+    return Embeddings(genes, vectors[own_first[first]])
 
 
 def _renamed(
@@ -201,19 +222,30 @@ def _stem(path: Path) -> str:
     return path.name.lower().removesuffix(".gz")
 
 
-def _text(path: Path) -> str:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Readers raise whatever comes of it when a file is damaged."""
     try:
+        yield
+    except (InvalidData, ImportError):
+        raise
+    except Exception as error:
+        raise InvalidData(f"{path} cannot be read: {error!r}. If it is not whole, fetch it again.") from error
+
+
+def _bytes(path: Path) -> bytes:
+    with _readable(path):
         raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw).decode("utf-8", errors="replace")
-    except (OSError, EOFError) as error:
-        raise InvalidData(f"{path} cannot be read: {error}. Fetch it again.") from error
+        return gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
+
+
+def _text(path: Path) -> str:
+    return _bytes(path).decode("utf-8-sig", errors="replace")
 
 
 def _json(path: Path) -> dict:
-    try:
+    with _readable(path):
         found = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise InvalidData(f"{path} is no JSON: {error}.") from error
     if not isinstance(found, dict):
         raise InvalidData(f"{path} holds a {type(found).__name__}; expected gene -> value.")
     return found
@@ -225,16 +257,37 @@ def _joined(value: object) -> str:
 
 def _rows(path: Path) -> Iterator[list[str]]:
     """Of a table, without its column names and comments."""
-    text = _text(path)
-    first = text.split("\n", 1)[0]
-    separator = next((s for s in "\t," if s in first), " ")
-    for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=separator, quoting=csv.QUOTE_NONE)):
-        row = [field.strip().strip('"') for field in row]
-        if not row or row[0].startswith(("!", "#")) or not any(row):
-            continue
-        if number == 0 and _HEADER.match(row[0]):
-            continue
-        yield row
+    return _table(path)[1]
+
+
+def _table(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """Column names, none if it has none, and rows."""
+    text = io.StringIO(_text(path), newline=None)
+    lines = dropwhile(lambda line: line.strip(' \t\n"')[:1] in ("", *_COMMENT), text)
+    first = next(lines, "")
+    lines = chain([first], lines)
+    found: Iterable[list[str]]
+    if "," in first and "\t" not in first:
+        found = _comma_separated(path, lines)
+    else:
+        fields = (line.split("\t" if "\t" in first else None) for line in lines)
+        found = ([field.strip().strip('"') for field in row] for row in fields)
+    rows = (row for row in found if any(row) and not row[0].startswith(_COMMENT))
+    header = next(rows, None)
+    if header is None or _HEADER.match(header[0]):
+        return header or [], rows
+    return [], chain([header], rows)
+
+
+def _comma_separated(path: Path, lines: Iterable[str]) -> list[list[str]]:
+    reader = csv.reader(lines, quoting=csv.QUOTE_MINIMAL, skipinitialspace=True, strict=True)
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        return [[field.strip() for field in row] for row in reader]
+    except csv.Error as error:
+        raise InvalidData(f"{path}, row {reader.line_num}: {error}. Mend its quotes, or separate by tabs.") from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _pairs(path: Path) -> Iterator[tuple[str, str]]:
@@ -290,20 +343,13 @@ def _ancestors(obo: Path) -> dict[str, set[str]]:
             closed[term] = {term}.union(*(close(parent) for parent in above.get(term, ())))
         return closed[term]
 
-    for term in above:
-        close(term)
-    return closed
+    return {term: close(term) for term in above}
 
 
 def _embedded(path: Path) -> tuple[list[str], object]:
     stem = _stem(path).rstrip(".")
     if stem.endswith((".pickle", ".pkl", ".zip")):
-        raw = _member(path) if stem.endswith(".zip") else path.read_bytes()
-        raw = gzip.decompress(raw) if path.name.lower().endswith(".gz") else raw
-        try:
-            found = _Plain(io.BytesIO(raw)).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError, ValueError) as error:
-            raise InvalidData(f"{path} cannot be read as gene -> vector: {error}") from error
+        found = _Plain(io.BytesIO(_member(path) if stem.endswith(".zip") else _bytes(path))).load()
         if not isinstance(found, dict):
             raise InvalidData(f"{path} holds a {type(found).__name__}; expected gene -> vector.")
         return list(found), list(found.values())
@@ -316,11 +362,10 @@ def _embedded(path: Path) -> tuple[list[str], object]:
         import pandas as pd
 
         frame = pd.read_parquet(path)
-        frame = frame if frame.index.dtype == object else frame.set_index(frame.columns[0])
+        frame = frame if pd.api.types.is_string_dtype(frame.index) else frame.set_index(frame.columns[0])
         return frame.index.tolist(), frame.to_numpy()
     rows = list(_rows(path))
-    if rows and not _is_number(rows[0][-1]):
-        rows = rows[1:]
+    rows = rows[1:] if rows and not _is_number(rows[0][-1]) else rows
     try:
         return [row[0] for row in rows], np.array([row[1:] for row in rows], dtype=np.float32)
     except ValueError as error:
@@ -349,6 +394,6 @@ class _Plain(pickle.Unpickler):
     """Reads plain values and numpy arrays, and refuses everything else."""
 
     def find_class(self, module: str, name: str):
-        if (module.split(".")[0], name) in {("numpy", n) for n in ("ndarray", "dtype", "_reconstruct", "scalar")}:
+        if re.fullmatch(_ARRAYS, f"{module}.{name}"):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not plain data")

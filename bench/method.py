@@ -91,7 +91,7 @@ class MethodInfo:
         if not missing:
             return None
         where = ",".join(f"{kind}=FILE" for kind in missing)
-        return f"{self.name} needs {' and '.join(missing)}: --knowledge {where} (`bench data fetch knowledge` says where from)"
+        return f"{self.name} needs {' and '.join(missing)}: --knowledge {where} (`bench data list` says where from)"
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,8 @@ class Suite(Protocol):
     """Frozen: the same options give the same specs and the same tasks on every machine.
 
     A suite that methods can be trained for has `training(spec)`: the specs whose labelled tasks may be used for it. It may have
-    `resources`: kind of knowledge (`cdnbench.knowledge`) -> path, for methods that need it.
+    `resources`: kind of knowledge (`cdnbench.knowledge`) -> path, for methods that need it, and `knowledge`: what reports call it, "" if
+    there is one only.
     """
 
     info: ClassVar[SuiteInfo]

@@ -20,7 +20,7 @@ import numpy as np
 from cdnbench.method import MethodInfo
 from cdnbench.methods._profiles import Profiles, places
 from cdnbench.methods._trained import Trained
-from cdnbench.methods.target_shift import mean_shifts
+from cdnbench.methods.target_shift import shifts
 from cdnbench.task import LabelledTask, Task
 
 
@@ -33,6 +33,7 @@ class CentredShift(Trained):
     info: ClassVar[MethodInfo] = MethodInfo(
         name="centred-shift",
         summary="z-scores of each gene's shift in mean beyond its mean shift over the training perturbations",
+        version="2",
         licence="MIT",
         supervised="required",
         needs_symbols=True,
@@ -53,6 +54,5 @@ class CentredShift(Trained):
         """
         at, there = places(self.model["genes"], task.symbols or ())
         usual = np.where(there, self.model["mean"][at], 0.0)
-        _, before, after, floor = mean_shifts(task, self.winsorised)
-        error = np.sqrt(before.mean_error + after.mean_error + floor)
-        return np.abs(after.mean - before.mean - usual) / error
+        found = shifts(task.observational, task.regimes, self.winsorised)
+        return np.abs(found.after.mean - found.before.mean - usual) / np.sqrt(found.mean_error)

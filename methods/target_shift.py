@@ -31,6 +31,7 @@ finite score, and one that is constant throughout gets 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -69,37 +70,48 @@ class TargetShift:
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) scores >= 0, in standard errors."""
-        z_mean, before, after, floor = mean_shifts(task, self.winsorised)
-        log_ratio = np.log(np.maximum(after.variance, floor) / np.maximum(before.variance, floor))
-        z_variance = log_ratio / np.sqrt(before.log_variance_error + after.log_variance_error)
-        stopped, began = _not_drawn(task, before, after, floor)
-        growth = np.array([[len(x)] for x in task.regimes]) / len(task.observational)
-        fell = -1 / np.sqrt(np.maximum(before.log_variance_error, _TINY) * (1 + 1 / growth))
-        rose = 1 / np.sqrt(np.maximum(after.log_variance_error, _TINY) * (1 + growth))
-        z_variance = np.where(stopped, fell, np.where(began, rose, z_variance))
-        return np.hypot(z_mean, z_variance)
+        found = shifts(task.observational, task.regimes, self.winsorised)
+        return np.hypot(found.z_mean, found.z_variance)
 
 
-def mean_shifts(task: Task, winsorised: float) -> tuple[np.ndarray, Moments, Moments, np.ndarray]:
-    """z_m (R, N); moments before (N,) and after (R, N); the least variance that can be told from 0 (R, N)."""
-    before = winsorised_moments(task.observational, winsorised)
-    after = Moments(*np.stack([winsorised_moments(x, winsorised) for x in task.regimes], axis=1))
+class Shifts(NamedTuple):
+    """z_mean, z_variance (R, N). mean_error (R, N): squared standard error of the difference of means. Moments before (N,), after
+    (R, N)."""
+
+    z_mean: np.ndarray
+    z_variance: np.ndarray
+    mean_error: np.ndarray
+    before: Moments
+    after: Moments
+
+
+def shifts(observational: np.ndarray, regimes: Sequence[np.ndarray], winsorised: float) -> Shifts:
+    """Of the regimes (M, N) against the observational samples (M0, N)."""
+    before = winsorised_moments(observational, winsorised)
+    after = Moments(*np.stack([winsorised_moments(x, winsorised) for x in regimes], axis=1))
     # Nothing is known below float32's resolution of the values: not a variance, and not a difference of means.
     floor = _RESOLUTION * (after.mean**2 + before.mean**2 + after.variance + before.variance) + np.finfo(float).tiny
-    growth = np.array([[len(x)] for x in task.regimes]) / len(task.observational)
-    stopped, began = _not_drawn(task, before, after, floor)
+    stopped, began = _not_drawn(observational, regimes, before, after, floor)
+    growth = np.array([[len(x)] for x in regimes]) / len(observational)
     error_before = np.where(began, after.mean_error * growth, before.mean_error)
     error_after = np.where(stopped, before.mean_error / growth, after.mean_error)
-    z_mean = (after.mean - before.mean) / np.sqrt(error_before + error_after + floor)
-    return z_mean, before, after, floor
+    mean_error = error_before + error_after + floor
+    log_ratio = np.log(np.maximum(after.variance, floor) / np.maximum(before.variance, floor))
+    z_variance = log_ratio / np.sqrt(before.log_variance_error + after.log_variance_error)
+    fell = -1 / np.sqrt(np.maximum(before.log_variance_error, _TINY) * (1 + 1 / growth))
+    rose = 1 / np.sqrt(np.maximum(after.log_variance_error, _TINY) * (1 + growth))
+    z_variance = np.where(stopped, fell, np.where(began, rose, z_variance))
+    return Shifts((after.mean - before.mean) / np.sqrt(mean_error), z_variance, mean_error, before, after)
 
 
-def _not_drawn(task: Task, before: Moments, after: Moments, floor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _not_drawn(
+    observational: np.ndarray, regimes: Sequence[np.ndarray], before: Moments, after: Moments, floor: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(R, N), (R, N): constant after, constant before, at a value that the other side, which varies, has too."""
     still, stopped = before.variance <= floor, after.variance <= floor
     fell, rose = stopped & ~still, still & ~stopped
-    for r, samples in enumerate(task.regimes):
-        for one_side, other, constant in ((fell, task.observational, after.mean[r]), (rose, samples, before.mean)):
+    for r, samples in enumerate(regimes):
+        for one_side, other, constant in ((fell, observational, after.mean[r]), (rose, samples, before.mean)):
             columns = np.flatnonzero(one_side[r])
             one_side[r, columns] = (np.abs(other[:, columns] - constant[columns]) <= np.sqrt(floor[r, columns])).any(
                 axis=0

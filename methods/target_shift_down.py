@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.method import MethodInfo
-from cdnbench.methods.target_shift import mean_shifts
+from cdnbench.methods.target_shift import shifts
 from cdnbench.task import Task
 
 
@@ -34,4 +34,4 @@ class TargetShiftDown:
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) in standard errors, positive where the mean fell."""
-        return -mean_shifts(task, self.winsorised)[0]
+        return -shifts(task.observational, task.regimes, self.winsorised).z_mean

@@ -22,15 +22,14 @@ def comparisons(results: Results) -> Table:
 
 def differences(results: Results) -> pd.DataFrame:
     """One row per (factors, against, label): `n_datasets`, `n_settings`, `difference` (label - against) of `RANKING`,
-    its 95 % interval `low`, `high`, `p` (sign-flip), `p_holm` (all comparisons of the block are one family), and `clusters`: what is
-    resampled as one, if not the dataset.
+    its 95 % interval `low`, `high`, `p` (sign-flip), `p_holm` (all comparisons of the block are one family), and `by_gene`: whether
+    genes are resampled, in place of datasets.
 
     Within one setting the interval is t and there is no p; a block of one dataset has no rows. The best method is the
     best on these very data.
     """
-    methods = results.regimes[results.regimes["label"] != CEILING]
-    clusters = statistics.clusters(methods)
-    keys = [*FACTORS, "label", "task", *statistics.UNIT, *clusters]
+    methods = statistics.with_genes(results.regimes[results.regimes["label"] != CEILING])
+    keys = [*FACTORS, "label", "task", *statistics.UNIT, statistics.GENE]
     cells = methods.groupby(keys, observed=True, sort=False)[RANKING].agg(["sum", "count"]).reset_index()
     means = statistics.dataset_means(methods, [RANKING])
     best = {key: _best(rows) for key, rows in by_factors(means)}
@@ -47,9 +46,10 @@ def differences(results: Results) -> pd.DataFrame:
         if max((row["n_datasets"] for row in found), default=0) < 2:
             continue  # nothing can be said from one dataset
         adjusted = statistics.holm(np.array([row["p"] for row in found]))
-        rows += [{**row, "p_holm": p} for row, p in zip(found, adjusted, strict=True)]
-    columns = [*FACTORS, "against", "label", "n_datasets", "n_settings", "difference", "low", "high", "p", "p_holm"]
-    return pd.DataFrame(rows, columns=columns).assign(clusters=" ".join(clusters))
+        by_gene = pairs.genes is not None
+        rows += [{**row, "p_holm": p, "by_gene": by_gene} for row, p in zip(found, adjusted, strict=True)]
+    numbers = ["n_datasets", "n_settings", "difference", "low", "high", "p", "p_holm", "by_gene"]
+    return pd.DataFrame(rows, columns=[*FACTORS, "against", "label", *numbers])
 
 
 def _best(means: pd.DataFrame) -> str:
@@ -61,14 +61,15 @@ class _Pairs:
     datasets where they are perturbations of genes."""
 
     def __init__(self, block: pd.DataFrame) -> None:
-        unit = [*statistics.UNIT, *({statistics.GENE} & set(block))]
+        unit = [*statistics.UNIT, statistics.GENE]
         index = ["task", *unit]
         tables = [block.pivot_table(index=index, columns="label", values=v, observed=True) for v in ("sum", "count")]
         self.labels = [str(label) for label in tables[0].columns]
         self.sums, self.counts = (table.fillna(0).to_numpy(float) for table in tables)
         self.units, datasets = tables[0].reset_index()[unit].astype(str).agg(tuple, axis=1).factorize()
         self.settings = np.array([dataset[0] for dataset in datasets])
-        self.genes = np.array([dataset[2] for dataset in datasets]) if len(unit) > 2 else None
+        genes = np.array([dataset[2] for dataset in datasets])
+        self.genes = genes if (genes != "").all() else None
 
     def compare(self, label: str, other: str) -> dict[str, float]:
         """On the tasks that both finished."""
@@ -124,7 +125,7 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
     pooled = rows["n_settings"].max() > 1
     note = (
         "Over perturbations that both finished: paired bootstrap and sign-flip test by gene, all lines together; Holm over the block."
-        if pooled and (rows["clusters"] == statistics.GENE).all()
+        if pooled and rows["by_gene"].all()
         else "Over datasets that both finished: paired bootstrap stratified by setting, sign-flip test, Holm over the block."
         if pooled
         else "One setting: t-interval over its datasets, no p-value."

@@ -239,17 +239,23 @@ def _outline(record: Mapping[str, Any]) -> TaskTruth:
 
 
 def _current(loaded: Sequence[tuple[Readable, dict[str, Any]]], tasks: Mapping[tuple[str, str], TaskTruth]) -> set[int]:
-    """Indices of the newest prediction of each (factors, method, parameters, task, seed)."""
+    """Indices of the newest prediction of each (factors, method, parameters, knowledge, task, seed)."""
     newest: dict[tuple, int] = {}
     for index, (store, record) in enumerate(loaded):
         if not _is_prediction(record):
             continue
         truth = tasks.get(_task_id(store, record))
         factors = tuple(_factors(record, truth).values()) if truth else (record["suite"], record.get("task_hash", ""))
-        same = (*factors, record["method"], _json(record.get("parameters")), record["task"], record.get("seed", 0))
+        what = record["method"], _json(record.get("parameters")), _json(record.get("knowledge"))
+        same = (*factors, *what, record["task"], record.get("seed", 0))
         if same not in newest or _started(record) >= _started(loaded[newest[same]][1]):
             newest[same] = index
     return set(newest.values())
+
+
+def _shown_knowledge(record: Mapping[str, Any]) -> str:
+    name = (record.get("knowledge") or {}).get("name")
+    return f" [{name}]" if name else ""
 
 
 def _started(record: Mapping[str, Any]) -> str:
@@ -290,7 +296,8 @@ def _reading(record: Mapping[str, Any], variant: str, truth: TaskTruth, job: int
         "method": record["method"],
         "variant": variant,
         "label": label(record["method"], variant, record.get("variants") or [])
-        + shown_parameters(record.get("parameters") or {}),
+        + shown_parameters(record.get("parameters") or {})
+        + _shown_knowledge(record),
         "seed": int(record.get("seed") or 0),
         "status": record["status"],
         "wall_s": record.get("wall_s"),

@@ -33,7 +33,7 @@ def standings(results: Results) -> pd.DataFrame:
     `average_rank` with failures last; `seconds` (median wall time of a task).
     """
     names = list(METRICS)
-    means = statistics.dataset_means(results.regimes, names, ["label", *statistics.clusters(results.regimes)])
+    means = statistics.dataset_means(statistics.with_genes(results.regimes), names, ["label", statistics.GENE])
     rows = []
     for key, readings in by_factors(results.readings):
         values = same_factors(means, key)
@@ -77,7 +77,7 @@ def interval(found: pd.DataFrame) -> tuple[float, float]:
     values = found.dropna(subset=[RANKING])
     if values["setting"].nunique() > 1 and len(values) < FEW:
         return np.nan, np.nan
-    if values["setting"].nunique() > 1 and statistics.GENE in values:
+    if values["setting"].nunique() > 1 and statistics.GENE in values and (values[statistics.GENE] != "").all():
         return statistics.cluster_bootstrap_interval(values[RANKING].to_numpy(), values[statistics.GENE].to_numpy(str))
     if values["setting"].nunique() > 1:
         return statistics.bootstrap_interval(values[RANKING].to_numpy(), values["setting"].to_numpy(str))
@@ -213,7 +213,9 @@ def _leakage(results: Results, key: tuple[str, ...]) -> list[str]:
     readings = same_factors(results.readings, key)
     if "target_in_training" not in readings:
         return []
-    seen = readings.drop_duplicates("task")["target_in_training"].astype(str).str.lower()
+    seen = readings.drop_duplicates("task")["target_in_training"].dropna().astype(str).str.lower()
+    if seen.empty:
+        return []
     return [
         f"Leakage of the split: {seen.eq('true').sum()} of {len(seen)} tasks have a target that training has as well (bench data check)."
     ]
@@ -224,8 +226,10 @@ def _noise(results: Results, key: tuple[str, ...]) -> list[str]:
     readings = same_factors(results.readings, key)
     if "reliability" not in readings:
         return []
-    tasks = readings.drop_duplicates("task")
+    tasks = readings[readings["masking"].astype(str) == "none"].drop_duplicates("task")
     r, found = (pd.to_numeric(tasks[name].astype(object)).mean() for name in ("reliability", "retrieval"))
+    if np.isnan(r):
+        return []
     return [
         f"Noise ceiling: profiles correlate {r:.3f} with what repeating the experiment would give; half of a perturbation's cells finds "
         f"its other half first among the line's perturbations in {found:.3f} (labelled profile retrieval)."

@@ -20,13 +20,15 @@ from cdnbench.reports.frame import FACTORS
 
 RESAMPLES = 10_000
 UNIT = ("setting", "dataset")
-GENE = "perturbation"
-"""The column with the perturbed gene, in suites of cells."""
+GENE = "gene"
+"""The column of `with_genes`."""
 
 
-def clusters(readings: pd.DataFrame) -> list[str]:
-    """The column whose values are resampled as one: the perturbed gene where each reading has one, else none."""
-    return [GENE] if GENE in readings and readings[GENE].notna().all() else []
+def with_genes(readings: pd.DataFrame) -> pd.DataFrame:
+    """The readings with a column of what was perturbed, "" where no such thing is known."""
+    if "perturbation" not in readings:
+        return readings.assign(**{GENE: ""})
+    return readings.assign(**{GENE: readings["perturbation"].astype(object).fillna("").astype(str)})
 
 
 def dataset_means(regimes: pd.DataFrame, metrics: Sequence[str], by: Sequence[str] = ("label",)) -> pd.DataFrame:
@@ -87,7 +89,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _resampling(strata: bytes, resamples: int) -> np.ndarray:
     """(resamples, n) weights of the values in each resample's mean; `strata` are the bytes of (n,) int64 codes."""
     codes = np.frombuffer(strata, dtype=np.int64)
@@ -139,7 +141,7 @@ def sign_flip_test(differences: np.ndarray, resamples: int = RESAMPLES) -> float
     return float((np.sum(np.abs(_flips(n, resamples) @ differences) >= observed) + 1) / (resamples + 1))
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)
 def _flips(n: int, resamples: int) -> np.ndarray:
     """(resamples, n) random signs."""
     return generator("reports", "sign-flip", n).integers(0, 2, size=(resamples, n)) * 2.0 - 1

@@ -122,9 +122,9 @@ def predict(conn: Connection) -> None:
     _print_to(Path(request["log"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     jobs, store = request["tasks"], Store(Path(request["folder"]))
-    os.chdir(jobs[0]["scratch"])
     with _told(conn):
-        method = load_method(request["method"], **request["parameters"])
+        method = load_method(request["method"], **_located(request["parameters"]))
+        os.chdir(jobs[0]["scratch"])
         if request["model"]:
             method = method.fitted(store.model(request["model"]))
         tasks = [read_samples(Path(job["scratch"])) for job in jobs]
@@ -161,11 +161,11 @@ def fit(conn: Connection) -> None:
     _print_to(Path(request["log"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     store = Store(Path(request["folder"]))
-    os.chdir(request["scratch"])
     with _told(conn):
-        method = load_method(request["method"], **request["parameters"])
+        method = load_method(request["method"], **_located(request["parameters"]))
         suite = load_suite(request["suite"], **request["options"])
         tasks, resources = TrainingTasks(suite, request["specs"]), getattr(suite, "resources", {})
+        os.chdir(request["scratch"])
         conn.send(("started", resident_mb()))
         peak, wall, cpu = PeakMemory(), time.perf_counter(), _cpu_seconds()
         try:
@@ -181,6 +181,14 @@ def fit(conn: Connection) -> None:
             conn.send(("done", 0, "ok", "", "", {"n_tasks": len(tasks)}))
         costs = {"wall_s": time.perf_counter() - wall, "cpu_s": _cpu_seconds() - cpu, "peak_rss_mb": peak.mb()}
         conn.send(("end", costs))
+
+
+def _located(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters that name a weights file say where it is from whatever folder."""
+    return {
+        name: str(Path(value).resolve()) if isinstance(value, str) and value.endswith(".safetensors") else value
+        for name, value in parameters.items()
+    }
 
 
 @contextlib.contextmanager

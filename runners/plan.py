@@ -40,6 +40,8 @@ class Fit:
     specs: Sequence[TaskSpec]
     seed: int
     timeout_s: float
+    knowledge: Mapping[str, str] = field(default_factory=dict)
+    """Kind -> digest of what it is trained with."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def make_plan(
     suite = load_suite(suite_name, **options)
     specs = list(suite.specs())[:limit]
     if not specs:
-        raise InvalidParameter(f"{suite_name} has no task with these options and --limit {limit}.")
+        why = getattr(suite, "why_no_task", lambda: "")()
+        raise InvalidParameter(f"{suite_name} has no task with these options. {why}".rstrip())
     chosen, left_out = choose_methods(methods, specs, suite)
     chosen = [on_device(method, device) for method in chosen]
     if not chosen:
@@ -208,18 +211,19 @@ class Fits:
         specs = self._suite.training(spec)  # type: ignore[attr-defined]
         if id(specs) not in self._digests:
             self._digests[id(specs)] = specs, digest(sorted(s.hash for s in specs))
-        key = digest("fit", job_key(method, self._digests[id(specs)][1], seed), *self._knowledge(method))
+        knowledge = self._knowledge(method)
+        key = digest("fit", job_key(method, self._digests[id(specs)][1], seed), *knowledge.values())
         if key not in self._made:
             timeout = self._limits.timeout_s if self._limits.timeout_s is not None else method.info.fit_timeout_s
-            self._made[key] = Fit(key, method, specs, seed, timeout)
+            self._made[key] = Fit(key, method, specs, seed, timeout, knowledge)
         return self._made[key]
 
-    def _knowledge(self, method: LoadedMethod) -> list[str]:
-        """Digests of the files that the method is trained with."""
+    def _knowledge(self, method: LoadedMethod) -> dict[str, str]:
+        """Kind -> digest of what the method is trained with."""
         if not method.info.needs:
-            return []
+            return {}
         kinds = [kind for kind in (*method.info.needs, "identifiers") if kind in self.resources]
-        return [self._file_digest(self.resources[kind]) for kind in kinds]
+        return {kind: self._file_digest(self.resources[kind]) for kind in kinds}
 
     def _file_digest(self, path: Path) -> str:
         if path not in self._files:

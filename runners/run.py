@@ -211,6 +211,9 @@ def _record(job: Job, plan: Plan, outcome: Outcome, limits: Limits, timing: bool
         "variants": list(info.variants),
         "parameters": dict(job.method.parameters),
         "trained_on": job.method.trained_on(),
+        "knowledge": {"name": getattr(plan.suite, "knowledge", ""), **job.fit.knowledge}
+        if job.fit and job.fit.knowledge
+        else {},
         "seed": job.seed,
         "status": outcome.status,
         "reason": outcome.reason,

@@ -21,6 +21,8 @@ def training_specs(suite: Suite) -> Sequence[TaskSpec]:
     """
     if not hasattr(suite, "training"):
         raise InvalidParameter(f"The suite {suite.info.name} has no training tasks.")
+    if not suite.specs():
+        raise InvalidParameter(f"The suite {suite.info.name} has no task with these options.")
     found = {tuple(s.hash for s in specs): specs for spec in suite.specs() for specs in [suite.training(spec)]}  # type: ignore[attr-defined]
     if len(found) != 1:
         raise InvalidParameter(

@@ -140,12 +140,16 @@ def _finish(plan: Plan, store: Store) -> None:
     from rich.console import Console
 
     from cdnbench.reports import build
+    from cdnbench.runners.plan import FIT_FAILED
 
     build([store]).leaderboard(Console())
     records = [record for job in plan.jobs if (record := store.record(job.key)) is not None]
-    failed = [record for record in records if record["status"] in FAILURES]
+    failed = [r for r in records if r["status"] in FAILURES or r["reason"].startswith(FIT_FAILED + "error")]
     for (method, status, reason), n in Counter((r["method"], r["status"], r["reason"]) for r in failed).most_common(10):
         print(f"{n} x {method}: {status}: {reason}")
+    skipped = Counter((r["method"], r["reason"]) for r in records if r["status"] == "skipped")
+    for (method, reason), n in skipped.most_common(10):
+        print(f"{n} x {method}: skipped: {reason}")
     if failed:
         print(f"{len(failed)} jobs failed; what they printed is in {store.jobs}/<key>.log; --retry runs them again.")
         sys.exit(1)

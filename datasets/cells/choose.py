@@ -10,7 +10,7 @@ import numpy as np
 from cdnbench.datasets.cells.options import Attrition, Preparation
 from cdnbench.datasets.cells.raw import RawCells
 from cdnbench.datasets.cells.split import clusters, published_split, split_by_cluster
-from cdnbench.datasets.cells.survey import CONTROL, Survey
+from cdnbench.datasets.cells.survey import CONTROL, TARGETS_MEASURED, Survey
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidData
 
@@ -84,7 +84,7 @@ def choose(
     if not kept.any():
         raise InvalidData(
             f"{raw.path}: no perturbation has more than {options.more_than} differential genes with its targets among them.\n"
-            f"{attrition.text()}\nSee which step lost them; --more-than and --alpha are the thresholds of the tests."
+            f"{attrition.text()}\n{_cure(attrition)}"
         )
     attrition.add(
         f"control cells, at most {options.max_controls:,}",
@@ -106,6 +106,17 @@ def choose(
     return Tasks(
         chosen, genes, names, symbols, [candidates[p] for p in chosen], n_differential, trivial, cluster, split
     )
+
+
+def _cure(attrition: Attrition) -> str:
+    """What to look at, by the first step that left no perturbation."""
+    step = next((name for name, _, perturbations, _ in attrition.rows if not perturbations), "")
+    if step == TARGETS_MEASURED:
+        return (
+            "No target is a gene of the file: see that --genes and --target name genes alike (symbols or identifiers), or take a file with "
+            "more genes."
+        )
+    return f"The step {step!r} left none; --more-than and --alpha are the thresholds of the tests."
 
 
 def candidate_genes(

@@ -30,15 +30,18 @@ def cache_folder() -> Path:
 def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
     """The prepared lines; those that are missing are simulated and prepared first, which takes seconds a line."""
     folder = _folder(simulation)
+    paths = [folder / f"{name}{SUFFIX}" for name in simulation.lines]
+    if all(path.exists() for path in paths):
+        return [PreparedLine.open(path) for path in paths]
     with _locked(folder):
         return [_line(simulation, name, folder) for name in simulation.lines]
 
 
 def embedded_knowledge(simulation: Simulation, error: str) -> dict[str, Path]:
     """Kind -> file of what would be known of the simulated genes, wrong to the degree `error`."""
-    folder = _folder(simulation)
+    folder = _folder(simulation) / f"knowledge-{KNOWLEDGE_VERSION}-{error}"
     with _locked(folder):
-        return write_knowledge(simulation, float(error), folder / f"knowledge-{KNOWLEDGE_VERSION}-{error}")
+        return write_knowledge(simulation, float(error), folder)
 
 
 @contextmanager

@@ -1,31 +1,49 @@
 """What would be known of simulated genes: interactions, annotations and texts, wrong to a stated degree.
 
-Made from the network that the lines share:
+Made from the network that the lines share. A process is what one complex of regulators governs, and a complex governs a gene as
+strongly as the member that acts on it most.
 
-    interactions   regulators of one complex, and the strongest `EDGES_A_GENE` x G pairs of regulator and regulated gene
-    annotations    the complex of a regulator and the process that the complex governs; of a gene, the processes it is regulated by
-                   most strongly, at most `PROCESSES`
+    annotations    of each gene its complex and `PROCESSES` processes: those that govern it most, of a regulator first the one
+                   that its own complex governs, at random where there are fewer. Genes that regulate nothing form complexes too,
+                   each within a process and of sizes by the same law.
+    interactions   pairs within complexes; each gene with the `UPSTREAM` regulators that act on it most; and pairs of other genes that
+                   share processes (functional association, as in STRING), most shared first, until a gene has as many
+                   interactions as a regulator drawn for it
     gene_text      the annotations in a sentence
 
-At error e, each pair of an edge and each term of a gene is replaced by a random one with probability e: 0 is the truth, 1 holds
-nothing but the numbers. Real networks are enriched among the differential genes of a knock-down by a factor that is measured in
-`benchmarks/calibration.py`; `ERROR` is what comes nearest.
+At error e, each pair is wrong with probability e: an interaction becomes a pair of random genes, and a term goes to a random gene.
+0 is the truth, 1 holds nothing but the sizes of terms. Only regulators are ever perturbed, so
+knowledge must not tell them by numbers: all genes have as many terms, about as many interactions, and names in random order.
+
+Real networks are enriched among the differential genes of a knock-down by a factor that is measured in `benchmarks/calibration.py`;
+`ERROR` is what comes nearest.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from cdnbench.datasets.cells.simulate import Simulation, gene_name, network
+from cdnbench.datasets.cells.simulate import Network, Simulation, gene_name, network
 from cdnbench.digest import generator
 
-VERSION = 1
+VERSION = 2
 ERRORS = ("0", "0.5", "0.9", "1")
 ERROR = "0.5"
-EDGES_A_GENE = 5
+UPSTREAM = 3
 PROCESSES = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """complexes (G,): the number of each gene's complex. processes (G, PROCESSES): numbers of its processes, the first one first.
+    edges (E, 2): numbers of two different genes, the lower first; each pair once, sorted."""
+
+    complexes: np.ndarray
+    processes: np.ndarray
+    edges: np.ndarray
 
 
 def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[str, Path]:
@@ -34,14 +52,15 @@ def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[
     if all(path.exists() for path in paths.values()):
         return paths
     rng = generator("cells", "knowledge", VERSION, simulation.hash, error)
-    terms = annotations(simulation, error, rng)
+    truth = true_knowledge(simulation)
+    terms = known_annotations(truth, error, rng)
+    of_gene: dict[int, list[str]] = {}
+    for g, term in terms:
+        of_gene.setdefault(g, []).append(term)
     rows = {
-        "interactions": [(gene_name(i), gene_name(j)) for i, j in interactions(simulation, error, rng)],
+        "interactions": [(gene_name(i), gene_name(j)) for i, j in known_interactions(truth, error, rng)],
         "annotations": [(gene_name(g), term) for g, term in terms],
-        "gene_text": [
-            (gene_name(g), f"A gene of {', '.join(t for h, t in terms if h == g)}.")
-            for g in sorted({g for g, _ in terms})
-        ],
+        "gene_text": [(gene_name(g), f"A gene of {', '.join(its)}.") for g, its in of_gene.items()],
     }
     folder.mkdir(parents=True, exist_ok=True)
     for kind, path in paths.items():
@@ -51,33 +70,84 @@ def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[
     return paths
 
 
-def interactions(simulation: Simulation, error: float, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Pairs of numbers of genes."""
-    net = network(simulation, None)
-    same = net.complexes[:, None] == net.complexes[None]
-    pairs = [(net.regulators[i], net.regulators[j]) for i, j in np.argwhere(np.triu(same, 1))]
-    strength = np.abs(net.weights)
-    most = min(EDGES_A_GENE * simulation.n_genes, int((strength > 0).sum()))
-    strongest = np.argpartition(-strength.ravel(), most - 1)[:most]
-    genes, regulators = np.unravel_index(strongest, strength.shape)
-    pairs += list(zip(net.regulators[regulators], genes, strict=True))
-    both = np.array(pairs)
-    wrong = rng.random(len(both)) < error
-    both[wrong] = rng.integers(0, simulation.n_genes, size=(int(wrong.sum()), 2))
-    return sorted({(min(i, j), max(i, j)) for i, j in both.tolist() if i != j})
-
-
-def annotations(simulation: Simulation, error: float, rng: np.random.Generator) -> list[tuple[int, str]]:
-    """Pairs of the number of a gene and a term."""
-    net = network(simulation, None)
-    n_complexes = int(net.complexes[-1]) + 1
-    pull = np.zeros((simulation.n_genes, n_complexes))
-    np.maximum.at(pull.T, net.complexes, np.abs(net.weights).T)
-    pairs = [(int(g), f"complex{c}") for g, c in zip(net.regulators, net.complexes, strict=True)]
-    pairs += [(int(g), f"process{c}") for g, c in zip(net.regulators, net.complexes, strict=True)]
-    strongest = np.argsort(-pull, axis=1, kind="stable")[:, :PROCESSES]
-    pairs += [(g, f"process{c}") for g in range(simulation.n_genes) for c in strongest[g] if pull[g, c] > 0]
-    terms = sorted({term for _, term in pairs})
+def known_interactions(truth: Truth, error: float, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Pairs of numbers of different genes, the lower first, sorted."""
+    pairs = truth.edges.copy()
     wrong = rng.random(len(pairs)) < error
-    drawn = rng.integers(0, len(terms), size=len(pairs))
-    return sorted({(g, terms[d] if w else term) for (g, term), w, d in zip(pairs, wrong, drawn, strict=True)})
+    pairs[wrong] = rng.integers(0, len(truth.complexes), size=(int(wrong.sum()), 2))
+    return sorted({(min(i, j), max(i, j)) for i, j in pairs.tolist() if i != j})
+
+
+def known_annotations(truth: Truth, error: float, rng: np.random.Generator) -> list[tuple[int, str]]:
+    """Pairs of the number of a gene and a term, sorted."""
+    n_genes, n_processes = truth.processes.shape
+    terms = np.array(
+        [f"complex{c}" for c in truth.complexes.tolist()] + [f"process{p}" for p in truth.processes.T.ravel().tolist()]
+    )
+    genes = np.tile(np.arange(n_genes), 1 + n_processes)
+    wrong = rng.random(len(genes)) < error
+    genes[wrong] = rng.integers(0, n_genes, size=int(wrong.sum()))
+    return sorted(set(zip(genes.tolist(), terms.tolist(), strict=True)))
+
+
+def true_knowledge(simulation: Simulation) -> Truth:
+    """The same for all errors."""
+    rng = generator("cells", "knowledge", VERSION, simulation.hash, "truth")
+    net = network(simulation, None)
+    processes = _processes(net, rng)
+    complexes = _complexes(net, processes[:, 0], simulation.largest_complex, rng)
+    edges = _edges(net, complexes, processes, rng)
+    n_processes, n_complexes = int(net.complexes.max()) + 1, int(complexes.max()) + 1
+    return Truth(rng.permutation(n_complexes)[complexes], rng.permutation(n_processes)[processes], edges)
+
+
+def _processes(net: Network, rng: np.random.Generator) -> np.ndarray:
+    """(G, PROCESSES) numbers of the complexes that govern each gene."""
+    pull = np.zeros((len(net.weights), int(net.complexes.max()) + 1))
+    np.maximum.at(pull.T, net.complexes, np.abs(net.weights).T)
+    pull = np.where(pull > 0, pull, -rng.random(pull.shape))
+    pull[net.regulators, net.complexes] = np.inf
+    return np.argsort(-pull, axis=1, kind="stable")[:, :PROCESSES]
+
+
+def _complexes(net: Network, process: np.ndarray, largest: int, rng: np.random.Generator) -> np.ndarray:
+    """(G,) complexes: of regulators their own; of other genes new ones, the largest first, each from the process with most genes left."""
+    complexes = np.full(len(process), -1)
+    complexes[net.regulators] = net.complexes
+    others = rng.permutation(np.flatnonzero(complexes < 0))
+    sizes = rng.integers(1, largest + 1, size=len(others))
+    sizes = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[: len(others)])
+    left = [others[process[others] == p].tolist() for p in range(int(process.max()) + 1)]
+    for number, size in enumerate(sorted(sizes.tolist(), reverse=True), int(net.complexes.max()) + 1):
+        while size:
+            pile = max(left, key=len)
+            taken = pile[:size]
+            del pile[:size]
+            complexes[taken] = number
+            size -= len(taken)
+    return complexes
+
+
+def _edges(net: Network, complexes: np.ndarray, processes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    n_genes = len(complexes)
+    known = complexes[:, None] == complexes
+    strength = np.abs(net.weights)
+    strongest = np.argsort(-strength, axis=1, kind="stable")[:, :UPSTREAM]
+    gene, place = np.nonzero(np.take_along_axis(strength, strongest, axis=1))
+    known[gene, net.regulators[strongest[gene, place]]] = True
+    known |= known.T
+    np.fill_diagonal(known, False)
+
+    degree = known.sum(axis=1)
+    missing = np.maximum(rng.choice(degree[net.regulators], n_genes) - degree, 0)
+    missing[net.regulators] = 0
+    takes_part = np.zeros((n_genes, int(processes.max()) + 1), dtype=int)
+    np.put_along_axis(takes_part, processes, 1, axis=1)
+    shared = np.where(known | (missing[:, None] * missing == 0), 0, takes_part @ takes_part.T)
+    pairs = np.argwhere(np.triu(shared, 1))
+    order = np.lexsort((rng.random(len(pairs)), -shared[pairs[:, 0], pairs[:, 1]]))
+    for i, j in pairs[order].tolist():
+        if missing[i] and missing[j]:
+            known[i, j] = known[j, i] = True
+            missing[[i, j]] -= 1
+    return np.argwhere(np.triu(known, 1))

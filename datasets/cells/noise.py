@@ -2,38 +2,41 @@
 
 The cells of every perturbation and the control cells are split into random halves, A and B, `SPLITS` times:
 
-    reliability   mean Pearson correlation r over genes of the shift in A with the shift in B, for all cells: 2 r / (1 + r)
+    reliability   mean Pearson correlation r over genes of the shift in A with the shift in B, at least 0, for all cells: 2 r / (1 + r)
                   (Spearman-Brown), the correlation that a perfect prediction of the profile could be expected to reach
     retrieval     share of the splits in which, of the halves A of all perturbations, its own is nearest to its half B
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy import sparse
 
-SPLITS = 20
+SPLITS, AT_ONCE = 20, 4
 
 
 def noise_ceiling(
-    perturbations: Iterable[sparse.csr_matrix],
+    perturbations: Callable[[], Iterable[sparse.csr_matrix]],
     controls: sparse.csr_matrix,
     rng: np.random.Generator,
     splits: int = SPLITS,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reliability and retrieval (P,), (P,) of perturbations with the cells (M, G) each. NaN for a perturbation of a single cell."""
-    pairs = [_halves(cells, rng, splits) for cells in perturbations]
-    still = _halves(controls, rng, splits)
-    r, nearest = (np.empty((splits, len(pairs))) for _ in range(2))
-    for k in range(splits):
-        a, b = (_unit(np.stack([pair[side, k] for pair in pairs]) - still[side, k]) for side in (0, 1))
-        similar = b @ a.T
-        r[k] = np.diag(similar)
-        nearest[k] = np.where(np.isnan(similar), -np.inf, similar).argmax(axis=1) == np.arange(len(pairs))
-    r = r.mean(axis=0)
-    return 2 * r / (1 + r), np.where(np.isnan(r), np.nan, nearest.mean(axis=0))
+    """Reliability and retrieval (P,), (P,) of perturbations with the cells (M, G) each; they are asked for once every `AT_ONCE` splits.
+    NaN for a perturbation of a single cell."""
+    correlations, nearest = [], []
+    for first in range(0, splits, AT_ONCE):
+        progress(first, splits)
+        n = min(AT_ONCE, splits - first)
+        halves = np.stack([_halves(cells, rng, n) for cells in perturbations()]) - _halves(controls, rng, n)
+        for k in range(n):
+            similar = _unit(halves[:, 1, k]) @ _unit(halves[:, 0, k]).T
+            correlations.append(np.diag(similar))
+            nearest.append(np.where(np.isnan(similar), -np.inf, similar).argmax(axis=1) == np.arange(len(similar)))
+    r = np.maximum(np.mean(correlations, axis=0), 0.0)
+    return 2 * r / (1 + r), np.where(np.isnan(r), np.nan, np.mean(nearest, axis=0))
 
 
 def _halves(cells: sparse.csr_matrix, rng: np.random.Generator, splits: int) -> np.ndarray:

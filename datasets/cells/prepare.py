@@ -7,6 +7,7 @@ output: a preparation that is stopped goes on from there.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -20,10 +21,11 @@ from cdnbench.datasets.cells.choose import Tasks, Tested, choose, controls_kept
 from cdnbench.datasets.cells.differential import Controls, RankSums
 from cdnbench.datasets.cells.noise import noise_ceiling
 from cdnbench.datasets.cells.options import SEPARATOR, Attrition, Preparation
-from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine, Writer, text
+from cdnbench.datasets.cells.prepared import FORMAT, NOISE, SUFFIX, PreparedLine, Writer, text
 from cdnbench.datasets.cells.raw import RawCells
 from cdnbench.datasets.cells.survey import CONTROL, Progress, Survey, normalised, survey
 from cdnbench.digest import digest, generator
+from cdnbench.errors import InvalidData
 
 
 def prepare(
@@ -43,9 +45,12 @@ def prepare(
     InvalidData: see `survey`; also if no perturbation passes the tests.
     """
     path = out / f"{line}{SUFFIX}"
-    recipe = digest(_identity(raw), options.to_dict(), split_list.read_bytes().hex() if split_list else "", line)
-    if path.exists() and PreparedLine.open(path).attributes["recipe"] == recipe:
-        return PreparedLine.open(path)
+    recipe = digest(
+        FORMAT, _identity(raw), options.to_dict(), split_list.read_bytes().hex() if split_list else "", line
+    )
+    with contextlib.suppress(InvalidData):  # of another version or cut off: made anew
+        if path.exists() and (made := PreparedLine.open(path)).attributes["recipe"] == recipe:
+            return made
     scratch = out / f".{line}.{recipe[:12]}"
     scratch.mkdir(parents=True, exist_ok=True)
     found, attrition = _kept_survey(raw, options, scratch, progress)
@@ -160,16 +165,19 @@ def _write(
         writer.put(f"{group}/indptr", pointers)
         writer.reserve(f"{group}/data", (int(pointers[-1]),), np.float32)
         writer.reserve(f"{group}/indices", (int(pointers[-1]),), np.uint16 if len(tasks.genes) < 2**16 else np.int32)
-    for name in ("reliability", "retrieval"):
+    for name in NOISE:
         writer.reserve(name, (len(tasks.names),), np.float64)
     starts = {group: _starts(cells, n_values, raw.n_cells) for group, cells in rows.items()}
     arrays = writer.mapped()
     _fill(raw, found, options, arrays, starts, progress)
-    control_rows = _rows(arrays, "controls", n_values[rows["controls"]], len(tasks.genes), [0, len(controls)])
-    perturbed = _rows(arrays, "cells", n_values[rows["cells"]], len(tasks.genes), numbers["first"])
+    n_genes = len(tasks.genes)
+    (control_rows,) = _rows(arrays, "controls", n_values[rows["controls"]], n_genes, [0, len(controls)])
     rng = generator("cells", "noise", about["name"], options.seed)
-    found_noise = noise_ceiling(perturbed, next(control_rows), rng)
-    for name, values in zip(("reliability", "retrieval"), found_noise, strict=True):
+    found_noise = noise_ceiling(
+        lambda: _rows(arrays, "cells", n_values[rows["cells"]], n_genes, numbers["first"]), control_rows, rng,
+        progress=lambda done, of: progress("noise ceiling", done, of),
+    )  # fmt: skip
+    for name, values in zip(NOISE, found_noise, strict=True):
         arrays[name][:] = values
         arrays[name].flush()  # type: ignore[attr-defined]
     writer.finish(about)

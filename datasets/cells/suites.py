@@ -76,6 +76,14 @@ SPLIT = SuiteOption(
 )
 
 
+PART = SuiteOption(
+    name="part",
+    default="test",
+    choices=("test", "all"),
+    help="all: the training side of the split is scored as well, for methods that are not trained, or not on the line (unseen-cl).",
+)
+
+
 class Recipe(NamedTuple):
     """Of a task: the prepared line, the perturbation's number in it, the round of subsampling, and whether it is scored."""
 
@@ -86,11 +94,11 @@ class Recipe(NamedTuple):
 
 
 class CellSuite:
-    """What the suites share. simulation: the embedded default. part: the split whose perturbations are scored, "" for all."""
+    """What the suites share. simulation: the embedded default. part: the side of the split whose perturbations are scored, "" for both."""
 
     info: ClassVar[SuiteInfo]
     simulation: ClassVar[Simulation]
-    part: ClassVar[str]
+    part: str
 
     def __init__(self, **options: Any) -> None:
         known = {option.name: option for option in self.info.options}
@@ -102,6 +110,8 @@ class CellSuite:
                     f"{self.info.name}: {name} takes {', '.join(known[name].choices)}; got {value!r}."
                 )
         self.options = {name: option.default for name, option in known.items()} | options
+        if self.options["data"]:  # wherever the process goes afterwards
+            self.options["data"] = str(Path(str(self.options["data"])).expanduser().resolve())
         self._genes_in_training: dict[str, set[str]] = {}
         self._training: dict[str, list[TaskSpec]] = {}
 
@@ -115,7 +125,7 @@ class CellSuite:
         """
         folder = str(self.options["data"])
         if folder:
-            paths = sorted(Path(folder).expanduser().glob(f"*{SUFFIX}"))
+            paths = sorted(Path(folder).glob(f"*{SUFFIX}"))
             if not paths:
                 raise BenchError(f"{folder} holds no prepared cell line (*{SUFFIX}). `bench data prepare` makes them.")
             found = [PreparedLine.open(path) for path in paths]
@@ -145,6 +155,13 @@ class CellSuite:
             self._genes_in_training[line] = {gene for name, p in trained for gene in self.all_lines[name].targets[p]}
         return self._genes_in_training[line]
 
+    def why_no_task(self) -> str:
+        """What to do where `specs` is empty."""
+        n = sum(line.n_perturbations for line in self.lines.values())
+        if self.part and self.options["subset"] == "all":
+            return f"All {n} perturbations are on the training side of the split: --part all scores them."
+        return f"None of {n} perturbations is in the subset." if n else ""
+
     def specs(self) -> Sequence[TaskSpec]:
         return [spec for name in self.lines for spec in self._specs(self.lines[name])]
 
@@ -171,10 +188,11 @@ class CellSuite:
         if self.options["masking"] in ("column", "null"):
             n_controls //= 2
         masked = self.options["masking"]
+        split = str(self.options.get("split", "test")) + (" (all)" if self.options.get("part") == "all" else "")
         name = f"{line.name}/{number:04d}" + ("" if subsample is None else f"/s{subsample}")
         return TaskSpec(
             name=name if masked == "none" else f"{name}/{masked}",
-            hash=digest("cells", line.hash, int(p), masked, subsample, self.options.get("split", "test")),
+            hash=digest("cells", line.hash, int(p), masked, subsample, split),
             n_variables=len(line.candidates(p)),
             n_regimes=1,
             has_symbols=True,
@@ -182,7 +200,7 @@ class CellSuite:
             metadata={
                 "dataset": f"{line.name}/{number:04d}",
                 "cell_line": line.name,
-                "split": self.options.get("split", "test"),
+                "split": split,
                 "subset": self.options["subset"],
                 "masking": masked,
                 "subsample": -1 if subsample is None else subsample,
@@ -263,12 +281,21 @@ class PerturbSeq(CellSuite):
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="perturbseq",
         summary="knock-downs in single cells, prepared screens or simulated lines: one task a test perturbation",
-        options=(SPLIT, CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA, KNOWLEDGE, KNOWLEDGE_ERROR),
+        options=(SPLIT, PART, CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA, KNOWLEDGE, KNOWLEDGE_ERROR),
         setting=("cell_line", "split", "subset", "masking"),
         citation="Wu et al. 2025; Replogle et al. 2022; Nadig et al. 2024",
     )
     simulation: ClassVar[Simulation] = Simulation()
-    part: ClassVar[str] = "test"
+
+    @property
+    def part(self) -> str:  # type: ignore[override]
+        return "" if self.options["part"] == "all" else "test"
+
+    @property
+    def knowledge(self) -> str:
+        """What reports call the knowledge; "" is the default."""
+        error = str(self.options["knowledge_error"])
+        return str(self.options["knowledge"]) or (f"error {error}" if error != ERROR else "")
 
     @cached_property
     def resources(self) -> dict[str, Path]:
@@ -276,15 +303,20 @@ class PerturbSeq(CellSuite):
 
         Raises
         ------
-        BenchError: a path that does not exist, or holds none.
+        BenchError: a path that does not exist, or holds none; an error rate for knowledge that is not simulated.
         """
-        if self.options["knowledge"] or self.options["data"]:
+        simulated = not (self.options["knowledge"] or self.options["data"])
+        if not simulated and str(self.options["knowledge_error"]) != ERROR:
+            raise InvalidParameter("knowledge-error is for simulated lines without --knowledge.")
+        if not simulated:
             return {kind: path.resolve() for kind, path in find_knowledge(str(self.options["knowledge"])).items()}
         return embedded_knowledge(self.simulation, str(self.options["knowledge_error"]))
 
     def training(self, spec: TaskSpec) -> list[TaskSpec]:
         """What a method may be trained on for this task: perturbations of the training side, masked as the task is."""
         line = spec.metadata["cell_line"]
+        if not self.part and self.options["split"].startswith("seen"):
+            return self._training.setdefault(line, [])  # all that there is to learn from is scored
         if line not in self._training:
             found = training(self.all_lines, self.options["split"], line)
             self._training[line] = [self._spec(self.all_lines[name], p, p, None, scored=False) for name, p in found]
@@ -300,4 +332,4 @@ class SciPlex(CellSuite):
         citation="Wu et al. 2025; McFaline-Figueroa et al. 2024",
     )
     simulation: ClassVar[Simulation] = DRUGS
-    part: ClassVar[str] = ""
+    part = ""

@@ -14,6 +14,7 @@ from cdnbench.datasets.cells.raw import RawCells
 from cdnbench.errors import InvalidData, did_you_mean
 
 Progress = Callable[[str, int, int], None]  # what is done, of how many
+TARGETS_MEASURED = "their targets among the genes"
 DROPPED, CONTROL = -2, -1
 
 
@@ -52,15 +53,27 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
 
     total = np.zeros(raw.n_cells)
     if options.total:
-        total = _column(raw, options.total).to_numpy(dtype=np.float64)
+        total = _totals(raw, options.total)
     expressed_by = np.zeros(len(raw.genes), dtype=np.int64)
     mitochondrial = np.array([gene.upper().startswith("MT-") for gene in raw.genes])
+    if options.max_mito < 1 and not mitochondrial.any():
+        raise InvalidData(
+            f"{raw.path}: no gene is named MT-..., so --max-mito filters nothing. Leave it out, or filter by a column: "
+            "--where 'p_mito < 0.1'."
+        )
     for rows, chunk in raw.chunks():
         progress("looking", rows.start, raw.n_cells)
         check_values(chunk, raw.path, options.values)
         chunk.eliminate_zeros()
+        counted = np.asarray(chunk.sum(axis=1, dtype=np.float64)).ravel()
         if not options.total:
-            total[rows] = np.asarray(chunk.sum(axis=1, dtype=np.float64)).ravel()
+            total[rows] = counted
+        elif options.values == "counts" and (counted > total[rows] * (1 + 1e-6)).any():
+            cell = rows.start + int(np.argmax(counted - total[rows]))
+            raise InvalidData(
+                f"{raw.path}: cell {cell} has {counted[cell - rows.start]:g} counts in the file and {total[cell]:g} in "
+                f"{options.total!r}. --total names the column with a cell's counts over all genes."
+            )
         enough = np.diff(chunk.indptr) >= options.min_genes
         if options.max_mito < 1:
             counts = np.asarray(chunk[:, mitochondrial].sum(axis=1, dtype=np.float64)).ravel()
@@ -106,7 +119,7 @@ def _labelled(raw, options, attrition, names, selected, total, genes) -> Survey:
         len(often),
         len(genes),
     )
-    attrition.add("their targets among the genes", controls + counts[measured].sum(), len(measured), len(genes))
+    attrition.add(TARGETS_MEASURED, controls + counts[measured].sum(), len(measured), len(genes))
     if not often:
         raise InvalidData(f"{raw.path}: no perturbation has {options.min_perturbed} cells. Lower --min-perturbed.")
     number = np.full(len(present), DROPPED)
@@ -160,14 +173,28 @@ def _column(raw: RawCells, name: str):
     return raw.obs[name]
 
 
-def _query(raw: RawCells, condition: str) -> np.ndarray:
+def _totals(raw: RawCells, name: str) -> np.ndarray:
+    """(M,) counts of each cell over all genes."""
     try:
-        return np.asarray(raw.obs.eval(condition), dtype=bool)
+        return _column(raw, name).to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidData(f"{raw.path}: --total names a column of numbers; {name!r} is none ({error}).") from error
+
+
+def _query(raw: RawCells, condition: str) -> np.ndarray:
+    columns = ", ".join(map(str, raw.obs.columns))
+    try:
+        found = np.asarray(raw.obs.eval(condition))
     except Exception as error:
-        columns = ", ".join(map(str, raw.obs.columns))
         raise InvalidData(
             f"{raw.path}: --where {condition!r} cannot be evaluated ({error}). Columns: {columns}."
         ) from error
+    if found.dtype != bool or found.shape != (raw.n_cells,):
+        raise InvalidData(
+            f"{raw.path}: --where {condition!r} is no condition: it has to be true or false of each cell, as in 'n_targets == 1'. "
+            f"Columns: {columns}."
+        )
+    return found
 
 
 def _distinct(names, selected, options: Preparation) -> int:

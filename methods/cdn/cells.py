@@ -39,7 +39,7 @@ from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, in_canonical_order
 from cdnbench.methods._trained import Trained
-from cdnbench.methods.target_shift import TargetShift, mean_shifts
+from cdnbench.methods.target_shift import TargetShift, shifts
 from cdnbench.task import LabelledTask, Task
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ _NETWORK = "network/"
 
 
 class View(NamedTuple):
-    """One perturbation with some of its candidates. targets (S,) bool, shifts (S, 2) float32: see `shift_scores`."""
+    """One perturbation with some of its candidates. targets (S,) bool, shifts (S, 2): see `shift_scores`."""
 
     summary: Summary
     targets: np.ndarray
@@ -122,10 +122,10 @@ class CDNCells(Trained):
         rng = generator("method", self.info.name, seed)
         training, validation = split_by_cluster(*self._views(tasks, rng), rng)
         card, tensors = load_weights(self.weights, "cdn")
-        network = build(card["config"]).to(self.device)
+        with torch.random.fork_rng():  # building draws weights
+            network = build(card["config"]).to(self.device)
         network.load_state_dict(tensors)
-        with torch.random.fork_rng():
-            fine_tune(self, network, training, validation, rng)
+        fine_tune(self, network, training, validation, rng)
         logits = evaluate(network, validation, self.batch, self.device)[1]
         coefficients = conditional_logit(
             [np.column_stack([z, view.shifts]) for z, view in zip(logits, validation, strict=True)],
@@ -141,7 +141,6 @@ class CDNCells(Trained):
         views, clusters = [], []
         for number, labelled in enumerate(tasks):
             task = labelled.task
-            scores = shift_scores(task)
             cluster = f"{task.metadata.get('cell_line', '')}/{labelled.facts.get('cluster', number)}"
             for r, regime in enumerate(task.regimes):
                 targets = np.flatnonzero(labelled.targets[r])
@@ -153,8 +152,9 @@ class CDNCells(Trained):
                     )
                 for _ in range(self.views):
                     chosen = rng.permutation(np.concatenate([targets, rng.choice(others, n_others, replace=False)]))
-                    summary = _single(summarise([task.observational[:, chosen], regime[:, chosen]]))
-                    views.append(View(summary, labelled.targets[r][chosen], scores[r][chosen]))
+                    before, after = task.observational[:, chosen], regime[:, chosen]
+                    scores = shift_scores(before, [after])[0]
+                    views.append(View(_single(summarise([before, after])), labelled.targets[r][chosen], scores))
                     clusters.append(cluster)
         return views, clusters
 
@@ -175,7 +175,7 @@ class CDNCells(Trained):
         check_device(self.info.name, self.device)
         network = self._fitted_network()
         logits = in_canonical_order(task, lambda ordered: {"": target_scores(network, ordered, self.device)})[""]
-        parts = np.concatenate([logits[..., None], shift_scores(task)], axis=-1)
+        parts = np.concatenate([logits[..., None], shift_scores(task.observational, task.regimes)], axis=-1)
         return {"network": logits, "stack": parts @ self.model["stack"]}
 
     def _fitted_network(self) -> CausalDifferentialNetwork:
@@ -187,10 +187,10 @@ class CDNCells(Trained):
         return network.to(self.device).eval()
 
 
-def shift_scores(task: Task) -> np.ndarray:
+def shift_scores(observational: np.ndarray, regimes: Sequence[np.ndarray]) -> np.ndarray:
     """(R, N, 2) asinh of the fall of each gene's own mean in standard errors, and of target-shift's score."""
-    fall = -mean_shifts(task, TargetShift().winsorised)[0]
-    return np.arcsinh(np.stack([fall, TargetShift().predict_targets(task)], axis=-1))
+    found = shifts(observational, regimes, TargetShift().winsorised)
+    return np.arcsinh(np.stack([-found.z_mean, np.hypot(found.z_mean, found.z_variance)], axis=-1))
 
 
 def _single(summary: Summary) -> Summary:

@@ -7,9 +7,11 @@ is to what was observed. Here
 - the map is ridge regression, nearest neighbours or a neural network, whichever predicts held-out clusters of training perturbations
   best (`predictors`);
 - prediction and observation are compared by their Pearson correlation over genes, both as deviations from the mean training shift;
-- candidates without an embedding score NaN (the paper gives them the mean embedding, which ranks them by chance).
+- candidates without an embedding, or that no training task measured, score NaN (the paper gives genes without embedding the mean one,
+  which ranks them by chance).
 
-`genept` needs the published embeddings (Zenodo 10833191) as `embeddings`. `genept-style` makes its own from `gene_text` by TF-IDF and
+`genept` needs the published embeddings (Zenodo 10833191) as `embeddings`; reading their pickle takes about 20 GB of memory, so give
+`--memory-gb 24`, or save them once as .npz (genes, vectors). `genept-style` makes its own from `gene_text` by TF-IDF and
 a truncated SVD of `dimensions`; it is another embedding, and is never called GenePT. A shift of several targets is predicted from the mean
 of their embeddings in training.
 
@@ -20,6 +22,7 @@ Our own code; no code was published for the inversion. Licence: MIT, with this p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,12 +152,12 @@ class GenePTStyle(GenePT):
 
 
 def text_embeddings(texts: Mapping[str, str], dimensions: int) -> Embeddings:
-    """TF-IDF of words and pairs of words, without a gene's own name, reduced by a truncated SVD."""
+    """TF-IDF of words and pairs of words, without the name that the text stands under, reduced by a truncated SVD."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     genes = sorted(texts)
-    anonymous = [texts[gene].replace(gene, " ") for gene in genes]
+    anonymous = [re.sub(rf"\b{re.escape(gene)}\b", " ", texts[gene]) for gene in genes]
     words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, stop_words="english").fit_transform(
         anonymous
     )

@@ -16,7 +16,7 @@ from cdnbench.datasets.cells.raw import open_raw
 from cdnbench.datasets.cells.simulate import Simulation, write_raw
 
 SMALL = Simulation(
-    lines=("one", "two"), n_genes=150, n_regulators=30, n_perturbed=20, n_controls=400, cells=(60.0, 0.2), mean_degree=25.0
+    lines=("one", "two"), n_genes=150, n_regulators=30, n_perturbed=12, n_controls=200, cells=(60.0, 0.2), mean_degree=25.0
 )  # fmt: skip
 
 
@@ -63,6 +63,8 @@ def test_the_weights_are_those_of_the_fit(folder, tmp_path):
     [
         (["--from", "cdn"], "--from and --suite go together"),
         (["--from", "cdn", "--suite", "perturbseq", "--model", "mlp"], "without --model"),
+        (["--from", "cdn", "--suite", "perturbseq", "--minutes", "3"], "--minutes says nothing with --from"),
+        (["--epochs", "3"], "--epochs says nothing without --from"),
         (["--fron", "cdn"], "'--fron' is no option"),
         (["--from", "cdn", "--suite", "synthetic-mini"], "has no training tasks"),
         (["--from", "cdn", "--suite", "perturbseq", "--split", "unseen-cl"], "2 training sets"),

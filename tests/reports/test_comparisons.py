@@ -6,12 +6,12 @@ import numpy as np
 
 from cdnbench.reports.comparisons import comparisons, differences
 from cdnbench.reports.frame import read
-from cdnbench.reports.leaderboard import leaderboard
+from cdnbench.reports.leaderboard import leaderboard, standings
 
 N = 6
 
 
-def screens(make_store, *, genes: bool):
+def screens(make_store, *, genes: bool, beside: bool = False):
     """Two methods on 12 genes in two lines each; on a gene, "better" differs from "target-shift" in the same way in both lines."""
     fake = make_store(suite="perturbseq")
     for gene in range(12):
@@ -19,11 +19,22 @@ def screens(make_store, *, genes: bool):
             targets = np.zeros((1, N), bool)
             targets[0, gene % N] = True
             facts = {"perturbation": f"g{gene}"} if genes else {}
-            task = fake.task(f"{line}/{gene}", targets, setting=("cell_line",), cell_line=line, facts=facts)
+            task = fake.task(
+                f"{line}/{gene}", targets, setting=("cell_line",), cell_line=line, masking="none", facts=facts
+            )
             good, bad = np.where(targets, 2.0, 0.0), np.where(targets, -1.0, np.arange(N))
             fake.job("better", task, good if gene % 4 else bad)
             fake.job("target-shift", task, bad)
-    return read([fake.store])
+    stores = [fake.store]
+    if beside:  # a suite without genes, read together with it
+        other = make_store(suite="synthetic")
+        for i in range(4):
+            targets = other.one_target_each(4, 4)
+            other.job(
+                "target-shift", other.task(f"d{i}", targets, protocol="clean", mechanism="ab"[i % 2]), targets * 1.0
+            )
+        stores.append(other.store)
+    return read(stores)
 
 
 def test_a_gene_in_two_lines_is_resampled_as_one(make_store):
@@ -31,6 +42,18 @@ def test_a_gene_in_two_lines_is_resampled_as_one(make_store):
     assert by_gene["difference"] == by_dataset["difference"]
     assert by_gene["high"] - by_gene["low"] > 1.2 * (by_dataset["high"] - by_dataset["low"])
     assert by_gene["p"] > by_dataset["p"]
+
+
+def test_another_suite_beside_it_changes_nothing(make_store):
+    alone, both = (screens(make_store, genes=True, beside=beside) for beside in (False, True))
+    columns = ["low", "high", "p", "by_gene"]
+    own = differences(both).query("suite == 'perturbseq'")[columns]
+    np.testing.assert_array_equal(own.to_numpy(), differences(alone)[columns].to_numpy())
+    rows = [standings(r).query("suite == 'perturbseq'").set_index("label")[["low", "high"]] for r in (alone, both)]
+    np.testing.assert_array_equal(*rows)
+    blocks = {block.title: " ".join(block.notes) for block in leaderboard(both).blocks}
+    (synthetic,) = (notes for title, notes in blocks.items() if title.startswith("synthetic"))
+    assert "Leakage" not in synthetic and "Noise ceiling" not in synthetic
 
 
 def test_the_note_says_what_was_resampled(make_store):
@@ -43,8 +66,17 @@ def test_leaderboards_of_cells_say_what_leaks_and_what_the_cells_allow(make_stor
     targets = np.eye(1, N, dtype=bool)
     for gene, (seen, r, found) in enumerate([(True, 0.5, 1.0), (False, 0.9, 0.5), (True, float("nan"), float("nan"))]):
         facts = {"perturbation": f"g{gene}", "target_in_training": seen, "reliability": r, "retrieval": found}
-        task = fake.task(f"a/{gene}", targets, setting=("cell_line",), cell_line="a", facts=facts)
+        task = fake.task(f"a/{gene}", targets, setting=("cell_line",), cell_line="a", masking="none", facts=facts)
         fake.job("target-shift", task, targets.astype(float))
     notes = " ".join(note for block in leaderboard(read([fake.store])).blocks for note in block.notes)
     assert "2 of 3 tasks have a target that training has as well" in notes
     assert "profiles correlate 0.700" in notes and "in 0.750 (labelled" in notes
+
+
+def test_methods_with_other_knowledge_are_other_rows(make_store):
+    fake = make_store(suite="perturbseq")
+    targets = np.eye(1, N, dtype=bool)
+    task = fake.task("a/0", targets, setting=("cell_line",), cell_line="a", masking="none")
+    fake.job("gears", task, targets * 1.0, knowledge={"name": "", "annotations": "abc"})
+    fake.job("gears", task, 1.0 - targets, knowledge={"name": "error 0.9", "annotations": "def"}, method_version="1b")
+    assert set(standings(read([fake.store]))["label"]) == {"gears", "gears [error 0.9]"}

@@ -209,6 +209,15 @@ class Reader(Good):
         return np.full((task.n_regimes, task.n_variables), self.number)
 
 @dataclass(frozen=True)
+class Opens(Good):
+    """Scores as many as its weights file says."""
+    weights: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(name="opens", summary="reads a file when it is used")
+    def predict_targets(self, task, *, seed=0):
+        with open(self.weights) as file:
+            return np.full((task.n_regimes, task.n_variables), float(file.read()))
+
+@dataclass(frozen=True)
 class NeedsMissing(Good):
     info: ClassVar[MethodInfo] = MethodInfo(name="needs-missing", summary="preloads nothing", preload=("no_such_module_here",))
 '''
@@ -273,6 +282,7 @@ needs-missing = faulty_methods:NeedsMissing
 batched = faulty_methods:Batched
 learner = faulty_methods:Learner
 reader = faulty_methods:Reader
+opens = faulty_methods:Opens
 [cdnbench.suites]
 tiny = faulty_suites:Tiny
 """

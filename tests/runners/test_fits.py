@@ -113,3 +113,14 @@ def test_all_is_trained_before_the_first_prediction(faulty, tmp_path):
         on_record=lambda _: trained.append(len(trace.read_text().split())),
     )
     assert len(trained) == 10 and set(trained) == {2}
+
+
+def test_files_are_named_from_where_the_run_was_started(faulty, tmp_path, monkeypatch):
+    """Fits and predictions work in folders of their own; a relative path still means what it meant to the user."""
+    weights = tmp_path / "w.safetensors"
+    weights.write_text("5")
+    monkeypatch.chdir(tmp_path)
+    records, store = sweep(tmp_path, "opens:weights=w.safetensors")
+    assert {r["status"] for r in records.values()} == {"ok"}
+    assert {r["parameters"]["weights"] for r in records.values()} == {"w.safetensors"}
+    np.testing.assert_array_equal(store.scores(records["tiny/0"]["key"])[""], [[5.0] * 3])

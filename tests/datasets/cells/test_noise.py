@@ -23,7 +23,7 @@ def test_reliability_is_that_of_all_cells():
     """The correlation of two independent screens of the same size, which Spearman-Brown extrapolates from halves."""
     rng = np.random.default_rng(0)
     effects, perturbed, controls = screen(0.2, rng)
-    reliability, _ = noise_ceiling(perturbed, controls, rng)
+    reliability, _ = noise_ceiling(lambda: perturbed, controls, rng)
     expected = 0.2**2 / (0.2**2 + 1 / 40 + 1 / 4000)
     assert reliability.mean() == pytest.approx(expected, abs=0.04)
     shifts = np.stack([np.asarray(cells.mean(axis=0)).ravel() for cells in perturbed])
@@ -35,12 +35,12 @@ def test_reliability_is_that_of_all_cells():
 def test_retrieval_is_at_chance_without_effects_and_perfect_with_strong_ones(strength, low, high):
     rng = np.random.default_rng(1)
     _, perturbed, controls = screen(strength, rng)
-    _, retrieval = noise_ceiling(perturbed, controls, rng)
+    _, retrieval = noise_ceiling(lambda: perturbed, controls, rng)
     assert low <= retrieval.mean() <= high
 
 
 def test_a_single_cell_has_no_halves():
     rng = np.random.default_rng(2)
     _, (one, other), controls = screen(1.0, rng, n_perturbations=2, n_cells=5)
-    reliability, retrieval = noise_ceiling([one[:1], other], controls, rng)
+    reliability, retrieval = noise_ceiling(lambda: [one[:1], other], controls, rng)
     assert np.isnan(reliability[0]) and np.isnan(retrieval[0]) and reliability[1] > 0.5 and retrieval[1] == 1

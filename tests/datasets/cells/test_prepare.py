@@ -1,7 +1,9 @@
 """From raw counts to a prepared cell line."""
 
+import json
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -222,3 +224,36 @@ def test_real_cells(real_file, tmp_path):
     raw = open_raw(real_file("papalexi2021_thp1_eccite_299genes_counts.h5ad"))
     line = prepare(raw, "thp1", tmp_path, Preparation(total="total_umis", where="guide_frac > .5"))
     assert set(line.names) == {"IFNGR2", "JAK2", "STAT1"}
+
+
+@pytest.mark.parametrize("damage", ["format", "cut"])
+def test_what_another_version_made_is_made_anew(raw, tmp_path, damage):
+    made = prepare(raw, "a", tmp_path, OPTIONS)
+    before = made.path.read_bytes()
+    if damage == "cut":
+        made.path.write_bytes(before[: len(before) // 2])
+    else:
+        with h5py.File(made.path, "a") as file:
+            attributes = json.loads(str(file.attrs["attributes"]))
+            file.attrs["attributes"] = json.dumps({**attributes, "format": 1})
+    again = prepare(raw, "a", tmp_path, OPTIONS)
+    assert again.hash == made.hash and again.attributes["format"] == made.attributes["format"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"where": "batch"}, "is no condition"),
+        ({"where": "batch = 1"}, "is no condition"),
+        ({"total": "perturbation"}, "names a column of numbers"),
+        ({"total": "batch"}, "counts in the file and"),
+    ],
+)
+def test_columns_that_are_not_what_they_are_taken_for(raw, tmp_path, options, words):
+    with pytest.raises(InvalidData, match=words):
+        prepare(raw, "a", tmp_path, replace(OPTIONS, **options))
+
+
+def test_an_empty_outcome_says_which_step_to_look_at(raw, tmp_path):
+    with pytest.raises(InvalidData, match="left none; --more-than and --alpha"):
+        prepare(raw, "a", tmp_path, replace(OPTIONS, more_than=1000))

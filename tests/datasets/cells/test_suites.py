@@ -196,3 +196,48 @@ def test_the_column_mask_takes_the_target_and_others_from_control_cells(folder):
 def test_what_is_not_there_is_named(folder, options, error, message):
     with pytest.raises(error, match=message):
         load_suite("perturbseq", **{"data": str(folder), **options}).specs()
+
+
+def test_a_trained_method_finds_data_and_knowledge_by_relative_paths(folder, tmp_path, monkeypatch):
+    from cdnbench.runners.plan import Limits, make_plan
+    from cdnbench.runners.run import execute
+    from cdnbench.store import Store
+
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "text.tsv").write_text(
+        "".join(f"SIM{g + 1:04d}\tgene {g % 7} of kind {g % 5}\n" for g in range(250))
+    )
+    options = {
+        "data": folder.name, "split": "unseen-cl", "cell_lines": "one", "knowledge": "gene_text=text.tsv",
+    }  # fmt: skip
+    limits = Limits(timeout_s=120)
+    plan = make_plan("perturbseq", options, "linear,genept-style", limit=1, limits=limits)
+    store = Store(tmp_path / "results")
+    execute(plan, store, limits=limits)
+    records = {r["method"]: r for r in store.records()}
+    assert {(name, r["status"], r["reason"]) for name, r in records.items()} == {
+        ("linear", "ok", ""),
+        ("genept-style", "ok", ""),
+    }
+    assert records["linear"]["knowledge"] == {}
+    assert records["genept-style"]["knowledge"].keys() == {"name", "gene_text"}
+
+
+def test_knowledge_of_a_suite(folder):
+    assert load_suite("perturbseq", data=str(folder)).resources == {}  # type: ignore[attr-defined]
+    with pytest.raises(InvalidParameter, match="knowledge-error is for simulated lines"):
+        _ = load_suite("perturbseq", data=str(folder), knowledge_error="0.9").resources  # type: ignore[attr-defined]
+    assert load_suite("perturbseq").knowledge == ""  # type: ignore[attr-defined]
+    assert load_suite("perturbseq", knowledge_error="0.9").knowledge == "error 0.9"  # type: ignore[attr-defined]
+
+
+def test_the_training_side_can_be_scored_too(folder):
+    both, test = (load_suite("perturbseq", data=str(folder), part=part) for part in ("all", "test"))
+    assert len(both.specs()) == sum(line.n_perturbations for line in both.lines.values()) > len(test.specs())  # type: ignore[attr-defined]
+    assert {s.metadata["split"] for s in both.specs()} == {"seen (all)"}
+    assert not {s.hash for s in both.specs()} & {s.hash for s in test.specs()}
+    assert both.training(both.specs()[0]) == []  # type: ignore[attr-defined]
+    unseen = load_suite("perturbseq", data=str(folder), part="all", split="unseen-cl")
+    spec = unseen.specs()[0]
+    lines = {s.recipe.line for s in unseen.training(spec)}  # type: ignore[attr-defined]
+    assert lines == set(SMALL.lines) - {spec.recipe.line}

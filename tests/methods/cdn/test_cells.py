@@ -43,10 +43,12 @@ def test_it_learns_what_pretraining_could_not(fitted):
 def test_the_stack_is_linear_in_its_parts(fitted):
     task = labelled(200).task
     outputs = fitted.predict_outputs(task)
-    parts = np.concatenate([outputs["network"][..., None], c.shift_scores(task)], axis=-1)
+    parts = np.concatenate([outputs["network"][..., None], c.shift_scores(task.observational, task.regimes)], axis=-1)
     np.testing.assert_allclose(outputs["stack"], parts @ fitted.method.model["stack"])
     down, shift = (load_method(name).predict_targets(task) for name in ("target-shift-down", "target-shift"))
-    np.testing.assert_allclose(c.shift_scores(task), np.arcsinh(np.stack([down, shift], axis=-1)))
+    np.testing.assert_allclose(
+        c.shift_scores(task.observational, task.regimes), np.arcsinh(np.stack([down, shift], axis=-1))
+    )
 
 
 def test_the_order_of_genes_changes_nothing(fitted):
