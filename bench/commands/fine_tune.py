@@ -55,7 +55,7 @@ def fine_tune(
     card = read_card(start, "cdn")
     suite = load_suite(suite_name, **options)
     specs = training_specs(suite)
-    chosen = {name: value for name, value in (("learning_rate", lr), ("epochs", epochs)) if value is not None}
+    chosen: dict[str, Any] = {n: v for n, v in (("learning_rate", lr), ("epochs", epochs)) if v is not None}
     method = CDNCells(weights=start, device=device, **chosen)
     print(f"{len(specs)} training perturbations")
     model = method.fit(TrainingTasks(suite, specs), seed=seed)

@@ -321,7 +321,7 @@ def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarr
             p /= p.sum()
             value -= share @ (z - z.max() - np.log(np.exp(z - z.max()).sum()))
             gradient = gradient + f.T @ (p - share)
-        return value, gradient
+        return float(value), np.asarray(gradient)
 
     return minimize(negative, np.zeros(x[0].shape[1]), jac=True, method="L-BFGS-B").x / scale
 
