@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click.core import ParameterSource
 
 from cdnbench.errors import InvalidParameter
 
@@ -102,10 +101,10 @@ def cdn(
         raise InvalidParameter(f"--model takes mechanism, axial or mlp; got {model!r}.")
     if bool(start) != bool(suite) or (start and model != "mechanism"):
         raise InvalidParameter("--from and --suite go together, without --model axial or mlp.")
-    given = context.get_parameter_source
     unused = ("steps", "minutes", "run", "workers", "cells") if start else ("epochs",)
     for name in unused:
-        if given(name) is ParameterSource.COMMANDLINE:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
             raise InvalidParameter(f"--{name} says nothing {'with' if start else 'without'} --from.")
     options = _suite_options(context, suite)
     if combination not in ("concat", "difference"):
