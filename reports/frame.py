@@ -239,13 +239,24 @@ def _outline(record: Mapping[str, Any]) -> TaskTruth:
 
 
 def _current(loaded: Sequence[tuple[Readable, dict[str, Any]]], tasks: Mapping[tuple[str, str], TaskTruth]) -> set[int]:
-    """Indices of the newest prediction of each (factors, method, parameters, knowledge, task, seed)."""
+    """Indices of the newest prediction of each (factors, method, parameters, knowledge, task, seed), of those on the newest task of that
+    name: what was run on data that have been made anew is not set beside what was run on them since."""
     newest: dict[tuple, int] = {}
+    of_name: dict[tuple, tuple[str, Any]] = {}  # factors and name of a task -> when it was last used, and its hash
+    found = []
     for index, (store, record) in enumerate(loaded):
         if not _is_prediction(record):
             continue
         truth = tasks.get(_task_id(store, record))
         factors = tuple(_factors(record, truth).values()) if truth else (record["suite"], record.get("task_hash", ""))
+        found.append((index, record, factors))
+        used = _started(record), record.get("task_hash")
+        of_name[(*factors, record["task"])] = max(
+            of_name.get((*factors, record["task"]), ("", None)), used, key=lambda u: u[0]
+        )
+    for index, record, factors in found:
+        if record.get("task_hash") != of_name[(*factors, record["task"])][1]:
+            continue
         what = record["method"], _json(record.get("parameters")), _json(record.get("knowledge"))
         same = (*factors, *what, record["task"], record.get("seed", 0))
         if same not in newest or _started(record) >= _started(loaded[newest[same]][1]):

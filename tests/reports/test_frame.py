@@ -195,3 +195,15 @@ def test_nothing_to_report_is_an_error(tmp_path, make_store):
     make_store()
     with pytest.raises(BenchError, match="No finished job"):
         reports.build(tmp_path)
+
+
+def test_results_on_data_that_were_made_anew_stand_alone(make_store):
+    """The older task of the same name, which another method was run on, is left out."""
+    fake = make_store()
+    targets = np.eye(1, 4, dtype=bool)
+    old, new = (fake.task("d0", targets, protocol="clean", seed=seed) for seed in (1, 2))
+    fake.job("target-shift", old, targets * 1.0, started_at="2026-01-01T00:00:00+00:00")
+    fake.job("random", old, targets * 1.0, started_at="2026-01-01T00:00:00+00:00")
+    fake.job("random", new, 1.0 - targets, started_at="2026-02-01T00:00:00+00:00")
+    readings = read([fake.store]).readings
+    assert readings["method"].astype(str).tolist() == ["random"]
