@@ -4,7 +4,9 @@ Screens share a response (stress, growth arrest) that moves the same genes whate
 winsorised mean, m the mean of its shifts over the training perturbations that have it (0 if none has) and se the standard error of
 d (`target_shift`),
 
-    score = |d - m| / se.
+    score = |d - m| / se,
+
+and 0 for a gene that is constant throughout.
 
 Parameters: `winsorised` as in `target-shift`. Our own; there is no reference code. Licence: MIT, with this package.
 """
@@ -55,4 +57,5 @@ class CentredShift(Trained):
         at, there = places(self.model["genes"], task.symbols or ())
         usual = np.where(there, self.model["mean"][at], 0.0)
         found = shifts(task.observational, task.regimes, self.winsorised)
-        return np.abs(found.after.mean - found.before.mean - usual) / np.sqrt(found.mean_error)
+        varies = found.before.mean_error + found.after.mean_error > 0
+        return np.where(varies, np.abs(found.after.mean - found.before.mean - usual) / np.sqrt(found.mean_error), 0.0)

@@ -132,3 +132,15 @@ def test_genes_that_training_lacks_do_no_harm(name):
 def test_a_pseudo_count_of_zero_is_refused():
     with pytest.raises(InvalidParameter, match="pseudo is positive"):
         load_method("lfc-rank", pseudo=0.0)
+
+
+def test_a_gene_that_never_varies_says_nothing_to_centred_shift():
+    """It moved in training, so that it deviates from what is usual, with no error to measure that by."""
+    method = load_method("centred-shift")
+    model = method.fit(TRAINING)
+    t = labelled(2, 50).task
+    observational, regime = np.array(t.observational), np.array(t.regimes[0])
+    observational[:, -1] = regime[:, -1] = 5.0
+    still = Task(name="t", variables=t.variables, symbols=t.symbols, observational=observational, regimes=[regime])
+    scores = method.fitted(model).predict_targets(still)[0]
+    assert scores[-1] == 0 and scores.max() < 100
