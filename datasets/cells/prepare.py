@@ -175,7 +175,7 @@ def _write(
     rng = generator("cells", "noise", about["name"], options.seed)
     found_noise = noise_ceiling(
         lambda: _rows(arrays, "cells", n_values[rows["cells"]], n_genes, numbers["first"]), control_rows, rng,
-        progress=lambda done, of: progress("noise ceiling", done, of),
+        progress=lambda done, of: progress("noise ceiling", raw.n_cells * done // of, raw.n_cells),
     )  # fmt: skip
     for name, values in zip(NOISE, found_noise, strict=True):
         arrays[name][:] = values
