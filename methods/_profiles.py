@@ -20,12 +20,13 @@ def shift(task: Task) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Profiles:
     """P labelled shifts over V genes. genes (V,): sorted names. shifts, targets (P, V): 0 and False where a task lacks a gene. known
-    (P, V): whether it has it."""
+    (P, V): whether it has it. clusters (P,): cell line and cluster of each, for splits of one's own."""
 
     genes: np.ndarray
     shifts: np.ndarray
     targets: np.ndarray
     known: np.ndarray
+    clusters: np.ndarray
 
     @staticmethod
     def of(tasks: Iterable[LabelledTask]) -> Profiles:
@@ -36,16 +37,19 @@ class Profiles:
         CannotRun: a task without gene symbols.
         """
         rows: list[tuple[Sequence[str], np.ndarray, np.ndarray]] = []
+        clusters: list[str] = []
         for labelled in tasks:
             if labelled.task.symbols is None:
                 raise CannotRun("a training task has no gene symbols")
+            where = labelled.task.metadata.get("cell_line", "")
+            clusters += [f"{where}/{labelled.facts.get('cluster', len(clusters))}"] * labelled.task.n_regimes
             rows += [(labelled.task.symbols, s, t) for s, t in zip(shift(labelled.task), labelled.targets, strict=True)]
         genes = np.array(sorted({gene for symbols, _, _ in rows for gene in symbols}))
         shifts, targets, known = (np.zeros((len(rows), len(genes)), dtype) for dtype in (float, bool, bool))
         for p, (symbols, s, t) in enumerate(rows):
             places = np.searchsorted(genes, np.array(symbols))
             shifts[p, places], targets[p, places], known[p, places] = s, t, True
-        return Profiles(genes, shifts, targets, known)
+        return Profiles(genes, shifts, targets, known, np.array(clusters, dtype=str))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For `fit` to give."""

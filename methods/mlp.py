@@ -59,22 +59,14 @@ class MLP(Trained):
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
         """Weights of both layers."""
-        clusters: list[object] = []
-
-        def noted():
-            for labelled in tasks:
-                where = labelled.task.metadata.get("cell_line", "")
-                clusters.extend([f"{where}/{labelled.facts.get('cluster', len(clusters))}"] * labelled.task.n_regimes)
-                yield labelled
-
-        profiles = Profiles.of(noted())
+        profiles = Profiles.of(tasks)
         targeted = np.flatnonzero(profiles.targets.any(axis=0))
         if len(profiles.shifts) < 2:
             raise CannotRun("mlp needs at least two training perturbations")
         rng = generator("method", "mlp", seed)
-        names = np.unique(np.array(clusters, dtype=str))
+        names = np.unique(profiles.clusters)
         held = rng.permutation(names)[: max(1, len(names) // 10)]
-        validation = np.isin(np.array(clusters, dtype=str), held)
+        validation = np.isin(profiles.clusters, held)
         if validation.all():
             validation[: len(validation) // 2] = False
         y = profiles.targets[:, targeted] / profiles.targets.sum(axis=1, keepdims=True)

@@ -70,15 +70,7 @@ class GenePT(Trained):
         ------
         CannotRun: fewer than two training perturbations have targets with an embedding.
         """
-        clusters: list[str] = []
-
-        def noted():
-            for number, labelled in enumerate(tasks):
-                where = labelled.task.metadata.get("cell_line", "")
-                clusters.extend([f"{where}/{labelled.facts.get('cluster', number)}"] * labelled.task.n_regimes)
-                yield labelled
-
-        profiles = Profiles.of(noted())
+        profiles = Profiles.of(tasks)
         found = self.embeddings(resources, renaming(resources.get("identifiers"), profiles.genes.tolist()))
         at, there = places(found.genes, profiles.genes.tolist())
         embedded = profiles.targets & there
@@ -94,7 +86,7 @@ class GenePT(Trained):
         usual = profiles.shifts.sum(axis=0) / np.maximum(profiles.known.sum(axis=0), 1)
         y = np.where(profiles.known, profiles.shifts - usual, 0.0)[rows]
         rng = generator("method", self.info.name, seed)
-        chosen, model, scores = choose((x - mean) / spread, y, [clusters[p] for p in rows], rng)
+        chosen, model, scores = choose((x - mean) / spread, y, profiles.clusters[rows].tolist(), rng)
         print(f"{chosen}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
         kept = np.isin(found.genes, profiles.genes)
         return {
