@@ -5,7 +5,7 @@ perturbations only. With X (P, V) the training shifts, each divided by its norm,
 
     scores(x) = x X' (X X' + penalty I)^-1 Y,
 
-which is ridge regression in its dual form, P being smaller than V. Genes that training never targeted score 0.
+which is ridge regression in its dual form, P being smaller than V. Genes that training never targeted have no score.
 
 Parameters: `penalty`, in units of a unit shift (.1).
 
@@ -20,7 +20,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.errors import InvalidParameter
+from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo
 from cdnbench.methods._profiles import Profiles, embed, places, unit
 from cdnbench.methods._trained import Trained
@@ -38,6 +38,7 @@ class Linear(Trained):
         summary="Ridge regression from the shifts of all genes to the target, on training perturbations",
         citation="Wu et al. 2025, Predicting perturbation targets with causal differential networks (its baseline LINEAR)",
         licence="MIT",
+        version="2",
         supervised="required",
         needs_symbols=True,
         min_samples=1,
@@ -56,14 +57,17 @@ class Linear(Trained):
         return {"genes": profiles.genes, "targeted": targeted, "weights": (x.T @ dual).astype(np.float32)}
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
-        """(R, N) predicted indicators.
+        """(R, N) predicted indicators, NaN for genes that were never targeted.
 
         Raises
         ------
-        CannotRun: not fitted.
+        CannotRun: not fitted, or no gene of the task was ever targeted.
         """
         genes = self.model["genes"]
-        predicted = np.zeros((task.n_regimes, len(genes)))
+        predicted = np.full((task.n_regimes, len(genes)), np.nan)
         predicted[:, self.model["targeted"]] = unit(embed(task, genes)) @ self.model["weights"]
         at, there = places(genes, task.symbols or ())
-        return np.where(there, predicted[:, at], 0.0)
+        scores = np.where(there, predicted[:, at], np.nan)
+        if np.isnan(scores).all():
+            raise CannotRun("no gene of the task was a target in training")
+        return scores

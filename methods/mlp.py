@@ -3,7 +3,7 @@
 The MLP baseline of Wu et al. 2025, as far as its description goes: like `linear`, with one hidden layer. Shifts are scaled to a mean
 square of 1; the output is a softmax over the genes that training targeted, trained by cross-entropy (several targets share the
 mass). A tenth of the clusters of profiles is held out, and the epoch with the lowest loss there is kept. Genes that training never
-targeted score 0.
+targeted have no score.
 
 Parameters: `hidden` units (256), `dropout` of inputs and hidden units (.2), `learning_rate` of Adam (1e-3), `epochs` at most (300),
 `patience` in epochs (30).
@@ -44,6 +44,7 @@ class MLP(Trained):
         summary="A neural network from the shifts of all genes to the target, on training perturbations",
         citation="Wu et al. 2025, Predicting perturbation targets with causal differential networks (its baseline MLP)",
         licence="MIT",
+        version="2",
         supervised="required",
         stochastic=True,
         needs_symbols=True,
@@ -114,20 +115,23 @@ class MLP(Trained):
         }
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
-        """(R, N) probabilities.
+        """(R, N) probabilities, NaN for genes that were never targeted.
 
         Raises
         ------
-        CannotRun: not fitted.
+        CannotRun: not fitted, or no gene of the task was ever targeted.
         """
         m = self.model
         hidden = np.maximum(_inputs(embed(task, m["genes"])) @ m["w1"].T + m["b1"], 0)
         logits = hidden @ m["w2"].T + m["b2"]
         probability = np.exp(logits - logits.max(axis=1, keepdims=True))
-        predicted = np.zeros((task.n_regimes, len(m["genes"])))
+        predicted = np.full((task.n_regimes, len(m["genes"])), np.nan)
         predicted[:, m["targeted"]] = probability / probability.sum(axis=1, keepdims=True)
         at, there = places(m["genes"], task.symbols or ())
-        return np.where(there, predicted[:, at], 0.0)
+        scores = np.where(there, predicted[:, at], np.nan)
+        if np.isnan(scores).all():
+            raise CannotRun("no gene of the task was a target in training")
+        return scores
 
 
 def _inputs(shifts: np.ndarray) -> np.ndarray:
