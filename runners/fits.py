@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,20 @@ from cdnbench.runners.provenance import provenance
 class Fitter:
     """Trains what jobs need and the store lacks; any number of threads may ask.
 
-    again: also what has failed before. scratch: a folder for working folders.
+    again: also what has failed before. scratch: a folder for working folders. on_record: called with the record of each fit made.
     """
 
-    def __init__(self, driver: Driver, suite: str, options: Mapping[str, Any], scratch: Path, again: bool) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        suite: str,
+        options: Mapping[str, Any],
+        scratch: Path,
+        again: bool,
+        on_record: Callable[[dict[str, Any]], None],
+    ) -> None:
         self._driver, self._suite, self._options, self._scratch, self._again = driver, suite, options, scratch, again
+        self._on_record = on_record
         self._made: dict[str, Future[str]] = {}
         self._books = threading.Lock()
 
@@ -65,4 +74,5 @@ class Fitter:
                 **provenance(package_of(METHODS, fit.method.info.name)),
             }
             store.write_fit_record(record)
+            self._on_record(record)
         return "" if record["status"] == "ok" else f"{record['status']}: {record['reason']}"

@@ -43,7 +43,7 @@ def execute(
 
     jobs: how many run at once. timing: one at a time, so that times can be compared (`wall_s_single`). fresh: run all jobs, also
     those that are done; each old record stands until its new one is there. retry: run failed jobs again. on_record: called with each
-    record as it is stored.
+    record as it is stored, those of fits ("kind": "fit") included.
 
     A `KeyboardInterrupt` ends the running jobs, which leave no record, and is raised again.
 
@@ -52,6 +52,12 @@ def execute(
     BenchError: the store cannot be written, or the fork server does not start or dies. What was done is kept.
     """
     limits = limits or Limits()
+    telling = threading.Lock()
+
+    def tell(record: Record) -> None:
+        with telling:
+            on_record(record)
+
     store.create()
     todo = plan.todo(store, timing=timing, fresh=fresh, retry=retry)
     if not todo:
@@ -65,8 +71,8 @@ def execute(
             preparer = Preparer(plan.suite_name, plan.options, todo, store, scratch, reaper)
             try:
                 again = timing or fresh or retry
-                fitter = Fitter(driver, plan.suite_name, plan.options, scratch, fresh or retry)
-                _run_all(todo, plan, driver, preparer, fitter, 1 if timing else jobs, timing, again, on_record)
+                fitter = Fitter(driver, plan.suite_name, plan.options, scratch, fresh or retry, tell)
+                _run_all(todo, plan, driver, preparer, fitter, 1 if timing else jobs, timing, again, tell)
             finally:
                 driver.stop.set()
                 preparer.stop()
@@ -87,8 +93,6 @@ def _run_all(
     again: bool,
     on_record: Callable[[Record], None],
 ) -> None:
-    telling = threading.Lock()
-
     def step(item: Sequence[Job] | Callable[[], Any]) -> None:
         if driver.stop.is_set():
             return
@@ -101,8 +105,7 @@ def _run_all(
             for record in _batch(item, plan, driver, preparer, fitter, timing, again):
                 if record["key"] not in told:
                     told.add(record["key"])
-                    with telling:
-                        on_record(record)
+                    on_record(record)
 
     # Each thread drives one process. Results come back as they are ready, and the steps are taken from the iterator as threads
     # become free.

@@ -12,9 +12,12 @@ from typing import Any
 LOG_EVERY_S = 10.0
 
 
+Show = Callable[[dict[str, Any]], None]
+
+
 @contextlib.contextmanager
-def progress(total: int) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yields what to call with each job's record."""
+def progress(total: int) -> Iterator[Show]:
+    """Yields what to call with the record of each job, and of each fit."""
     if total == 0:
         yield lambda record: None
     elif sys.stdout.isatty():
@@ -25,7 +28,7 @@ def progress(total: int) -> Iterator[Callable[[dict[str, Any]], None]]:
 
 
 @contextlib.contextmanager
-def _bar(total: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+def _bar(total: int) -> Iterator[Show]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -47,6 +50,9 @@ def _bar(total: int) -> Iterator[Callable[[dict[str, Any]], None]]:
         line = bar.add_task("jobs", total=total, last="")
 
         def show(record: dict[str, Any]) -> None:
+            if record["kind"] == "fit":
+                bar.console.print(_fit_line(record), markup=False)
+                return
             counts[record["status"]] += 1
             failures = " ".join(f"[red]{n} {status}[/red]" for status, n in counts.items() if status != "ok")
             bar.update(line, advance=1, last=f"{record['method']} on {record['task']} {failures}")
@@ -58,20 +64,34 @@ def _bar(total: int) -> Iterator[Callable[[dict[str, Any]], None]]:
         yield show
 
 
-def _lines(total: int) -> Callable[[dict[str, Any]], None]:
+def _lines(total: int) -> Show:
     counts: Counter[str] = Counter()
     begin = last = time.monotonic()
+    since, before = (
+        begin,
+        0,
+    )  # the time left is told from the jobs after the last fit, which may take longer than all of them
 
     def show(record: dict[str, Any]) -> None:
-        nonlocal last
+        nonlocal last, since, before
+        now = time.monotonic()
+        if record["kind"] == "fit":
+            since, before = now, counts.total()
+            print(_fit_line(record), flush=True)
+            return
         counts[record["status"]] += 1
-        done, now = counts.total(), time.monotonic()
+        done = counts.total()
         if record["status"] not in ("ok", "skipped"):
             print(f"{record['method']} on {record['task']}: {record['status']}: {record['reason']}", flush=True)
         if now - last >= LOG_EVERY_S or done == total:
             last = now
-            left = (now - begin) / done * (total - done)
+            left = (now - since) / (done - before) * (total - done)
             tally = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
             print(f"{done}/{total} jobs ({tally}), {now - begin:.0f} s, about {left:.0f} s left", flush=True)
 
     return show
+
+
+def _fit_line(record: dict[str, Any]) -> str:
+    end = "" if record["status"] == "ok" else f": {record['status']}: {record['reason']}"
+    return f"trained {record['method']} on {record['n_tasks']} tasks, {record['wall_s']:.0f} s{end}"

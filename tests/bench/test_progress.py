@@ -1,0 +1,34 @@
+"""What a run says while it runs."""
+
+import pytest
+
+from cdnbench.commands import progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_time_left_does_not_count_the_fits(clock, capsys):
+    with progress.progress(10) as show:
+        clock[0] = 1000.0
+        show({"kind": "fit", "method": "gears", "n_tasks": 83, "wall_s": 990.0, "status": "ok"})
+        clock[0] = 1020.0
+        show({"kind": "predict", "method": "gears", "task": "a", "status": "ok"})
+        clock[0] = 1040.0
+        show({"kind": "predict", "method": "gears", "task": "b", "status": "error", "reason": "no such gene"})
+    assert capsys.readouterr().out.splitlines() == [
+        "trained gears on 83 tasks, 990 s",
+        "1/10 jobs (1 ok), 1020 s, about 180 s left",
+        "gears on b: error: no such gene",
+        "2/10 jobs (1 error, 1 ok), 1040 s, about 160 s left",
+    ]
+
+
+def test_a_failed_fit_says_why(capsys):
+    with progress.progress(1) as show:
+        show({"kind": "fit", "method": "gears", "n_tasks": 83, "wall_s": 9.4, "status": "error", "reason": "no edges"})
+    assert capsys.readouterr().out == "trained gears on 83 tasks, 9 s: error: no edges\n"
