@@ -114,7 +114,8 @@ class Method(Protocol):
 
     Deterministic in (task, seed); relabelling the variables permutes the scores (see `in_canonical_order`).
     May raise `CannotRun(reason)`. Optional: `predict_outputs(task, *, seed) -> dict[variant, scores]`; `weights_digest() -> str` of
-    a method with weights, so that results are computed anew when these change; `trained_on() -> dict` of its training laws.
+    a method with weights, so that results are computed anew when these change; `trained_on() -> dict` of its training laws,
+    `trained_origins() -> frozenset` of the `TaskSpec.origin` of tasks that they were trained on.
 
     A method that solves many tasks at once has `predict_targets_batch(tasks, *, seeds)`, which yields (index of the task,
     `Prediction`, or the exception that ended this task) as each is done, in any order. What a task gets must not depend on the
@@ -163,6 +164,11 @@ class LoadedMethod:
         """Factor of a suite -> the values, or {"from", "to"}, that a pretrained method has seen; empty if it says nothing."""
         laws = getattr(self.method, "trained_on", None)
         return laws() if laws else {}
+
+    def has_seen(self, origin: str) -> bool:
+        """Whether its weights were trained on tasks of this `TaskSpec.origin`."""
+        origins = getattr(self.method, "trained_origins", None)
+        return bool(origin and origins) and origin in origins()  # type: ignore[misc]
 
     @property
     def needs_fit(self) -> bool:

@@ -41,6 +41,8 @@ class TaskSpec:
     has_symbols: whether the variables are genes.
     metadata: the suite's factors and `dataset`, the unit of all statistics: plain values, no target among them.
     recipe: what `load` needs; plain or picklable.
+    origin: identity of the samples behind it, whatever the options: weights trained on them have seen the answer. "" where no method can
+    be trained on them.
     """
 
     name: str
@@ -51,6 +53,7 @@ class TaskSpec:
     has_symbols: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     recipe: Any = None
+    origin: str = ""
 
 
 @runtime_checkable

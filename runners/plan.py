@@ -235,6 +235,8 @@ def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fi
     info = method.info
     timeout = limits.timeout_s if limits.timeout_s is not None else float(info.timeout_s(spec))
     skip = info.why_skip(spec)
+    if method.has_seen(spec.origin):
+        skip = f"the weights of {info.name} were trained on this task"
     if not method.needs_fit:
         return Job(job_key(method, spec.hash, seed), method, spec, seed, timeout, skip)
     fit = fits.of(method, spec, seed)

@@ -61,7 +61,9 @@ def fine_tune(
     model = method.fit(TrainingTasks(suite, specs), seed=seed)
     about = {
         "from": {"weights": start, "digest": card["digest"]}, "suite": suite_name, "options": dict(options),
-        "n_training": len(specs), "seed": seed, "epochs": method.epochs, "learning_rate": method.learning_rate,
+        "n_training": len(specs), "origins": sorted(spec.origin for spec in specs),
+        "cell_lines": sorted({spec.metadata["cell_line"] for spec in specs}),
+        "seed": seed, "epochs": method.epochs, "learning_rate": method.learning_rate,
         "sampled": method.sampled, "views": method.views, "batch": method.batch,
         "command": " ".join(["bench", *sys.argv[1:]]), "device": device, **provenance(),
         "date": datetime.now(UTC).date().isoformat(),

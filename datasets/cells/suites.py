@@ -207,6 +207,7 @@ class CellSuite:
                 "simulated": bool(line.attributes["simulated"]),
             },
             recipe=Recipe(line.name, int(p), subsample, scored),
+            origin=digest("cells", line.hash, int(p)),
         )
 
     def load(self, spec: TaskSpec) -> LabelledTask:

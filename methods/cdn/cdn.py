@@ -74,6 +74,12 @@ class CDN:
 
         return trained_on(read_card(self.weights, self.info.name))
 
+    def trained_origins(self) -> frozenset[str]:
+        """Tasks of suites that the weights were fine-tuned on."""
+        from cdnbench.methods.cdn.weights import trained_origins
+
+        return trained_origins(self.weights, self.info.name)
+
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits.
 

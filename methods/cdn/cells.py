@@ -105,6 +105,12 @@ class CDNCells(Trained):
 
         return read_card(self.weights, "cdn")["digest"]
 
+    def trained_origins(self) -> frozenset[str]:
+        """Tasks that the weights which training starts from have seen."""
+        from cdnbench.methods.cdn.weights import trained_origins
+
+        return trained_origins(self.weights, "cdn")
+
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
         """The tensors of the network as `network/<name>`, and the coefficients of the stack (3,).
 

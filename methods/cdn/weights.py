@@ -115,7 +115,13 @@ def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
         **{f: laws[f + "s"] for f in ("graph", "mechanism", "intervention", "protocol")},
         "noise": ["gaussian"],
         "n_hidden": {"from": 0, "to": max(high for _, high in laws["sizes"]) // 5 if laws["hidden"] else 0},
+        **({"cell_line": card["fine_tuned"]["cell_lines"]} if "fine_tuned" in card else {}),
     }
+
+
+def trained_origins(name: str, model: str) -> frozenset[str]:
+    """`TaskSpec.origin` of the tasks of a suite that the weights were fine-tuned on."""
+    return frozenset(read_card(name, model).get("fine_tuned", {}).get("origins", ()))
 
 
 def file_digest(content: bytes) -> str:

@@ -14,6 +14,7 @@ from cdnbench.datasets.cells.options import Preparation
 from cdnbench.datasets.cells.prepare import prepare
 from cdnbench.datasets.cells.raw import open_raw
 from cdnbench.datasets.cells.simulate import Simulation, write_raw
+from cdnbench.runners.plan import make_plan
 
 SMALL = Simulation(
     lines=("one", "two"), n_genes=150, n_regulators=30, n_perturbed=12, n_controls=200, cells=(60.0, 0.2), mean_degree=25.0
@@ -52,7 +53,15 @@ def test_cdn_takes_the_weights(folder, tmp_path):
     tuned, before = (load_method("cdn", **p).predict_targets(task) for p in ({"weights": str(out)}, {}))
     assert not np.allclose(tuned, before)
     specs = suite.training(suite.specs()[0])  # type: ignore[attr-defined]
-    assert card["fine_tuned"]["n_training"] == len(specs)
+    assert card["fine_tuned"]["n_training"] == len(specs) and card["fine_tuned"]["cell_lines"] == ["two"]
+    # The same weights are not scored on what they were trained on, under any options.
+    for method in (f"cdn:weights={out}", f"cdn-cells:weights={out}"):
+        for masking in ("none", "marginal"):
+            plan = make_plan("perturbseq", options | {"cell_lines": "", "part": "all", "masking": masking}, method)
+            seen = {
+                job.spec.metadata["cell_line"] for job in plan.jobs if "were trained on this task" in (job.skip or "")
+            }
+            assert seen == {"two"} and {job.spec.metadata["cell_line"] for job in plan.jobs if not job.skip} == {"one"}
 
 
 @pytest.mark.parametrize(
