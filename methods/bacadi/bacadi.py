@@ -58,7 +58,7 @@ _MOVING = 0.05  # mean absolute change of P(target) over the last tenth of the s
 
 
 def _timeout_s(sizes) -> float:
-    # N = 10, R = 30 on one core: 90 s with the linear likelihood, 2000 s with the fully connected one
+    # N = 10, R = 30 on one core: 40 s with the linear likelihood, 300 s with the fully connected one
     return 1200.0 + 3.0 * sizes.n_variables**2 * sizes.n_regimes
 
 

@@ -165,7 +165,7 @@ class FullyConnected:
         self.n_variables = n
         self._sizes = [n * n * HIDDEN, n * HIDDEN, n * HIDDEN, n]
         self.n_parameters = sum(self._sizes)
-        self._rows, self._members, self._codes = [], [], []
+        self._rows, self._members, self._codes, self._ends = [], [], [], []
         for data in samples:
             rows = torch.as_tensor(np.concatenate(data).astype(np.float64), device=device)
             code = torch.as_tensor(np.repeat(np.arange(len(data)), [len(x) for x in data]), device=device)
@@ -175,6 +175,7 @@ class FullyConnected:
             self._rows.append({t: rows.to(t) for t in (torch.float64, torch.float32)})
             self._members.append({t: member.to(t) for t in (torch.float64, torch.float32)})
             self._codes.append(code)
+            self._ends.append(np.cumsum([len(x) for x in data]))
 
     def initial(self, generator: np.random.Generator, n_particles: int) -> np.ndarray:
         """(P, F) parameters at the start: Xavier's truncated normal for weights, N(0, .1^2) for biases."""
@@ -203,20 +204,33 @@ class FullyConnected:
 
     def deviations(self, theta: Tensor, graphs: Tensor, of: slice = slice(None)) -> Tensor:
         """(D, R + 1, N, P, S) for theta (D, P, F) and graphs (D, N, N, P, S) of the data sets `of`, in the graphs' dtype."""
-        n = self.n_variables
         found = graphs.new_empty((len(graphs), len(self._members[0][graphs.dtype]), *graphs.shape[2:]))
+        deviations = self._compiled_deviations if graphs.device.type == "cpu" else self._deviations
         for k, d in enumerate(range(len(self._rows))[of]):
-            rows, member = self._rows[d][graphs.dtype], self._members[d][graphs.dtype]
-            n_together = max(1, _CHUNK // (len(rows) * n * HIDDEN))
-            scratch = rows.new_empty((HIDDEN + 1) * len(rows) * n * n_together)  # new arrays would cost page faults
-            for p in range(theta.shape[1]):
-                own = theta[k, p].to(graphs.dtype)
-                for s in range(0, graphs.shape[4], n_together):
-                    part = graphs[k, :, :, p, s : s + n_together]
-                    residual = self._means(own, part, rows, scratch)[0].sub_(rows[..., None])
-                    sums = member @ residual.square_().flatten(1)
-                    found[k, :, :, p, s : s + n_together] = sums.view(len(member), n, -1)
+            deviations(theta[k], graphs[k], d, found[k])
         return found
+
+    def _deviations(self, theta: Tensor, graphs: Tensor, d: int, out: Tensor) -> None:
+        """`deviations` of data set d into out (R + 1, N, P, S), for theta (P, F) and graphs (N, N, P, S)."""
+        n = self.n_variables
+        rows, member = self._rows[d][graphs.dtype], self._members[d][graphs.dtype]
+        n_together = max(1, _CHUNK // (len(rows) * n * HIDDEN))
+        scratch = rows.new_empty((HIDDEN + 1) * len(rows) * n * n_together)  # new arrays would cost page faults
+        for p in range(len(theta)):
+            own = theta[p].to(graphs.dtype)
+            for s in range(0, graphs.shape[3], n_together):
+                part = graphs[:, :, p, s : s + n_together]
+                residual = self._means(own, part, rows, scratch)[0].sub_(rows[..., None])
+                sums = member @ residual.square_().flatten(1)
+                out[:, :, p, s : s + n_together] = sums.view(len(member), n, -1)
+
+    def _compiled_deviations(self, theta: Tensor, graphs: Tensor, d: int, out: Tensor) -> None:
+        """`_deviations` on the CPU."""
+        from cdnbench.methods.bacadi.compiled import deviations
+
+        w1, b1, w2, b2 = (x.contiguous().numpy() for x in self.unpack(theta.to(graphs.dtype)))
+        rows, precision = self._rows[d][graphs.dtype].mT.contiguous().numpy(), 1 / OBSERVATION_VARIANCE
+        deviations(w1, b1, w2, b2, graphs.contiguous().numpy(), rows, self._ends[d], precision, out.numpy())
 
     def size(self, theta: Tensor) -> Tensor:
         """(D, P) bound of the terms that `deviations` adds up: squares of the rows and of the largest possible means."""
@@ -228,23 +242,46 @@ class FullyConnected:
 
     def pull(self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int) -> tuple[Tensor, Tensor]:
         """Gradients of prior - weighted deviations of data set d: see `Linear.pull`."""
-        rows = self._rows[d][torch.float64]
         weights = weights.movedim(-1, 0)  # (M, R + 1, N)
-        counts = torch.cat([weights[:, :1], weights[:, :1] + weights[:, 1:]], dim=1)  # of the rows of each data set
-        d_graphs, d_theta = [], []
-        for one, graph, count in zip(theta, graphs.movedim(-1, 0), counts, strict=True):
-            w1, _, w2, _ = self.unpack(one)
+        weights = torch.cat([weights[:, :1], weights[:, :1] + weights[:, 1:]], dim=1)  # of the rows of each data set
+        weights, graphs = weights / OBSERVATION_VARIANCE, graphs.movedim(-1, 0)
+        slopes = self._compiled_slopes if theta.device.type == "cpu" else self._slopes
+        by_product, *by_others = slopes(theta, graphs, weights, d)
+        w1 = self.unpack(theta)[0]
+        d_graphs = (by_product * w1 + log_normal(w1, 1.0)).sum(1)
+        by_w1 = graphs[:, None] * (by_product - w1)
+        by_others = torch.cat([x.flatten(1) for x in by_others], dim=1) - theta[:, self._sizes[0] :]
+        return d_graphs, torch.cat([by_w1.flatten(1), by_others], dim=1)
+
+    def _slopes(self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int) -> list[Tensor]:
+        """Of minus half the squared residuals of data set d, weighted: by the products of graphs and w1 (M, H, N, N), by b1, w2, b2.
+
+        theta: (M, F). graphs: (M, N, N). weights: (M, R + 1, N), of the rows of each data set.
+        """
+        rows = self._rows[d][torch.float64]
+        found = []
+        for one, graph, weight in zip(theta, graphs, weights, strict=True):
+            w2 = self.unpack(one)[2]
             means, units = self._means(one, graph[..., None], rows)
             units = units[..., 0]  # (H, rows, N)
-            force = (rows - means[..., 0]) * count[self._codes[d]] / OBSERVATION_VARIANCE  # (rows, N)
+            force = (rows - means[..., 0]) * weight[self._codes[d]]  # (rows, N)
             inner = force * w2[:, None] * units * (1 - units)
-            slope = rows.mT @ inner  # (H, parent, child), by the product of graph and w1
-            d_graphs.append((slope * w1 + log_normal(w1, 1.0)).sum(0))
-            by_w2 = torch.einsum("hrj,rj->hj", units, force)
-            grad = torch.cat([x.flatten() for x in (graph * (slope - w1), inner.sum(1), by_w2, force.sum(0))])
-            grad[self._sizes[0] :] -= one[self._sizes[0] :]
-            d_theta.append(grad)
-        return torch.stack(d_graphs), torch.stack(d_theta)
+            found.append((rows.mT @ inner, inner.sum(1), torch.einsum("hrj,rj->hj", units, force), force.sum(0)))
+        return [torch.stack(x) for x in zip(*found, strict=True)]
+
+    def _compiled_slopes(self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int) -> list[Tensor]:
+        """`_slopes` on the CPU."""
+        from cdnbench.methods.bacadi.compiled import slopes
+
+        w1, b1, w2, b2 = (x.contiguous().numpy() for x in self.unpack(theta))
+        by_product, by_b1, by_w2, by_b2 = found = [np.empty_like(x) for x in (w1, b1, w2, b2)]
+        graphs_last, rows = (
+            graphs.movedim(0, -1).contiguous().numpy(),
+            self._rows[d][torch.float64].mT.contiguous().numpy(),
+        )
+        weights_of = weights.contiguous().numpy()
+        slopes(w1, b1, w2, b2, graphs_last, rows, self._ends[d], weights_of, by_product, by_b1, by_w2, by_b2)
+        return [torch.from_numpy(x) for x in found]
 
     def _means(
         self, theta: Tensor, graphs: Tensor, rows: Tensor, scratch: Tensor | None = None

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from cdnbench.methods.dcdi.elementary import LOG_SQRT_2PI, add, add_product, add_products, compiled, exp, log1p
+from cdnbench.methods._elementary import LOG_SQRT_2PI, add, add_product, add_products, compiled, exp, log1p
 
 _DELTA = 1e-6
 _BASE_SCALE = 2 * math.e + 1e-5  # twice the base density's variance

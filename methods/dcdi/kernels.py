@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cdnbench.methods.dcdi.elementary import LOG_SQRT_2PI, add, compiled, inner
+from cdnbench.methods._elementary import LOG_SQRT_2PI, add, compiled, inner
 from cdnbench.methods.dcdi.flow import flow_log_density
 from cdnbench.methods.dcdi.shapes import LARGEST_LOGIT, LEAK, RMS_DECAY, RMS_EPSILON
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
@@ -20,20 +21,23 @@ exact = njit(cache=True, error_model="numpy", fastmath={"contract"}, forceinline
 
 @intrinsic
 def _two_to(typing, n):
-    """2^n for a whole number n in [-1022, 1023], by its bits."""
+    """2^n for a whole number n by its bits: in [-1022, 1023], or in [-126, 127] in single precision."""
+    kind, bits, mantissa, bias = types.float64, 64, 52, 1023
+    if n == types.float32:
+        kind, bits, mantissa, bias = n, 32, 23, 127
 
     def generate(context, builder, signature, arguments):
-        double, integer = ir.DoubleType(), ir.IntType(64)
-        biased = builder.fadd(arguments[0], ir.Constant(double, 2.0**52 + 1023))  # the low bits are n + 1023
-        shifted = builder.shl(builder.bitcast(biased, integer), ir.Constant(integer, 52))
-        return builder.bitcast(shifted, double)
+        real, integer = context.get_value_type(kind), ir.IntType(bits)
+        biased = builder.fadd(arguments[0], ir.Constant(real, 2.0**mantissa + bias))  # the low bits are n + bias
+        shifted = builder.shl(builder.bitcast(biased, integer), ir.Constant(integer, mantissa))
+        return builder.bitcast(shifted, real)
 
-    return types.float64(types.float64), generate
+    return kind(kind), generate
 
 
 @exact
 def exp(x):
-    """e^x for x <= 0, to rounding and without branches or calls, so that loops over it use vectors."""
+    """e^x for x <= 709, to rounding and without branches or calls, so that loops over it use vectors."""
     x = max(x, -708.0)
     n = math.floor(x * 1.4426950408889634 + 0.5)
     r = x - n * 6.93145751953125e-1  # log 2 in two parts, of which n times the first is exact
@@ -41,6 +45,19 @@ def exp(x):
     p = 1.0 / 6227020800
     for factorial in (479001600, 39916800, 3628800, 362880, 40320, 5040, 720, 120, 24, 6, 2, 1, 1):
         p = p * r + 1.0 / factorial
+    return p * _two_to(n)  # type: ignore[call-arg]
+
+
+@exact
+def exp32(x):
+    """`exp` in single precision, for x <= 88, with a relative error below 3e-7."""
+    x = max(x, np.float32(-87))
+    n = np.rint(x * np.float32(1.44269504))
+    r = x - n * np.float32(0.693359375)
+    r = r + n * np.float32(2.12194440e-4)
+    p = np.float32(1 / 720)
+    for factorial in (120, 24, 6, 2, 1, 1):
+        p = p * r + np.float32(1 / factorial)
     return p * _two_to(n)  # type: ignore[call-arg]
 
 
