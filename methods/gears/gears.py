@@ -16,7 +16,7 @@ Parameters (names and defaults of the reference in brackets)
     weight_decay             (5e-4)
     batch                    cells of a batch (batch_size, 32)
     group                    cells of the same perturbation that go into a batch together: 4. 1 is the reference's plain shuffle
-    epochs                   8 (20)
+    epochs                   6 (20)
 
 Training as published: each perturbed cell is compared with the prediction for a random control cell of its line, drawn once; each
 control cell with itself. The loss is the mean over the perturbations of a batch of the mean of error^4 over their cells and the
@@ -33,7 +33,7 @@ Given the same batches, outputs, gradients, running statistics and weights over 
       Here all cells get them, as the paper says; `coexpression_neighbours=0` is what the reference does to all but the first.
     - Groups of 4 cells share what depends on the perturbation only, so a batch has about 8 perturbations instead of 27, and an epoch
       takes a third of the time. Statistics of a batch rest on these 8.
-    - 8 epochs instead of 20: as the learning rate halves, the other twelve together have 1/256 of the steps' lengths of the first eight.
+    - 6 epochs instead of 20: as the learning rate halves, the other fourteen together have 1/64 of the steps' lengths of the first six.
     - The term of the loss for the direction of change has no gradient, so it is not computed. There is no uncertainty mode (off by
       default in the reference), and one convolution a graph (its default).
     - Rows of the ontology's table that no training perturbation gathers from are 0: nothing but weight decay acts on them in the
@@ -75,7 +75,7 @@ class Gears(Trained):
     weight_decay: float = 5e-4
     batch: int = 32
     group: int = 4
-    epochs: int = 8
+    epochs: int = 6
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="gears",
