@@ -16,7 +16,7 @@ Readings
 
 Parameters
     weights        what to start from, see `cdn`
-    sampled        candidates of a view (64; the paper: all)
+    sampled        candidates of a view, or all where there are fewer (64; the paper: all)
     views          sets of candidates a perturbation (1)
     epochs         passes over all views (2)
     batch          views a step (4; the paper: 2)
@@ -29,7 +29,7 @@ Our own code. Licence: MIT, with this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -151,10 +151,11 @@ class CDNCells(Trained):
             for r, regime in enumerate(task.regimes):
                 targets = np.flatnonzero(labelled.targets[r])
                 others = np.flatnonzero(~labelled.targets[r] & task.candidates[r])  # type: ignore[index]
-                n_others = self.sampled - len(targets)
-                if len(others) < n_others or n_others < 1:
+                n_others = min(self.sampled - len(targets), len(others))
+                if n_others < 1:
                     raise CannotRun(
-                        f"a perturbation has {len(others)} candidates beside its {len(targets)} targets; sampled={self.sampled} is too many"
+                        f"of a perturbation with {len(targets)} targets and {len(others)} other candidates, sampled={self.sampled} "
+                        "leaves no other one"
                     )
                 for _ in range(self.views):
                     chosen = rng.permutation(np.concatenate([targets, rng.choice(others, n_others, replace=False)]))
@@ -218,6 +219,17 @@ def _together(views: Sequence[View], device: str) -> tuple[Summary, Tensor]:
     return Summary(**values), torch.from_numpy(np.stack([view.targets for view in views])).to(device)
 
 
+def _batches(views: Sequence[View], order: Iterable[int], size: int) -> Iterator[list[int]]:
+    """Views of one number of candidates each, in this order, `size` at a time; what does not fill a batch comes last."""
+    waiting: dict[int, list[int]] = {}
+    for i in order:
+        batch = waiting.setdefault(len(views[i].targets), [])
+        batch.append(i)
+        if len(batch) == size:
+            yield waiting.pop(len(views[i].targets))
+    yield from waiting.values()
+
+
 def split_by_cluster(
     views: Sequence[View], clusters: Sequence[str], rng: np.random.Generator
 ) -> tuple[list[View], list[View]]:
@@ -256,7 +268,7 @@ def fine_tune(
     """Train in place; the network ends with the tensors of the best epoch, which may be those it came with."""
     import torch
 
-    steps = how.epochs * -(-len(training) // how.batch)
+    steps = how.epochs * sum(1 for _ in _batches(training, range(len(training)), how.batch))
     optimiser = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, weight_decay=1e-4)
     warmup = max(1, steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -267,10 +279,9 @@ def fine_tune(
     print(f"start: validation loss {best:.4f}")
     for epoch in range(how.epochs):
         network.train()
-        order = rng.permutation(len(training))
         total = 0.0
-        for first in range(0, len(order), how.batch):
-            summary, targets = _together([training[i] for i in order[first : first + how.batch]], how.device)
+        for chosen in _batches(training, rng.permutation(len(training)), how.batch):
+            summary, targets = _together([training[i] for i in chosen], how.device)
             value = loss(network(summary), targets)
             optimiser.zero_grad(set_to_none=True)
             value.backward()
@@ -279,7 +290,7 @@ def fine_tune(
             schedule.step()
             total += float(value.detach())
         found = evaluate(network, validation, how.batch, how.device)[0]
-        print(f"epoch {epoch + 1}: training loss {total * how.batch / len(order):.4f}, validation loss {found:.4f}")
+        print(f"epoch {epoch + 1}: training loss {total * how.batch / len(training):.4f}, validation loss {found:.4f}")
         if found < best:
             best, waited = found, 0
             kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -299,15 +310,15 @@ def evaluate(
     from torch.nn.functional import cross_entropy
 
     network.eval()
-    losses, logits = [], []
+    losses, logits = [], {}
     with torch.inference_mode():
-        for first in range(0, len(views), batch):
-            summary, targets = _together(views[first : first + batch], device)
+        for chosen in _batches(views, range(len(views)), batch):
+            summary, targets = _together([views[i] for i in chosen], device)
             found = network(summary)[-1].targets[:, 0]
             wanted = targets.float() / targets.sum(1, keepdim=True)
             losses.append(cross_entropy(found, wanted, reduction="none").cpu().numpy())
-            logits += list(found.double().cpu().numpy())
-    return float(np.concatenate(losses).mean()), logits
+            logits |= dict(zip(chosen, found.double().cpu().numpy(), strict=True))
+    return float(np.concatenate(losses).mean()), [logits[i] for i in range(len(views))]
 
 
 def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:

@@ -70,6 +70,24 @@ def test_a_fit_is_repeatable():
         np.testing.assert_allclose(second[name], array, rtol=1e-4, atol=1e-6)
 
 
+def test_small_panels_give_all_they_have():
+    whole = [labelled(seed) for seed in range(5)]
+    part = [labelled(seed) for seed in range(5, 8)]
+    for one in part:
+        kept = np.sort(np.concatenate([np.flatnonzero(one.targets[0]), np.flatnonzero(~one.targets[0])[:8]]))
+        task = Task(
+            name="t", variables=[GENES[i] for i in kept], symbols=[GENES[i] for i in kept],
+            observational=one.task.observational[:, kept], regimes=[one.task.regimes[0][:, kept]],
+        )  # fmt: skip
+        whole.append(LabelledTask(task=task, targets=one.targets[:, kept], facts=one.facts))
+    method = load_method("cdn-cells", sampled=64, epochs=1)
+    views, _ = method.method._views(whole, np.random.default_rng(0))
+    assert [len(view.targets) for view in views] == [12] * 5 + [9] * 3
+    assert list(c._batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [[0, 1], [7, 5], [2, 3], [6], [4]]
+    network = method.fitted(method.fit(whole)).predict_targets(whole[-1].task)
+    assert network.shape == (1, 9) and np.isfinite(network).all()
+
+
 def test_conditional_logit_is_the_optimum():
     """Against a grid of the same penalised likelihood, in units of the features' spread."""
     rng = np.random.default_rng(0)
@@ -104,8 +122,8 @@ def test_what_cannot_be_trained_says_why():
     method = load_method("cdn-cells", **SMALL)
     with pytest.raises(CannotRun, match="two training perturbations"):
         method.fit([labelled(0)])
-    with pytest.raises(CannotRun, match="sampled=40 is too many"):
-        load_method("cdn-cells", sampled=40).fit([labelled(0), labelled(1)])
+    with pytest.raises(CannotRun, match="sampled=2 leaves no other one"):
+        load_method("cdn-cells", sampled=2).fit([labelled(0, n_targets=2), labelled(1)])
     with pytest.raises(CannotRun, match="fitted first"):
         method.predict_targets(labelled(0).task)
     for wrong in ({"epochs": 0}, {"sampled": 1}, {"learning_rate": 0}):
