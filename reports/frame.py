@@ -11,7 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import numpy as np
@@ -265,7 +265,12 @@ def _current(loaded: Sequence[tuple[Readable, dict[str, Any]]], tasks: Mapping[t
 
 
 def _shown_knowledge(record: Mapping[str, Any]) -> str:
-    name = (record.get("knowledge") or {}).get("name")
+    """What --knowledge was, of a list kind=path only the names of the files that the method was trained with."""
+    known = record.get("knowledge") or {}
+    name = known.get("name", "")
+    if "=" in name:
+        files = [part.partition("=") for part in name.split(",")]
+        name = ", ".join(PurePath(path).name for kind, _, path in files if kind in known)
     return f" [{name}]" if name else ""
 
 

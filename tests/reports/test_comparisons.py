@@ -79,4 +79,7 @@ def test_methods_with_other_knowledge_are_other_rows(make_store):
     task = fake.task("a/0", targets, setting=("cell_line",), cell_line="a", masking="none")
     fake.job("gears", task, targets * 1.0, knowledge={"name": "", "annotations": "abc"})
     fake.job("gears", task, 1.0 - targets, knowledge={"name": "error 0.9", "annotations": "def"}, method_version="1b")
-    assert set(standings(read([fake.store]))["label"]) == {"gears", "gears [error 0.9]"}
+    files = "annotations=data/goa_human.gaf.gz,interactions=data/HuRI.tsv"
+    fake.job("gears", task, targets * 2.0, knowledge={"name": files, "annotations": "ghi"}, method_version="1c")
+    labels = {"gears", "gears [error 0.9]", "gears [goa_human.gaf.gz]"}
+    assert set(standings(read([fake.store]))["label"]) == labels
