@@ -35,6 +35,7 @@ CHEAP: dict[str, dict] = {
     "bacadi": {"n_steps": 15, "n_particles": 4, "n_grad_samples": 16, "n_acyclicity_samples": 8},
     "dcdi-g": {"max_iterations": 60},
     "dcdi-dsf": {"max_iterations": 60},
+    "dcdi-g-tuned": {"max_iterations": 60},
 }
 EXTRAS = {"gnies": "gnies"}
 NEEDS_A_FILE = {"cdn-public"}  # the authors' weights; tests/methods/cdn/test_public.py runs it with its own
@@ -42,7 +43,7 @@ TRIVIAL = {  # baselines with no paper to cite
     "random", "target-shift", "target-shift-down", "lfc-rank", "control-mean", "nearest-profile", "centred-shift"
 }  # fmt: skip
 # A few steps tell nothing; expression of genes is not what these data are. Their own tests have what they can find.
-NO_SIGNAL = {"random", "bacadi", "dcdi-g", "dcdi-dsf", "target-shift-down", "lfc-rank", "control-mean"}
+NO_SIGNAL = {"random", "bacadi", "dcdi-g", "dcdi-dsf", "dcdi-g-tuned", "target-shift-down", "lfc-rank", "control-mean"}
 # shares and sets tie; the target must be among the first
 SIGNAL_ONLY_AT_TOP = {"gnies-set", "dci-graph", "dci-reference-graph", "ut-igsp-set"}
 

@@ -28,6 +28,7 @@ PARAMETERS = {
     "bacadi": {"n_steps": 1},
     "dcdi-g": {"max_iterations": 1},
     "dcdi-dsf": {"max_iterations": 1},
+    "dcdi-g-tuned": {"max_iterations": 1},
 }
 EXTRAS = {"gnies"}  # a package that may be absent cannot be preloaded
 
