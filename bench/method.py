@@ -168,7 +168,7 @@ class LoadedMethod:
     def has_seen(self, origin: str) -> bool:
         """Whether its weights were trained on tasks of this `TaskSpec.origin`."""
         origins = getattr(self.method, "trained_origins", None)
-        return bool(origin and origins) and origin in origins()  # type: ignore[misc]
+        return bool(origin) and origins is not None and origin in origins()
 
     @property
     def needs_fit(self) -> bool:

@@ -41,8 +41,8 @@ class TaskSpec:
     has_symbols: whether the variables are genes.
     metadata: the suite's factors and `dataset`, the unit of all statistics: plain values, no target among them.
     recipe: what `load` needs; plain or picklable.
-    origin: identity of the samples behind it, whatever the options: weights trained on them have seen the answer. "" where no method can
-    be trained on them.
+    origin: identity of the file and the samples behind it, whatever the options: weights trained on them have seen the answer. "" where no
+    method can be trained on them.
     """
 
     name: str

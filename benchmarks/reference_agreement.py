@@ -5,8 +5,9 @@
 
 Checkouts and PYTHON as for tests/methods/dcdi/golden/make_dcdi.py and tests/methods/bacadi/golden/make_bacadi.py. N = 5 and 6 in turn, N
 regimes of one or two targets, linear mechanisms in every other pair of data sets, else tanh. The schedules are shorter than the
-defaults, for both sides alike, so that the reference ends within minutes: BaCaDI does fewer steps, DCDI starts with a larger
-multiplier and has less patience, and most of its runs converge. A finished run is kept in --out and not made again.
+defaults, for both sides alike, so that the reference ends within minutes: BaCaDI does fewer steps; DCDI starts with a larger
+multiplier, which grows faster, learns faster and has less patience, and its runs converge. A finished run is kept in --out, and
+not made again.
 
 Printed: mean average precision over the regimes of all data sets, and the mean over data sets of Spearman's correlation of all
 scores: of the reference with ours, and, as the level of chance, of two seeds of ours.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import importlib.util
 import io
 import os
@@ -34,6 +36,7 @@ BACADI = {
     "n_steps": 400, "alpha_linear": 0.05, "n_grad_samples": 64, "n_acyclicity_samples": 32, "observational_rows": 0, "regime_rows": 0
 }  # fmt: skip
 METHODS = ("dcdi-g", "dcdi-dsf", "bacadi")
+SETTINGS = hashlib.sha256(repr((DCDI, SCHEDULE, BACADI)).encode()).hexdigest()[:6]  # in the names of the files of --out
 
 
 def data(k: int, method: str) -> tuple[list[np.ndarray], np.ndarray]:
@@ -209,7 +212,7 @@ def main() -> None:
     method, out = arguments.method, arguments.out
 
     def path(k: int, who: str) -> Path:
-        return out / f"{method}-{k}-{who}.npz"
+        return out / f"{method}-{SETTINGS}-{k}-{who}.npz"
 
     if arguments.only_reference is not None:
         k = arguments.only_reference

@@ -67,7 +67,7 @@ def settings(results: Results) -> pd.DataFrame:
 
 def _is_outside(value: Any, known: Any) -> bool:
     """A factor that the suite does not declare is not held against it."""
-    if value is None or pd.isna(value):
+    if value is None or value == "" or pd.isna(value):
         return False
     if isinstance(known, dict):
         return not known["from"] <= float(value) <= known["to"]

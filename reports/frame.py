@@ -257,7 +257,7 @@ def _current(loaded: Sequence[tuple[Readable, dict[str, Any]]], tasks: Mapping[t
     for index, record, factors in found:
         if record.get("task_hash") != of_name[(*factors, record["task"])][1]:
             continue
-        what = record["method"], _json(record.get("parameters")), _json(record.get("knowledge"))
+        what = record["method"], _json(record.get("parameters")), _json(_known(record))
         same = (*factors, *what, record["task"], record.get("seed", 0))
         if same not in newest or _started(record) >= _started(loaded[newest[same]][1]):
             newest[same] = index
@@ -265,13 +265,17 @@ def _current(loaded: Sequence[tuple[Readable, dict[str, Any]]], tasks: Mapping[t
 
 
 def _shown_knowledge(record: Mapping[str, Any]) -> str:
-    """What --knowledge was, of a list kind=path only the names of the files that the method was trained with."""
-    known = record.get("knowledge") or {}
-    name = known.get("name", "")
+    """What --knowledge was, of a list kind=path the files that the method was trained with, by name and digest."""
+    known, name = _known(record), (record.get("knowledge") or {}).get("name", "")
     if "=" in name:
         files = [part.partition("=") for part in name.split(",")]
-        name = ", ".join(PurePath(path).name for kind, _, path in files if kind in known)
+        name = ", ".join(f"{PurePath(path).name} {known[kind][:4]}" for kind, _, path in files if kind in known)
     return f" [{name}]" if name else ""
+
+
+def _known(record: Mapping[str, Any]) -> dict[str, str]:
+    """Kind of knowledge -> digest of what the method was trained with."""
+    return {kind: value for kind, value in (record.get("knowledge") or {}).items() if kind != "name"}
 
 
 def _started(record: Mapping[str, Any]) -> str:

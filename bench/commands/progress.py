@@ -11,7 +11,6 @@ from typing import Any
 
 LOG_EVERY_S = 10.0
 
-
 Show = Callable[[dict[str, Any]], None]
 
 
@@ -51,14 +50,16 @@ def _bar(total: int) -> Iterator[Show]:
 
         def show(record: dict[str, Any]) -> None:
             if record["kind"] == "fit":
-                bar.console.print(_fit_line(record), markup=False)
+                bar.console.print(_fit_line(record), markup=False, emoji=False)
                 return
             counts[record["status"]] += 1
             failures = " ".join(f"[red]{n} {status}[/red]" for status, n in counts.items() if status != "ok")
             bar.update(line, advance=1, last=f"{record['method']} on {record['task']} {failures}")
             if record["status"] not in ("ok", "skipped"):
                 bar.console.print(
-                    f"{record['method']} on {record['task']}: {record['status']}: {record['reason']}", markup=False
+                    f"{record['method']} on {record['task']}: {record['status']}: {record['reason']}",
+                    markup=False,
+                    emoji=False,
                 )
 
         yield show
@@ -67,16 +68,14 @@ def _bar(total: int) -> Iterator[Show]:
 def _lines(total: int) -> Show:
     counts: Counter[str] = Counter()
     begin = last = time.monotonic()
-    since, before = (
-        begin,
-        0,
-    )  # the time left is told from the jobs after the last fit, which may take longer than all of them
+    # The time left is told from the jobs after the last fit, which may take longer than all of them.
+    since, before = begin, 0
 
     def show(record: dict[str, Any]) -> None:
         nonlocal last, since, before
         now = time.monotonic()
         if record["kind"] == "fit":
-            since, before = now, counts.total()
+            since, last, before = now, now, counts.total()
             print(_fit_line(record), flush=True)
             return
         counts[record["status"]] += 1

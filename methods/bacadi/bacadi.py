@@ -30,7 +30,8 @@ Deviations from the reference
     - Variables are ordered by content, so that relabelling them permutes the scores.
 Given the same random numbers, densities, gradients and updates are the reference's (golden test).
 
-On the CPU, data sets are solved one after the other, since one fills a core; on CUDA, all of one shape at once. There, a task's
+On the CPU, data sets are solved one after the other, since one fills a core, and the fully connected likelihood is compiled, which the
+first use on a machine waits for; on CUDA, all of one shape at once. There, a task's
 rounding errors depend on the tasks beside it, its random numbers do not.
 
 Reference: https://github.com/haeggee/bacadi and its fork https://github.com/rmwu/bacadi (MIT). Licence of this file: MIT.

@@ -19,6 +19,7 @@ _TOGETHER = 5  # parents that `_to_unit` takes; `_add_four` takes the others
 
 
 def sigmoid(z):
+    """Elementwise; the compiler takes `_sigmoid`, whose exponents are cut off where the sum with 1 would no longer change."""
     return 1 / (1 + np.exp(-z))
 
 

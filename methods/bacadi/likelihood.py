@@ -204,7 +204,7 @@ class FullyConnected:
 
     def deviations(self, theta: Tensor, graphs: Tensor, of: slice = slice(None)) -> Tensor:
         """(D, R + 1, N, P, S) for theta (D, P, F) and graphs (D, N, N, P, S) of the data sets `of`, in the graphs' dtype."""
-        found = graphs.new_empty((len(graphs), len(self._members[0][graphs.dtype]), *graphs.shape[2:]))
+        found = graphs.new_empty((len(graphs), len(self._ends[0]), *graphs.shape[2:]))
         deviations = self._compiled_deviations if graphs.device.type == "cpu" else self._deviations
         for k, d in enumerate(range(len(self._rows))[of]):
             deviations(theta[k], graphs[k], d, found[k])
@@ -275,12 +275,10 @@ class FullyConnected:
 
         w1, b1, w2, b2 = (x.contiguous().numpy() for x in self.unpack(theta))
         by_product, by_b1, by_w2, by_b2 = found = [np.empty_like(x) for x in (w1, b1, w2, b2)]
-        graphs_last, rows = (
-            graphs.movedim(0, -1).contiguous().numpy(),
-            self._rows[d][torch.float64].mT.contiguous().numpy(),
-        )
-        weights_of = weights.contiguous().numpy()
-        slopes(w1, b1, w2, b2, graphs_last, rows, self._ends[d], weights_of, by_product, by_b1, by_w2, by_b2)
+        of_draws = graphs.movedim(0, -1).contiguous().numpy()
+        rows = self._rows[d][torch.float64].mT.contiguous().numpy()
+        weight = weights.contiguous().numpy()
+        slopes(w1, b1, w2, b2, of_draws, rows, self._ends[d], weight, by_product, by_b1, by_w2, by_b2)
         return [torch.from_numpy(x) for x in found]
 
     def _means(

@@ -69,7 +69,7 @@ class CDN:
         return read_card(self.weights, self.info.name)["digest"]
 
     def trained_on(self) -> dict[str, Any]:
-        """What training had of each factor of the synthetic suites."""
+        """What training had of each factor of the suites."""
         from cdnbench.methods.cdn.weights import read_card, trained_on
 
         return trained_on(read_card(self.weights, self.info.name))

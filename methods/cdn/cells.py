@@ -154,8 +154,8 @@ class CDNCells(Trained):
                 n_others = min(self.sampled - len(targets), len(others))
                 if n_others < 1:
                     raise CannotRun(
-                        f"of a perturbation with {len(targets)} targets and {len(others)} other candidates, sampled={self.sampled} "
-                        "leaves no other one"
+                        f"a perturbation has {len(targets)} targets and {len(others)} other candidates; sampled={self.sampled} "
+                        "leaves the targets nothing to be told from"
                     )
                 for _ in range(self.views):
                     chosen = rng.permutation(np.concatenate([targets, rng.choice(others, n_others, replace=False)]))
@@ -288,9 +288,9 @@ def fine_tune(
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimiser.step()
             schedule.step()
-            total += float(value.detach())
+            total += float(value.detach()) * len(chosen)
         found = evaluate(network, validation, how.batch, how.device)[0]
-        print(f"epoch {epoch + 1}: training loss {total * how.batch / len(training):.4f}, validation loss {found:.4f}")
+        print(f"epoch {epoch + 1}: training loss {total / len(training):.4f}, validation loss {found:.4f}")
         if found < best:
             best, waited = found, 0
             kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}

@@ -63,6 +63,8 @@ def read_card(name: str, model: str) -> dict[str, Any]:
         )
     if not isinstance(card.get("digest"), str):
         raise InvalidParameter(f"{card_path} is not a card of weights (no digest of the tensors). {make}")
+    if not {"origins", "cell_lines"} <= card.get("fine_tuned", {"origins": (), "cell_lines": ()}).keys():
+        raise InvalidParameter(f"{card_path} does not say which tasks the weights were fine-tuned on. Make them anew.")
     return card
 
 
@@ -107,7 +109,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
 
 
 def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Factors of the synthetic suites -> what training had of them, see `LoadedMethod.trained_on`."""
+    """Factors of the suites -> what training had of them, see `LoadedMethod.trained_on`."""
     laws = card["laws"]
     ranges = {"n_nodes": laws["sizes"], "rows": laws["rows"]}
     return {
@@ -121,7 +123,7 @@ def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
 
 def trained_origins(name: str, model: str) -> frozenset[str]:
     """`TaskSpec.origin` of the tasks of a suite that the weights were fine-tuned on."""
-    return frozenset(read_card(name, model).get("fine_tuned", {}).get("origins", ()))
+    return frozenset(read_card(name, model).get("fine_tuned", {"origins": ()})["origins"])
 
 
 def file_digest(content: bytes) -> str:

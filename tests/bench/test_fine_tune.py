@@ -14,6 +14,7 @@ from cdnbench.datasets.cells.options import Preparation
 from cdnbench.datasets.cells.prepare import prepare
 from cdnbench.datasets.cells.raw import open_raw
 from cdnbench.datasets.cells.simulate import Simulation, write_raw
+from cdnbench.errors import InvalidParameter
 from cdnbench.runners.plan import make_plan
 
 SMALL = Simulation(
@@ -54,7 +55,7 @@ def test_cdn_takes_the_weights(folder, tmp_path):
     assert not np.allclose(tuned, before)
     specs = suite.training(suite.specs()[0])  # type: ignore[attr-defined]
     assert card["fine_tuned"]["n_training"] == len(specs) and card["fine_tuned"]["cell_lines"] == ["two"]
-    # The same weights are not scored on what they were trained on, under any options.
+    # The same weights are not scored on what they were trained on, masked or not.
     for method in (f"cdn:weights={out}", f"cdn-cells:weights={out}"):
         for masking in ("none", "marginal"):
             plan = make_plan("perturbseq", options | {"cell_lines": "", "part": "all", "masking": masking}, method)
@@ -62,6 +63,18 @@ def test_cdn_takes_the_weights(folder, tmp_path):
                 job.spec.metadata["cell_line"] for job in plan.jobs if "were trained on this task" in (job.skip or "")
             }
             assert seen == {"two"} and {job.spec.metadata["cell_line"] for job in plan.jobs if not job.skip} == {"one"}
+    # Nor are weights that were trained on from these.
+    more = ["--from", out, "--suite", "perturbseq", "--data", folder, "--split", "unseen-cl", "--cell-lines", "two"]
+    assert run(*more, "--epochs", 1, "--threads", 1, "--out", tmp_path / "more.safetensors") == 0
+    plan = make_plan(
+        "perturbseq", options | {"cell_lines": "", "part": "all"}, f"cdn:weights={tmp_path / 'more.safetensors'}"
+    )
+    assert all(job.skip for job in plan.jobs)
+    # A card that does not say which tasks they were is no card.
+    del card["fine_tuned"]["origins"]
+    out.with_suffix(".json").write_text(json.dumps(card))
+    with pytest.raises(InvalidParameter, match="which tasks"):
+        load_method("cdn", weights=str(out)).weights_digest()
 
 
 @pytest.mark.parametrize(

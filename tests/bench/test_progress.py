@@ -16,15 +16,17 @@ def test_the_time_left_does_not_count_the_fits(clock, capsys):
     with progress.progress(10) as show:
         clock[0] = 1000.0
         show({"kind": "fit", "method": "gears", "n_tasks": 83, "wall_s": 990.0, "status": "ok"})
+        clock[0] = 1001.0  # another thread ends a job right after the fit: too soon to tell
+        show({"kind": "predict", "method": "linear", "task": "a", "status": "ok"})
         clock[0] = 1020.0
         show({"kind": "predict", "method": "gears", "task": "a", "status": "ok"})
         clock[0] = 1040.0
         show({"kind": "predict", "method": "gears", "task": "b", "status": "error", "reason": "no such gene"})
     assert capsys.readouterr().out.splitlines() == [
         "trained gears on 83 tasks, 990 s",
-        "1/10 jobs (1 ok), 1020 s, about 180 s left",
+        "2/10 jobs (2 ok), 1020 s, about 80 s left",
         "gears on b: error: no such gene",
-        "2/10 jobs (1 error, 1 ok), 1040 s, about 160 s left",
+        "3/10 jobs (1 error, 2 ok), 1040 s, about 93 s left",
     ]
 
 

@@ -81,5 +81,7 @@ def test_methods_with_other_knowledge_are_other_rows(make_store):
     fake.job("gears", task, 1.0 - targets, knowledge={"name": "error 0.9", "annotations": "def"}, method_version="1b")
     files = "annotations=data/goa_human.gaf.gz,interactions=data/HuRI.tsv"
     fake.job("gears", task, targets * 2.0, knowledge={"name": files, "annotations": "ghi"}, method_version="1c")
-    labels = {"gears", "gears [error 0.9]", "gears [goa_human.gaf.gz]"}
+    elsewhere = files.replace("data/", "elsewhere/")
+    fake.job("gears", task, targets * 2.0, knowledge={"name": elsewhere, "annotations": "jkl"}, method_version="1d")
+    labels = {"gears", "gears [goa_human.gaf.gz jkl]", "gears [error 0.9]", "gears [goa_human.gaf.gz ghi]"}
     assert set(standings(read([fake.store]))["label"]) == labels

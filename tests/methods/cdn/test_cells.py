@@ -84,8 +84,8 @@ def test_small_panels_give_all_they_have():
     views, _ = method.method._views(whole, np.random.default_rng(0))
     assert [len(view.targets) for view in views] == [12] * 5 + [9] * 3
     assert list(c._batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [[0, 1], [7, 5], [2, 3], [6], [4]]
-    network = method.fitted(method.fit(whole)).predict_targets(whole[-1].task)
-    assert network.shape == (1, 9) and np.isfinite(network).all()
+    scores = method.fitted(method.fit(whole)).predict_targets(whole[-1].task)
+    assert scores.shape == (1, 9) and np.isfinite(scores).all()
 
 
 def test_conditional_logit_is_the_optimum():
@@ -122,7 +122,7 @@ def test_what_cannot_be_trained_says_why():
     method = load_method("cdn-cells", **SMALL)
     with pytest.raises(CannotRun, match="two training perturbations"):
         method.fit([labelled(0)])
-    with pytest.raises(CannotRun, match="sampled=2 leaves no other one"):
+    with pytest.raises(CannotRun, match="sampled=2 leaves the targets nothing"):
         load_method("cdn-cells", sampled=2).fit([labelled(0, n_targets=2), labelled(1)])
     with pytest.raises(CannotRun, match="fitted first"):
         method.predict_targets(labelled(0).task)
