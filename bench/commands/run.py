@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,13 +128,21 @@ def _announce(plan: Plan, store: Store, todo: int) -> None:
     print("methods: " + ", ".join(f"{name} ({n})" for name, n in counts.items()))
     for name, why in plan.left_out.items():
         print(f"left out: {name}: {why}")
-    skips = Counter((job.method.info.name, job.skip) for job in plan.jobs if job.skip)
-    for (name, why), n in skips.items():
+    for name, why, n in _alike((job.method.info.name, job.skip) for job in plan.jobs if job.skip):
         print(f"will be skipped: {name} on {n} tasks: {why}")
     fits = {job.fit.key: job.fit for job in plan.jobs if job.fit and not job.skip}
     missing = Counter(fit.method.info.name for key, fit in fits.items() if store.fit_record(key) is None)
     if missing:
         print("to be trained first: " + ", ".join(f"{name} ({n})" for name, n in missing.items()))
+
+
+def _alike(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:
+    """(what, reason) -> what, a reason and how often it came, the most frequent first; reasons that differ in numbers only are one."""
+    groups: dict[tuple[str, str], Counter[str]] = {}
+    for what, reason in reasons:
+        groups.setdefault((what, re.sub(r"[\d,.]*\d", "#", reason)), Counter())[reason] += 1
+    found = [(what, ("e.g. " if len(each) > 1 else "") + min(each), each.total()) for (what, _), each in groups.items()]
+    return sorted(found, key=lambda group: -group[2])
 
 
 def _finish(plan: Plan, store: Store) -> None:
@@ -145,10 +155,9 @@ def _finish(plan: Plan, store: Store) -> None:
     build([store]).leaderboard(Console())
     records = [record for job in plan.jobs if (record := store.record(job.key)) is not None]
     failed = [r for r in records if r["status"] in FAILURES or r["reason"].startswith(FIT_FAILED + "error")]
-    for (method, status, reason), n in Counter((r["method"], r["status"], r["reason"]) for r in failed).most_common(10):
-        print(f"{n} x {method}: {status}: {reason}")
-    skipped = Counter((r["method"], r["reason"]) for r in records if r["status"] == "skipped")
-    for (method, reason), n in skipped.most_common(10):
+    for what, reason, n in _alike((f"{r['method']}: {r['status']}", r["reason"]) for r in failed)[:10]:
+        print(f"{n} x {what}: {reason}")
+    for method, reason, n in _alike((r["method"], r["reason"]) for r in records if r["status"] == "skipped"):
         print(f"{n} x {method}: skipped: {reason}")
     if failed:
         print(f"{len(failed)} jobs failed; what they printed is in {store.jobs}/<key>.log; --retry runs them again.")

@@ -3,6 +3,7 @@
 import pytest
 
 from cdnbench.commands import progress
+from cdnbench.commands.run import _alike
 
 
 @pytest.fixture
@@ -34,3 +35,8 @@ def test_a_failed_fit_says_why(capsys):
     with progress.progress(1) as show:
         show({"kind": "fit", "method": "gears", "n_tasks": 83, "wall_s": 9.4, "status": "error", "reason": "no edges"})
     assert capsys.readouterr().out == "trained gears on 83 tasks, 9 s: error: no edges\n"
+
+
+def test_reasons_that_differ_in_numbers_are_told_once():
+    reasons = [("a", "120 variables; at most 100"), ("b", "no edges"), ("a", "103 variables; at most 100"), ("a", "x")]
+    assert _alike(reasons) == [("a", "e.g. 103 variables; at most 100", 2), ("b", "no edges", 1), ("a", "x", 1)]
