@@ -48,7 +48,8 @@ class MethodInfo:
         name of its own, `<name>-<variant>`. Empty if there is one reading only.
     stochastic: False means that the seed changes nothing, and only seed 0 is run.
     supervised: "no", "pretrained" (ships weights) or "required" (needs `fit`).
-    default: whether it runs when `--methods` is absent.
+    default: whether it runs when `--methods` is absent; not on suites all of whose tasks have more than `default_up_to` variables, where it
+        would take minutes a task.
     preload: modules to import once in the fork server instead of in every job.
     timeout_s, fit_timeout_s: seconds after which a job on a task of these sizes, or a fit, has gone wrong (on one slow core).
     max_variables, min_samples (rows in the smallest data set), needs_symbols (variables are genes, and values their
@@ -66,6 +67,7 @@ class MethodInfo:
     supervised: Literal["no", "pretrained", "required"] = "no"
     device: Literal["cpu", "cuda"] = "cpu"
     default: bool = True
+    default_up_to: int | None = None
     preload: tuple[str, ...] = ()
     timeout_s: Callable[[Sizes], float] = field(default=lambda sizes: 600.0, repr=False)
     fit_timeout_s: float = 3600.0

@@ -104,6 +104,7 @@ class DCI:
         reference="https://github.com/uhlerlab/causaldag",
         variants=("stability", "graph"),
         stochastic=True,
+        default_up_to=60,
         preload=("scipy.special",),
         timeout_s=_timeout_s,
         min_samples=6,

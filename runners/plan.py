@@ -12,7 +12,7 @@ from typing import Any
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.knowledge import file_digest
-from cdnbench.method import LoadedMethod
+from cdnbench.method import LoadedMethod, MethodInfo
 from cdnbench.registry import METHODS, entries, load_method, load_suite, parse_methods
 from cdnbench.store import FAILURES, Store
 from cdnbench.suite import Suite, TaskSpec
@@ -176,11 +176,20 @@ def choose_methods(
             reasons = [missing]
         if methods is None and not method.info.default:
             left_out[name] = "not a default method; ask for it with --methods"
+        elif methods is None and (slow := _why_slow(method.info, specs)):
+            left_out[name] = slow
         elif all(reasons):
             left_out[name] = str(reasons[0])
         else:
             chosen.append(method)
     return chosen, left_out
+
+
+def _why_slow(info: MethodInfo, specs: Sequence[TaskSpec]) -> str:
+    fewest = min((spec.n_variables for spec in specs), default=0)
+    if info.default_up_to is None or fewest <= info.default_up_to:
+        return ""
+    return f"{fewest} variables or more; {info.name} takes minutes a task beyond {info.default_up_to}; ask for it with --methods"
 
 
 def on_device(method: LoadedMethod, device: str) -> LoadedMethod:

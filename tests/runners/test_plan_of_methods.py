@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -10,9 +11,20 @@ import pytest
 from cdnbench.commands.run import _device
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.weights import SHIPPED
-from cdnbench.registry import load_method
+from cdnbench.registry import load_method, load_suite
 from cdnbench.reports.frame import shown_parameters
-from cdnbench.runners.plan import job_key, make_plan, on_device
+from cdnbench.runners.plan import choose_methods, job_key, make_plan, on_device
+
+
+def test_a_method_that_takes_minutes_on_all_tasks_runs_only_when_asked_for():
+    suite = load_suite("synthetic-mini")
+    small = suite.specs()[0]
+    large = dataclasses.replace(small, n_variables=100)
+    names = lambda methods, specs: [m.info.name for m in choose_methods(methods, specs, suite)[0]]  # noqa: E731
+    assert "dci" in names(None, [small, large]) and "dci" in names("dci", [large])
+    chosen, left_out = choose_methods(None, [large], suite)
+    assert "dci" not in [m.info.name for m in chosen]
+    assert left_out["dci"].startswith("100 variables or more; dci takes minutes a task beyond 60")
 
 
 def test_only_methods_with_a_choice_get_the_device():
