@@ -71,6 +71,19 @@ def embed(task: Task, genes: np.ndarray) -> np.ndarray:
     return vectors
 
 
+def of_targeted(task: Task, names: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(R, N) scores of a task's genes from those of the genes that training targeted: sorted names (T,), predicted (R, T). NaN for others.
+
+    Raises
+    ------
+    CannotRun: the task has none of them.
+    """
+    at, there = places(names, task.symbols or ())
+    if not there.any():
+        raise CannotRun("no gene of the task was a target in training")
+    return np.where(there, predicted[:, at], np.nan)
+
+
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors (R, V) divided by their norms."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -20,9 +20,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.errors import CannotRun, InvalidParameter
+from cdnbench.errors import InvalidParameter
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, places, unit
+from cdnbench.methods._profiles import Profiles, embed, of_targeted, unit
 from cdnbench.methods._trained import Trained
 from cdnbench.task import LabelledTask, Task
 
@@ -64,10 +64,5 @@ class Linear(Trained):
         CannotRun: not fitted, or no gene of the task was ever targeted.
         """
         genes = self.model["genes"]
-        predicted = np.full((task.n_regimes, len(genes)), np.nan)
-        predicted[:, self.model["targeted"]] = unit(embed(task, genes)) @ self.model["weights"]
-        at, there = places(genes, task.symbols or ())
-        scores = np.where(there, predicted[:, at], np.nan)
-        if np.isnan(scores).all():
-            raise CannotRun("no gene of the task was a target in training")
-        return scores
+        predicted = unit(embed(task, genes)) @ self.model["weights"]
+        return of_targeted(task, genes[self.model["targeted"]], predicted)

@@ -22,7 +22,7 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, places, unit
+from cdnbench.methods._profiles import Profiles, embed, of_targeted, unit
 from cdnbench.methods._trained import Trained
 from cdnbench.task import LabelledTask, Task
 
@@ -125,13 +125,8 @@ class MLP(Trained):
         hidden = np.maximum(_inputs(embed(task, m["genes"])) @ m["w1"].T + m["b1"], 0)
         logits = hidden @ m["w2"].T + m["b2"]
         probability = np.exp(logits - logits.max(axis=1, keepdims=True))
-        predicted = np.full((task.n_regimes, len(m["genes"])), np.nan)
-        predicted[:, m["targeted"]] = probability / probability.sum(axis=1, keepdims=True)
-        at, there = places(m["genes"], task.symbols or ())
-        scores = np.where(there, predicted[:, at], np.nan)
-        if np.isnan(scores).all():
-            raise CannotRun("no gene of the task was a target in training")
-        return scores
+        probability /= probability.sum(axis=1, keepdims=True)
+        return of_targeted(task, m["genes"][m["targeted"]], probability)
 
 
 def _inputs(shifts: np.ndarray) -> np.ndarray:

@@ -60,11 +60,12 @@ def fine_tune(
     print(f"{len(specs)} training perturbations")
     model = method.fit(TrainingTasks(suite, specs), seed=seed)
     before = card.get("fine_tuned", {})
+    lines = {spec.metadata["cell_line"] for spec in specs if "cell_line" in spec.metadata}
     about = {
         "from": {"weights": start, "digest": card["digest"]}, "suite": suite_name, "options": dict(options),
         "n_training": len(specs),
         "origins": sorted({spec.origin for spec in specs}.union(before.get("origins", ()))),
-        "cell_lines": sorted({spec.metadata["cell_line"] for spec in specs}.union(before.get("cell_lines", ()))),
+        "cell_lines": sorted(lines.union(before.get("cell_lines", ()))),
         "seed": seed, "epochs": method.epochs, "learning_rate": method.learning_rate,
         "sampled": method.sampled, "views": method.views, "batch": method.batch,
         "command": " ".join(["bench", *sys.argv[1:]]), "device": device, **provenance(),
