@@ -1,4 +1,5 @@
-"""Run what the README shows: each `bench` line of its ```bash blocks (`bench run` with --limit 1) and each ```python block."""
+"""Run what the README shows: each `bench` line of its ```bash blocks (`bench run` with --limit 1)
+and each ```python block."""
 
 import os
 import re
@@ -15,19 +16,27 @@ import pandas as pd
 def main(readme: Path, scratch: Path) -> None:
     scratch.mkdir(parents=True)
     write_samples(scratch)
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    }
     ran = 0
-    for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", readme.read_text(), re.M | re.S):
+    for language, block in re.findall(
+        r"^```(bash|python)\n(.*?)^```", readme.read_text(), re.M | re.S
+    ):
         if language == "python":
             commands = [[sys.executable, "-c", block]]
         else:
             lines = block.replace("\\\n", " ").splitlines()
-            commands = [shlex.split(line, comments=True) for line in lines if line.startswith("bench ")]
+            commands = [
+                shlex.split(line, comments=True) for line in lines if line.startswith("bench ")
+            ]
         for command in commands:
             if command[:2] == ["bench", "run"]:
                 command = [*command, "--limit", "1"]
             print("$", shlex.join(command)[:200], flush=True)
-            subprocess.run(command, cwd=scratch, env=environment, check=True, stdin=subprocess.DEVNULL)
+            subprocess.run(
+                command, cwd=scratch, env=environment, check=True, stdin=subprocess.DEVNULL
+            )
             ran += 1
     assert ran >= 5, f"only {ran} commands found in {readme}"
 

@@ -1,4 +1,5 @@
-"""Which variables did an intervention target? The nouns of the benchmark: task, method, suite, metrics.
+"""Which variables did an intervention target? The nouns of the benchmark: task, method, suite,
+metrics.
 
 >>> from cdnbench import Task, load_method
 >>> import numpy as np
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from cdnbench.task import LabelledTask, Task
 
 __version__ = "0.1.0"
-__all__ = ["BenchError", "CannotRun", "LabelledTask", "MethodInfo", "Prediction", "Task", "load_method", "load_suite"]
+__all__ = [
+    "BenchError",
+    "CannotRun",
+    "LabelledTask",
+    "MethodInfo",
+    "Prediction",
+    "Task",
+    "load_method",
+    "load_suite",
+]
 
 _HOME = {
     "BenchError": "errors",

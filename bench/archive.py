@@ -1,9 +1,12 @@
-"""Finished stores in a form worth committing: a few Parquet files a suite and protocol, which reports read like a store.
+"""Finished stores in a form worth committing: a few Parquet files a suite and protocol, which
+reports read like a store.
 
-    <folder>/tasks.parquet     one row a task: hash, about (JSON), variables, targets, candidates, detectable, ceiling, profiles
+    <folder>/tasks.parquet     one row a task: hash, about (JSON), variables, targets, candidates,
+                               detectable, ceiling, profiles
     <folder>/<method>.parquet  one row a job: its record (JSON) and one column of scores a reading
 
-Arrays are flattened row by row; scores and ceilings are float32, so scores that differ by less than a part in 10^7 become ties.
+Arrays are flattened row by row; scores and ceilings are float32, so scores that differ by less than
+a part in 10^7 become ties.
 """
 
 from __future__ import annotations
@@ -38,14 +41,19 @@ class Archive:
         """Variant -> (R, N) float64 scores of a job with status ok."""
         record = self._records[key]
         shape = self.task(record["task_hash"]).targets.shape
-        return {variant: np.array(flat, np.float64).reshape(shape) for variant, flat in self._scores[key].items()}
+        return {
+            variant: np.array(flat, np.float64).reshape(shape)
+            for variant, flat in self._scores[key].items()
+        }
 
     def task(self, hash: str) -> TaskTruth:
         if hash not in self._tasks:
             raise FileNotFoundError(f"{self.folder / TASKS} has no task {hash}")
         row = self._tasks[hash]
         arrays = {
-            name: None if row.get(name) is None else np.asarray(row[name]).reshape(-1, len(row["variables"]))
+            name: None
+            if row.get(name) is None
+            else np.asarray(row[name]).reshape(-1, len(row["variables"]))
             for name in ("targets", "candidates", "detectable", "ceiling", "profiles")
         }
         return TaskTruth.of(row["about"], row["variables"], arrays)
@@ -87,15 +95,19 @@ def find_stores(folder: Path) -> list[Store | Archive]:
     stores: list[Store | Archive] = [Store(p) for p in places if (p / "jobs").is_dir()]
     stores += [Archive(p) for p in places if (p / TASKS).is_file()]
     if not stores:
-        raise BenchError(f"No results in {folder}: run `bench run --suite synthetic-mini` first, or name the folder.")
+        raise BenchError(
+            f"No results in {folder}: run `bench run --suite synthetic-mini` first, or name the "
+            "folder."
+        )
     return stores
 
 
 def compact(store: Store, into: Path) -> list[Path]:
-    """Write a store as archives `<into>/<suite>[-<protocol>]`, one a protocol, and return their folders.
+    """Write a store as archives `<into>/<suite>[-<protocol>]`, one a protocol, and return their
+    folders.
 
-    What an archive already holds stays, except for jobs that are in the store as well. A record whose task could not be made is kept
-    without one.
+    What an archive already holds stays, except for jobs that are in the store as well. A record
+    whose task could not be made is kept without one.
     """
     folders: dict[Path, dict[str, list[dict[str, Any]]]] = {}
     tasks: dict[Path, dict[str, TaskTruth]] = {}
@@ -114,7 +126,9 @@ def compact(store: Store, into: Path) -> list[Path]:
     for folder, methods in folders.items():
         folder.mkdir(parents=True, exist_ok=True)
         there = Archive(folder)
-        known = {hash: there.task(hash) for hash in there._tasks} if (folder / TASKS).exists() else {}
+        known = (
+            {hash: there.task(hash) for hash in there._tasks} if (folder / TASKS).exists() else {}
+        )
         known |= tasks.get(folder, {})
         _write(folder / TASKS, [_task_row(hash, truth) for hash, truth in sorted(known.items())])
         for method, rows in methods.items():
@@ -154,7 +168,9 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     names = dict.fromkeys(name for row in rows for name in row)
     floats = {name for name in names if name.startswith(_SCORES) or name in ("ceiling", "profiles")}
     columns = {
-        name: pa.array([row.get(name) for row in rows], type=pa.list_(pa.float32()) if name in floats else None)
+        name: pa.array(
+            [row.get(name) for row in rows], type=pa.list_(pa.float32()) if name in floats else None
+        )
         for name in names
     }
     sink = pa.BufferOutputStream()

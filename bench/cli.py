@@ -1,4 +1,5 @@
-"""The command line: `bench run | report | predict | list | compact | doctor | data | train | weights`."""
+"""The command line: `bench run | report | predict | list | compact | doctor | data | train |
+weights`."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ from cdnbench.errors import BenchError, CannotRun
 
 app = typer.Typer(
     name="bench",
-    help="Which variables did an intervention target? Run methods, compare them, and use them on your own samples.",
+    help="Which variables did an intervention target? Run methods, compare them, and use them on "
+    "your own samples.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -38,7 +40,8 @@ app.add_typer(weights_app, name="weights")
 
 
 def main() -> None:
-    """Exit code 0: all is well; 1: some jobs failed; 2: the command cannot be carried out as written; 130: interrupted."""
+    """Exit code 0: all is well; 1: some jobs failed; 2: the command cannot be carried out as
+    written; 130: interrupted."""
     try:
         app(latex_to_standard_output(sys.argv[1:]))
     except (BenchError, CannotRun) as error:

@@ -1,7 +1,7 @@
 """Digests (what makes two things "the same") and the random generators derived from them.
 
-All randomness in the project comes from `generator(*axes)`: a PCG64 stream named by the things it depends on
-(suite, task, method, seed, ...). Global random state is neither read nor changed.
+All randomness in the project comes from `generator(*axes)`: a PCG64 stream named by the things it
+depends on (suite, task, method, seed, ...). Global random state is neither read nor changed.
 """
 
 from __future__ import annotations

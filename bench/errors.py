@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 
 class BenchError(Exception):
-    """Something the user can put right; the command line prints it without a traceback and exits with code 2."""
+    """Something the user can put right; the command line prints it without a traceback and exits
+    with code 2."""
 
 
 class InvalidTask(BenchError, ValueError):
@@ -30,7 +31,8 @@ class InvalidParameter(BenchError, ValueError):
 
 
 class CannotRun(Exception):
-    """A method cannot run on this task. The runner records `skipped: <reason>`; it is not a failure."""
+    """A method cannot run on this task. The runner records `skipped: <reason>`; it is not a
+    failure."""
 
 
 def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UnknownName:
@@ -38,4 +40,6 @@ def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UnknownName:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return UnknownName(f"There is no {kind} named {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
+    return UnknownName(
+        f"There is no {kind} named {name!r}.{hint} Known: {', '.join(known) or 'none'}."
+    )

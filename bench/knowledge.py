@@ -1,17 +1,25 @@
-"""External knowledge of genes: annotations, interactions, texts and embeddings, read from files of many forms.
+"""External knowledge of genes: annotations, interactions, texts and embeddings, read from files of
+many forms.
 
 kind            what it is                          forms
-annotations     gene -> terms (gene ontology)       .gaf; a table of (gene, term), several terms joined by ; or |; .json of gene -> terms;
-                                                    a folder with one .gaf and one .obo: terms then count for their ancestors too
+annotations     gene -> terms (gene ontology)       .gaf; a table of (gene, term), several terms
+                                                    joined by ; or |; .json of gene -> terms; a
+                                                    folder with one .gaf and one .obo: terms then
+                                                    count for their ancestors too
 interactions    pairs of genes                      a table whose first two columns are genes
-gene_text       gene -> text                        a table whose first column is the gene and whose last is the text; .json
-embeddings      gene -> vector                      .pickle of gene -> vector or a .zip with it (GenePT's form), .npz (genes,
-                                                    vectors), .parquet, a table
-identifiers     names of the same gene, row by row  a table: symbol (first, or the column of that name), Ensembl identifier, further
-                                                    names, several joined by |; HGNC's hgnc_complete_set.txt is one; optional
+gene_text       gene -> text                        a table whose first column is the gene and whose
+                last is the text; .json
+embeddings      gene -> vector                      .pickle of gene -> vector or a .zip with it
+                                                    (GenePT's form), .npz (genes, vectors),
+                                                    .parquet, a table
+identifiers     names of the same gene, row by row  a table: symbol (first, or the column of that
+                                                    name), Ensembl identifier, further names,
+                                                    several joined by |; HGNC's
+                                                    hgnc_complete_set.txt is one; optional
 
-Tables are .tsv, .csv, .txt: separated by tabs, else commas (fields with commas in quotes), else spaces. Lines that start with # or ! are
-comments; a first row of column names is recognised by its words. Tables, .json, .gaf, .obo and .pickle may also be .gz.
+Tables are .tsv, .csv, .txt: separated by tabs, else commas (fields with commas in quotes), else
+spaces. Lines that start with # or ! are comments; a first row of column names is recognised by its
+words. Tables, .json, .gaf, .obo and .pickle may also be .gz.
 """
 
 from __future__ import annotations
@@ -40,11 +48,19 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 KINDS = ("annotations", "interactions", "gene_text", "embeddings", "identifiers")
-ROOTS = {"molecular_function", "cellular_component", "biological_process", "GO:0003674", "GO:0005575", "GO:0008150"}
+ROOTS = {
+    "molecular_function",
+    "cellular_component",
+    "biological_process",
+    "GO:0003674",
+    "GO:0005575",
+    "GO:0008150",
+}
 """Terms that say of a gene that it is one."""
 GENEPT = "GenePT_gene_protein_embedding_model_3_text.pickle"
 _HEADER = re.compile(
-    r"^(a|b|gene|genes?[ _]?\d?[ab]?|symbols?|gene[ _](symbol|name|id)s?|source|target|(protein|node|interactor|from|to)[ _]?[12ab]?|"
+    r"^(a|b|gene|genes?[ _]?\d?[ab]?|symbols?|gene[ "
+    r"_](symbol|name|id)s?|source|target|(protein|node|interactor|from|to)[ _]?[12ab]?|"
     r"term|go[ _]?(id|term)?|name|official symbol.*|ensembl.*|(hgnc|entrez|ncbi)[ _].*)$",
     re.IGNORECASE,
 )
@@ -64,7 +80,8 @@ class Annotations:
 
 @dataclass(frozen=True, eq=False)
 class Interactions:
-    """genes (G,): sorted. edges (E, 2): numbers of two different genes, the lower first; each pair once."""
+    """genes (G,): sorted. edges (E, 2): numbers of two different genes, the lower first; each pair
+    once."""
 
     genes: np.ndarray
     edges: np.ndarray
@@ -79,11 +96,13 @@ class Embeddings:
 
 
 def find_knowledge(where: str) -> dict[str, Path]:
-    """Kind -> file, from `kind=path,kind=path` or a folder with files or folders named after the kinds.
+    """Kind -> file, from `kind=path,kind=path` or a folder with files or folders named after the
+    kinds.
 
     Raises
     ------
-    InvalidData: a path that does not exist, or a folder without knowledge. UnknownName: a kind that does not exist.
+    InvalidData: a path that does not exist, or a folder without knowledge. UnknownName: a kind that
+    does not exist.
     """
     if not where:
         return {}
@@ -96,14 +115,23 @@ def find_knowledge(where: str) -> dict[str, Path]:
             found[kind] = Path(path).expanduser()
     else:
         folder = Path(where).expanduser()
-        named = [(kind, path) for kind in KINDS for path in [folder / kind, *sorted(folder.glob(f"{kind}.*"))]]
+        named = [
+            (kind, path)
+            for kind in KINDS
+            for path in [folder / kind, *sorted(folder.glob(f"{kind}.*"))]
+        ]
         found = {kind: path for kind, path in reversed(named) if path.exists()}
         if not found:
             kinds = ", ".join(f"{kind}.*" for kind in KINDS)
-            raise InvalidData(f"{where} holds no knowledge ({kinds}). Write kind=FILE,kind=FILE or rename them.")
+            raise InvalidData(
+                f"{where} holds no knowledge ({kinds}). Write kind=FILE,kind=FILE or rename them."
+            )
     for kind, path in found.items():
         if not path.exists():
-            raise InvalidData(f"{path} ({kind}) does not exist. `bench data fetch knowledge` says where to get it.")
+            raise InvalidData(
+                f"{path} ({kind}) does not exist. `bench data fetch knowledge` says where to get "
+                "it."
+            )
     return found
 
 
@@ -121,8 +149,9 @@ def file_digest(path: Path) -> str:
 def renaming(identifiers: Path | None, genes: Iterable[str]) -> dict[str, str]:
     """Other name -> name among `genes`, for names of one gene in the table.
 
-    The symbol and identifiers are a gene's primary names, all else in its rows aliases. The primary name among `genes` stands for it,
-    else its only alias there. A primary name is no alias of another gene; what would stand for two genes is left out.
+    The symbol and identifiers are a gene's primary names, all else in its rows aliases. The primary
+    name among `genes` stands for it, else its only alias there. A primary name is no alias of
+    another gene; what would stand for two genes is left out.
     """
     if identifiers is None:
         return {}
@@ -158,9 +187,14 @@ def read_annotations(path: Path, names: Mapping[str, str] | None = None) -> Anno
 
     pairs = {(gene, term) for gene, term in _renamed(_annotated(path), names) if term not in ROOTS}
     if not pairs:
-        raise InvalidData(f"{path} holds no annotation: expected rows of (gene, term), .gaf or .json of gene -> terms.")
+        raise InvalidData(
+            f"{path} holds no annotation: expected rows of (gene, term), .gaf or .json of gene -> "
+            "terms."
+        )
     (genes, i), (terms, j) = map(_numbered, zip(*pairs, strict=True))
-    matrix = sparse.csr_matrix((np.ones(len(i), dtype=bool), (i, j)), shape=(len(genes), len(terms)))
+    matrix = sparse.csr_matrix(
+        (np.ones(len(i), dtype=bool), (i, j)), shape=(len(genes), len(terms))
+    )
     return Annotations(genes, terms, matrix)
 
 
@@ -168,7 +202,9 @@ def read_interactions(path: Path, names: Mapping[str, str] | None = None) -> Int
     """Undirected pairs; loops and repetitions are dropped. Raises as `read_annotations`."""
     pairs = {(min(a, b), max(a, b)) for a, b in _renamed(_pairs(path), names, both=True) if a != b}
     if not pairs:
-        raise InvalidData(f"{path} holds no pair of genes: expected a table whose first two columns are genes.")
+        raise InvalidData(
+            f"{path} holds no pair of genes: expected a table whose first two columns are genes."
+        )
     genes, ends = _numbered([gene for pair in sorted(pairs) for gene in pair])
     return Interactions(genes, ends.reshape(-1, 2))
 
@@ -181,7 +217,8 @@ def _numbered(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_texts(path: Path, names: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Gene -> text; a gene's own counts before one of another name. Raises as `read_annotations`."""
+    """Gene -> text; a gene's own counts before one of another name. Raises as
+    `read_annotations`."""
     names = names or {}
     if _stem(path).endswith(".json"):
         found = _json(path)
@@ -191,19 +228,25 @@ def read_texts(path: Path, names: Mapping[str, str] | None = None) -> dict[str, 
     translated_first = sorted((row for row in rows if row[1]), key=lambda row: row[0] not in names)
     texts = dict(_renamed(translated_first, names))
     if not texts:
-        raise InvalidData(f"{path} holds no text: expected a table with the gene first and the text last.")
+        raise InvalidData(
+            f"{path} holds no text: expected a table with the gene first and the text last."
+        )
     return texts
 
 
 def read_embeddings(path: Path, names: Mapping[str, str] | None = None) -> Embeddings:
-    """A gene's own vector counts before one of another name. Raises as `read_annotations`; nothing in a .pickle is executed."""
+    """A gene's own vector counts before one of another name. Raises as `read_annotations`; nothing
+    in a .pickle is executed."""
     names = names or {}
     with _readable(path):
         listed, vectors = _embedded(path)
         vectors = np.asarray(vectors, dtype=np.float32)
     genes = np.array([names.get(gene, gene) for gene in listed])
     if vectors.ndim != 2 or len(vectors) != len(genes) or not len(genes):
-        raise InvalidData(f"{path} holds {len(genes)} genes and vectors of shape {vectors.shape}; expected (genes, D).")
+        raise InvalidData(
+            f"{path} holds {len(genes)} genes and vectors of shape {vectors.shape}; expected "
+            "(genes, D)."
+        )
     if not np.isfinite(vectors).all():
         raise InvalidData(f"{path} holds values that are no numbers; drop their genes.")
     own_first = np.argsort([gene in names for gene in listed], kind="stable")
@@ -230,7 +273,9 @@ def _readable(path: Path) -> Iterator[None]:
     except (InvalidData, ImportError):
         raise
     except Exception as error:
-        raise InvalidData(f"{path} cannot be read: {error!r}. If it is not whole, fetch it again.") from error
+        raise InvalidData(
+            f"{path} cannot be read: {error!r}. If it is not whole, fetch it again."
+        ) from error
 
 
 def _bytes(path: Path) -> bytes:
@@ -285,7 +330,9 @@ def _comma_separated(path: Path, lines: Iterable[str]) -> list[list[str]]:
     try:
         return [[field.strip() for field in row] for row in reader]
     except csv.Error as error:
-        raise InvalidData(f"{path}, row {reader.line_num}: {error}. Mend its quotes, or separate by tabs.") from error
+        raise InvalidData(
+            f"{path}, row {reader.line_num}: {error}. Mend its quotes, or separate by tabs."
+        ) from error
     finally:
         csv.field_size_limit(limit)
 
@@ -315,7 +362,9 @@ def _annotated(path: Path) -> Iterator[tuple[str, str]]:
 def _only(folder: Path, ending: str) -> Path:
     found = [p for p in sorted(folder.iterdir()) if _stem(p).endswith(ending)]
     if len(found) != 1:
-        raise InvalidData(f"{folder} holds {len(found)} {ending} files; expected one .gaf and one .obo.")
+        raise InvalidData(
+            f"{folder} holds {len(found)} {ending} files; expected one .gaf and one .obo."
+        )
     return found[0]
 
 
@@ -334,7 +383,9 @@ def _ancestors(obo: Path) -> dict[str, set[str]]:
         stanza = stanza.split("\n[", 1)[0]
         term = re.search(r"^id: (\S+)", stanza, re.MULTILINE)
         if term:
-            above[term[1]] = set(re.findall(r"^(?:is_a:|relationship: part_of) (\S+)", stanza, re.MULTILINE))
+            above[term[1]] = set(
+                re.findall(r"^(?:is_a:|relationship: part_of) (\S+)", stanza, re.MULTILINE)
+            )
     closed: dict[str, set[str]] = {}
 
     def close(term: str) -> set[str]:
@@ -356,13 +407,19 @@ def _embedded(path: Path) -> tuple[list[str], object]:
     if stem.endswith(".npz"):
         with np.load(path, allow_pickle=False) as file:
             if not {"genes", "vectors"} <= set(file):
-                raise InvalidData(f"{path} holds {sorted(file)}; expected the arrays genes and vectors.")
+                raise InvalidData(
+                    f"{path} holds {sorted(file)}; expected the arrays genes and vectors."
+                )
             return file["genes"].tolist(), file["vectors"]
     if stem.endswith(".parquet"):
         import pandas as pd
 
         frame = pd.read_parquet(path)
-        frame = frame if pd.api.types.is_string_dtype(frame.index) else frame.set_index(frame.columns[0])
+        frame = (
+            frame
+            if pd.api.types.is_string_dtype(frame.index)
+            else frame.set_index(frame.columns[0])
+        )
         return frame.index.tolist(), frame.to_numpy()
     rows = list(_rows(path))
     rows = rows[1:] if rows and not _is_number(rows[0][-1]) else rows
@@ -375,10 +432,14 @@ def _embedded(path: Path) -> tuple[list[str], object]:
 def _member(path: Path) -> bytes:
     """The pickle in an archive; of GenePT's several the one that its authors recommend."""
     with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.rstrip(".").endswith((".pickle", ".pkl"))]
+        names = [
+            name for name in archive.namelist() if name.rstrip(".").endswith((".pickle", ".pkl"))
+        ]
         chosen = [name for name in names if name.rstrip(".").endswith(GENEPT)] or names
         if len(chosen) != 1:
-            raise InvalidData(f"{path} holds {len(names)} pickles; unpack it and name one: {', '.join(names)}")
+            raise InvalidData(
+                f"{path} holds {len(names)} pickles; unpack it and name one: {', '.join(names)}"
+            )
         return archive.read(chosen[0])
 
 

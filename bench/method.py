@@ -27,7 +27,8 @@ from cdnbench.task import LabelledTask, Task
 
 
 class Sizes(Protocol):
-    """What limits and time estimates may look at: a `Task` has it, and so has a `TaskSpec` before its task is made."""
+    """What limits and time estimates may look at: a `Task` has it, and so has a `TaskSpec` before
+    its task is made."""
 
     @property
     def n_variables(self) -> int: ...
@@ -43,17 +44,20 @@ class Sizes(Protocol):
 class MethodInfo:
     """What the harness needs to know of a method before it imports anything heavy.
 
-    name: as typed on the command line. version: raise it when the scores change; it is part of every stored key.
-    variants: names of the readings that `predict_outputs` returns, the default first; each but the first is also a method
-        name of its own, `<name>-<variant>`. Empty if there is one reading only.
+    name: as typed on the command line. version: raise it when the scores change; it is part of
+        every stored key.
+    variants: names of the readings that `predict_outputs` returns, the default first; each but the
+        first is also a method name of its own, `<name>-<variant>`. Empty if there is one reading
+        only.
     stochastic: False means that the seed changes nothing, and only seed 0 is run.
     supervised: "no", "pretrained" (ships weights) or "required" (needs `fit`).
-    default: whether it runs when `--methods` is absent; not on suites all of whose tasks have more than `default_up_to` variables, where it
-        would take minutes a task.
+    default: whether it runs when `--methods` is absent; not on suites all of whose tasks have more
+        than `default_up_to` variables, where it would take minutes a task.
     preload: modules to import once in the fork server instead of in every job.
-    timeout_s, fit_timeout_s: seconds after which a job on a task of these sizes, or a fit, has gone wrong (on one slow core).
-    max_variables, min_samples (rows in the smallest data set), needs_symbols (variables are genes, and values their
-        expression): what it cannot run is skipped. needs: kinds of knowledge (`cdnbench.knowledge`) that `fit` cannot do without.
+    timeout_s, fit_timeout_s: seconds after which a job on a task of these sizes, or a fit, has gone
+    wrong (on one slow core). max_variables, min_samples (rows in the smallest data set),
+        needs_symbols (variables are genes, and values their expression): what it cannot run is
+        skipped. needs: kinds of knowledge (`cdnbench.knowledge`) that `fit` cannot do without.
     """
 
     name: str
@@ -84,7 +88,10 @@ class MethodInfo:
         if self.needs_symbols and not sizes.has_symbols:
             return f"{self.name} needs genes: tasks with gene symbols"
         if sizes.n_samples < self.min_samples:
-            return f"{sizes.n_samples} samples in the smallest data set; {self.name} needs at least {self.min_samples}"
+            return (
+                f"{sizes.n_samples} samples in the smallest data set; {self.name} needs at "
+                f"least {self.min_samples}"
+            )
         return None
 
     def why_no_fit(self, resources: Mapping[str, Path]) -> str | None:
@@ -93,16 +100,19 @@ class MethodInfo:
         if not missing:
             return None
         where = ",".join(f"{kind}=FILE" for kind in missing)
-        return f"{self.name} needs {' and '.join(missing)}: --knowledge {where} (`bench data list` says where from)"
+        return (
+            f"{self.name} needs {' and '.join(missing)}: --knowledge {where} (`bench data "
+            "list` says where from)"
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What a method says of one task.
 
-    outputs: variant -> (R, N) scores ("" -> scores for a method without variants). note: what whoever reads the scores must know
-    ("not converged within 100,000 iterations"), "" if nothing. facts: plain values for the record, such as iterations and why it
-    stopped.
+    outputs: variant -> (R, N) scores ("" -> scores for a method without variants). note: what
+    whoever reads the scores must know ("not converged within 100,000 iterations"), "" if nothing.
+    facts: plain values for the record, such as iterations and why it stopped.
     """
 
     outputs: Mapping[str, np.ndarray]
@@ -112,21 +122,26 @@ class Prediction:
 
 @runtime_checkable
 class Method(Protocol):
-    """Scores every variable of every regime: (R, N) float64, higher = more likely a target, NaN = cannot say.
+    """Scores every variable of every regime: (R, N) float64, higher = more likely a target, NaN =
+    cannot say.
 
-    Deterministic in (task, seed); relabelling the variables permutes the scores (see `in_canonical_order`).
-    May raise `CannotRun(reason)`. Optional: `predict_outputs(task, *, seed) -> dict[variant, scores]`; `weights_digest() -> str` of
-    a method with weights, so that results are computed anew when these change; `trained_on() -> dict` of its training laws,
-    `trained_origins() -> frozenset` of the `TaskSpec.origin` of tasks that they were trained on.
+    Deterministic in (task, seed); relabelling the variables permutes the scores (see
+    `in_canonical_order`).
+    May raise `CannotRun(reason)`. Optional: `predict_outputs(task, *, seed) -> dict[variant,
+    scores]`; `weights_digest() -> str` of a method with weights, so that results are computed anew
+    when these change; `trained_on() -> dict` of its training laws, `trained_origins() -> frozenset`
+    of the `TaskSpec.origin` of tasks that they were trained on.
 
-    A method that solves many tasks at once has `predict_targets_batch(tasks, *, seeds)`, which yields (index of the task,
-    `Prediction`, or the exception that ended this task) as each is done, in any order. What a task gets must not depend on the
-    tasks beside it. `MethodInfo.batch_size` says how many to give it, or a `batch_size` of the method itself where that depends on its
+    A method that solves many tasks at once has `predict_targets_batch(tasks, *, seeds)`, which
+    yields (index of the task, `Prediction`, or the exception that ended this task) as each is done,
+    in any order. What a task gets must not depend on the tasks beside it. `MethodInfo.batch_size`
+    says how many to give it, or a `batch_size` of the method itself where that depends on its
     parameters (on a device, say).
 
-    A method with `supervised="required"` has `fit(tasks, *, seed) -> dict[str, np.ndarray]`, which gets a sequence of `LabelledTask`
-    that are made as they are asked for, and `fitted(model)`, which gives the method with the arrays of a fit. Unfitted it raises
-    `CannotRun`. One that `needs` knowledge is trained by `fit(tasks, *, seed, resources)`, resources: kind -> path.
+    A method with `supervised="required"` has `fit(tasks, *, seed) -> dict[str, np.ndarray]`, which
+    gets a sequence of `LabelledTask` that are made as they are asked for, and `fitted(model)`,
+    which gives the method with the arrays of a fit. Unfitted it raises `CannotRun`. One that
+    `needs` knowledge is trained by `fit(tasks, *, seed, resources)`, resources: kind -> path.
     """
 
     info: ClassVar[MethodInfo]
@@ -136,7 +151,8 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class LoadedMethod:
-    """A method with its parameters bound and the reading chosen; every call is checked on both sides."""
+    """A method with its parameters bound and the reading chosen; every call is checked on both
+    sides."""
 
     method: Method
     variant: str
@@ -153,17 +169,20 @@ class LoadedMethod:
         return label(self.info.name, self.variant, self.info.variants)
 
     def weights_digest(self) -> str:
-        """Identity of the weights that the method would use, "" for a method without: part of the key of stored results.
+        """Identity of the weights that the method would use, "" for a method without: part of the
+        key of stored results.
 
         Raises
         ------
-        InvalidParameter: they are missing or of another version; the message names the command that makes them.
+        InvalidParameter: they are missing or of another version; the message names the command that
+        makes them.
         """
         digest_of = getattr(self.method, "weights_digest", None)
         return digest_of() if digest_of else ""
 
     def trained_on(self) -> dict[str, Any]:
-        """Factor of a suite -> the values, or {"from", "to"}, that a pretrained method has seen; empty if it says nothing."""
+        """Factor of a suite -> the values, or {"from", "to"}, that a pretrained method has seen;
+        empty if it says nothing."""
         laws = getattr(self.method, "trained_on", None)
         return laws() if laws else {}
 
@@ -178,9 +197,14 @@ class LoadedMethod:
         return self.info.supervised == "required"
 
     def fit(
-        self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path] | None = None
+        self,
+        tasks: Sequence[LabelledTask],
+        *,
+        seed: int = 0,
+        resources: Mapping[str, Path] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Train on labelled tasks; what has been learnt, as arrays for `fitted`. resources: kind of knowledge -> path.
+        """Train on labelled tasks; what has been learnt, as arrays for `fitted`. resources: kind of
+        knowledge -> path.
 
         Raises
         ------
@@ -191,7 +215,8 @@ class LoadedMethod:
         if reason := self.info.why_no_fit(resources or {}):
             raise CannotRun(reason)
         more = {"resources": resources} if self.info.needs else {}
-        return {name: np.asarray(a) for name, a in self.method.fit(tasks, seed=seed, **more).items()}  # type: ignore[attr-defined]
+        model = self.method.fit(tasks, seed=seed, **more)  # type: ignore[attr-defined]
+        return {name: np.asarray(array) for name, array in model.items()}
 
     def fitted(self, model: Mapping[str, np.ndarray]) -> LoadedMethod:
         """The method with what `fit` gave."""
@@ -207,7 +232,8 @@ class LoadedMethod:
     def predict_batch(
         self, tasks: Sequence[Task], *, seeds: Sequence[int]
     ) -> Iterator[tuple[int, Prediction | Exception]]:
-        """(index, what the method says of that task or why it ended without), as each is done; each index once.
+        """(index, what the method says of that task or why it ended without), as each is done; each
+        index once.
 
         A method that cannot solve several at once gets them one by one.
         """
@@ -229,7 +255,12 @@ class LoadedMethod:
         for k, result in results if able else ():
             i = left.pop(k)
             try:
-                yield i, result if isinstance(result, Exception) else self._checked_all(result, tasks[i])
+                yield (
+                    i,
+                    result
+                    if isinstance(result, Exception)
+                    else self._checked_all(result, tasks[i]),
+                )
             except ValueError as error:
                 yield i, error
         for i in left.values():
@@ -269,18 +300,27 @@ class LoadedMethod:
     def _checked_all(self, prediction: Prediction, task: Task) -> Prediction:
         if set(prediction.outputs) != set(self.info.variants or ("",)):
             raise ValueError(
-                f"{self.info.name} returned {sorted(prediction.outputs)}, but declares {self.info.variants}"
+                f"{self.info.name} returned {sorted(prediction.outputs)}, but declares "
+                f"{self.info.variants}"
             )
-        outputs = {variant: self._checked(scores, task) for variant, scores in prediction.outputs.items()}
+        outputs = {
+            variant: self._checked(scores, task) for variant, scores in prediction.outputs.items()
+        }
         return Prediction(outputs, prediction.note, dict(prediction.facts))
 
     def _checked(self, scores: Any, task: Task) -> np.ndarray:
         scores = np.asarray(scores, dtype=np.float64)
         shape = (task.n_regimes, task.n_variables)
         if scores.shape != shape:
-            raise ValueError(f"{self.info.name} returned scores of shape {scores.shape}; expected (R, N) = {shape}")
+            raise ValueError(
+                f"{self.info.name} returned scores of shape {scores.shape}; expected (R, N) = "
+                f"{shape}"
+            )
         if np.isinf(scores).any():
-            raise ValueError(f"{self.info.name} returned infinite scores; use finite numbers, or NaN for 'cannot say'")
+            raise ValueError(
+                f"{self.info.name} returned infinite scores; use finite numbers, or NaN for "
+                "'cannot say'"
+            )
         return scores
 
 
@@ -290,11 +330,14 @@ def label(name: str, variant: str, variants: tuple[str, ...] | list[str]) -> str
 
 
 def task_generator(task: Task, method: str, seed: int) -> np.random.Generator:
-    """The random stream of a method on a task: the same whatever the variables are called and however they are ordered."""
+    """The random stream of a method on a task: the same whatever the variables are called and
+    however they are ordered."""
     return generator("method", method, seed, sorted(_column_digests(task)))
 
 
-def in_canonical_order(task: Task, solve: Callable[[Task], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def in_canonical_order(
+    task: Task, solve: Callable[[Task], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
     """Run `solve` on the task in `CanonicalOrder`, and map the scores back."""
     canonical = CanonicalOrder(task)
     return {variant: canonical.back(scores) for variant, scores in solve(canonical.task).items()}
@@ -303,8 +346,9 @@ def in_canonical_order(task: Task, solve: Callable[[Task], dict[str, np.ndarray]
 class CanonicalOrder:
     """A task with its variables ordered by a digest of their columns, and the way back.
 
-    Makes a method that depends on the order of its variables (by its random stream or by how it breaks ties) equivariant
-    under relabelling. Variables with identical columns get the mean of their scores, since nothing tells them apart.
+    Makes a method that depends on the order of its variables (by its random stream or by how it
+    breaks ties) equivariant under relabelling. Variables with identical columns get the mean of
+    their scores, since nothing tells them apart.
     """
 
     def __init__(self, task: Task) -> None:
@@ -326,5 +370,6 @@ class CanonicalOrder:
 
 
 def _column_digests(task: Task) -> list[str]:
-    columns = [np.ascontiguousarray(x.T) for x in (task.observational, *task.regimes, task.candidates)]  # type: ignore[union-attr]
+    arrays = (task.observational, *task.regimes, task.candidates)
+    columns = [np.ascontiguousarray(x.T) for x in arrays]  # type: ignore[union-attr]
     return [digest(*(c[i] for c in columns)) for i in range(task.n_variables)]

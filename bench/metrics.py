@@ -1,10 +1,11 @@
 """Metrics of one ranking per regime, exact under ties and vectorised over regimes.
 
-`evaluate(scores, targets, candidates)` looks at candidates only. A NaN score means "cannot say": all NaN of a regime
-form one tie group below its numbers. A metric is NaN, and averages skip it, where it is undefined: a regime without a
-target, or one whose candidates are all targets.
+`evaluate(scores, targets, candidates)` looks at candidates only. A NaN score means "cannot say":
+all NaN of a regime form one tie group below its numbers. A metric is NaN, and averages skip it,
+where it is undefined: a regime without a target, or one whose candidates are all targets.
 
-Write C for the number of candidates of a regime, T for its targets, and a tie group for a run of equal scores.
+Write C for the number of candidates of a regime, T for its targets, and a tie group for a run of
+equal scores.
 
 >>> scores, targets = np.array([[3.0, 1.0, 2.0]]), np.array([[False, False, True]])
 >>> float(evaluate(scores, targets)["average_precision"][0])
@@ -24,7 +25,8 @@ TOP = (1, 3, 5, 20)
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """best: the best possible value. ranked: whether methods may be ordered by it; secondary metrics never are."""
+    """best: the best possible value. ranked: whether methods may be ordered by it; secondary
+    metrics never are."""
 
     name: str
     title: str
@@ -40,32 +42,54 @@ METRICS: Mapping[str, MetricInfo] = MappingProxyType(
             MetricInfo(
                 "average_precision_tie",
                 "mAP",
-                "average precision in expectation over random orders within tie groups; what rankings use",
+                "average precision in expectation over random orders within tie groups; what "
+                "rankings use",
             ),
             MetricInfo(
-                "average_precision", "mAP (grouped)", "average precision as scikit-learn computes it, ties grouped"
+                "average_precision",
+                "mAP (grouped)",
+                "average precision as scikit-learn computes it, ties grouped",
             ),
-            MetricInfo("auroc", "AUROC", "chance that a target outscores a non-target, ties one half"),
             MetricInfo(
-                "rank", "rank", "1 - (r - 1) / (C - 1), r the rank of a target among the non-targets; mean over targets"
+                "auroc", "AUROC", "chance that a target outscores a non-target, ties one half"
+            ),
+            MetricInfo(
+                "rank",
+                "rank",
+                "1 - (r - 1) / (C - 1), r the rank of a target among the non-targets; mean over "
+                "targets",
             ),
             *(
                 MetricInfo(
-                    f"recall_at_{k}", f"R@{k}", f"share of min({k}, |T|) targets among the top {k}, ties in expectation"
+                    f"recall_at_{k}",
+                    f"R@{k}",
+                    f"share of min({k}, |T|) targets among the top {k}, ties in expectation",
                 )
                 for k in TOP
             ),
-            MetricInfo("coverage", "coverage", "share of the targets that have a score at all", ranked=False),
             MetricInfo(
-                "rank_covered", "rank (covered)", "rank among the variables that have a score; secondary", ranked=False
+                "coverage",
+                "coverage",
+                "share of the targets that have a score at all",
+                ranked=False,
+            ),
+            MetricInfo(
+                "rank_covered",
+                "rank (covered)",
+                "rank among the variables that have a score; secondary",
+                ranked=False,
             ),
             MetricInfo(
                 "top1_pearson",
                 "top-1 r",
-                "correlation of the true perturbation's profile with that of the first candidate that has one; 1 for a target",
+                "correlation of the true perturbation's profile with that of the first candidate "
+                "that has one; 1 for a target",
             ),
             MetricInfo(
-                "top1_profiled", "top-1 profiled", "whether the first candidate of all has a profile", ranked=False
+                "top1_profiled",
+                "top-1 profiled",
+                "whether the first candidate of all has a profile",
+                ranked=False,
             ),
         )
     }
@@ -83,12 +107,15 @@ def evaluate(
     Parameters
     ----------
     scores: (R, N) float, higher = more likely a target, NaN = cannot say, never infinite.
-    targets, candidates: (R, N) bool; targets are candidates; all variables are candidates by default.
-    profiles: (R, N) correlation of what perturbing each variable does with what was seen, NaN where that is not known.
+    targets, candidates: (R, N) bool; targets are candidates; all variables are candidates by
+        default.
+    profiles: (R, N) correlation of what perturbing each variable does with what was seen, NaN where
+        that is not known.
 
     Returns
     -------
-    Name -> (R,) float64, in the order of `METRICS`; NaN where undefined (`recall_at_k` also where k >= C).
+    Name -> (R,) float64, in the order of `METRICS`; NaN where undefined (`recall_at_k` also where k
+    >= C).
 
     Raises
     ------
@@ -114,7 +141,8 @@ def evaluate(
         "average_precision_tie": order.average_precision_tie(),
         "average_precision": order.average_precision(),
         "auroc": auroc,
-        # r - 1 counts the non-targets above and half of those beside, and C := C - |T| + 1: the same number as auroc.
+        # r - 1 counts the non-targets above and half of those beside, and C := C - |T| + 1: the
+        # same number as auroc.
         "rank": auroc.copy(),
         **{f"recall_at_{k}": order.recall_at(k) for k in TOP},
         "coverage": _ratio((targets & covered).sum(axis=1), targets.sum(axis=1)),
@@ -124,7 +152,9 @@ def evaluate(
     return {name: values[name] for name in METRICS}
 
 
-def _top_profile(scores: np.ndarray, candidates: np.ndarray, profiles: np.ndarray | None) -> dict[str, np.ndarray]:
+def _top_profile(
+    scores: np.ndarray, candidates: np.ndarray, profiles: np.ndarray | None
+) -> dict[str, np.ndarray]:
     if profiles is None or np.isnan(profiles).all():
         nothing = np.full(len(scores), np.nan)
         return {"top1_pearson": nothing, "top1_profiled": nothing.copy()}
@@ -139,15 +169,19 @@ def _top_profile(scores: np.ndarray, candidates: np.ndarray, profiles: np.ndarra
     any_known = known.any(axis=1)
     return {
         "top1_pearson": np.where(any_known, mean_of_first(known, profiles), np.nan),
-        "top1_profiled": np.where(any_known, mean_of_first(candidates, known.astype(float)), np.nan),
+        "top1_profiled": np.where(
+            any_known, mean_of_first(candidates, known.astype(float)), np.nan
+        ),
     }
 
 
 @dataclass(frozen=True)
 class _Order:
-    """The regimes' variables by falling score, non-candidates last. Arrays are (R, N), position by position.
+    """The regimes' variables by falling score, non-candidates last. Arrays are (R, N), position by
+    position.
 
-    target: is it one. start, end: positions before its tie group, and through it. hits_before, hits: targets before its
+    target: is it one. start, end: positions before its tie group, and through it. hits_before,
+        hits: targets before its
     tie group, and inside it. n_targets, n_candidates: (R, 1).
     """
 
@@ -173,7 +207,9 @@ class _Order:
         closes = np.ones(loss.shape, bool)
         closes[:, :-1] = opens[:, 1:]
         start = np.maximum.accumulate(np.where(opens, position, 0), axis=1)
-        end = np.minimum.accumulate(np.where(closes, position + 1, n_variables)[:, ::-1], axis=1)[:, ::-1]
+        end = np.minimum.accumulate(np.where(closes, position + 1, n_variables)[:, ::-1], axis=1)[
+            :, ::-1
+        ]
         counts = np.zeros((n_regimes, n_variables + 1), dtype=np.int64)
         np.cumsum(target, axis=1, out=counts[:, 1:])
         hits_before = np.take_along_axis(counts, start, axis=1)
@@ -192,8 +228,8 @@ class _Order:
         return self._mean_over_targets(self.target * (self.hits_before + self.hits) / self.end)
 
     def average_precision_tie(self) -> np.ndarray:
-        """Position i of a group of n with p targets holds one with chance p / n, and then the group's i - 1 positions
-        above hold (i - 1) (p - 1) / (n - 1) more in expectation."""
+        """Position i of a group of n with p targets holds one with chance p / n, and then the
+        group's i - 1 positions above hold (i - 1) (p - 1) / (n - 1) more in expectation."""
         size = self.end - self.start
         position = np.arange(self.target.shape[1])
         above = position - self.start
@@ -209,9 +245,12 @@ class _Order:
         return self._mean_over_targets(self.target * beaten / np.maximum(n_others, 1))
 
     def recall_at(self, k: int) -> np.ndarray:
-        """Targets of a group that lies across position k are in the top k with chance (places left) / (group size)."""
+        """Targets of a group that lies across position k are in the top k with chance (places left)
+        / (group size)."""
         chance = np.clip((k - self.start) / (self.end - self.start), 0, 1)
-        recall = (self.target * chance).sum(axis=1) / np.maximum(np.minimum(k, self.n_targets), 1)[:, 0]
+        recall = (self.target * chance).sum(axis=1) / np.maximum(np.minimum(k, self.n_targets), 1)[
+            :, 0
+        ]
         return np.where(self._defined & (k < self.n_candidates[:, 0]), recall, np.nan)
 
     @property

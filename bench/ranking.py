@@ -8,8 +8,11 @@ from cdnbench.method import LoadedMethod
 from cdnbench.task import Task
 
 
-def rank_variables(task: Task, method: LoadedMethod, seed: int = 0) -> list[tuple[float, str, float]]:
-    """(rank, variable, score) of the first regime, best first; tied variables share the mean of their ranks, NaN comes last."""
+def rank_variables(
+    task: Task, method: LoadedMethod, seed: int = 0
+) -> list[tuple[float, str, float]]:
+    """(rank, variable, score) of the first regime, best first; tied variables share the mean of
+    their ranks, NaN comes last."""
     from scipy.stats import rankdata
 
     scores = method.predict_targets(task, seed=seed)[0]

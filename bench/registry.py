@@ -31,7 +31,8 @@ def entries(group: str) -> dict[str, EntryPoint]:
         other = found.get(entry.name)
         if other is not None and other.value != entry.value:
             raise BenchError(
-                f"Two packages register {entry.name!r} in {group}: {other.value} and {entry.value}. Uninstall one of them."
+                f"Two packages register {entry.name!r} in {group}: {other.value} and "
+                f"{entry.value}. Uninstall one of them."
             )
         found[entry.name] = entry
     return dict(sorted(found.items()))
@@ -47,12 +48,17 @@ def load_class(group: str, name: str) -> type:
     try:
         loaded = entry.load()
         own_name = loaded.info.name
-    except Exception as error:  # somebody else's code: whatever is wrong with it must not stop the others
+    except (
+        Exception
+    ) as error:  # somebody else's code: whatever is wrong with it must not stop the others
         why = f"{type(error).__name__}: {error}"
-        raise BenchError(f"The {kind} {name!r} ({entry.value}) cannot be imported: {why}.") from error
+        raise BenchError(
+            f"The {kind} {name!r} ({entry.value}) cannot be imported: {why}."
+        ) from error
     if own_name != name:
         raise BenchError(
-            f"{entry.value} is registered as {name!r} but its info.name is {own_name!r}; make them the same."
+            f"{entry.value} is registered as {name!r} but its info.name is {own_name!r}; make "
+            "them the same."
         )
     return loaded
 
@@ -64,7 +70,8 @@ def package_of(group: str, name: str) -> tuple[str, str] | None:
 
 
 def resolve_method(name: str) -> tuple[str, str]:
-    """(registered name, variant): `ut-igsp` -> (`ut-igsp`, `soft`), `ut-igsp-set` -> (`ut-igsp`, `set`)."""
+    """(registered name, variant): `ut-igsp` -> (`ut-igsp`, `soft`), `ut-igsp-set` -> (`ut-igsp`,
+    `set`)."""
     known = entries(METHODS)
     if name in known:
         variants = load_class(METHODS, name).info.variants  # type: ignore[attr-defined]
@@ -85,7 +92,8 @@ def load_method(name: str, **parameters: Any) -> LoadedMethod:
     Raises
     ------
     UnknownName: no such method or parameter; the message lists the nearest ones.
-    InvalidParameter: a parameter that is missing, of the wrong type, or that the method does not accept.
+    InvalidParameter: a parameter that is missing, of the wrong type, or that the method does not
+    accept.
     """
     base, variant = resolve_method(name)
     cls = load_class(METHODS, base)
@@ -94,9 +102,13 @@ def load_method(name: str, **parameters: Any) -> LoadedMethod:
         if parameter not in known:
             raise did_you_mean(f"parameter of {base}", parameter, known)
     typed = {p: _typed(base, p, v, known[p].default) for p, v in parameters.items()}
-    missing = [p for p, v in known.items() if v.default is inspect.Parameter.empty and p not in typed]
+    missing = [
+        p for p, v in known.items() if v.default is inspect.Parameter.empty and p not in typed
+    ]
     if missing:
-        raise InvalidParameter(f"{base} needs a value for {', '.join(missing)}: write {base}:{missing[0]}=value.")
+        raise InvalidParameter(
+            f"{base} needs a value for {', '.join(missing)}: write {base}:{missing[0]}=value."
+        )
     changed = {p: v for p, v in typed.items() if v != known[p].default}
     return LoadedMethod(method=cls(**typed), variant=variant, parameters=changed)
 
@@ -121,7 +133,8 @@ def load_suite(name: str, **options: Any) -> Suite:
 
 
 def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """`'bacadi-e:likelihood=fc,steps=100,dci'` -> [(bacadi-e, {likelihood: fc, steps: 100}), (dci, {})].
+    """`'bacadi-e:likelihood=fc,steps=100,dci'` -> [(bacadi-e, {likelihood: fc, steps: 100}), (dci,
+    {})].
 
     Methods are separated by commas; parameters follow a colon, or a comma after another parameter.
     """
@@ -131,7 +144,8 @@ def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
         if "=" in name:
             if not methods or not methods[-1][1]:
                 raise InvalidParameter(
-                    f"--methods: {token!r} is a parameter without a method; write method:name=value."
+                    f"--methods: {token!r} is a parameter without a method; write "
+                    "method:name=value."
                 )
             assignments = [token]
         else:
@@ -142,7 +156,9 @@ def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
         for assignment in assignments:
             key, equals, value = assignment.partition("=")
             if not equals or not key:
-                raise InvalidParameter(f"--methods: {assignment!r} in {token!r} is not of the form name=value.")
+                raise InvalidParameter(
+                    f"--methods: {assignment!r} in {token!r} is not of the form name=value."
+                )
             methods[-1][1][key.strip()] = _value(value.strip())
     return methods
 
@@ -175,5 +191,7 @@ def _typed(method: str, name: str, value: Any, default: Any) -> Any:
     if default is None or default is inspect.Parameter.empty or isinstance(default, Mapping):
         return value
     if type(value) is not type(default):
-        raise InvalidParameter(f"{method}: {name} takes a {type(default).__name__} such as {default!r}; got {value!r}.")
+        raise InvalidParameter(
+            f"{method}: {name} takes a {type(default).__name__} such as {default!r}; got {value!r}."
+        )
     return value

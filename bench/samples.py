@@ -12,12 +12,13 @@ from cdnbench.task import Task, repeated_names
 
 
 def read_pair(control: Path, perturbed: Path) -> Task:
-    """The single-regime task of two files. Columns are matched by name and stand in the order of the control file.
+    """The single-regime task of two files. Columns are matched by name and stand in the order of
+    the control file.
 
     Raises
     ------
-    InvalidTask: a file that cannot be read, columns that differ, or values that are not finite numbers; the message names the
-    file, the column and the row.
+    InvalidTask: a file that cannot be read, columns that differ, or values that are not finite
+    numbers; the message names the file, the column and the row.
     """
     before, variables = read_samples(control)
     after, others = read_samples(perturbed)
@@ -43,7 +44,9 @@ def read_samples(path: Path) -> tuple[np.ndarray, list[str]]:
         raise InvalidTask(f"{path} does not exist.")
     suffix = path.name.removesuffix(".gz").rpartition(".")[2].lower()
     if suffix not in READERS:
-        raise InvalidTask(f"{path}: unknown kind of file; write .csv, .tsv, .parquet, .npz or .h5ad.")
+        raise InvalidTask(
+            f"{path}: unknown kind of file; write .csv, .tsv, .parquet, .npz or .h5ad."
+        )
     try:
         values, variables = READERS[suffix](path)
     except InvalidTask:
@@ -54,14 +57,17 @@ def read_samples(path: Path) -> tuple[np.ndarray, list[str]]:
     if repeated:
         raise InvalidTask(f"{path}: variable names must be unique, but {_some(repeated)} repeat.")
     if values.ndim != 2 or values.shape[1] != len(variables) or not values.size:
-        raise InvalidTask(f"{path} holds an array of shape {values.shape} and {len(variables)} variable names.")
+        raise InvalidTask(
+            f"{path} holds an array of shape {values.shape} and {len(variables)} variable names."
+        )
     with np.errstate(over="ignore"):
         values = values.astype(np.float32, copy=False)
     finite = np.isfinite(values)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise InvalidTask(
-            f"{path}: {(~finite).sum()} values are missing or not finite, the first in row {row + 1}, column "
+            f"{path}: {(~finite).sum()} values are missing or not finite, the first in row "
+            f"{row + 1}, column "
             f"{variables[column]!r}. Drop those rows or columns, or impute them."
         )
     return values, variables
@@ -71,7 +77,11 @@ def _read_table(path: Path) -> tuple[np.ndarray, list[str]]:
     import pandas as pd
 
     separator = "\t" if ".tsv" in path.name.lower() else ","
-    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+    header = (
+        pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
+        .iloc[0]
+        .tolist()
+    )
     if all(_is_number(name) for name in header):
         raise InvalidTask(f"{path}: the first line must name the variables; it holds numbers.")
     repeated = repeated_names(header)
@@ -101,12 +111,15 @@ def _from_frame(frame, path: Path) -> tuple[np.ndarray, list[str]]:
     if frame.empty:
         raise InvalidTask(f"{path} holds no samples.")
     first = frame.columns[0] if len(frame.columns) else None
-    if first is not None and (str(first).startswith("Unnamed:") or not pd.api.types.is_numeric_dtype(frame[first])):
+    if first is not None and (
+        str(first).startswith("Unnamed:") or not pd.api.types.is_numeric_dtype(frame[first])
+    ):
         frame = frame.drop(columns=[first])
     text = [str(c) for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
     if text:
         raise InvalidTask(
-            f"{path}: columns must be numbers, but {_some(text)} hold text. Drop them, or name only the first one."
+            f"{path}: columns must be numbers, but {_some(text)} hold text. Drop them, or name "
+            "only the first one."
         )
     return frame.to_numpy(dtype=np.float64), [str(c) for c in frame.columns]
 
@@ -117,15 +130,20 @@ def _read_npz(path: Path) -> tuple[np.ndarray, list[str]]:
             try:
                 arrays["variables"]
             except ValueError:
-                raise InvalidTask(f"{path}: save the names as text: variables=np.array(names, dtype=str).") from None
+                raise InvalidTask(
+                    f"{path}: save the names as text: variables=np.array(names, dtype=str)."
+                ) from None
         tables = [name for name in arrays.files if arrays[name].ndim == 2]
         if len(tables) != 1:
             raise InvalidTask(
-                f"{path} must hold exactly one two-dimensional array (rows, variables); it holds {tables or 'none'}."
+                f"{path} must hold exactly one two-dimensional array (rows, variables); it holds "
+                f"{tables or 'none'}."
             )
         values = arrays[tables[0]]
         names = (
-            arrays["variables"].tolist() if "variables" in arrays.files else [f"v{i}" for i in range(values.shape[1])]
+            arrays["variables"].tolist()
+            if "variables" in arrays.files
+            else [f"v{i}" for i in range(values.shape[1])]
         )
     return values, [str(name) for name in names]
 

@@ -1,13 +1,17 @@
 """The store of one suite's results: the one class that knows its paths and formats.
 
-    <folder>/jobs/<key>.json   one record a job: what ran, how it ended, what it cost, what it ran on
-    <folder>/jobs/<key>.npz    its raw scores: one (R, N) float64 array a variant (`scores` if there is one reading only)
+    <folder>/jobs/<key>.json   one record a job: what ran, how it ended, what it cost, what it ran
+                               on
+    <folder>/jobs/<key>.npz    its raw scores: one (R, N) float64 array a variant (`scores` if there
+                               is one reading only)
     <folder>/jobs/<key>.log    what it printed, if it failed
-    <folder>/models/<key>/     one a fit: model.npz with its arrays, record.json with how it went and what it cost
-    <folder>/tasks/<hash>.npz  one a task: targets, candidates, detectable, ceiling, profiles, variables, and `about` as JSON
+    <folder>/models/<key>/     one a fit: model.npz with its arrays, record.json with how it went
+                               and what it cost
+    <folder>/tasks/<hash>.npz  one a task: targets, candidates, detectable, ceiling, profiles,
+                               variables, and `about` as JSON
 
-Every file appears whole or not at all, and a record is written after its scores: a job counts as done when its record exists and,
-if it is "ok", its scores and its task as well.
+Every file appears whole or not at all, and a record is written after its scores: a job counts as
+done when its record exists and, if it is "ok", its scores and its task as well.
 """
 
 from __future__ import annotations
@@ -35,10 +39,11 @@ STATUSES = ("ok", "skipped", *FAILURES)
 
 @dataclass(frozen=True, eq=False)
 class TaskTruth:
-    """What a report needs of a task. Arrays are (R, N); `detectable`, `ceiling` and `profiles` are None where the suite has none.
+    """What a report needs of a task. Arrays are (R, N); `detectable`, `ceiling` and `profiles` are
+    None where the suite has none.
 
-    metadata: the suite's factors, `dataset` among them. facts: computed from the truth. setting: names of the factors that
-    make up one setting.
+    metadata: the suite's factors, `dataset` among them. facts: computed from the truth. setting:
+    names of the factors that make up one setting.
     """
 
     name: str
@@ -66,7 +71,9 @@ class TaskTruth:
         return json.dumps(fields, sort_keys=True, default=plain)
 
     @staticmethod
-    def of(about: str, variables: Sequence[str], arrays: Mapping[str, np.ndarray | None]) -> TaskTruth:
+    def of(
+        about: str, variables: Sequence[str], arrays: Mapping[str, np.ndarray | None]
+    ) -> TaskTruth:
         """The truth again, of `about`, the variables, and the arrays by name."""
         fields = json.loads(about)
         fields["setting"] = tuple(fields["setting"])
@@ -96,7 +103,9 @@ class Store:
             for path in (self.jobs, self.tasks):
                 path.mkdir(parents=True, exist_ok=True)
                 for partial in path.glob(".*.partial-*"):
-                    if time.time() - partial.stat().st_mtime > _STALE_S:  # left by a run that was killed
+                    if (
+                        time.time() - partial.stat().st_mtime > _STALE_S
+                    ):  # left by a run that was killed
                         partial.unlink(missing_ok=True)
                 probe = _partial(path / "probe")
                 probe.write_bytes(b"")
@@ -116,7 +125,8 @@ class Store:
         return self.model_path(key).with_name("record.json")
 
     def fit_record(self, key: str) -> dict[str, Any] | None:
-        """The record of a fit that ended, or None; also None if it says "ok" and its model is gone."""
+        """The record of a fit that ended, or None; also None if it says "ok" and its model is
+        gone."""
         try:
             record = json.loads(self.fit_record_path(key).read_text())
         except (FileNotFoundError, json.JSONDecodeError):
@@ -127,7 +137,9 @@ class Store:
         """Store a fit's record, after its model."""
         path = self.fit_record_path(record["key"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(record, indent=1, sort_keys=True, default=plain) + "\n").encode())
+        write_atomically(
+            path, (json.dumps(record, indent=1, sort_keys=True, default=plain) + "\n").encode()
+        )
 
     def write_model(self, key: str, model: Mapping[str, np.ndarray]) -> None:
         path = self.model_path(key)
@@ -153,7 +165,8 @@ class Store:
         return self.jobs / f"{key}.log"
 
     def write_record(self, record: Mapping[str, Any]) -> None:
-        """Store a job's record, and drop what an earlier record of the same job left that this one does not go with."""
+        """Store a job's record, and drop what an earlier record of the same job left that this one
+        does not go with."""
         key = record["key"]
         text = json.dumps(record, indent=1, sort_keys=True, default=plain) + "\n"
         write_atomically(self.record_path(key), text.encode())
@@ -174,7 +187,9 @@ class Store:
         except FileNotFoundError:
             return None
         except json.JSONDecodeError as error:
-            raise BenchError(f"{self.record_path(key)} is not a record ({error}); delete it and run again.") from error
+            raise BenchError(
+                f"{self.record_path(key)} is not a record ({error}); delete it and run again."
+            ) from error
 
     def records(self) -> Iterator[dict[str, Any]]:
         """All records, in the order of their keys."""
@@ -184,7 +199,10 @@ class Store:
                 yield record
 
     def write_scores(self, key: str, outputs: Mapping[str, np.ndarray]) -> None:
-        write_arrays(self.scores_path(key), {variant or "scores": scores for variant, scores in outputs.items()})
+        write_arrays(
+            self.scores_path(key),
+            {variant or "scores": scores for variant, scores in outputs.items()},
+        )
 
     def scores(self, key: str) -> dict[str, np.ndarray]:
         """Variant -> (R, N) scores of a job with status ok."""
@@ -208,7 +226,11 @@ class Store:
             "variables": np.array(truth.variables),
             "about": np.array(truth.about),
         }
-        optional = {"detectable": truth.detectable, "ceiling": truth.ceiling, "profiles": truth.profiles}
+        optional = {
+            "detectable": truth.detectable,
+            "ceiling": truth.ceiling,
+            "profiles": truth.profiles,
+        }
         arrays.update({name: array for name, array in optional.items() if array is not None})
         write_arrays(self.task_path(hash), arrays)
 

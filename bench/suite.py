@@ -1,6 +1,7 @@
 """What a suite is: a named list of task recipes, and a way to make each task.
 
-A suite is a class whose constructor takes its options as keywords (`protocol=`, `track=`, ...), with `info`, `specs()` and `load(spec)`.
+A suite is a class whose constructor takes its options as keywords (`protocol=`, `track=`, ...),
+with `info`, `specs()` and `load(spec)`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from cdnbench.task import LabelledTask
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteOption:
-    """One option of a suite: `--<name>` on the command line, a keyword of the constructor. `choices` is empty for free text."""
+    """One option of a suite: `--<name>` on the command line, a keyword of the constructor.
+    `choices` is empty for free text."""
 
     name: str
     default: Any
@@ -24,7 +26,8 @@ class SuiteOption:
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteInfo:
-    """setting: the metadata columns whose combination is one setting (what averages are taken within)."""
+    """setting: the metadata columns whose combination is one setting (what averages are taken
+    within)."""
 
     name: str
     summary: str
@@ -37,12 +40,14 @@ class SuiteInfo:
 class TaskSpec:
     """A task before it is made: enough to plan with.
 
-    name: unique in the suite. hash: digest of the recipe (generated tasks) or of the content (data).
+    name: unique in the suite. hash: digest of the recipe (generated tasks) or of the content
+        (data).
     has_symbols: whether the variables are genes.
-    metadata: the suite's factors and `dataset`, the unit of all statistics: plain values, no target among them.
+    metadata: the suite's factors and `dataset`, the unit of all statistics: plain values, no target
+        among them.
     recipe: what `load` needs; plain or picklable.
-    origin: identity of the file and the samples behind it, whatever the options: weights trained on them have seen the answer. "" where no
-    method can be trained on them.
+    origin: identity of the file and the samples behind it, whatever the options: weights trained on
+    them have seen the answer. "" where no method can be trained on them.
     """
 
     name: str
@@ -60,9 +65,10 @@ class TaskSpec:
 class Suite(Protocol):
     """Frozen: the same options give the same specs and the same tasks on every machine.
 
-    A suite that methods can be trained for has `training(spec)`: the specs whose labelled tasks may be used for it. It may have
-    `resources`: kind of knowledge (`cdnbench.knowledge`) -> path, for methods that need it, and `knowledge`: what reports call it, "" if
-    there is one only.
+    A suite that methods can be trained for has `training(spec)`: the specs whose labelled tasks may
+    be used for it. It may have
+    `resources`: kind of knowledge (`cdnbench.knowledge`) -> path, for methods that need it, and
+    `knowledge`: what reports call it, "" if there is one only.
     """
 
     info: ClassVar[SuiteInfo]

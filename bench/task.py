@@ -1,4 +1,5 @@
-"""A task: samples of one system before and after interventions. What a method may see, and nothing else."""
+"""A task: samples of one system before and after interventions. What a method may see, and nothing
+else."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ class Task:
     ----------
     name: a label; methods must not read anything into it.
     variables: N unique names, the columns of every array.
-    observational: (M0, N) samples without intervention, any unit; kept as read-only float32 (read-only float32 arrays,
-        memory maps among them, are not copied).
+    observational: (M0, N) samples without intervention, any unit; kept as read-only float32
+        (read-only float32 arrays, memory maps among them, are not copied).
     regimes: R arrays (Mr, N), one an intervention, in the same units.
     candidates: (R, N) bool, which variables may be named as targets of a regime; all by default.
     metadata: plain values about the samples (a cell line, a cluster). It never holds a target.
@@ -31,7 +32,8 @@ class Task:
 
     Raises
     ------
-    InvalidTask: names that repeat, shapes that do not match, or values that are not finite; the message says where.
+    InvalidTask: names that repeat, shapes that do not match, or values that are not finite; the
+    message says where.
     """
 
     name: str
@@ -45,29 +47,53 @@ class Task:
     def __post_init__(self) -> None:
         variables = tuple(str(v) for v in self.variables)
         repeated = (
-            sorted({v for v in variables if variables.count(v) > 1}) if len(set(variables)) < len(variables) else []
+            sorted({v for v in variables if variables.count(v) > 1})
+            if len(set(variables)) < len(variables)
+            else []
         )
         if repeated:
-            raise InvalidTask(f"Task {self.name!r}: variable names must be unique, but {repeated[:5]} repeat.")
+            raise InvalidTask(
+                f"Task {self.name!r}: variable names must be unique, but {repeated[:5]} repeat."
+            )
         if not variables:
             raise InvalidTask(f"Task {self.name!r} has no variables.")
-        regimes = [self.regimes] if isinstance(self.regimes, np.ndarray) and self.regimes.ndim == 2 else self.regimes
+        regimes = (
+            [self.regimes]
+            if isinstance(self.regimes, np.ndarray) and self.regimes.ndim == 2
+            else self.regimes
+        )
         if len(regimes) == 0:
-            raise InvalidTask(f"Task {self.name!r} has no regime: give at least one array of perturbed samples.")
+            raise InvalidTask(
+                f"Task {self.name!r} has no regime: give at least one array of perturbed samples."
+            )
         put = lambda attribute, value: object.__setattr__(self, attribute, value)  # noqa: E731  (frozen dataclass)
         put("variables", variables)
-        put("observational", _samples(self.observational, variables, f"Task {self.name!r}: observational"))
+        put(
+            "observational",
+            _samples(self.observational, variables, f"Task {self.name!r}: observational"),
+        )
         put(
             "regimes",
-            tuple(_samples(x, variables, f"Task {self.name!r}: regime {r}") for r, x in enumerate(regimes)),
+            tuple(
+                _samples(x, variables, f"Task {self.name!r}: regime {r}")
+                for r, x in enumerate(regimes)
+            ),
         )
-        put("candidates", _mask(self.candidates, (len(regimes), len(variables)), f"Task {self.name!r}: candidates"))
+        put(
+            "candidates",
+            _mask(
+                self.candidates, (len(regimes), len(variables)), f"Task {self.name!r}: candidates"
+            ),
+        )
         if not self.candidates.any(axis=1).all():  # type: ignore[union-attr]
             raise InvalidTask(f"Task {self.name!r}: every regime needs at least one candidate.")
         put("metadata", MappingProxyType(dict(self.metadata)))
         if self.symbols is not None:
             if len(self.symbols) != len(variables):
-                raise InvalidTask(f"Task {self.name!r}: {len(self.symbols)} symbols for {len(variables)} variables.")
+                raise InvalidTask(
+                    f"Task {self.name!r}: {len(self.symbols)} symbols for {len(variables)} "
+                    "variables."
+                )
             put("symbols", tuple(str(s) for s in self.symbols))
 
     @property
@@ -92,7 +118,11 @@ class Task:
     def content_hash(self) -> str:
         """Digest of the samples and names: the identity of a user's own task."""
         return digest(
-            list(self.variables), self.observational, list(self.symbols or ()), self.candidates, *self.regimes
+            list(self.variables),
+            self.observational,
+            list(self.symbols or ()),
+            self.candidates,
+            *self.regimes,
         )
 
     def select(self, order: Sequence[int] | np.ndarray) -> Task:
@@ -125,11 +155,14 @@ class LabelledTask:
     """A task with its answer. Suites yield these; only `fit` and the metrics see them.
 
     targets: (R, N) bool; every target is a candidate.
-    detectable: (R, N) bool or None; False where the suite knows that the intervention left no trace.
-    ceiling_scores: (R, N) float64 or None; the likelihood-ratio oracle's scores, made from the generator's truth.
-    profiles: (R, N) float64 or None; how much the mean shift of a perturbation of each variable looks like what was seen (Pearson), 1 for
-        targets, NaN where it is not known.
-    facts: plain values that were computed from the truth (varsortability, ...): for records, never for methods.
+    detectable: (R, N) bool or None; False where the suite knows that the intervention left no
+        trace.
+    ceiling_scores: (R, N) float64 or None; the likelihood-ratio oracle's scores, made from the
+        generator's truth.
+    profiles: (R, N) float64 or None; how much the mean shift of a perturbation of each variable
+        looks like what was seen (Pearson), 1 for targets, NaN where it is not known.
+    facts: plain values that were computed from the truth (varsortability, ...): for records, never
+        for methods.
     """
 
     task: Task
@@ -146,10 +179,15 @@ class LabelledTask:
         outside = np.argwhere(targets & ~self.task.candidates)  # type: ignore[operator]
         if len(outside):
             r, i = outside[0]
-            raise InvalidTask(f"{where}: target {self.task.variables[i]!r} of regime {r} is not among its candidates.")
+            raise InvalidTask(
+                f"{where}: target {self.task.variables[i]!r} of regime {r} is not among its "
+                "candidates."
+            )
         object.__setattr__(self, "targets", targets)
         if self.detectable is not None:
-            object.__setattr__(self, "detectable", _mask(self.detectable, shape, f"{where}: detectable"))
+            object.__setattr__(
+                self, "detectable", _mask(self.detectable, shape, f"{where}: detectable")
+            )
         for name in ("ceiling_scores", "profiles"):
             array = getattr(self, name)
             if array is not None and np.shape(array) != shape:
@@ -177,9 +215,12 @@ def _samples(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
     labels = getattr(values, "columns", None)
     if labels is not None and [str(label) for label in labels] != list(variables):
         raise InvalidTask(
-            f"{where}: the columns of the table are not the task's variables in their order; reorder them."
+            f"{where}: the columns of the table are not the task's variables in their order; "
+            "reorder them."
         )
-    if isinstance(values, np.ndarray) and np.any(getattr(values, "mask", False)):  # without importing numpy.ma
+    if isinstance(values, np.ndarray) and np.any(
+        getattr(values, "mask", False)
+    ):  # without importing numpy.ma
         raise InvalidTask(f"{where} samples are masked in places. Drop or impute them first.")
     array = np.asarray(values)
     if array.dtype != np.float32:
@@ -190,7 +231,8 @@ def _samples(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
             raise InvalidTask(f"{where} samples are not numbers ({error}).") from None
     if array.ndim != 2 or array.shape[1] != len(variables):
         raise InvalidTask(
-            f"{where} samples have shape {array.shape}; expected (rows, {len(variables)}), one column a variable."
+            f"{where} samples have shape {array.shape}; expected (rows, {len(variables)}), one "
+            "column a variable."
         )
     if len(array) == 0:
         raise InvalidTask(f"{where} has no rows.")
@@ -198,7 +240,8 @@ def _samples(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise InvalidTask(
-            f"{where} samples hold {np.asarray(values)[row, column]} at row {row}, variable {variables[column]!r} "
+            f"{where} samples hold {np.asarray(values)[row, column]} at row {row}, variable "
+            f"{variables[column]!r} "
             f"({(~finite).sum()} values are not finite in float32). Drop or impute them first."
         )
     if array.flags.writeable and np.may_share_memory(array, np.asarray(values)):
@@ -211,6 +254,8 @@ def _samples(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
 def _mask(values: Any, shape: tuple[int, int], where: str) -> np.ndarray:
     mask = np.ones(shape, bool) if values is None else np.array(values, dtype=bool)
     if mask.shape != shape:
-        raise InvalidTask(f"{where} has shape {mask.shape}; expected (regimes, variables) = {shape}.")
+        raise InvalidTask(
+            f"{where} has shape {mask.shape}; expected (regimes, variables) = {shape}."
+        )
     mask.flags.writeable = False
     return mask

@@ -1,9 +1,11 @@
-"""Time of a step of `bacadi`: `python benchmarks/bacadi.py [--threads 1] [--steps 10] [--reference CHECKOUT --python PYTHON]`.
+"""Time of a step of `bacadi`: `python benchmarks/bacadi.py [--threads 1] [--steps 10] [--reference
+CHECKOUT --python PYTHON]`.
 
-N = 10, 30 regimes and an observational data set, 20 particles, the paper's 200 and 20 rows; batches of 1, 8 and 32 data sets in one
-fit, both likelihoods (the linear one also with 967 rows a data set). Seconds of this process's CPU time, which a busy machine
-disturbs least. With --reference, the reference's step in between, on the same rows, in the environment of PYTHON
-(see tests/methods/bacadi/golden/make_bacadi.py).
+N = 10, 30 regimes and an observational data set, 20 particles, the paper's 200 and 20 rows; batches
+of 1, 8 and 32 data sets in one fit, both likelihoods (the linear one also with 967 rows a data
+set). Seconds of this process's CPU time, which a busy machine disturbs least. With --reference, the
+reference's step in between, on the same rows, in the environment of PYTHON (see
+tests/methods/bacadi/golden/make_bacadi.py).
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def data(seed: int, rows: tuple[int, int] = (200, 20)) -> list[np.ndarray]:
     return found
 
 
-def ours(likelihood: str, n_data_sets: int, n_steps: int, rows: tuple[int, int] = (200, 20)) -> float:
+def ours(
+    likelihood: str, n_data_sets: int, n_steps: int, rows: tuple[int, int] = (200, 20)
+) -> float:
     """CPU milliseconds a step and data set."""
     from cdnbench.methods.bacadi.likelihood import FullyConnected, Linear, Regimes
     from cdnbench.methods.bacadi.posterior import Posterior, Prior
@@ -43,9 +47,16 @@ def ours(likelihood: str, n_data_sets: int, n_steps: int, rows: tuple[int, int] 
 
     samples = [data(seed, rows) for seed in range(n_data_sets)]
     posterior = Posterior(
-        {"linear": Linear, "fc": FullyConnected}[likelihood](samples), Regimes.of(samples, "cpu"), Prior()
+        {"linear": Linear, "fc": FullyConnected}[likelihood](samples),
+        Regimes.of(samples, "cpu"),
+        Prior(),
     )
-    fit(posterior, Draws([np.random.default_rng(d) for d in range(n_data_sets)]), n_regimes=R, n_steps=1)
+    fit(
+        posterior,
+        Draws([np.random.default_rng(d) for d in range(n_data_sets)]),
+        n_regimes=R,
+        n_steps=1,
+    )
     draws = Draws([np.random.default_rng(d) for d in range(n_data_sets)])
     began = time.process_time()
     fit(posterior, draws, n_regimes=R, n_steps=n_steps)
@@ -54,7 +65,9 @@ def ours(likelihood: str, n_data_sets: int, n_steps: int, rows: tuple[int, int] 
 
 def reference(checkout: str, likelihood: str, n_steps: int) -> float:
     """CPU milliseconds of a step of the reference, once compiled."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "methods" / "bacadi" / "golden"))
+    sys.path.insert(
+        0, str(Path(__file__).resolve().parent.parent / "tests" / "methods" / "bacadi" / "golden")
+    )
     from make_bacadi import import_reference, reference_model
 
     model = reference_model(import_reference(checkout), likelihood)
@@ -101,7 +114,14 @@ if __name__ == "__main__":
         own = ours(kind, 1, arguments.steps)
         print(f"{kind}, batch of 1: {own:.1f} ms a step", flush=True)
         if arguments.reference:
-            command = [arguments.python, __file__, "--only-reference", kind, "--reference", arguments.reference]
+            command = [
+                arguments.python,
+                __file__,
+                "--only-reference",
+                kind,
+                "--reference",
+                arguments.reference,
+            ]
             limits = {
                 "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
                 "OMP_NUM_THREADS": "1",
@@ -113,12 +133,18 @@ if __name__ == "__main__":
             theirs = float(printed.stdout.split()[-1])
             again = ours(kind, 1, arguments.steps)
             print(
-                f"{kind}, reference: {theirs:.0f} ms a step; again ours: {again:.1f}; {theirs / again:.0f} times",
+                f"{kind}, reference: {theirs:.0f} ms a step; again ours: {again:.1f}; "
+                f"{theirs / again:.0f} times",
                 flush=True,
             )
         for n_data_sets in (8, 32):
             n_steps = max(1, arguments.steps // n_data_sets) if kind == "fc" else arguments.steps
             if kind == "linear" or n_data_sets == 8:
                 took = ours(kind, n_data_sets, n_steps)
-                print(f"{kind}, batch of {n_data_sets}: {took:.1f} ms a step and data set", flush=True)
-    print(f"linear, 967 rows a data set: {ours('linear', 1, arguments.steps, (967, 967)):.1f} ms a step")
+                print(
+                    f"{kind}, batch of {n_data_sets}: {took:.1f} ms a step and data set", flush=True
+                )
+    print(
+        f"linear, 967 rows a data set: {ours('linear', 1, arguments.steps, (967, 967)):.1f} ms a "
+        "step"
+    )

@@ -1,9 +1,11 @@
-"""How near the simulated cell lines are to real screens, and how much of real and simulated networks shows in differential genes.
+"""How near the simulated cell lines are to real screens, and how much of real and simulated
+networks shows in differential genes.
 
     CDNBENCH_DATA=FOLDER python benchmarks/calibration.py
 
-Real: Papalexi 2021 (THP-1, 299 genes; zeros, cells), the genes of Replogle 2022 that 585 knock-downs raise most in K562 and RPE1
-(differential genes, similarity across and within lines), HuRI, STRING and BioGRID. Prints what there is.
+Real: Papalexi 2021 (THP-1, 299 genes; zeros, cells), the genes of Replogle 2022 that 585
+knock-downs raise most in K562 and RPE1 (differential genes, similarity across and within lines),
+HuRI, STRING and BioGRID. Prints what there is.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ def quantiles(values, digits: int = 2) -> str:
 def weighted(ranked: np.ndarray, n_genes: int) -> np.ndarray:
     """(P, G) centred unit vectors of linearly falling weights on ranked genes (P, K)."""
     vectors = np.zeros((len(ranked), n_genes), np.float32)
-    weights = np.broadcast_to(1 - np.arange(ranked.shape[1], dtype=np.float32) / ranked.shape[1], ranked.shape)
+    weights = np.broadcast_to(
+        1 - np.arange(ranked.shape[1], dtype=np.float32) / ranked.shape[1], ranked.shape
+    )
     np.put_along_axis(vectors, ranked, weights, axis=1)
     vectors -= vectors.mean(axis=0)
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
@@ -44,8 +48,10 @@ def similarity(a: np.ndarray, b: np.ndarray, label: str) -> None:
     np.fill_diagonal(within, -1)
     behind = (across > np.diag(across)[:, None]).sum(axis=1)
     print(
-        f"{label:28} first {np.mean(behind < 1):.2f}, in the nearest 1.7 % {np.mean(behind < NEAR * len(a)):.2f} of {len(a)}; "
-        f"cosine with itself {quantiles(np.diag(across))}, with the nearest other {quantiles(within.max(axis=1))}"
+        f"{label:28} first {np.mean(behind < 1):.2f}, in the nearest 1.7 % "
+        f"{np.mean(behind < NEAR * len(a)):.2f} of {len(a)}; "
+        f"cosine with itself {quantiles(np.diag(across))}, with the nearest other "
+        f"{quantiles(within.max(axis=1))}"
     )
 
 
@@ -74,21 +80,29 @@ def simulated() -> None:
         zeros = 1 - np.asarray((controls > 0).mean(axis=0)).ravel()
         differential = arrays["n_differential"] / len(line.genes)
         print(
-            f"{line.name}: {line.n_perturbations} tasks; zeros {zeros.mean():.2f}, a gene {quantiles(zeros)}; "
-            f"cells a perturbation {quantiles(np.diff(arrays['first']), 0)}; differential genes, share {quantiles(differential, 3)}; "
+            f"{line.name}: {line.n_perturbations} tasks; zeros {zeros.mean():.2f}, a gene "
+            f"{quantiles(zeros)}; "
+            f"cells a perturbation {quantiles(np.diff(arrays['first']), 0)}; differential genes, "
+            f"share {quantiles(differential, 3)}; "
             f"own column first {arrays['trivial'].mean():.2f}"
         )
         significant = np.asarray(arrays["adjusted"]) < 0.05
         raised[line.name] = {
-            line.targets[p][0]: [str(g) for g in line.genes[significant[p]]] for p in range(line.n_perturbations)
+            line.targets[p][0]: [str(g) for g in line.genes[significant[p]]]
+            for p in range(line.n_perturbations)
         }
     for a, b in list(combinations(lines, 2))[:3]:
-        vectors = [of_tasks(line, sorted(set(raised[a.name]) & set(raised[b.name]))) for line in (a, b)]
+        vectors = [
+            of_tasks(line, sorted(set(raised[a.name]) & set(raised[b.name]))) for line in (a, b)
+        ]
         similarity(*vectors, f"{a.name}, {b.name}")
     for error in ERRORS:
         known = read_interactions(embedded_knowledge(simulation, error)["interactions"])
         found = [enrichment(known, raised[line.name], set(map(str, line.genes))) for line in lines]
-        print(f"network at error {error}: {len(known.edges)} edges, enriched {np.mean(found):.2f} times")
+        print(
+            f"network at error {error}: {len(known.edges)} edges, enriched {np.mean(found):.2f} "
+            "times"
+        )
 
 
 def of_tasks(line: PreparedLine, targets: list[str]) -> np.ndarray:
@@ -110,7 +124,8 @@ def real(folder: Path) -> None:
         zeros = 1 - np.asarray((sparse.csr_matrix(data.X) > 0).mean(axis=0)).ravel()
         cells = data.obs["perturbation"].value_counts().to_numpy()[1:]
         print(
-            f"Papalexi: zeros {zeros.mean():.2f}, a gene {quantiles(zeros)}; cells a perturbation {quantiles(cells, 0)}"
+            f"Papalexi: zeros {zeros.mean():.2f}, a gene {quantiles(zeros)}; cells a perturbation "
+            f"{quantiles(cells, 0)}"
         )
     ranks = folder / "expression" / "replogle2022_k562_rpe1_upranks.npz"
     if not ranks.exists():
@@ -118,14 +133,23 @@ def real(folder: Path) -> None:
     file = np.load(ranks, allow_pickle=True)
     targets, genes = [str(t) for t in file["perts"]], [str(g) for g in file["genes"]]
     for line in ("k562", "rpe1"):
-        print(f"Replogle {line}: genes raised significantly, share {quantiles(file[f'nsig_{line}'] / len(genes), 4)}")
-    similarity(*(weighted(file[f"rank_{line}"].astype(int), len(genes)) for line in ("k562", "rpe1")), "K562, RPE1")
+        print(
+            f"Replogle {line}: genes raised significantly, share "
+            f"{quantiles(file[f'nsig_{line}'] / len(genes), 4)}"
+        )
+    similarity(
+        *(weighted(file[f"rank_{line}"].astype(int), len(genes)) for line in ("k562", "rpe1")),
+        "K562, RPE1",
+    )
     for name in ("HuRI", "STRINGv12-ntm700", "BioGRID-MV-4.3.195-hr40"):
         path = folder / "knowledge" / f"{name}.tsv.gz"
         for line in ("k562", "rpe1") if path.exists() else ():
             ranked, n = file[f"rank_{line}"], file[f"nsig_{line}"]
             raised = {t: [genes[g] for g in ranked[i, : n[i]]] for i, t in enumerate(targets)}
-            print(f"{name} in {line}: enriched {enrichment(read_interactions(path), raised, set(genes)):.2f} times")
+            print(
+                f"{name} in {line}: enriched "
+                f"{enrichment(read_interactions(path), raised, set(genes)):.2f} times"
+            )
 
 
 if __name__ == "__main__":

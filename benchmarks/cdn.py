@@ -1,7 +1,10 @@
-"""Inference times of `cdn`, `cdn-axial` and `cdn-mlp`: `python benchmarks/cdn.py [--threads 1] [--wide]`.
+"""Inference times of `cdn`, `cdn-axial` and `cdn-mlp`: `python benchmarks/cdn.py [--threads 1]
+[--wide]`.
 
-Amortised over the regimes of a dataset of `synthetic-dev` (N = 20, 60 regimes, 983 rows), featurisation included; T = 50 and 100
-marginal estimates a data set. With --wide: N = 1000, 500 rows a side, one regime, and the peak memory of the process.
+Amortised over the regimes of a dataset of `synthetic-dev` (N = 20, 60 regimes, 983 rows),
+featurisation included; T = 50 and 100
+marginal estimates a data set. With --wide: N = 1000, 500 rows a side, one regime, and the peak
+memory of the process.
 """
 
 from __future__ import annotations
@@ -15,7 +18,12 @@ import torch
 
 from cdnbench import Task, load_method, load_suite
 
-METHODS = (("cdn", {}), ("cdn-axial", {}), ("cdn-axial", {"n_batches": 100}), ("cdn-mlp", {"n_batches": 100}))
+METHODS = (
+    ("cdn", {}),
+    ("cdn-axial", {}),
+    ("cdn-axial", {"n_batches": 100}),
+    ("cdn-mlp", {"n_batches": 100}),
+)
 
 
 def usual() -> None:
@@ -29,7 +37,10 @@ def usual() -> None:
             began = time.perf_counter()
             method.predict_targets(task, seed=seed)
             took.append(time.perf_counter() - began)
-        print(f"{name} {parameters or ''}: {1000 * np.median(took) / task.n_regimes:.1f} ms a regime", flush=True)
+        print(
+            f"{name} {parameters or ''}: {1000 * np.median(took) / task.n_regimes:.1f} ms a regime",
+            flush=True,
+        )
 
 
 def wide(n: int = 1000) -> None:
@@ -45,7 +56,8 @@ def wide(n: int = 1000) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         place = 1 + int((scores > scores[3]).sum())
         print(
-            f"{name}: N = {n}: {time.perf_counter() - began:.0f} s, peak {peak:.1f} GB, target in place {place}",
+            f"{name}: N = {n}: {time.perf_counter() - began:.0f} s, peak {peak:.1f} GB, target in "
+            f"place {place}",
             flush=True,
         )
 

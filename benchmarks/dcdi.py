@@ -1,11 +1,13 @@
-"""One training iteration of DCDI for a data set: ours, mean of 32 data sets, and the reference's, on one core in the same run.
+"""One training iteration of DCDI for a data set: ours, mean of 32 data sets, and the reference's,
+on one core in the same run.
 
     git clone https://github.com/MateuszGajewski/dcdi2_copy && git -C dcdi2_copy checkout 90f5c10
     python benchmarks/dcdi.py --reference dcdi2_copy
 
-N = 10, 30 interventional regimes and the observational one of 970 rows each, minibatches of 64, validation on all held-out rows every
-100 iterations (both included, as a share), both in float64. CPU seconds of one thread. How often a mechanism counts as intervened
-on decides how many of the small networks of the regimes ours has to compute: as at the start, and half of the time.
+N = 10, 30 interventional regimes and the observational one of 970 rows each, minibatches of 64,
+validation on all held-out rows every 100 iterations (both included, as a share), both in float64.
+CPU seconds of one thread. How often a mechanism counts as intervened on decides how many of the
+small networks of the regimes ours has to compute: as at the start, and half of the time.
 """
 
 from __future__ import annotations
@@ -42,18 +44,31 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def ours(name: str, n_data: int, iterations: int, keep: float) -> float:
-    """Seconds an iteration and data set. keep: log-odds of a mechanism being left alone, at the start."""
+    """Seconds an iteration and data set. keep: log-odds of a mechanism being left alone, at the
+    start."""
     spent = 0.0
     for i in range(n_data):
-        training = single.Training(rows(i), REGIMES, FAMILIES[name], Options(), Randomness(np.random.default_rng(i)))
+        training = single.Training(
+            rows(i), REGIMES, FAMILIES[name], Options(), Randomness(np.random.default_rng(i))
+        )
         training.network.keep[:] = keep
         training.run(1)  # compiles, and is left out: it is the one with the validation
-        spent += seconds(partial(training.run, 1 + iterations)) / iterations + seconds(training.validation_loss) / 100
+        spent += (
+            seconds(partial(training.run, 1 + iterations)) / iterations
+            + seconds(training.validation_loss) / 100
+        )
     return spent / n_data
 
 
 def reference(name: str, checkout: Path, iterations: int, keep: float) -> float:
-    path = Path(__file__).resolve().parent.parent / "tests" / "methods" / "dcdi" / "golden" / "make_dcdi.py"
+    path = (
+        Path(__file__).resolve().parent.parent
+        / "tests"
+        / "methods"
+        / "dcdi"
+        / "golden"
+        / "make_dcdi.py"
+    )
     spec = importlib.util.spec_from_file_location("make_dcdi", path)
     assert spec and spec.loader
     golden = importlib.util.module_from_spec(spec)
@@ -66,7 +81,10 @@ def reference(name: str, checkout: Path, iterations: int, keep: float) -> float:
     data = rows(0)
     train, validation = (
         golden.Data(x, regime)
-        for x, regime in ((data.train, data.train_regime), (data.validation, data.validation_regime))
+        for x, regime in (
+            (data.train, data.train_regime),
+            (data.validation, data.validation_regime),
+        )
     )
     model = golden.build("g" if name == "dcdi-g" else "dsf")
     with torch.no_grad():
@@ -77,7 +95,9 @@ def reference(name: str, checkout: Path, iterations: int, keep: float) -> float:
     def run(n: int) -> None:
         nothing = np.zeros((N, N)), np.zeros((N, REGIMES + 1))
         with contextlib.redirect_stdout(io.StringIO()):
-            training.train(model, *nothing, train, validation, golden.options(n, {}), lambda **_: None, None)
+            training.train(
+                model, *nothing, train, validation, golden.options(n, {}), lambda **_: None, None
+            )
 
     once = seconds(lambda: run(1))  # the validation at iteration 0 is nearly all of it
     many = seconds(lambda: run(1 + iterations))
@@ -87,18 +107,29 @@ def reference(name: str, checkout: Path, iterations: int, keep: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--reference", type=Path, help="checkout of the reference")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for name, iterations in (("dcdi-g", 90), ("dcdi-dsf", 30)):
         for keep in (3.0, 0.0):
             share = 1 / (1 + np.exp(keep))
-            theirs = reference(name, arguments.reference, iterations, keep) if arguments.reference else None
+            theirs = (
+                reference(name, arguments.reference, iterations, keep)
+                if arguments.reference
+                else None
+            )
             spent = ours(name, 32, 90, keep)
             line = f"{name:9} P(target) {share:.2f}   ours {1e3 * spent:6.3f} ms"
             print(
-                line + (f"   reference {1e3 * theirs:6.2f} ms   {theirs / spent:5.1f} times faster" if theirs else "")
+                line
+                + (
+                    f"   reference {1e3 * theirs:6.2f} ms   {theirs / spent:5.1f} times faster"
+                    if theirs
+                    else ""
+                )
             )
 
 

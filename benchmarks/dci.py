@@ -1,11 +1,12 @@
-"""DCI: our batched engine against causaldag, on the same regimes in the same run, one thread; CPU seconds.
+"""DCI: our batched engine against causaldag, on the same regimes in the same run, one thread; CPU
+seconds.
 
     python benchmarks/dci.py [--bootstraps 5] [--regimes 3]
 
-Linear and sigmoid, hard and soft settings of the synthetic suite at N = 10 and N = 20, the first regimes of each,
-both methods with the published grid of levels. causaldag takes 1 to 130 s a regime with the published 50 subsamples, so
-both get 5 here; its time grows in proportion to them, ours more slowly, so the ratio at 50 is higher than this one. Our
-time with 50 is printed besides.
+Linear and sigmoid, hard and soft settings of the synthetic suite at N = 10 and N = 20, the first
+regimes of each, both methods with the published grid of levels. causaldag takes 1 to 130 s a regime
+with the published 50 subsamples, so both get 5 here; its time grows in proportion to them, ours
+more slowly, so the ratio at 50 is higher than this one. Our time with 50 is printed besides.
 """
 
 import argparse
@@ -32,7 +33,10 @@ def seconds(method, task) -> float:
 
 
 with threadpool_limits(1):
-    ours, theirs = DCI(bootstraps=arguments.bootstraps), DCIReference(bootstraps=arguments.bootstraps)
+    ours, theirs = (
+        DCI(bootstraps=arguments.bootstraps),
+        DCIReference(bootstraps=arguments.bootstraps),
+    )
     published = DCI()
     suite = load_suite("synthetic")
     specs = [
@@ -44,7 +48,10 @@ with threadpool_limits(1):
     ]
     warm = suite.load(specs[0]).task.regime(0)
     seconds(ours, warm)
-    seconds(DCIReference(bootstraps=1, alpha_ug=(0.001,), alpha_skeleton=(0.1,), alpha_orient=(0.001,)), warm)
+    seconds(
+        DCIReference(bootstraps=1, alpha_ug=(0.001,), alpha_skeleton=(0.1,), alpha_orient=(0.001,)),
+        warm,
+    )
     for n in (10, 20):
         times = []
         for spec in specs:
@@ -55,10 +62,13 @@ with threadpool_limits(1):
                     times.append([seconds(method, single) for method in (theirs, ours, published)])
         reference, batched, full = np.array(times).T
         print(
-            f"N = {n}, {len(times)} regimes, {arguments.bootstraps} subsamples: causaldag {reference.mean():.2f} s a regime "
+            f"N = {n}, {len(times)} regimes, {arguments.bootstraps} subsamples: causaldag "
+            f"{reference.mean():.2f} s a regime "
             f"(median {np.median(reference):.2f}), ours {1000 * batched.mean():.0f} ms "
-            f"(median {1000 * np.median(batched):.0f}): {reference.sum() / batched.sum():.0f} times as fast; median "
-            f"ratio {np.median(reference / batched):.0f}. Ours with 50 subsamples: {1000 * full.mean():.0f} ms",
+            f"(median {1000 * np.median(batched):.0f}): {reference.sum() / batched.sum():.0f} "
+            "times as fast; median "
+            f"ratio {np.median(reference / batched):.0f}. Ours with 50 subsamples: "
+            f"{1000 * full.mean():.0f} ms",
             flush=True,
         )
 print(host())

@@ -1,4 +1,5 @@
-"""CPU seconds to make the 120 datasets of `synthetic`, on one core: samples alone, and whole tasks with ceiling and sortability.
+"""CPU seconds to make the 120 datasets of `synthetic`, on one core: samples alone, and whole tasks
+with ceiling and sortability.
 
 python benchmarks/generate_synthetic.py
 """
@@ -24,5 +25,7 @@ with threadpool_limits(1):
         for spec in specs:
             suite.load(spec)
         whole = time.process_time() - begin
-        print(f"{protocol}: {len(specs)} datasets, samples {samples:.1f} s, whole tasks {whole:.1f} s")
+        print(
+            f"{protocol}: {len(specs)} datasets, samples {samples:.1f} s, whole tasks {whole:.1f} s"
+        )
 print(host())

@@ -1,10 +1,11 @@
-"""Marginal estimates: our batched FCI and PC against causal-learn's, on the same batches in the same run, one thread.
+"""Marginal estimates: our batched FCI and PC against causal-learn's, on the same batches in the
+same run, one thread.
 
     python benchmarks/marginals.py [--batches 2000] [--reference 200]
 
-Batches of 5 variables and 500 rows of random linear-Gaussian models with hidden variables. Ours are timed from rows to
-marks (correlations included) for all batches, causal-learn on the first ones; CPU seconds, the best of three for ours.
-Disagreements of the two are counted besides.
+Batches of 5 variables and 500 rows of random linear-Gaussian models with hidden variables. Ours are
+timed from rows to marks (correlations included) for all batches, causal-learn on the first ones;
+CPU seconds, the best of three for ours. Disagreements of the two are counted besides.
 """
 
 import argparse
@@ -27,10 +28,13 @@ arguments = parser.parse_args()
 
 
 def random_batches(count: int, hidden: int = 2) -> np.ndarray:
-    """(count, rows, variables): each of a model of its own, from sparse to dense, in random order."""
+    """(count, rows, variables): each of a model of its own, from sparse to dense, in random
+    order."""
     rng, n = generator("benchmark marginals"), BATCH_VARIABLES + hidden
     weights = rng.uniform(0.25, 1, (count, n, n)) * rng.choice([-1, 1], (count, n, n))
-    weights = np.triu(weights * (rng.random((count, n, n)) < rng.uniform(0.1, 0.8, (count, 1, 1))), 1)
+    weights = np.triu(
+        weights * (rng.random((count, n, n)) < rng.uniform(0.1, 0.8, (count, 1, 1))), 1
+    )
     samples = rng.normal(size=(count, BATCH_ROWS, n)) @ np.linalg.inv(np.eye(n) - weights)
     return np.stack([x[:, rng.permutation(n)[:BATCH_VARIABLES]] for x in samples])
 
@@ -38,7 +42,9 @@ def random_batches(count: int, hidden: int = 2) -> np.ndarray:
 def ours(batches: np.ndarray, algorithm: str) -> np.ndarray:
     centred = batches - batches.mean(1, keepdims=True)
     correlations = correlation(centred.transpose(0, 2, 1) @ centred / BATCH_ROWS)
-    return marginal_estimates(torch.from_numpy(correlations), BATCH_ROWS, algorithm=algorithm).numpy()
+    return marginal_estimates(
+        torch.from_numpy(correlations), BATCH_ROWS, algorithm=algorithm
+    ).numpy()
 
 
 def timed(call, *args) -> tuple[float, np.ndarray]:
@@ -63,7 +69,8 @@ with threadpool_limits(1):
         different = (expected != marks[: len(first)]).any(axis=(1, 2)).sum()
         print(
             f"{algorithm}: ours {1e6 * each:.0f} us a batch ({len(batches)} at once), causal-learn "
-            f"{1e3 * reference_each:.2f} ms a batch ({len(first)}): {reference_each / each:.0f} times as fast; "
+            f"{1e3 * reference_each:.2f} ms a batch ({len(first)}): {reference_each / each:.0f} "
+            "times as fast; "
             f"{different} of {len(first)} differ",
             flush=True,
         )

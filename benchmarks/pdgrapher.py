@@ -3,10 +3,11 @@
     git clone https://github.com/mims-harvard/PDGrapher && git -C PDGrapher checkout 41285f9
     python benchmarks/pdgrapher.py --reference PDGrapher
 
-1000 genes, 11,300 edges, a batch of 32, one layer each: the step of the response, and that of the discovery through the frozen
-response; losses, gradients and Adam included. CPU seconds of one thread, the median of the steps after the first. The reference runs as
-in the golden test (`tests/methods/pdgrapher/golden/make_pdgrapher.py`); torch's scatter_add, which stands in for that of torch_scatter,
-takes 2 % of its time, finding the bins more than half.
+1000 genes, 11,300 edges, a batch of 32, one layer each: the step of the response, and that of the
+discovery through the frozen response; losses, gradients and Adam included. CPU seconds of one
+thread, the median of the steps after the first. The reference runs as in the golden test
+(`tests/methods/pdgrapher/golden/make_pdgrapher.py`); torch's scatter_add, which stands in for that
+of torch_scatter, takes 2 % of its time, finding the bins more than half.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ def problem() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """before, after, targets (P, N), edges (E, 2)."""
     rng = np.random.default_rng(0)
     level = rng.uniform(size=GENES)
-    before, after = (np.clip(level + 0.05 * rng.normal(size=(SAMPLES, GENES)), 0, 1).astype(np.float32) for _ in "ab")
+    before, after = (
+        np.clip(level + 0.05 * rng.normal(size=(SAMPLES, GENES)), 0, 1).astype(np.float32)
+        for _ in "ab"
+    )
     targets = np.zeros((SAMPLES, GENES), dtype=bool)
     targets[np.arange(SAMPLES), rng.integers(0, GENES, SAMPLES)] = True
     pairs = rng.integers(0, GENES, (2 * EDGES, 2))
@@ -54,11 +58,18 @@ def ours(repeats: int) -> tuple[float, float]:
     rng = np.random.default_rng(0)
     bins = [training.Binning.of(x, np.ones_like(targets), BINS) for x in (before, after)]
     networks = training.networks(
-        *bins, GENES, Layers(), lambda name, codes, n: rng.normal(size=(len(codes), 16)).astype(np.float32), rng
+        *bins,
+        GENES,
+        Layers(),
+        lambda name, codes, n: rng.normal(size=(len(codes), 16)).astype(np.float32),
+        rng,
     )
     pair = training.Pair(*networks, Graph.of(GENES, edges), float(GENES - 1), 0.01)
     rows = (torch.from_numpy(b.rows(x)) for b, x in zip(bins, (before, after), strict=True))
-    numbers = (torch.from_numpy(np.ascontiguousarray(a.T, np.float32)) for a in (after, np.ones_like(after), targets))
+    numbers = (
+        torch.from_numpy(np.ascontiguousarray(a.T, np.float32))
+        for a in (after, np.ones_like(after), targets)
+    )
     data = training.Batches(*rows, *numbers)
     spent = []
     for k, loss in enumerate((pair.response_loss, pair.discovery_loss)):
@@ -77,7 +88,14 @@ def ours(repeats: int) -> tuple[float, float]:
 
 def reference(checkout: Path, repeats: int) -> tuple[float, float]:
     """Seconds a step of `Trainer._train_one_pass`: response, discovery."""
-    path = Path(__file__).resolve().parent.parent / "tests" / "methods" / "pdgrapher" / "golden" / "make_pdgrapher.py"
+    path = (
+        Path(__file__).resolve().parent.parent
+        / "tests"
+        / "methods"
+        / "pdgrapher"
+        / "golden"
+        / "make_pdgrapher.py"
+    )
     spec = importlib.util.spec_from_file_location("make_pdgrapher", path)
     assert spec and spec.loader
     golden = importlib.util.module_from_spec(spec)
@@ -85,7 +103,12 @@ def reference(checkout: Path, repeats: int) -> tuple[float, float]:
     modules = golden.load_reference(checkout)
     before, after, targets, edges = problem()
     golden.N = GENES
-    data = {"before": before, "after": after, "targets": targets.astype(np.float32), "mutations": 0 * before}
+    data = {
+        "before": before,
+        "after": after,
+        "targets": targets.astype(np.float32),
+        "mutations": 0 * before,
+    }
     i, j = edges.T
     loops = np.arange(GENES)
     edge_index = torch.from_numpy(np.array([np.r_[i, j, loops], np.r_[j, i, loops]]))
@@ -95,7 +118,10 @@ def reference(checkout: Path, repeats: int) -> tuple[float, float]:
         modules.models.PerturbationDiscoveryModel(arguments, edge_index),
     )
     trainer = modules.train.Trainer(
-        use_forward_data=False, use_backward_data=True, use_supervision=True, supervision_multiplier=0.01
+        use_forward_data=False,
+        use_backward_data=True,
+        use_supervision=True,
+        supervision_multiplier=0.01,
     )
     for k, network in enumerate(networks, 1):
         optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
@@ -103,26 +129,40 @@ def reference(checkout: Path, repeats: int) -> tuple[float, float]:
         setattr(trainer, f"_op{k}_step", optimiser.step)
     single = [golden.batch(data, slice(p, p + 1)) for p in range(SAMPLES)]
     for sample in single:
-        vars(sample).update({k: v.float() for k, v in vars(sample).items() if k not in ("num_nodes", "batch")})
+        vars(sample).update(
+            {k: v.float() for k, v in vars(sample).items() if k not in ("num_nodes", "batch")}
+        )
     thresholds = modules.utils.get_thresholds(types.SimpleNamespace(train_dataset_backward=single))
     positive = torch.tensor(float(GENES - 1))
     batch = golden.batch(data, slice(0, BATCH))
-    vars(batch).update({k: v.float() for k, v in vars(batch).items() if k not in ("num_nodes", "batch")})
+    vars(batch).update(
+        {k: v.float() for k, v in vars(batch).items() if k not in ("num_nodes", "batch")}
+    )
     stops = [types.SimpleNamespace(is_stopped=False), types.SimpleNamespace(is_stopped=False)]
     spent = []
     for k in (0, 1):
         stops[k].is_stopped, stops[1 - k].is_stopped = False, True
         spent.append(
-            seconds(lambda: trainer._train_one_pass(*networks, *stops, [], [batch], thresholds, positive), repeats)
+            seconds(
+                lambda: trainer._train_one_pass(
+                    *networks, *stops, [], [batch], thresholds, positive
+                ),
+                repeats,
+            )
         )
     return spent[0], spent[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--reference", type=Path, help="checkout of the reference")
     parser.add_argument(
-        "--repeats", type=int, default=3, help="timed steps of the reference; ours has ten times as many"
+        "--repeats",
+        type=int,
+        default=3,
+        help="timed steps of the reference; ours has ten times as many",
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)

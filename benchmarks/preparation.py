@@ -1,11 +1,14 @@
-"""What `bench data prepare` costs: a synthetic raw screen is written, then prepared in a child process that is watched.
+"""What `bench data prepare` costs: a synthetic raw screen is written, then prepared in a child
+process that is watched.
 
-    python benchmarks/preparation.py --cells 500000 --genes 8000 --perturbations 1000 --density .1 --folder DIR
-    python benchmarks/preparation.py ... --stop-in writing        # SIGTERM half-way through that pass, then the same command again
+    python benchmarks/preparation.py --cells 500000 --genes 8000 --perturbations 1000 --density .1
+    --folder DIR python benchmarks/preparation.py ... --stop-in writing        # SIGTERM half-way
+    through that pass, then the same command again
 
-Printed are wall-clock and CPU seconds of each pass and of all, the peak of the resident memory (proportional set size of the child,
-sampled every 50 ms; the peak of its resident set as the kernel counts it stands beside), and what was made. Ten bytes
-of disk a non-zero count are needed in DIR (8 for the raw file, 6 for the outcome at most); they are freed at the end unless --keep.
+Printed are wall-clock and CPU seconds of each pass and of all, the peak of the resident memory
+(proportional set size of the child, sampled every 50 ms; the peak of its resident set as the kernel
+counts it stands beside), and what was made. Ten bytes of disk a non-zero count are needed in DIR (8
+for the raw file, 6 for the outcome at most); they are freed at the end unless --keep.
 """
 
 from __future__ import annotations
@@ -26,13 +29,18 @@ import psutil
 from screens import Screen
 
 PASSES = ("looking", "controls", "testing", "counting", "writing")
-# The command itself, with a line of progress for every range of cells instead of one in ten seconds.
-COMMAND = "import cdnbench.commands.data as data; data.LOG_EVERY_S = 0; from cdnbench.cli import main; main()"
+# The command itself, with a line of progress for every range of cells instead of one in ten
+# seconds.
+COMMAND = (
+    "import cdnbench.commands.data as data; data.LOG_EVERY_S = 0; from cdnbench.cli import "
+    "main; main()"
+)
 
 
 @dataclass
 class Watched:
-    """Of one run of the command. passes: name -> (wall-clock, CPU) seconds at its first and after its last range of cells."""
+    """Of one run of the command. passes: name -> (wall-clock, CPU) seconds at its first and after
+    its last range of cells."""
 
     code: int = 0
     wall: float = 0.0
@@ -53,7 +61,9 @@ def watch(command: list[str], stop_in: str = "") -> Watched:
         while not done.wait(0.05):
             try:
                 tree = [process, *process.children(recursive=True)]
-                seen.peak_pss = max(seen.peak_pss, sum(p.memory_full_info().pss for p in tree) / 1e6)
+                seen.peak_pss = max(
+                    seen.peak_pss, sum(p.memory_full_info().pss for p in tree) / 1e6
+                )
             except psutil.Error:
                 continue
 
@@ -85,19 +95,31 @@ def show(seen: Watched) -> None:
     for (what, wall, cpu), (_, next_wall, next_cpu) in zip(marks, marks[1:], strict=False):
         print(f"  {what:10} {next_wall - wall:8.1f} s  {next_cpu - cpu:8.1f} s CPU")
     print(f"  {'all':10} {seen.wall:8.1f} s  {seen.cpu:8.1f} s CPU   exit code {seen.code}")
-    print(f"  peak {seen.peak_pss:,.0f} MB (proportional set size), {seen.peak_rss:,.0f} MB (resident set)", flush=True)
+    print(
+        f"  peak {seen.peak_pss:,.0f} MB (proportional set size), {seen.peak_rss:,.0f} MB "
+        "(resident set)",
+        flush=True,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cells", type=int, default=50_000)
     parser.add_argument("--genes", type=int, default=8_000)
     parser.add_argument("--perturbations", type=int, default=100)
     parser.add_argument("--density", type=float, default=0.1)
     parser.add_argument("--dtype", default="float32", help="of the counts: float32, int32, ...")
-    parser.add_argument("--compression", default=None, help="gzip or lzf; default: none, as anndata writes")
+    parser.add_argument(
+        "--compression", default=None, help="gzip or lzf; default: none, as anndata writes"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="where the files are made; default: the folder for temporary files")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the files are made; default: the folder for temporary files",
+    )
     parser.add_argument("--stop-in", choices=PASSES, default="", help="stop there once, and go on")
     parser.add_argument("--keep", action="store_true", help="leave the files")
     arguments = parser.parse_args()
@@ -112,11 +134,23 @@ def main() -> None:
             raw, arguments.dtype, arguments.compression
         )
         print(
-            f"{sizes[0]:,} cells x {sizes[1]:,} genes, {sizes[2]:,} perturbations: {n_values / 1e6:,.1f} M counts as {arguments.dtype}, "
+            f"{sizes[0]:,} cells x {sizes[1]:,} genes, {sizes[2]:,} perturbations: "
+            f"{n_values / 1e6:,.1f} M counts as {arguments.dtype}, "
             f"{raw.stat().st_size / 1e6:,.0f} MB, written in {time.perf_counter() - start:.0f} s",
             flush=True,
         )
-        command = [sys.executable, "-c", COMMAND, "data", "prepare", str(raw), "--line", "screen", "--out", str(folder)]
+        command = [
+            sys.executable,
+            "-c",
+            COMMAND,
+            "data",
+            "prepare",
+            str(raw),
+            "--line",
+            "screen",
+            "--out",
+            str(folder),
+        ]
         if arguments.stop_in:
             print(f"stopped by SIGTERM half-way through {arguments.stop_in}:")
             show(watch(command, arguments.stop_in))

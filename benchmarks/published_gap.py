@@ -1,12 +1,15 @@
-"""Where our values differ from the printed ones: which law of the data, or reading of the scores, would close the gap?
+"""Where our values differ from the printed ones: which law of the data, or reading of the scores,
+would close the gap?
 
     python benchmarks/published_gap.py ut-igsp [--interventions hard,soft]
     python benchmarks/published_gap.py dci --interventions hard
 
-Runs the published reading of a method on Table 11's linear and polynomial settings under the dcdi protocol, changing one thing at a
-time: the sample size, the spread of the redrawn noise variance, the law of the roots, the method's parameters. Prints mAP and AUC
-beside the printed means, and in how many of the hard (setting, metric) pairs the two agree by Welch's interval. A law that closes
-the gap is a conjecture about data that are not public; the suites do not use it.
+Runs the published reading of a method on Table 11's linear and polynomial settings under the dcdi
+protocol, changing one thing at a
+time: the sample size, the spread of the redrawn noise variance, the law of the roots, the method's
+parameters. Prints mAP and AUC beside the printed means, and in how many of the hard (setting,
+metric) pairs the two agree by Welch's interval. A law that closes the gap is a conjecture about
+data that are not public; the suites do not use it.
 """
 
 import argparse
@@ -24,7 +27,8 @@ from cdnbench.reports.agreement import N_DATASETS, T_97_5
 
 
 class RedrawnRoots:
-    """Stands for the bound of the roots: each root gets a new scale sqrt(1 + U(0, 1)) in every data set, as the noise does."""
+    """Stands for the bound of the roots: each root gets a new scale sqrt(1 + U(0, 1)) in every data
+    set, as the noise does."""
 
     def __init__(self) -> None:
         self.rng = np.random.default_rng(0)
@@ -72,22 +76,33 @@ def main() -> None:
     specs = [
         spec
         for spec in suite.specs()
-        if spec.metadata["mechanism"] != "sigmoid" and published.INTERVENTIONS[spec.metadata["intervention"]] in wanted
+        if spec.metadata["mechanism"] != "sigmoid"
+        and published.INTERVENTIONS[spec.metadata["intervention"]] in wanted
     ]
     axes = ["n_nodes", "n_edges", "mechanism", "intervention", "metric"]
     printed = published.table11()
     printed = printed[(printed["method"] == arguments.method) & (printed["source"] == "printed")]
     printed = printed.set_index(axes)[["mean", "sd"]].fillna(0.0)
     columns = [(intervention, metric) for intervention in wanted for metric in ("map", "auc")]
-    print(f"{READINGS[arguments.method]:32} " + "  ".join(f"{i} {m}" for i, m in columns) + "  agree (hard)")
-    means = [printed.xs(column, level=("intervention", "metric"))["mean"].mean() for column in columns]
+    print(
+        f"{READINGS[arguments.method]:32} "
+        + "  ".join(f"{i} {m}" for i, m in columns)
+        + "  agree (hard)"
+    )
+    means = [
+        printed.xs(column, level=("intervention", "metric"))["mean"].mean() for column in columns
+    ]
     print(f"{'printed':32} " + "  ".join(f"{m:8.3f}" for m in means), flush=True)
     for name, (recipe, constants, parameters) in VARIANTS[arguments.method].items():
         values: dict[tuple, list[float]] = {}
         method = load_method(READINGS[arguments.method], **parameters)
-        with mock.patch.multiple(generate, **{"NOISE_VARIANCE": generate.NOISE_VARIANCE, **constants}):
+        with mock.patch.multiple(
+            generate, **{"NOISE_VARIANCE": generate.NOISE_VARIANCE, **constants}
+        ):
             for spec in specs:
-                changed = {key: int(getattr(spec.recipe, key) * factor) for key, factor in recipe.items()}
+                changed = {
+                    key: int(getattr(spec.recipe, key) * factor) for key, factor in recipe.items()
+                }
                 simulation = generate.simulate(replace(spec.recipe, **changed))
                 scores = method.predict_targets(tasks.task(simulation), seed=0)
                 found = evaluate(scores, simulation.targets[:, simulation.observed])
@@ -96,9 +111,19 @@ def main() -> None:
                 setting = (*setting, published.INTERVENTIONS[about["intervention"]])
                 values.setdefault((*setting, "map"), []).append(found["average_precision"].mean())
                 values.setdefault((*setting, "auc"), []).append(found["auroc"].mean())
-        agree = [agrees(ours, *printed.loc[key]) for key, ours in values.items() if key[3] == "hard"]
-        means = [np.mean([np.mean(v) for k, v in values.items() if k[3:] == column]) for column in columns]
-        print(f"{name:32} " + "  ".join(f"{m:8.3f}" for m in means) + f"  {sum(agree)} of {len(agree)}", flush=True)
+        agree = [
+            agrees(ours, *printed.loc[key]) for key, ours in values.items() if key[3] == "hard"
+        ]
+        means = [
+            np.mean([np.mean(v) for k, v in values.items() if k[3:] == column])
+            for column in columns
+        ]
+        print(
+            f"{name:32} "
+            + "  ".join(f"{m:8.3f}" for m in means)
+            + f"  {sum(agree)} of {len(agree)}",
+            flush=True,
+        )
 
 
 def agrees(ours: list[float], mean: float, sd: float) -> bool:

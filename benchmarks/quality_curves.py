@@ -1,7 +1,9 @@
-"""How well targets are found as rows get few and effects small, with the ceiling: `python benchmarks/quality_curves.py`.
+"""How well targets are found as rows get few and effects small, with the ceiling: `python
+benchmarks/quality_curves.py`.
 
-N = 20, E = 40, scale interventions, clean protocol, 30 regimes of 1 to 3 targets, seeds of no suite. Rows at factors of 1.1 to
-1.5 (or their inverse); factors at 200 rows. Mean average precision (ties in expectation) over 4 datasets a point: linear and sigmoid.
+N = 20, E = 40, scale interventions, clean protocol, 30 regimes of 1 to 3 targets, seeds of no
+suite. Rows at factors of 1.1 to 1.5 (or their inverse); factors at 200 rows. Mean average precision
+(ties in expectation) over 4 datasets a point: linear and sigmoid.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ def point(rows: int, factor: tuple[float, float]) -> dict[str, float]:
                 index=index,
             )
             labelled = labelled_task(recipe)
-            scores = {name: load_method(name).predict_targets(labelled.task, seed=0) for name in METHODS}
+            scores = {
+                name: load_method(name).predict_targets(labelled.task, seed=0) for name in METHODS
+            }
             for name, values in {"ceiling": labelled.ceiling_scores, **scores}.items():
                 ap = evaluate(values, labelled.targets)["average_precision_tie"]
                 found.setdefault(name, []).append(float(np.mean(ap)))
@@ -50,6 +54,10 @@ def show(title: str, axis: str, points: dict[str, dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    show("factors 1.1 to 1.5, by rows", "rows", {str(rows): point(rows, (1.1, 1.5)) for rows in ROWS})
-    by_factor = {f"{np.log(factor):.2f}": point(200, (factor / 1.02, factor * 1.02)) for factor in FACTORS}
+    show(
+        "factors 1.1 to 1.5, by rows", "rows", {str(rows): point(rows, (1.1, 1.5)) for rows in ROWS}
+    )
+    by_factor = {
+        f"{np.log(factor):.2f}": point(200, (factor / 1.02, factor * 1.02)) for factor in FACTORS
+    }
     show("200 rows, by the size of the factor", "|log c|", by_factor)

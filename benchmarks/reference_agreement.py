@@ -1,15 +1,19 @@
-"""Whole runs of DCDI and BaCaDI beside their references, on the same 12 small data sets, with other random numbers.
+"""Whole runs of DCDI and BaCaDI beside their references, on the same 12 small data sets, with other
+random numbers.
 
     python benchmarks/reference_agreement.py dcdi-g --reference CHECKOUT --out results/agreement
-    python benchmarks/reference_agreement.py bacadi --reference CHECKOUT --out results/agreement --python PYTHON
+    python benchmarks/reference_agreement.py bacadi --reference CHECKOUT --out results/agreement
+    --python PYTHON
 
-Checkouts and PYTHON as for tests/methods/dcdi/golden/make_dcdi.py and tests/methods/bacadi/golden/make_bacadi.py. N = 5 and 6 in turn, N
-regimes of one or two targets, linear mechanisms in every other pair of data sets, else tanh. The schedules are shorter than the
-defaults, for both sides alike, so that the reference ends within minutes: BaCaDI does fewer steps; DCDI starts with a larger
-multiplier, which grows faster, learns faster and has less patience, and its runs converge. A finished run is kept in --out, and
-not made again.
+Checkouts and PYTHON as for tests/methods/dcdi/golden/make_dcdi.py and
+tests/methods/bacadi/golden/make_bacadi.py. N = 5 and 6 in turn, N regimes of one or two targets,
+linear mechanisms in every other pair of data sets, else tanh. The schedules are shorter than the
+defaults, for both sides alike, so that the reference ends within minutes: BaCaDI does fewer steps;
+DCDI starts with a larger multiplier, which grows faster, learns faster and has less patience, and
+its runs converge. A finished run is kept in --out, and not made again.
 
-Printed: mean average precision over the regimes of all data sets, and the mean over data sets of Spearman's correlation of all
+Printed: mean average precision over the regimes of all data sets, and the mean over data sets of
+Spearman's correlation of all
 scores: of the reference with ours, and, as the level of chance, of two seeds of ours.
 """
 
@@ -33,10 +37,17 @@ N_DATA_SETS = 12
 DCDI = {"learning_rate": 1e-2, "max_iterations": 40_000}
 SCHEDULE = {"mu_init": 100.0, "mu_mult_factor": 10.0, "train_patience": 1, "train_patience_post": 1}
 BACADI = {
-    "n_steps": 400, "alpha_linear": 0.05, "n_grad_samples": 64, "n_acyclicity_samples": 32, "observational_rows": 0, "regime_rows": 0
-}  # fmt: skip
+    "n_steps": 400,
+    "alpha_linear": 0.05,
+    "n_grad_samples": 64,
+    "n_acyclicity_samples": 32,
+    "observational_rows": 0,
+    "regime_rows": 0,
+}
 METHODS = ("dcdi-g", "dcdi-dsf", "bacadi")
-SETTINGS = hashlib.sha256(repr((DCDI, SCHEDULE, BACADI)).encode()).hexdigest()[:6]  # in the names of the files of --out
+SETTINGS = hashlib.sha256(repr((DCDI, SCHEDULE, BACADI)).encode()).hexdigest()[
+    :6
+]  # in the names of the files of --out
 
 
 def data(k: int, method: str) -> tuple[list[np.ndarray], np.ndarray]:
@@ -44,8 +55,12 @@ def data(k: int, method: str) -> tuple[list[np.ndarray], np.ndarray]:
     rng = np.random.default_rng(100 + k)
     n = 5 + k % 2
     rows, scale = ((60, 15), 0.3) if method == "bacadi" else ((500, 500), 0.4)
-    weights = np.triu((rng.random((n, n)) < 0.5) * rng.uniform(0.7, 1.4, (n, n)) * rng.choice([-1, 1], (n, n)), 1)
-    weights[np.arange(n - 1), np.arange(1, n)] += 0.8 * (weights[np.arange(n - 1), np.arange(1, n)] == 0)
+    weights = np.triu(
+        (rng.random((n, n)) < 0.5) * rng.uniform(0.7, 1.4, (n, n)) * rng.choice([-1, 1], (n, n)), 1
+    )
+    weights[np.arange(n - 1), np.arange(1, n)] += 0.8 * (
+        weights[np.arange(n - 1), np.arange(1, n)] == 0
+    )
     places = rng.permutation(n)
     found, targets = [], np.zeros((n, n), dtype=bool)
     for regime in range(n + 1):
@@ -55,7 +70,9 @@ def data(k: int, method: str) -> tuple[list[np.ndarray], np.ndarray]:
             parents = x @ weights[:, i]
             noise = scale * rng.normal(size=len(x))
             x[:, i] = (
-                rng.uniform(-1, 1, len(x)) if i in hit else (parents if k % 4 < 2 else 1.5 * np.tanh(parents)) + noise
+                rng.uniform(-1, 1, len(x))
+                if i in hit
+                else (parents if k % 4 < 2 else 1.5 * np.tanh(parents)) + noise
             )
         found.append(x[:, places].astype(np.float32).astype(np.float64))
         if regime:
@@ -80,7 +97,11 @@ def ours(k: int, method: str, seed: int) -> dict[str, np.ndarray]:
     split = Rows.split(*_rows(task, False), rng)
     family = {"dcdi-g": "gaussian", "dcdi-dsf": "flow"}[method]
     ended = single.train(split, task.n_regimes, family, dcdi_options(), Randomness(rng))
-    return {"": ended.probability.T, "iterations": np.array(ended.iterations), "reason": np.array(ended.reason)}
+    return {
+        "": ended.probability.T,
+        "iterations": np.array(ended.iterations),
+        "reason": np.array(ended.reason),
+    }
 
 
 def dcdi_options():
@@ -168,7 +189,11 @@ def kept(path: Path, make) -> dict[str, np.ndarray]:
         result = make()
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part.npz")
-        np.savez(partial, cpu_s=np.array(time.process_time() - began), **{f"score_{v}": s for v, s in result.items()})
+        np.savez(
+            partial,
+            cpu_s=np.array(time.process_time() - began),
+            **{f"score_{v}": s for v, s in result.items()},
+        )
         partial.rename(path)
         print(path.stem, flush=True)
     return {key.removeprefix("score_"): value for key, value in np.load(path).items()}
@@ -179,20 +204,31 @@ def summary(method: str, runs: list[tuple[dict, dict, dict]]) -> None:
     from sklearn.metrics import average_precision_score
 
     def precision(k: int, scores: np.ndarray) -> float:
-        return float(np.mean([average_precision_score(t, s) for t, s in zip(data(k, method)[1], scores, strict=True)]))
+        return float(
+            np.mean(
+                [
+                    average_precision_score(t, s)
+                    for t, s in zip(data(k, method)[1], scores, strict=True)
+                ]
+            )
+        )
 
     def correlation(a: np.ndarray, b: np.ndarray) -> float:
         return float(spearmanr(a.ravel(), b.ravel())[0])
 
     for variant in ("soft", "e", "m") if method == "bacadi" else ("",):
-        mean = [np.mean([precision(k, run[i][variant]) for k, run in enumerate(runs)]) for i in range(3)]
+        mean = [
+            np.mean([precision(k, run[i][variant]) for k, run in enumerate(runs)]) for i in range(3)
+        ]
         pairs = [
             np.mean([correlation(run[i][variant], run[j][variant]) for run in runs])
             for i, j in ((0, 1), (0, 2), (1, 2))
         ]
         print(
-            f"{method} {variant}: {len(runs)} data sets; mean AP reference {mean[0]:.3f}, ours {mean[1]:.3f} and {mean[2]:.3f}; "
-            f"Spearman reference with ours {pairs[0]:.3f} and {pairs[1]:.3f}, ours with ours {pairs[2]:.3f}"
+            f"{method} {variant}: {len(runs)} data sets; mean AP reference {mean[0]:.3f}, ours "
+            f"{mean[1]:.3f} and {mean[2]:.3f}; "
+            f"Spearman reference with ours {pairs[0]:.3f} and {pairs[1]:.3f}, ours with ours "
+            f"{pairs[2]:.3f}"
         )
     cpu = [sum(float(run[i]["cpu_s"]) for run in runs) for i in range(3)]
     print(f"CPU seconds: reference {cpu[0]:.0f}, ours {cpu[1]:.0f} and {cpu[2]:.0f}")
@@ -201,11 +237,15 @@ def summary(method: str, runs: list[tuple[dict, dict, dict]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("method", choices=METHODS)
     parser.add_argument("--reference", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--python", default=sys.executable, help="of the environment with jax, for bacadi")
+    parser.add_argument(
+        "--python", default=sys.executable, help="of the environment with jax, for bacadi"
+    )
     parser.add_argument("--data-sets", type=int, default=N_DATA_SETS)
     parser.add_argument("--only-reference", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -216,14 +256,26 @@ def main() -> None:
 
     if arguments.only_reference is not None:
         k = arguments.only_reference
-        run = dcdi_reference if method != "bacadi" else lambda k, _, checkout: bacadi_reference(k, checkout)
+        run = (
+            dcdi_reference
+            if method != "bacadi"
+            else lambda k, _, checkout: bacadi_reference(k, checkout)
+        )
         kept(path(k, "reference"), lambda: run(k, method, arguments.reference))
         return
     runs = []
     for k in range(arguments.data_sets):
         if not path(k, "reference").exists():
             python = arguments.python if method == "bacadi" else sys.executable
-            command = [python, __file__, method, "--reference", str(arguments.reference), "--out", str(out)]
+            command = [
+                python,
+                __file__,
+                method,
+                "--reference",
+                str(arguments.reference),
+                "--out",
+                str(out),
+            ]
             limits = {
                 "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
                 "OMP_NUM_THREADS": "1",
@@ -241,7 +293,10 @@ def main() -> None:
         runs.append(
             (
                 kept(path(k, "reference"), lambda: {}),
-                *(kept(path(k, f"ours-{seed}"), lambda k=k, s=seed: ours(k, method, s)) for seed in (0, 1)),
+                *(
+                    kept(path(k, f"ours-{seed}"), lambda k=k, s=seed: ours(k, method, s))
+                    for seed in (0, 1)
+                ),
             )
         )
         summary(method, runs)

@@ -1,9 +1,11 @@
-"""What the methods under the name of root-cause analysis cost, in milliseconds a regime, on one core.
+"""What the methods under the name of root-cause analysis cost, in milliseconds a regime, on one
+core.
 
     python benchmarks/root_cause.py [--tasks 6]
 
-Tasks: the first ones of `synthetic-dev` with 10 and with 20 variables (30 and 60 regimes of 967 rows; linear, nn and nn_add;
-hard and soft). A call on the first task comes before the clock starts, so imports do not count.
+Tasks: the first ones of `synthetic-dev` with 10 and with 20 variables (30 and 60 regimes of 967
+rows; linear, nn and nn_add; hard and soft). A call on the first task comes before the clock starts,
+so imports do not count.
 """
 
 import argparse
@@ -25,7 +27,9 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--tasks", type=int, default=6, help="tasks of each size")
 n_tasks = parser.parse_args().tasks
 suite = load_suite("synthetic-dev")
-print(f"{'':22s}{'N':>4s}{'ms a regime: median':>21s}{'largest':>9s}{'seconds a task: largest':>25s}")
+print(
+    f"{'':22s}{'N':>4s}{'ms a regime: median':>21s}{'largest':>9s}{'seconds a task: largest':>25s}"
+)
 for n_variables in (10, 20):
     specs = islice((spec for spec in suite.specs() if spec.n_variables == n_variables), n_tasks)
     tasks = [suite.load(spec).task for spec in specs]
@@ -38,5 +42,7 @@ for n_variables in (10, 20):
             method.predict_outputs(task)
             seconds.append(time.perf_counter() - begin)
         each = 1000 * np.array(seconds) / tasks[0].n_regimes
-        print(f"{name:22s}{n_variables:4d}{np.median(each):21.1f}{each.max():9.1f}{max(seconds):25.2f}")
+        print(
+            f"{name:22s}{n_variables:4d}{np.median(each):21.1f}{each.max():9.1f}{max(seconds):25.2f}"
+        )
 print(host())

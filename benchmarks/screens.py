@@ -1,8 +1,11 @@
-"""Synthetic screens of any size for the other benchmarks: negative-binomial counts, made and written a range of cells at a time.
+"""Synthetic screens of any size for the other benchmarks: negative-binomial counts, made and
+written a range of cells at a time.
 
-Counts are geometric (negative binomial of size 1): a uniform number u of a gene and cell is the count floor(log u / log q). Its mean
-q / (1 - q) is lognormal over genes (standard deviation 1.2) and over cells (0.3), scaled to the density that is asked for, times what the
-perturbation of the cell does: its target is lowered to a fifth, 40 other genes of the more expressed half go 2 to 8 times up or down.
+Counts are geometric (negative binomial of size 1): a uniform number u of a gene and cell is the
+count floor(log u / log q). Its mean q / (1 - q) is lognormal over genes (standard deviation 1.2)
+and over cells (0.3), scaled to the density that is asked for, times what the
+perturbation of the cell does: its target is lowered to a fifth, 40 other genes of the more
+expressed half go 2 to 8 times up or down.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ GENE_SPREAD, CELL_SPREAD = 1.2, 0.3
 
 @dataclass(frozen=True)
 class Screen:
-    """density: share of non-zero counts. controls: share of cells. Every perturbation has a target of its own."""
+    """density: share of non-zero counts. controls: share of cells. Every perturbation has a target
+    of its own."""
 
     cells: int
     genes: int
@@ -46,7 +50,9 @@ class Screen:
         for _ in range(60):
             middle = np.sqrt(low * high)
             mean = middle * depth * base
-            low, high = (middle, high) if (mean / (1 + mean)).mean() < self.density else (low, middle)
+            low, high = (
+                (middle, high) if (mean / (1 + mean)).mean() < self.density else (low, middle)
+            )
         return (low * base).astype(np.float32)
 
     @cached_property
@@ -57,7 +63,9 @@ class Screen:
     @cached_property
     def targets(self) -> np.ndarray:
         """(P,) genes."""
-        return np.random.default_rng([self.seed, 1]).permutation(self.expressed)[: self.perturbations]
+        return np.random.default_rng([self.seed, 1]).permutation(self.expressed)[
+            : self.perturbations
+        ]
 
     @cached_property
     def effects(self) -> np.ndarray:
@@ -66,7 +74,9 @@ class Screen:
         effects = np.ones((self.perturbations + 1, self.genes), dtype=np.float32)
         for p, target in enumerate(self.targets):
             shifted = rng.choice(self.expressed, min(SHIFTED, len(self.expressed)), replace=False)
-            effects[p, shifted] = 2.0 ** (rng.choice([-1, 1], len(shifted)) * rng.uniform(1, 3, len(shifted)))
+            effects[p, shifted] = 2.0 ** (
+                rng.choice([-1, 1], len(shifted)) * rng.uniform(1, 3, len(shifted))
+            )
             effects[p, target] = LEFT_OF_TARGET
         return effects
 
@@ -81,7 +91,9 @@ class Screen:
     @cached_property
     def perturbation(self) -> np.ndarray:
         """(M,) name of the perturbation of each cell: its target."""
-        return np.array([*(self.names[t] for t in self.targets), CONTROL], dtype=object)[self.labels]
+        return np.array([*(self.names[t] for t in self.targets), CONTROL], dtype=object)[
+            self.labels
+        ]
 
     def counts(self) -> Iterator[sparse.csr_matrix]:
         """Counts of all cells in order, float32, some cells at a time."""
@@ -101,12 +113,15 @@ class Screen:
             yield sparse.csr_matrix((values, column.astype(np.int32), first), shape=mean.shape)
 
     def write(self, path: Path, dtype: str = "float32", compression: str | None = None) -> int:
-        """An .h5ad with csr counts, never held as a whole; returns the number of non-zero counts. Needs h5py, pandas, anndata."""
+        """An .h5ad with csr counts, never held as a whole; returns the number of non-zero counts.
+        Needs h5py, pandas, anndata."""
         import h5py
         import pandas as pd
         from anndata.io import write_elem
 
-        obs = pd.DataFrame({"perturbation": self.perturbation}, index=[f"cell{i}" for i in range(self.cells)])
+        obs = pd.DataFrame(
+            {"perturbation": self.perturbation}, index=[f"cell{i}" for i in range(self.cells)]
+        )
         with h5py.File(path, "w") as file:
             file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
             write_elem(file, "obs", obs)
@@ -121,7 +136,9 @@ class Screen:
             )
             kinds = {"data": dtype, "indices": "int32"}
             for name, kind in kinds.items():
-                x.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(2**17,), compression=compression)
+                x.create_dataset(
+                    name, (0,), kind, maxshape=(None,), chunks=(2**17,), compression=compression
+                )
             pointers = [np.zeros(1, dtype=np.int64)]
             for counts in self.counts():
                 end = int(pointers[-1][-1])

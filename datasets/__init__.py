@@ -1,1 +1,2 @@
-"""Where tasks come from: one module a suite family. See `cdnbench.suite` for the protocol they follow."""
+"""Where tasks come from: one module a suite family. See `cdnbench.suite` for the protocol they
+follow."""

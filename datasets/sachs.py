@@ -1,21 +1,25 @@
-"""Sachs et al. 2005: flow cytometry of 11 phosphorylated proteins in single T cells under inhibitors and activators.
+"""Sachs et al. 2005: flow cytometry of 11 phosphorylated proteins in single T cells under
+inhibitors and activators.
 
-"Causal Protein-Signaling Networks Derived from Multiparameter Single-Cell Data", Science 308:523. Raw intensities (all
-at least 1). Each condition is a regime whose reagent acts on one measured protein:
+"Causal Protein-Signaling Networks Derived from Multiparameter Single-Cell Data", Science 308:523.
+Raw intensities (all at least 1). Each condition is a regime whose reagent acts on one measured
+protein:
 
-    primary    AKT inhibitor -> AKT, G0076 -> PKC, psitectorigenin -> PIP2, U0126 -> MEK; on top of anti-CD3/CD28, the
-               observational condition (853 cells)
-    secondary  LY294002 -> AKT (it inhibits PI3K, upstream and not measured), PMA -> PKC and b2cAMP -> PKA (both without
-               anti-CD3/CD28, so that the background differs as well)
-    icam       with `data` only: the same first five reagents on top of anti-CD3/CD28 + ICAM-2 (902 cells observational)
+    primary    AKT inhibitor -> AKT, G0076 -> PKC, psitectorigenin -> PIP2, U0126 -> MEK; on top of
+               anti-CD3/CD28, the observational condition (853 cells)
+    secondary  LY294002 -> AKT (it inhibits PI3K, upstream and not measured), PMA -> PKC and b2cAMP
+               -> PKA (both without anti-CD3/CD28, so that the background differs as well)
+    icam       with `data` only: the same first five reagents on top of anti-CD3/CD28 + ICAM-2 (902
+               cells observational)
 
-The condition anti-CD3/CD28 + ICAM-2 has no target among the proteins and is no regime of the first two groups. Each
-group is one task, so that no average mixes them; a handful of regimes allows ranks, and no claims from means. An
-inhibitor blocks what its target does more than how much of it is phosphorylated, so the target's own column need not
-move.
+The condition anti-CD3/CD28 + ICAM-2 has no target among the proteins and is no regime of the first
+two groups. Each group is one task, so that no average mixes them; a handful of regimes allows
+ranks, and no claims from means. An inhibitor blocks what its target does more than how much of it
+is phosphorylated, so the target's own column need not move.
 
-By default the data come out of the file that the `cdt` package carries, which has nine of the conditions as rows in
-order and no column that says which; they are told apart by their published numbers of cells.
+By default the data come out of the file that the `cdt` package carries, which has nine of the
+conditions as rows in order and no column that says which; they are told apart by their published
+numbers of cells.
 """
 
 from __future__ import annotations
@@ -37,12 +41,25 @@ from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
 from cdnbench.task import LabelledTask, Task
 
 PROTEINS = ("RAF", "MEK", "PLCg", "PIP2", "PIP3", "ERK", "AKT", "PKA", "PKC", "P38", "JNK")
-_CDT_COLUMNS = ("praf", "pmek", "plcg", "PIP2", "PIP3", "p44/42", "pakts473", "PKA", "PKC", "P38", "pjnk")
+_CDT_COLUMNS = (
+    "praf",
+    "pmek",
+    "plcg",
+    "PIP2",
+    "PIP3",
+    "p44/42",
+    "pakts473",
+    "PKA",
+    "PKC",
+    "P38",
+    "pjnk",
+)
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One experiment, numbered as in the supplement of the paper. `target` is "" where no measured protein is meant."""
+    """One experiment, numbered as in the supplement of the paper. `target` is "" where no measured
+    protein is meant."""
 
     number: int
     name: str
@@ -67,39 +84,53 @@ CONDITIONS = (
     Condition(14, "CD3/CD28 + ICAM-2 + LY294002", 927, "AKT"),
 )
 
-GROUPS = {"primary": (1, (3, 4, 5, 6)), "secondary": (1, (7, 8, 9)), "icam": (2, (10, 11, 12, 13, 14))}
+GROUPS = {
+    "primary": (1, (3, 4, 5, 6)),
+    "secondary": (1, (7, 8, 9)),
+    "icam": (2, (10, 11, 12, 13, 14)),
+}
 """Group -> (observational condition, its regimes)."""
 
 
 def read_cdt() -> dict[int, np.ndarray]:
-    """Condition number -> (cells, 11) float32 raw intensities, conditions 1 to 9, from the file inside the cdt package.
+    """Condition number -> (cells, 11) float32 raw intensities, conditions 1 to 9, from the file
+    inside the cdt package.
 
     `find_spec` of a top-level package locates it without importing it, which would take 20 seconds.
     """
     spec = importlib.util.find_spec("cdt")
     if spec is None or not spec.submodule_search_locations:
-        raise BenchError("The suite sachs reads a file of the package cdt, which is not installed: pip install cdt.")
+        raise BenchError(
+            "The suite sachs reads a file of the package cdt, which is not installed: pip install "
+            "cdt."
+        )
     path = Path(spec.submodule_search_locations[0]) / "data" / "resources" / "cyto_full_data.csv"
     header, rows = _read(path, "reinstall the package cdt (0.6.0 has it)")
     if tuple(header) != _CDT_COLUMNS:
-        raise BenchError(f"{path}: expected the columns {', '.join(_CDT_COLUMNS)}; got {', '.join(header)}.")
+        raise BenchError(
+            f"{path}: expected the columns {', '.join(_CDT_COLUMNS)}; got {', '.join(header)}."
+        )
     values = _numbers(path, rows)
     conditions = [c for c in CONDITIONS if c.number <= 9]
     expected = sum(c.cells for c in conditions)
     if len(values) != expected:
         raise BenchError(
-            f"{path}: {len(values)} cells where Sachs et al. have {expected}; conditions cannot be told apart."
+            f"{path}: {len(values)} cells where Sachs et al. have {expected}; conditions cannot "
+            "be told apart."
         )
     parts = np.split(values, np.cumsum([c.cells for c in conditions])[:-1])
     return {c.number: part for c, part in zip(conditions, parts, strict=True)}
 
 
 def read_conditions(path: Path) -> dict[int, np.ndarray]:
-    """Condition number -> (cells, 11) float32 raw intensities, all 14, from a csv(.gz) with a column `file`."""
+    """Condition number -> (cells, 11) float32 raw intensities, all 14, from a csv(.gz) with a
+    column `file`."""
     header, rows = _read(path, "give data= the csv(.gz) of the 14 conditions")
     missing = [name for name in ("file", *PROTEINS) if name not in header]
     if missing:
-        raise BenchError(f"{path}: the column {missing[0]} is missing; expected file and {', '.join(PROTEINS)}.")
+        raise BenchError(
+            f"{path}: the column {missing[0]} is missing; expected file and {', '.join(PROTEINS)}."
+        )
     columns = [header.index(protein) for protein in PROTEINS]
     values = _numbers(path, [[row[c] for c in columns] for row in rows])
     numbers = np.array([row[header.index("file")] for row in rows])
@@ -107,7 +138,8 @@ def read_conditions(path: Path) -> dict[int, np.ndarray]:
     for condition in CONDITIONS:
         if len(found[condition.number]) != condition.cells:
             raise BenchError(
-                f"{path}: condition {condition.number} ({condition.name}) has {len(found[condition.number])} cells; "
+                f"{path}: condition {condition.number} ({condition.name}) has "
+                f"{len(found[condition.number])} cells; "
                 f"Sachs et al. have {condition.cells}."
             )
     return found
@@ -140,19 +172,22 @@ def _conditions(data: str) -> dict[int, np.ndarray]:
 class Sachs:
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="sachs",
-        summary="flow cytometry of 11 proteins under 7 reagents with known targets: ranks per regime, "
+        summary="flow cytometry of 11 proteins under 7 reagents with known targets: ranks per "
+        "regime, "
         "no claims from means",
         options=(
             SuiteOption(
                 name="data",
                 default="",
-                help="csv(.gz) of all 14 conditions; adds the group icam. Default: the 9 in the package cdt.",
+                help="csv(.gz) of all 14 conditions; adds the group icam. Default: the 9 in the "
+                "package cdt.",
             ),
             SuiteOption(
                 name="transform",
                 default="log",
                 choices=("log", "none"),
-                help="log: natural logarithm of the intensities, all of which are at least 1. none: raw.",
+                help="log: natural logarithm of the intensities, all of which are at least 1. "
+                "none: raw.",
             ),
             SuiteOption(
                 name="track",
@@ -171,7 +206,9 @@ class Sachs:
             if name not in known:
                 raise did_you_mean("option of the suite sachs", name, known)
             if known[name].choices and value not in known[name].choices:
-                raise InvalidParameter(f"sachs: {name} takes {', '.join(known[name].choices)}; got {value!r}.")
+                raise InvalidParameter(
+                    f"sachs: {name} takes {', '.join(known[name].choices)}; got {value!r}."
+                )
         self.options = {name: option.default for name, option in known.items()} | options
 
     def specs(self) -> list[TaskSpec]:
@@ -179,7 +216,8 @@ class Sachs:
 
         Raises
         ------
-        BenchError: the file is missing or is not what Sachs et al. published; the message says which and what to do.
+        BenchError: the file is missing or is not what Sachs et al. published; the message says
+        which and what to do.
         """
         specs = []
         for group, (_, numbers) in GROUPS.items():
@@ -203,7 +241,10 @@ class Sachs:
             regimes=[view(samples[number]) for number in numbers],
         )
         targets = np.array([[protein == c.target for protein in PROTEINS] for c in conditions])
-        facts = {"observational": CONDITIONS[base - 1].name, "regimes": [c.name for c in conditions]}
+        facts = {
+            "observational": CONDITIONS[base - 1].name,
+            "regimes": [c.name for c in conditions],
+        }
         whole = LabelledTask(task=task, targets=targets, facts=facts)
         if regime is None:
             return whole
@@ -228,7 +269,11 @@ class Sachs:
             name=f"sachs/{group}" if regime is None else f"sachs/{group}/r{regime:03d}",
             # Of the raw samples: logarithms may differ between machines in the last bit.
             hash=digest(
-                "sachs", self.options["transform"], list(PROTEINS), samples[base], *[samples[k] for k in chosen]
+                "sachs",
+                self.options["transform"],
+                list(PROTEINS),
+                samples[base],
+                *[samples[k] for k in chosen],
             ),
             n_variables=len(PROTEINS),
             n_regimes=len(chosen),

@@ -1,4 +1,5 @@
-"""Guards around causaldag, which draws from Python's and numpy's global generators, prints, and needs regular data."""
+"""Guards around causaldag, which draws from Python's and numpy's global generators, prints, and
+needs regular data."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ import numpy as np
 
 @contextmanager
 def quarantine(seed: int) -> Iterator[None]:
-    """Global generators seeded and output and warnings swallowed inside; everything as it was afterwards."""
+    """Global generators seeded and output and warnings swallowed inside; everything as it was
+    afterwards."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  (restored below)
     try:
         with (
@@ -32,17 +34,20 @@ def quarantine(seed: int) -> Iterator[None]:
 
 
 def thinned(samples: np.ndarray, max_rows: int, generator: np.random.Generator) -> np.ndarray:
-    """A float64 copy of an (n, N) array, with `max_rows` rows drawn without replacement where it has more."""
+    """A float64 copy of an (n, N) array, with `max_rows` rows drawn without replacement where it
+    has more."""
     if len(samples) > max_rows:
         samples = samples[np.sort(generator.choice(len(samples), max_rows, replace=False))]
     return np.array(samples, dtype=np.float64)
 
 
 def jittered(samples: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """The samples with Gaussian noise of 1e-4 of each column's standard deviation: collinear columns become regular."""
+    """The samples with Gaussian noise of 1e-4 of each column's standard deviation: collinear
+    columns become regular."""
     return samples + 1e-4 * samples.std(axis=0) * generator.standard_normal(samples.shape)
 
 
 def is_singular(samples: np.ndarray) -> bool:
-    """Whether the correlation matrix of these varying columns is singular to working precision (of float32 samples)."""
+    """Whether the correlation matrix of these varying columns is singular to working precision (of
+    float32 samples)."""
     return samples.shape[1] > 1 and bool(np.linalg.cond(np.corrcoef(samples, rowvar=False)) > 1e10)

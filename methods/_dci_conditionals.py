@@ -1,7 +1,9 @@
-"""Covariances of subsamples given any few variables, by Schur complements: what every test of DCI is made of.
+"""Covariances of subsamples given any few variables, by Schur complements: what every test of DCI
+is made of.
 
-Sweeping variable k out of a covariance matrix S leaves the covariances given k, S - S[:, k] S[k, :] / S[k, k]; again
-with the next variable, and so on. A test on a conditioning set then reads a handful of numbers, whatever the rows.
+Sweeping variable k out of a covariance matrix S leaves the covariances given k, S - S[:, k] S[k, :]
+/ S[k, k]; again with the next variable, and so on. A test on a conditioning set then reads a
+handful of numbers, whatever the rows.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ from itertools import combinations
 import numpy as np
 
 CHUNK = 1 << 16
-"""Tests that are made at once: arrays of half a megabyte, which fit a core's cache and bound the memory."""
+"""Tests that are made at once: arrays of half a megabyte, which fit a core's cache and bound the
+memory."""
 
 
 class Conditionals:
-    """Covariance matrices of B subsamples of one data set, and the same given the variables of a prefix.
+    """Covariance matrices of B subsamples of one data set, and the same given the variables of a
+    prefix.
 
     covariances: (B, N, N), with rows - 1 in the denominator. n_rows: rows of a subsample.
-    cache_bytes: how much of what `given` returns is kept; a task's observational side is asked again for every regime.
+    cache_bytes: how much of what `given` returns is kept; a task's observational side is asked
+        again for every regime.
     """
 
     def __init__(self, covariances: np.ndarray, n_rows: int, cache_bytes: int = 1 << 26) -> None:
@@ -42,16 +47,21 @@ class Conditionals:
             return np.linalg.pinv(self.covariances, hermitian=True)
 
     def largest_condition(self) -> float:
-        """The largest condition number (in the maximum norm) of a subsample's correlation matrix."""
+        """The largest condition number (in the maximum norm) of a subsample's correlation
+        matrix."""
         with np.errstate(all="ignore"):
             scale = np.sqrt(np.diagonal(self.covariances, axis1=1, axis2=2))
             outer = scale[:, :, None] * scale[:, None]
-            norms = [np.abs(m).sum(axis=2).max(axis=1) for m in (self.covariances / outer, self.precisions * outer)]
+            norms = [
+                np.abs(m).sum(axis=2).max(axis=1)
+                for m in (self.covariances / outer, self.precisions * outer)
+            ]
         condition = norms[0] * norms[1]
         return float(np.where(np.isfinite(condition), condition, np.inf).max())
 
     def given(self, prefix: tuple[int, ...]) -> np.ndarray:
-        """(B, N, N) covariances given the variables of `prefix`; its own rows and columns mean nothing."""
+        """(B, N, N) covariances given the variables of `prefix`; its own rows and columns mean
+        nothing."""
         known = self._cache.get(prefix)
         if known is not None:
             return known
@@ -73,10 +83,13 @@ class Conditionals:
         return swept
 
     def select(self, columns: np.ndarray) -> Conditionals:
-        """The same subsamples of some variables only; `self` if that is all of them, so that its cache serves again."""
+        """The same subsamples of some variables only; `self` if that is all of them, so that its
+        cache serves again."""
         if len(columns) == self.n_variables:
             return self
-        return Conditionals(np.ascontiguousarray(self.covariances[:, columns][:, :, columns]), self.n_rows)
+        return Conditionals(
+            np.ascontiguousarray(self.covariances[:, columns][:, :, columns]), self.n_rows
+        )
 
     def block(self, subsamples: slice) -> Conditionals:
         """Some of the subsamples."""
@@ -100,8 +113,11 @@ def sizes_and_prefixes(n_variables: int, size: int) -> list[tuple[int, ...]]:
 
 
 def critical_f(df1: float, df2: float, alpha: np.ndarray) -> np.ndarray:
-    """The values that F(df1, df2) exceeds with probabilities alpha, in [0, 1]; NaN without degrees of freedom."""
+    """The values that F(df1, df2) exceeds with probabilities alpha, in [0, 1]; NaN without degrees
+    of freedom."""
     from scipy.special import fdtri
 
     value = fdtri(df1, df2, np.clip(1 - alpha, 1e-300, 1 - 1e-16))
-    return np.where(np.isnan(value), value, np.where(alpha >= 1, 0.0, np.where(alpha <= 0, np.inf, value)))
+    return np.where(
+        np.isnan(value), value, np.where(alpha >= 1, 0.0, np.where(alpha <= 0, np.inf, value))
+    )

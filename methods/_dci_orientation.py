@@ -1,22 +1,27 @@
-"""The third phase of DCI for all subsamples and levels at once: orienting the pairs of the skeletons.
+"""The third phase of DCI for all subsamples and levels at once: orienting the pairs of the
+skeletons.
 
-A variable whose residual variance given a set C of conditioning nodes is the same before and after has the members of C
-among its neighbours in the skeleton as parents and its other neighbours as children:
+A variable whose residual variance given a set C of conditioning nodes is the same before and after
+has the members of C among its neighbours in the skeleton as parents and its other neighbours as
+children:
 
-    p = 2 min(P(F <= s0^2 / s1^2), P(F > s0^2 / s1^2)),  F(n0 - |C|, n1 - |C|),  s^2 = var(x_i | C) n / (n - |C| + 1).
+    p = 2 min(P(F <= s0^2 / s1^2), P(F > s0^2 / s1^2)),  F(n0 - |C|, n1 - |C|),  s^2 = var(x_i | C)
+    n / (n - |C| + 1).
 
-For |C| = 0, 1, ..., max_set_size + 1: of all undecided variables and sets with p > alpha_orient the largest p comes
-first. A set is passed over that contradicts the edges made so far or would close a cycle, that is, if C has a descendant
-of x_i or lacks an ancestor that is a neighbour; else the variable is decided. Pairs left without direction take that of
-a directed path between their ends where there is one.
+For |C| = 0, 1, ..., max_set_size + 1: of all undecided variables and sets with p > alpha_orient the
+largest p comes first. A set is passed over that contradicts the edges made so far or would close a
+cycle, that is, if C has a descendant of x_i or lacks an ancestor that is a neighbour; else the
+variable is decided. Pairs left without direction take that of a directed path between their ends
+where there is one.
 
-These conditions only ever grow stricter, so a set once passed over stays so; and a decided variable's other sets change
-nothing, though causaldag tries them. Both make one pass down a sorted list per variable enough. (A directed cycle can
-still arise, through a parent and a child at once; which path counts then follows Python's order of a set of the two
-numbers, here as there.)
+These conditions only ever grow stricter, so a set once passed over stays so; and a decided
+variable's other sets change nothing, though causaldag tries them. Both make one pass down a sorted
+list per variable enough. (A directed cycle can still arise, through a parent and a child at once;
+which path counts then follows Python's order of a set of the two numbers, here as there.)
 
-p is needed for the candidates alone: variances given all sets come from `Conditionals` two variables at a time, and
-ratios outside the critical values of the loosest alpha_orient are dropped at once.
+p is needed for the candidates alone: variances given all sets come from `Conditionals` two
+variables at a time, and ratios outside the critical values of the loosest alpha_orient are dropped
+at once.
 """
 
 from __future__ import annotations
@@ -31,7 +36,9 @@ import numpy as np
 from cdnbench.methods._dci_conditionals import CHUNK, Conditionals, critical_f, sizes_and_prefixes
 from cdnbench.methods._dci_skeleton import Skeletons
 
-_KEPT = 100_000  # candidate sets of one variable in one subsample; more than there are of 40 variables' up to size 4
+_KEPT = 100_000
+"""Candidate sets of one variable in one subsample; 40 variables have fewer up to size 4."""
+
 _SETS = 8_000_000  # sets times subsamples that are worked on together
 _POOL = 2_000_000  # candidates that are gathered before all but each variable's best are dropped
 
@@ -97,14 +104,16 @@ class _Graph:
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Sets of one size for one variable in one subsample, by falling p. members: (n, size); level: as node_level."""
+    """Sets of one size for one variable in one subsample, by falling p. members: (n, size); level:
+    as node_level."""
 
     p: np.ndarray
     members: np.ndarray
     level: np.ndarray
 
     def next(self, t: int, graph: _Graph, i: int) -> tuple[float, int, int] | None:
-        """-p, place and set of the first candidate from place t on that does not contradict the graph."""
+        """-p, place and set of the first candidate from place t on that does not contradict the
+        graph."""
         barred, required = graph.descendants[i], graph.required(i)
         for s in range(t, min(t + 8, len(self.p))):
             if self.p[s] <= graph.alpha:
@@ -137,7 +146,8 @@ def orient(
     max_set_size: int,
     labels: np.ndarray,
 ) -> np.ndarray:
-    """(alpha_ug, alpha_skeleton, alpha_orient, N, N): in how many subsamples i -> j is a changed edge.
+    """(alpha_ug, alpha_skeleton, alpha_orient, N, N): in how many subsamples i -> j is a changed
+    edge.
 
     labels: the variables' numbers, which break ties between the directions of a cycle.
     """
@@ -148,7 +158,9 @@ def orient(
     for block in _blocks(len(skeletons.node_level), max(1, _SETS // comb(n, largest))):
         some = [graph for graph in graphs if block.start <= graph.subsample < block.stop]
         whole = len(some) == len(graphs)
-        these, those, offset = (before, after, 0) if whole else (before.block(block), after.block(block), block.start)
+        these, those, offset = (
+            (before, after, 0) if whole else (before.block(block), after.block(block), block.start)
+        )
         for size in range(largest + 1):
             wanted: dict[tuple[int, int], list[_Graph]] = {}
             for graph in some:
@@ -172,7 +184,8 @@ def orient(
 
 
 def _graphs(skeletons: Skeletons, alpha_orient: np.ndarray) -> list[_Graph]:
-    """One graph for each distinct skeleton with its conditioning nodes, subsample and alpha_orient."""
+    """One graph for each distinct skeleton with its conditioning nodes, subsample and
+    alpha_orient."""
     graphs: dict[tuple, _Graph] = {}
     n_ug, n_skeleton = skeletons.kept.shape[1:]
     starts = np.searchsorted(skeletons.subsample, np.arange(len(skeletons.node_level) + 1))
@@ -186,7 +199,9 @@ def _graphs(skeletons: Skeletons, alpha_orient: np.ndarray) -> list[_Graph]:
                 known = graphs.get((q, nodes, kept.tobytes(), 0))
                 neighbours: dict[int, int] = {} if known is None else known.neighbours
                 if known is None:
-                    for i, j in zip(skeletons.first[kept].tolist(), skeletons.second[kept].tolist(), strict=True):
+                    for i, j in zip(
+                        skeletons.first[kept].tolist(), skeletons.second[kept].tolist(), strict=True
+                    ):
                         neighbours[i] = neighbours.get(i, 0) | 1 << j
                         neighbours[j] = neighbours.get(j, 0) | 1 << i
                 for o, alpha in enumerate(alpha_orient.tolist()):
@@ -228,14 +243,18 @@ def _candidates(
     size: int,
     alpha: float,
 ) -> dict[tuple[int, int], _Candidates]:
-    """The sets of this size with p > alpha, for each wanted (subsample, variable). offset: the sides' first subsample."""
+    """The sets of this size with p > alpha, for each wanted (subsample, variable). offset: the
+    sides' first subsample."""
     from scipy.special import fdtr
 
     n0, n1 = before.n_rows, after.n_rows
     if min(n0, n1) <= size:
         return {}
     q, i = np.array(list(wanted)).T
-    allowed = node_level[q] <= np.array([max(g.ug for g in graphs) for graphs in wanted.values()])[:, None]
+    allowed = (
+        node_level[q]
+        <= np.array([max(g.ug for g in graphs) for graphs in wanted.values()])[:, None]
+    )
     allowed[np.arange(len(i)), i] = False
     required = np.zeros_like(allowed)
     for row, (variable, graphs) in enumerate(zip(i.tolist(), wanted.values(), strict=True)):
@@ -248,10 +267,14 @@ def _candidates(
         required[row, list(bits(needed))] = True
     low, high = critical_f(n0 - size, n1 - size, np.array([1 - alpha / 2, alpha / 2]))
     correction = (n0 / (n0 - size + 1)) / (n1 / (n1 - size + 1))
-    found: list[tuple[np.ndarray, ...]] = [(np.empty(0, int), np.empty((0, size), np.int16), np.empty(0))]
+    found: list[tuple[np.ndarray, ...]] = [
+        (np.empty(0, int), np.empty((0, size), np.int16), np.empty(0))
+    ]
     pool = 0
     with np.errstate(all="ignore"):
-        for rows, members, inside, var0, var1 in _variances(before, after, q - offset, i, allowed, required, size):
+        for rows, members, inside, var0, var1 in _variances(
+            before, after, q - offset, i, allowed, required, size
+        ):
             ratio = var0 / var1 * correction
             e, s = np.nonzero((ratio > low * (1 - 1e-9)) & (ratio < high * (1 + 1e-9)) & inside)
             below = fdtr(n0 - size, n1 - size, ratio[e, s])
@@ -270,8 +293,11 @@ def _candidates(
     return result
 
 
-def _best(found: list[tuple[np.ndarray, ...]], alpha: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(owner, members, p) of the candidates with p > alpha: each owner's together, by falling p, at most _KEPT."""
+def _best(
+    found: list[tuple[np.ndarray, ...]], alpha: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(owner, members, p) of the candidates with p > alpha: each owner's together, by falling p, at
+    most _KEPT."""
     owner, members, p = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.lexsort((-p, owner))
     order = order[p[order] > alpha]
@@ -291,8 +317,9 @@ def _variances(
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Residual variances of x_i in subsample q given all sets of this size, in blocks.
 
-    q, i: (L,). allowed, required: (L, N), which variables may and must be in the set. Yields the rows of a block
-    (E,), its sets (n, size), whether a set is allowed (E, n), and the variances before and after (E, n).
+    q, i: (L,). allowed, required: (L, N), which variables may and must be in the set. Yields the
+    rows of a block (E,), its sets (n, size), whether a set is allowed (E, n), and the variances
+    before and after (E, n).
     """
     n = before.n_variables
     everything = np.arange(len(q))
@@ -310,7 +337,11 @@ def _variances(
         chosen = everything[allowed[:, prefix].all(axis=1) & (missing <= min(size, 2))]
         if not len(chosen):
             continue
-        rest = np.flatnonzero(usable[prefix[-1] + 1 :]) + prefix[-1] + 1 if prefix else np.flatnonzero(usable)
+        rest = (
+            np.flatnonzero(usable[prefix[-1] + 1 :]) + prefix[-1] + 1
+            if prefix
+            else np.flatnonzero(usable)
+        )
         first, second = np.triu_indices(len(rest), 1) if size > 1 else (np.arange(len(rest)), None)
         for sets in _blocks(len(first), CHUNK):
             a = rest[first[sets]]
@@ -327,12 +358,18 @@ def _variances(
                     inside &= allowed[some][:, b]
                     held += required[some][:, b]
                 inside &= held == missing[some, None]
-                var0, var1 = (_residual(side.given(prefix), q[some], i[some], a, b) for side in (before, after))
+                var0, var1 = (
+                    _residual(side.given(prefix), q[some], i[some], a, b)
+                    for side in (before, after)
+                )
                 yield some, members, inside, var0, var1
 
 
-def _residual(given: np.ndarray, q: np.ndarray, i: np.ndarray, a: np.ndarray, b: np.ndarray | None) -> np.ndarray:
-    """(E, n) variances of x_i given x_a (and x_b), from covariances `given` the prefix: (B, N, N)."""
+def _residual(
+    given: np.ndarray, q: np.ndarray, i: np.ndarray, a: np.ndarray, b: np.ndarray | None
+) -> np.ndarray:
+    """(E, n) variances of x_i given x_a (and x_b), from covariances `given` the prefix: (B, N,
+    N)."""
     rows = given[q, i]
     own = given[q, i, i][:, None]
     starts = np.append(True, q[1:] != q[:-1])  # callers list a subsample's variables together
@@ -356,7 +393,8 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 
 
 def _swapped(i: int, j: int) -> bool:
-    """Whether causaldag takes the pair i < j as (j, i): a set of two integers has an order, and it makes two of them."""
+    """Whether causaldag takes the pair i < j as (j, i): a set of two integers has an order, and it
+    makes two of them."""
     first, _ = frozenset({i, j})
     second = j if first == i else i
     return next(iter(frozenset({first, second}))) != i

@@ -18,4 +18,6 @@ def check_device(name: str, device: str) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            raise InvalidParameter(f"{name}: device=cuda, but torch sees no CUDA device. Use device=cpu.")
+            raise InvalidParameter(
+                f"{name}: device=cuda, but torch sees no CUDA device. Use device=cpu."
+            )

@@ -1,6 +1,7 @@
 """What the compiled iterations are made of: how they are compiled, elementary functions, sums.
 
-A loop uses vectors only if it writes few arrays: otherwise the compiler does not check whether they overlap.
+A loop uses vectors only if it writes few arrays: otherwise the compiler does not check whether they
+overlap.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ exact = njit(cache=True, error_model="numpy", fastmath={"contract"}, forceinline
 
 @intrinsic
 def _two_to(typing, n):
-    """2^n for a whole number n by its bits: in [-1022, 1023], or in [-126, 127] in single precision."""
+    """2^n for a whole number n by its bits: in [-1022, 1023], or in [-126, 127] in single
+    precision."""
     kind, bits, mantissa, bias = types.float64, 64, 52, 1023
     if n == types.float32:
         kind, bits, mantissa, bias = n, 32, 23, 127
 
     def generate(context, builder, signature, arguments):
         real, integer = context.get_value_type(kind), ir.IntType(bits)
-        biased = builder.fadd(arguments[0], ir.Constant(real, 2.0**mantissa + bias))  # the low bits are n + bias
+        biased = builder.fadd(
+            arguments[0], ir.Constant(real, 2.0**mantissa + bias)
+        )  # the low bits are n + bias
         shifted = builder.shl(builder.bitcast(biased, integer), ir.Constant(integer, mantissa))
         return builder.bitcast(shifted, real)
 
@@ -37,7 +41,8 @@ def _two_to(typing, n):
 
 @exact
 def exp(x):
-    """e^x for x <= 709, to rounding and without branches or calls, so that loops over it use vectors."""
+    """e^x for x <= 709, to rounding and without branches or calls, so that loops over it use
+    vectors."""
     x = max(x, -708.0)
     n = math.floor(x * 1.4426950408889634 + 0.5)
     r = x - n * 6.93145751953125e-1  # log 2 in two parts, of which n times the first is exact

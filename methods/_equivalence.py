@@ -1,4 +1,5 @@
-"""Markov equivalence classes: what is undirected in a CPDAG falls into components that are oriented independently."""
+"""Markov equivalence classes: what is undirected in a CPDAG falls into components that are oriented
+independently."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import numpy as np
 
 
 def chain_components(cpdag: np.ndarray) -> list[list[int]]:
-    """Variables connected by undirected edges, single ones too; `cpdag[i, j]`: i -> j, or i - j where [j, i] as well."""
+    """Variables connected by undirected edges, single ones too; `cpdag[i, j]`: i -> j, or i - j
+    where [j, i] as well."""
     undirected = cpdag & cpdag.T
     components, seen = [], set()
     for start in range(len(cpdag)):
@@ -25,9 +27,11 @@ def chain_components(cpdag: np.ndarray) -> list[list[int]]:
 
 
 def orientations(undirected: np.ndarray) -> Iterator[np.ndarray]:
-    """Every acyclic orientation without a new v-structure of a chordal graph, as (n, n) bool with [i, j]: i -> j.
+    """Every acyclic orientation without a new v-structure of a chordal graph, as (n, n) bool with
+    [i, j]: i -> j.
 
-    Orients one edge both ways and closes under Meek's rules (1995, UAI), which are complete: no branch is a dead end.
+    Orients one edge both ways and closes under Meek's rules (1995, UAI), which are complete: no
+    branch is a dead end.
     """
     graph = undirected.astype(bool)
     open_edges = np.argwhere(np.triu(graph & graph.T))
@@ -42,7 +46,8 @@ def orientations(undirected: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _meek(graph: np.ndarray) -> np.ndarray:
-    """The graph with every edge oriented that acyclicity and the absence of new v-structures decide."""
+    """The graph with every edge oriented that acyclicity and the absence of new v-structures
+    decide."""
     graph = graph.copy()
     while True:
         undirected = graph & graph.T

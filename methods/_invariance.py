@@ -1,8 +1,10 @@
-"""Did the regression of one variable on some others change? Linear and additive-spline tests, all regimes at once.
+"""Did the regression of one variable on some others change? Linear and additive-spline tests, all
+regimes at once.
 
-The tests of `regression-invariance` (a Chow test of the coefficients and a variance-ratio test of the noise, which
-Fisher's combination makes one p), with any regressors and on a basis of several functions a variable. Everything
-comes from one Gram matrix a data set, so a test costs a few small solves for all regimes together.
+The tests of `regression-invariance` (a Chow test of the coefficients and a variance-ratio test of
+the noise, which Fisher's combination makes one p), with any regressors and on a basis of several
+functions a variable. Everything comes from one Gram matrix a data set, so a test costs a few small
+solves for all regimes together.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ _SMALLEST_VARIANCE = 1e-10  # of a residual, in pooled variances
 class RegressionTests:
     """Tests of one task.
 
-    samples: the observational (M0, N) and R perturbed (Mr, N) arrays. n_knots: knots of the linear splines at equally spaced
-    quantiles of the pooled samples; 0 is linear regression. A test without rows for its splines is linear.
+    samples: the observational (M0, N) and R perturbed (Mr, N) arrays. n_knots: knots of the linear
+    splines at equally spaced quantiles of the pooled samples; 0 is linear regression. A test
+    without rows for its splines is linear.
     """
 
     def __init__(self, samples: Sequence[np.ndarray], n_knots: int = 0) -> None:
@@ -33,9 +36,13 @@ class RegressionTests:
         self._rows = np.array([len(x) for x in samples])
         grams = []
         for x in np.split(pooled, np.cumsum(self._rows)[:-1]):
-            functions = np.hstack([np.ones((len(x), 1)), x, *(np.maximum(x - knot, 0) for knot in knots)])
+            functions = np.hstack(
+                [np.ones((len(x), 1)), x, *(np.maximum(x - knot, 0) for knot in knots)]
+            )
             grams.append(functions.T @ functions)
-        self._grams = np.stack(grams)  # (R + 1, F, F) with F = 1 + N (1 + n_knots), the observational one first
+        self._grams = np.stack(
+            grams
+        )  # (R + 1, F, F) with F = 1 + N (1 + n_knots), the observational one first
         total = self._grams.sum(axis=0)
         variances = np.diag(total) / self._rows.sum() - (total[0] / self._rows.sum()) ** 2
         self._penalty = _RIDGE * np.where(variances > 1e-12, variances, 1.0)
@@ -43,14 +50,17 @@ class RegressionTests:
         self._n_knots = n_knots
 
     def minus_log_p(self, node: int, regressors: Sequence[int]) -> np.ndarray:
-        """(R,) -log p that the regression of `node` is the same in each regime as without intervention.
+        """(R,) -log p that the regression of `node` is the same in each regime as without
+        intervention.
 
-        NaN where a data set has no more than one row more than the linear regression has coefficients.
+        NaN where a data set has no more than one row more than the linear regression has
+        coefficients.
         """
         return self._test(node, regressors, 1)[:, 0]
 
     def minus_log_p_of_functions(self, node: int, regressors: Sequence[int]) -> np.ndarray:
-        """(R, 1 + n_knots) the same for each of the node's basis functions as the response, the node itself first.
+        """(R, 1 + n_knots) the same for each of the node's basis functions as the response, the
+        node itself first.
 
         Together they follow its whole conditional distribution, and not its mean and variance only.
         """
@@ -64,7 +74,9 @@ class RegressionTests:
             columns = additive
         responses = functions[:n_responses, 0] + node
         k = len(columns)
-        left = self._grams[:, columns][:, :, columns] + self._rows[:, None, None] * np.diag(self._penalty[columns])
+        left = self._grams[:, columns][:, :, columns] + self._rows[:, None, None] * np.diag(
+            self._penalty[columns]
+        )
         right = self._grams[:, columns][:, :, responses]
         squares = self._grams[:, responses, responses]
         rows = self._rows[:, None]
@@ -78,10 +90,13 @@ class RegressionTests:
         return np.where((n0 > k + 1) & (n1 > k + 1), s - np.log1p(s), np.nan)
 
 
-def _residual_sums(left: np.ndarray, right: np.ndarray, squares: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _residual_sums(
+    left: np.ndarray, right: np.ndarray, squares: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
     """(D, K) penalised residual sums of squares of K responses in D data sets.
 
-    left: (D, k, k) products of the regressors with the penalty. right: (D, k, K) with the responses. squares: (D, K) of the
+    left: (D, k, k) products of the regressors with the penalty. right: (D, k, K) with the
+        responses. squares: (D, K) of the
     responses. rows: (D, 1).
     """
     rss = squares - (right * np.linalg.solve(left, right)).sum(axis=1)

@@ -6,8 +6,9 @@ import ctypes
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse the large buffers that every step of a training frees, instead of mapping fresh pages for each, which costs
-    a fifth of a step and more on a CPU. Does nothing where there is no glibc.
+    """Let glibc reuse the large buffers that every step of a training frees, instead of mapping
+    fresh pages for each, which costs a fifth of a step and more on a CPU. Does nothing where there
+    is no glibc.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -1,4 +1,5 @@
-"""Shifts of genes as vectors over one vocabulary, for methods that learn from perturbations whose targets are known."""
+"""Shifts of genes as vectors over one vocabulary, for methods that learn from perturbations whose
+targets are known."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ def shift(task: Task) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """P labelled shifts over V genes. genes (V,): sorted names. shifts, targets (P, V): 0 and False where a task lacks a gene. known
-    (P, V): whether it has it. clusters (P,): cell line and cluster of each, for splits of one's own."""
+    """P labelled shifts over V genes. genes (V,): sorted names. shifts, targets (P, V): 0 and False
+    where a task lacks a gene. known (P, V): whether it has it. clusters (P,): cell line and cluster
+    of each, for splits of one's own."""
 
     genes: np.ndarray
     shifts: np.ndarray
@@ -42,10 +44,17 @@ class Profiles:
             if labelled.task.symbols is None:
                 raise CannotRun("a training task has no gene symbols")
             where = labelled.task.metadata.get("cell_line", "")
-            clusters += [f"{where}/{labelled.facts.get('cluster', len(clusters))}"] * labelled.task.n_regimes
-            rows += [(labelled.task.symbols, s, t) for s, t in zip(shift(labelled.task), labelled.targets, strict=True)]
+            clusters += [
+                f"{where}/{labelled.facts.get('cluster', len(clusters))}"
+            ] * labelled.task.n_regimes
+            rows += [
+                (labelled.task.symbols, s, t)
+                for s, t in zip(shift(labelled.task), labelled.targets, strict=True)
+            ]
         genes = np.array(sorted({gene for symbols, _, _ in rows for gene in symbols}))
-        shifts, targets, known = (np.zeros((len(rows), len(genes)), dtype) for dtype in (float, bool, bool))
+        shifts, targets, known = (
+            np.zeros((len(rows), len(genes)), dtype) for dtype in (float, bool, bool)
+        )
         for p, (symbols, s, t) in enumerate(rows):
             places = np.searchsorted(genes, np.array(symbols))
             shifts[p, places], targets[p, places], known[p, places] = s, t, True
@@ -53,7 +62,12 @@ class Profiles:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For `fit` to give."""
-        return {"genes": self.genes, "shifts": self.shifts, "targets": self.targets, "known": self.known}
+        return {
+            "genes": self.genes,
+            "shifts": self.shifts,
+            "targets": self.targets,
+            "known": self.known,
+        }
 
 
 def places(genes: np.ndarray, symbols: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +86,8 @@ def embed(task: Task, genes: np.ndarray) -> np.ndarray:
 
 
 def of_targeted(task: Task, names: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """(R, N) scores of a task's genes from those of the genes that training targeted: sorted names (T,), predicted (R, T). NaN for others.
+    """(R, N) scores of a task's genes from those of the genes that training targeted: sorted names
+    (T,), predicted (R, T). NaN for others.
 
     Raises
     ------

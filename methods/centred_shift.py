@@ -1,14 +1,15 @@
 """How far each gene's mean moved beyond what it does in the average perturbation.
 
-Screens share a response (stress, growth arrest) that moves the same genes whatever was perturbed. With d the shift of a gene's
-winsorised mean, m the mean of its shifts over the training perturbations that have it (0 if none has) and se the standard error of
-d (`target_shift`),
+Screens share a response (stress, growth arrest) that moves the same genes whatever was perturbed.
+With d the shift of a gene's winsorised mean, m the mean of its shifts over the training
+perturbations that have it (0 if none has) and se the standard error of d (`target_shift`),
 
     score = |d - m| / se,
 
 and 0 for a gene that is constant throughout.
 
-Parameters: `winsorised` as in `target-shift`. Our own; there is no reference code. Licence: MIT, with this package.
+Parameters: `winsorised` as in `target-shift`. Our own; there is no reference code. Licence: MIT,
+with this package.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class CentredShift(Trained):
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="centred-shift",
-        summary="z-scores of each gene's shift in mean beyond its mean shift over the training perturbations",
+        summary="z-scores of each gene's shift in mean beyond its mean shift over the training "
+        "perturbations",
         version="2",
         licence="MIT",
         supervised="required",
@@ -58,4 +60,8 @@ class CentredShift(Trained):
         usual = np.where(there, self.model["mean"][at], 0.0)
         found = shifts(task.observational, task.regimes, self.winsorised)
         varies = found.before.mean_error + found.after.mean_error > 0
-        return np.where(varies, np.abs(found.after.mean - found.before.mean - usual) / np.sqrt(found.mean_error), 0.0)
+        return np.where(
+            varies,
+            np.abs(found.after.mean - found.before.mean - usual) / np.sqrt(found.mean_error),
+            0.0,
+        )

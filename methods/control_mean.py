@@ -1,7 +1,7 @@
 """Genes by their expression in control cells: a prior, without a look at the perturbed cells.
 
-Screens perturb genes that are expressed, and what is expressed is measured better. What a method gains over this it has learnt from the
-perturbed cells.
+Screens perturb genes that are expressed, and what is expressed is measured better. What a method
+gains over this it has learnt from the perturbed cells.
 
 Our own; there is no reference code. Licence: MIT, with this package.
 """
@@ -23,7 +23,7 @@ class ControlMean:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="control-mean",
-        summary="Mean expression in control cells: a prior that does not look at the perturbed ones",
+        summary="Mean expression in control cells: a prior blind to the perturbed ones",
         licence="MIT",
         needs_symbols=True,
         min_samples=1,

@@ -1,36 +1,42 @@
-"""DCI with stability selection by causaldag itself: the reference of `dci`, which has the same edges in a fraction of the time.
+"""DCI with stability selection by causaldag itself: the reference of `dci`, which has the same
+edges in a fraction of the time.
 
-Wang, Squires, Belyaeva, Uhler 2018, Direct estimation of differences in causal graphs, NeurIPS (the algorithm).
-Belyaeva, Squires, Uhler 2021, DCI: learning causal differences between gene regulatory networks, Bioinformatics 37:3067
-(stability selection). This is `dci_stability_selection` of causaldag (BSD-3), called unchanged: for each cell of a grid
-of levels and each subsample, pairs with different precisions, then pairs whose regression coefficients differ given
-every small conditioning set, then orientation by invariant residual variances. S[g, i, j] is the share of subsamples in
+Wang, Squires, Belyaeva, Uhler 2018, Direct estimation of differences in causal graphs, NeurIPS (the
+algorithm).
+Belyaeva, Squires, Uhler 2021, DCI: learning causal differences between gene regulatory networks,
+Bioinformatics 37:3067 (stability selection). This is `dci_stability_selection` of causaldag
+(BSD-3), called unchanged: for each cell of a grid of levels and each subsample, pairs with
+different precisions, then pairs whose regression coefficients differ given every small conditioning
+set, then orientation by invariant residual variances. S[g, i, j] is the share of subsamples in
 which edge i -> j is changed in grid cell g.
 
 Readings (variants)
-    stability  node j scores sum_i mean_g S[g, i, j], its changed incoming edges: what worked best here
-    graph      node j's share of changed incoming edges in the returned graph, max_g S[g, i, j] > stability_threshold:
-               the published reading
+    stability  node j scores sum_i mean_g S[g, i, j], its changed incoming edges: what worked best
+               here
+    graph      node j's share of changed incoming edges in the returned graph, max_g S[g, i, j] >
+               stability_threshold: the published reading
 
 Parameters (the CDN paper's)
-    alpha_ug, alpha_skeleton, alpha_orient   levels of the three phases: (.001, .01) x (.1, .5) x (.001, .01)
-    max_set_size                             largest conditioning set: 3 (2 for cells)
-    bootstraps, sample_fraction              subsamples and their share of the rows: 50 (10 for cells), .7
-    edge_threshold                           0; read by causaldag's KLIEP variant only
+    alpha_ug, alpha_skeleton, alpha_orient   levels of the three phases: (.001, .01) x (.1, .5) x
+    (.001, .01) max_set_size                             largest conditioning set: 3 (2 for cells)
+    bootstraps, sample_fraction              subsamples and their share of the rows: 50 (10 for
+    cells), .7 edge_threshold                           0; read by causaldag's KLIEP variant only
     stability_threshold                      .5, of `graph`
     max_rows                                 rows used of a data set, drawn at random: 1000
 
 By construction it sees neither a shift of means nor an intervention on a root.
 
 Deviations from the reference
-    - Variables are in units of their observational standard deviation: nothing changes but that causaldag, which takes
-      variances below 1e-8 for zero, works in any units.
-    - A variable that is constant before or after is left out, since no regression on it is defined (causaldag raises),
-      and scores NaN. Collinear columns get a jitter of 1e-4 standard deviations.
-    - `random_state` comes from (regime, seed) instead of 0; the global generators that it reseeds are restored
-      afterwards. Variables are ordered by content, not by column.
+    - Variables are in units of their observational standard deviation: nothing changes but that
+      causaldag, which takes variances below 1e-8 for zero, works in any units.
+    - A variable that is constant before or after is left out, since no regression on it is defined
+      (causaldag raises), and scores NaN. Collinear columns get a jitter of 1e-4 standard
+      deviations.
+    - `random_state` comes from (regime, seed) instead of 0; the global generators that it reseeds
+      are restored afterwards. Variables are ordered by content, not by column.
 
-Reference: https://github.com/uhlerlab/causaldag, 0.1a163. Licence of the algorithm: BSD-3; of this file: MIT.
+Reference: https://github.com/uhlerlab/causaldag, 0.1a163. Licence of the algorithm: BSD-3; of this
+file: MIT.
 """
 
 from __future__ import annotations
@@ -47,7 +53,8 @@ from cdnbench.task import Task
 
 
 def _timeout_s(sizes) -> float:
-    # mean 2 to 15 s a regime at N = 10 (once 130) and 17 s at N = 20, with 1-3 targets; times 6 or more
+    # mean 2 to 15 s a regime at N = 10 (once 130) and 17 s at N = 20, with 1-3 targets; times 6 or
+    # more
     return 120.0 + 100.0 * (sizes.n_variables / 10) ** 2 * sizes.n_regimes
 
 
@@ -67,8 +74,10 @@ class DCIReference:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="dci-reference",
-        summary="Difference causal inference with stability selection, by causaldag: the reference of dci",
-        citation="Belyaeva, Squires, Uhler 2021, DCI: learning causal differences between gene regulatory networks, "
+        summary="Difference causal inference with stability selection, by causaldag: the "
+        "reference of dci",
+        citation="Belyaeva, Squires, Uhler 2021, DCI: learning causal differences between gene "
+        "regulatory networks, "
         "Bioinformatics 37",
         licence="BSD-3-Clause",
         reference="https://github.com/uhlerlab/causaldag",
@@ -85,30 +94,41 @@ class DCIReference:
         return self.predict_outputs(task, seed=seed)["stability"]
 
     def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
-        """`stability` and `graph`, each (R, N). A regime's scores do not depend on the other regimes.
+        """`stability` and `graph`, each (R, N). A regime's scores do not depend on the other
+        regimes.
 
         Raises
         ------
-        CannotRun: too few rows for a subsample's regressions, or no regime with two variables that vary.
+        CannotRun: too few rows for a subsample's regressions, or no regime with two variables that
+        vary.
         """
         rows = int(self.sample_fraction * min(task.n_samples, self.max_rows))
         if rows <= task.n_variables + 1:
             raise CannotRun(
-                f"subsamples of {rows} rows; the precision matrix of {task.n_variables} variables needs more than "
+                f"subsamples of {rows} rows; the precision matrix of {task.n_variables} variables "
+                "needs more than "
                 f"{task.n_variables + 1}"
             )
         regimes = [
-            in_canonical_order(task.regime(r), lambda single: self._solve(single, seed)) for r in range(task.n_regimes)
+            in_canonical_order(task.regime(r), lambda single: self._solve(single, seed))
+            for r in range(task.n_regimes)
         ]
-        outputs = {variant: np.concatenate([regime[variant] for regime in regimes]) for variant in self.info.variants}
+        outputs = {
+            variant: np.concatenate([regime[variant] for regime in regimes])
+            for variant in self.info.variants
+        }
         if np.isnan(outputs["stability"]).all():
-            raise CannotRun("fewer than two variables vary before and after, and DCI compares their regressions")
+            raise CannotRun(
+                "fewer than two variables vary before and after, and DCI compares their regressions"
+            )
         return outputs
 
     def _solve(self, task: Task, seed: int) -> dict[str, np.ndarray]:
         """Both readings of a single-regime task, each (1, N)."""
         generator = task_generator(task, self.info.name, seed)
-        before, after = (thinned(x, self.max_rows, generator) for x in (task.observational, task.regimes[0]))
+        before, after = (
+            thinned(x, self.max_rows, generator) for x in (task.observational, task.regimes[0])
+        )
         varies = (np.ptp(before, axis=0) > 0) & (np.ptp(after, axis=0) > 0)
         scale = np.where(varies, before.std(axis=0), 1.0)
         before, after = before / scale, after / scale
@@ -132,9 +152,13 @@ class DCIReference:
         try:
             return self._call(jittered(before, generator), jittered(after, generator), random_state)
         except np.linalg.LinAlgError as error:
-            raise CannotRun(f"causaldag met a singular regression that a jitter does not cure ({error})") from None
+            raise CannotRun(
+                f"causaldag met a singular regression that a jitter does not cure ({error})"
+            ) from None
 
-    def _call(self, before: np.ndarray, after: np.ndarray, random_state: int) -> tuple[np.ndarray, np.ndarray]:
+    def _call(
+        self, before: np.ndarray, after: np.ndarray, random_state: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         with quarantine(random_state):
             from causaldag import dci_stability_selection
 

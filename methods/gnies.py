@@ -1,31 +1,38 @@
-"""GnIES: a greedy search over graphs and target sets for the best penalised Gaussian likelihood, one regime at a time.
+"""GnIES: a greedy search over graphs and target sets for the best penalised Gaussian likelihood,
+one regime at a time.
 
-Gamella, Taeb, Heinze-Deml, Bühlmann 2022, Characterization and greedy learning of Gaussian structural causal models
-under unknown interventions, arXiv:2211.14897. The model: a linear Gaussian SCM whose coefficients are the same in all
-environments, and whose noise variances are too but for the targets I. The outer procedure searches over I, the inner one
-is GES with this score (`gnies.fit`, called unchanged). The package is an optional extra: pip install 'cdnbench[gnies]'.
+Gamella, Taeb, Heinze-Deml, Bühlmann 2022, Characterization and greedy learning of Gaussian
+structural causal models under unknown interventions, arXiv:2211.14897. The model: a linear Gaussian
+SCM whose coefficients are the same in all environments, and whose noise variances are too but for
+the targets I. The outer procedure searches over I, the inner one is GES with this score
+(`gnies.fit`, called unchanged). The package is an optional extra: pip install 'cdnbench[gnies]'.
 
-The published method takes all environments and returns one I, the variables that vary *somewhere*. The question here is
-which ones vary in each regime, so it is run on the two environments {observational, regime}, once for each regime.
+The published method takes all environments and returns one I, the variables that vary *somewhere*.
+The question here is which ones vary in each regime, so it is run on the two environments
+{observational, regime}, once for each regime.
 
 Readings (variants)
-    soft  node i scores score(i; V) - score(i; {}): how much its term of the penalised likelihood, given its parents in the
-          estimated graph, gains when its noise may differ between the two. With that graph, i belongs in I if it is > 0
+    soft  node i scores score(i; V) - score(i; {}): how much its term of the penalised likelihood,
+          given its parents in the estimated graph, gains when its noise may differ between the two.
+          With that graph, i belongs in I if it is > 0
     set   1 for the estimated I, else 0: the published reading
 
 Parameters
-    approach   outer procedure: "rank" adds variables in the order of how much their noise varies when all may ("forward");
-               "greedy" tries them all in each step, six times as slow. The package's default is greedy; in the two
-               regimes of N = 10 where we compared them they returned the same I
-    penalty    the package's lmbda, for each parameter of the model; None is the package's BIC, log(rows) / 2
+    approach   outer procedure: "rank" adds variables in the order of how much their noise varies
+               when all may ("forward"); "greedy" tries them all in each step, six times as slow.
+               The package's default is greedy; in the two regimes of N = 10 where we compared them
+               they returned the same I
+    penalty    the package's lmbda, for each parameter of the model; None is the package's BIC,
+               log(rows) / 2
 
 Deviations from the reference
     - Variables are in units of their pooled standard deviation and ordered by content.
-    - A variable that is constant in one of the two data sets is left out and scores NaN: its likelihood is unbounded.
-      Collinear columns get a jitter of 1e-4 standard deviations.
+    - A variable that is constant in one of the two data sets is left out and scores NaN: its
+      likelihood is unbounded. Collinear columns get a jitter of 1e-4 standard deviations.
     - Data are centred in each environment (the package's default): blind to shifts of means.
 
-Reference: https://github.com/juangamella/gnies, 0.3.3. Licence of the algorithm: BSD-3; of this file: MIT.
+Reference: https://github.com/juangamella/gnies, 0.3.3. Licence of the algorithm: BSD-3; of this
+file: MIT.
 """
 
 from __future__ import annotations
@@ -55,8 +62,10 @@ class GnIES:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="gnies",
-        summary="Greedy search over graphs and noise interventions by penalised likelihood, one regime at a time",
-        citation="Gamella, Taeb, Heinze-Deml, Bühlmann 2022, Characterization and greedy learning of Gaussian structural "
+        summary="Greedy search over graphs and noise interventions by penalised likelihood, one "
+        "regime at a time",
+        citation="Gamella, Taeb, Heinze-Deml, Bühlmann 2022, Characterization and greedy learning "
+        "of Gaussian structural "
         "causal models under unknown interventions, arXiv:2211.14897",
         licence="BSD-3-Clause",
         reference="https://github.com/juangamella/gnies",
@@ -76,15 +85,19 @@ class GnIES:
 
         Raises
         ------
-        CannotRun: the package is missing, a data set with N + 2 rows or fewer, or fewer than two variables that vary.
+        CannotRun: the package is missing, a data set with N + 2 rows or fewer, or fewer than two
+        variables that vary.
         """
         try:
             import gnies  # noqa: F401
         except ImportError:
-            raise CannotRun("the package gnies is not installed: pip install 'cdnbench[gnies]'") from None
+            raise CannotRun(
+                "the package gnies is not installed: pip install 'cdnbench[gnies]'"
+            ) from None
         if task.n_samples <= task.n_variables + 2:
             raise CannotRun(
-                f"{task.n_samples} rows in the smallest data set; covariances of {task.n_variables} variables need more "
+                f"{task.n_samples} rows in the smallest data set; covariances of "
+                f"{task.n_variables} variables need more "
                 f"than {task.n_variables + 2}"
             )
         return in_canonical_order(task, self._solve)
@@ -103,7 +116,8 @@ class GnIES:
         return {"soft": soft, "set": member}
 
     def _fit(self, data: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Gains and 0/1 membership in I of each variable, from the samples of the two environments."""
+        """Gains and 0/1 membership in I of each variable, from the samples of the two
+        environments."""
         import gnies
         from gnies.scores import GnIESScore
         from gnies.utils import pa, pdag_to_dag
@@ -112,8 +126,13 @@ class GnIES:
         with quarantine(0):
             _, graph, targets = gnies.fit(data, lmbda=self.penalty, approach=self.approach)
             parents = [pa(i, pdag_to_dag(graph)) for i in nodes]
-            some, none = (GnIESScore(data, target_set, lmbda=self.penalty) for target_set in (set(nodes), set()))
-            gains = [some.local_score(i, parents[i]) - none.local_score(i, parents[i]) for i in nodes]
+            some, none = (
+                GnIESScore(data, target_set, lmbda=self.penalty)
+                for target_set in (set(nodes), set())
+            )
+            gains = [
+                some.local_score(i, parents[i]) - none.local_score(i, parents[i]) for i in nodes
+            ]
         return np.array(gains), np.array([float(i in targets) for i in nodes])
 
 

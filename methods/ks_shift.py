@@ -1,13 +1,17 @@
-"""Two-sample Kolmogorov-Smirnov statistic of each variable: any change of its own distribution, in shape too.
+"""Two-sample Kolmogorov-Smirnov statistic of each variable: any change of its own distribution, in
+shape too.
 
 With F_0 and F_r the empirical distribution functions of n observational and m perturbed rows,
 
-    score = max_x |F_0(x) - F_r(x)| * sqrt(n m / (n + m))       Smirnov 1948, Ann. Math. Stat. 19:279
+    score = max_x |F_0(x) - F_r(x)| * sqrt(n m / (n + m))       Smirnov 1948, Ann. Math. Stat.
+    19:279
 
-The statistic and not its p-value, which is a function of it and becomes zero for clear shifts. The score ties only
-where two variables have the same D, as when both are separated completely. A baseline of one variable at a time.
+The statistic and not its p-value, which is a function of it and becomes zero for clear shifts. The
+score ties only where two variables have the same D, as when both are separated completely. A
+baseline of one variable at a time.
 
-It has no parameters. Our own code, tested against `scipy.stats.ks_2samp`. Licence: MIT, with this package.
+It has no parameters. Our own code, tested against `scipy.stats.ks_2samp`. Licence: MIT, with this
+package.
 """
 
 from __future__ import annotations
@@ -29,7 +33,8 @@ class KSShift:
     info: ClassVar[MethodInfo] = MethodInfo(
         name="ks-shift",
         summary="Two-sample Kolmogorov-Smirnov statistic of each variable's own distribution",
-        citation="Smirnov 1948, Table for estimating the goodness of fit of empirical distributions, "
+        citation="Smirnov 1948, Table for estimating the goodness of fit of empirical "
+        "distributions, "
         "Ann. Math. Stat. 19",
         licence="MIT",
         timeout_s=lambda sizes: 60.0 + 0.02 * sizes.n_variables * sizes.n_regimes,
@@ -40,12 +45,16 @@ class KSShift:
         """(R, N) scores >= 0: D sqrt(n m / (n + m))."""
         n = len(task.observational)
         return np.stack(
-            [ks_statistic(task.observational, x) * np.sqrt(n * len(x) / (n + len(x))) for x in task.regimes]
+            [
+                ks_statistic(task.observational, x) * np.sqrt(n * len(x) / (n + len(x)))
+                for x in task.regimes
+            ]
         )
 
 
 def ks_statistic(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(N,) largest distance between the empirical distribution functions of each column of (n, N) and (m, N) arrays."""
+    """(N,) largest distance between the empirical distribution functions of each column of (n, N)
+    and (m, N) arrays."""
     n, m = len(first), len(second)
     distance = np.empty(first.shape[1])
     for block in column_blocks(n + m, first.shape[1]):

@@ -1,16 +1,19 @@
 """Genes by how much their mean count changed: |log2 fold change|, and how far it fell.
 
-What biologists look at first. Values are log(1 + counts per ten thousand); with m the mean of a gene's values,
+What biologists look at first. Values are log(1 + counts per ten thousand); with m the mean of a
+gene's values,
 
     log2 fold change = log2((e^m' - 1 + pseudo) / (e^m - 1 + pseudo)),
 
-as scanpy computes it but for `pseudo`, which is 1e-9 there, so that genes that nobody expresses change most.
+as scanpy computes it but for `pseudo`, which is 1e-9 there, so that genes that nobody expresses
+change most.
 
 Readings (variants)
     size  |log2 fold change|
     down  minus the log2 fold change: for knock-downs, whose target falls
 
-Parameters: `pseudo`, counts per ten thousand that are added to both means (.1: about one molecule in ten cells).
+Parameters: `pseudo`, counts per ten thousand that are added to both means (.1: about one molecule
+in ten cells).
 
 Our own; there is no reference code. Licence: MIT, with this package.
 """

@@ -1,11 +1,13 @@
 """Ridge regression from the shift of all genes to which of them was the target.
 
-The LINEAR baseline of Wu et al. 2025, as far as its description goes: targets are predicted from pseudobulk shifts, from training
-perturbations only. With X (P, V) the training shifts, each divided by its norm, and Y (P, V) their targets,
+The LINEAR baseline of Wu et al. 2025, as far as its description goes: targets are predicted from
+pseudobulk shifts, from training perturbations only. With X (P, V) the training shifts, each divided
+by its norm, and Y (P, V) their targets,
 
     scores(x) = x X' (X X' + penalty I)^-1 Y,
 
-which is ridge regression in its dual form, P being smaller than V. Genes that training never targeted have no score.
+which is ridge regression in its dual form, P being smaller than V. Genes that training never
+targeted have no score.
 
 Parameters: `penalty`, in units of a unit shift (.1).
 
@@ -35,8 +37,10 @@ class Linear(Trained):
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="linear",
-        summary="Ridge regression from the shifts of all genes to the target, on training perturbations",
-        citation="Wu et al. 2025, Predicting perturbation targets with causal differential networks (its baseline LINEAR)",
+        summary="Ridge regression from the shifts of all genes to the target, on training "
+        "perturbations",
+        citation="Wu et al. 2025, Predicting perturbation targets with causal differential "
+        "networks (its baseline LINEAR)",
         licence="MIT",
         version="2",
         supervised="required",
@@ -53,8 +57,14 @@ class Linear(Trained):
         profiles = Profiles.of(tasks)
         x = unit(profiles.shifts)
         targeted = np.flatnonzero(profiles.targets.any(axis=0))
-        dual = np.linalg.solve(x @ x.T + self.penalty * np.eye(len(x)), profiles.targets[:, targeted].astype(float))
-        return {"genes": profiles.genes, "targeted": targeted, "weights": (x.T @ dual).astype(np.float32)}
+        dual = np.linalg.solve(
+            x @ x.T + self.penalty * np.eye(len(x)), profiles.targets[:, targeted].astype(float)
+        )
+        return {
+            "genes": profiles.genes,
+            "targeted": targeted,
+            "weights": (x.T @ dual).astype(np.float32),
+        }
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) predicted indicators, NaN for genes that were never targeted.

@@ -1,45 +1,51 @@
-"""Mechanism Shift Score: of the graphs that observational data cannot tell apart, take the one under which the fewest
-mechanisms changed, and score a variable by how clearly its mechanism changed in that graph.
+"""Mechanism Shift Score: of the graphs that observational data cannot tell apart, take the one
+under which the fewest mechanisms changed, and score a variable by how clearly its mechanism changed
+in that graph.
 
     1   a CPDAG from the observational rows
-    2   for every DAG of its Markov equivalence class, every node i and every regime r: test whether p(x_i | pa_i) is
-        the same in r as without intervention
-    3   MSS(DAG) = number of (i, r) with p <= alpha / N; keep the DAGs of smallest score (all regimes count together)
+    2   for every DAG of its Markov equivalence class, every node i and every regime r: test whether
+        p(x_i | pa_i) is the same in r as without intervention
+    3   MSS(DAG) = number of (i, r) with p <= alpha / N; keep the DAGs of smallest score (all
+        regimes count together)
     4   score of i in r = mean of -log p over the DAGs kept
 
-R. Perry, J. von Kuegelgen, B. Schoelkopf 2022, Causal discovery in heterogeneous environments under the sparse
-mechanism shift hypothesis, NeurIPS 35 (arXiv 2206.02013). Steps 2 and 3 are the paper's score, whose purpose is the
-DAG; step 4 is our reading of it as a method for targets, and step 1 the paper leaves open (it starts from the true
-CPDAG).
+R. Perry, J. von Kuegelgen, B. Schoelkopf 2022, Causal discovery in heterogeneous environments under
+the sparse mechanism shift hypothesis, NeurIPS 35 (arXiv 2206.02013). Steps 2 and 3 are the paper's
+score, whose purpose is the DAG; step 4 is our reading of it as a method for targets, and step 1 the
+paper leaves open (it starts from the true CPDAG).
 
 Readings
     soft  step 4
     set   share of the DAGs kept in which (i, r) is among the changes, p <= alpha / N
 
 Parameters
-    search       "boss" (Andrews et al. 2023, best order score search with linear-Gaussian BIC) or "pc" (Fisher's z at
-                 `alpha_pc`), both causal-learn's
+    search       "boss" (Andrews et al. 2023, best order score search with linear-Gaussian BIC) or
+                 "pc" (Fisher's z at `alpha_pc`), both causal-learn's
     alpha_pc     .01
     penalty      factor of the BIC's penalty: 2, causal-learn's
     alpha        level of the test, divided by N (the reference's `scale_alpha`): .05
-    n_knots      knots a parent of the regression's additive linear splines: 4 (chosen on `synthetic-dev`); 0 is linear
+    n_knots      knots a parent of the regression's additive linear splines: 4 (chosen on
+                 `synthetic-dev`); 0 is linear
     selection    "hard": step 3; "soft": the paper's soft score, the sum of 1 - p
-    max_dags     orientations enumerated of one chain component of the CPDAG: 1,000. Beyond it the rest is not looked at.
+    max_dags     orientations enumerated of one chain component of the CPDAG: 1,000. Beyond it the
+                 rest is not looked at.
 
-The chain components are oriented independently of each other and the score is a sum over nodes, so the minimum over
-the class is found component by component; the class may have millions of DAGs.
+The chain components are oriented independently of each other and the score is a sum over nodes, so
+the minimum over the class is found component by component; the class may have millions of DAGs.
 
 Deviations from the reference
-    - The test: exact F tests of the regression's coefficients and noise variance, together one p (`_invariance.py`),
-      instead of kernel tests (KCI) or residual tests after a GAM. Seconds instead of hours; blind to changes of
-      the noise's shape alone.
-    - Each regime is compared with the observational rows, not each pair of regimes: R tests a mechanism and not
-      R (R + 1) / 2. Two regimes with the same target need not have different mechanisms.
+    - The test: exact F tests of the regression's coefficients and noise variance, together one p
+      (`_invariance.py`), instead of kernel tests (KCI) or residual tests after a GAM. Seconds
+      instead of hours; blind to changes of the noise's shape alone.
+    - Each regime is compared with the observational rows, not each pair of regimes: R tests a
+      mechanism and not R (R + 1) / 2. Two regimes with the same target need not have different
+      mechanisms.
     - Ties are averaged over.
-    - Collinear columns get a jitter of 1e-4 standard deviations for the search; a column that is constant in the
-      observational rows is in no edge.
+    - Collinear columns get a jitter of 1e-4 standard deviations for the search; a column that is
+      constant in the observational rows is in no edge.
 
-Reference: https://github.com/rflperry/sparse_shift (MIT), reimplemented from the paper. Searches: causal-learn (MIT).
+Reference: https://github.com/rflperry/sparse_shift (MIT), reimplemented from the paper. Searches:
+causal-learn (MIT).
 Licence of this file: MIT.
 """
 
@@ -77,8 +83,10 @@ class MechanismShift:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="mechanism-shift",
-        summary="Mechanism Shift Score: change of each mechanism in the DAG under which the fewest changed",
-        citation="Perry, von Kuegelgen, Schoelkopf 2022, Causal discovery in heterogeneous environments under the "
+        summary="Mechanism Shift Score: change of each mechanism in the DAG under which the "
+        "fewest changed",
+        citation="Perry, von Kuegelgen, Schoelkopf 2022, Causal discovery in heterogeneous "
+        "environments under the "
         "sparse mechanism shift hypothesis, NeurIPS 35",
         licence="MIT",
         reference="https://github.com/rflperry/sparse_shift",
@@ -102,11 +110,15 @@ class MechanismShift:
         CannotRun: N + 3 observational rows or fewer, too few for the partial correlations.
         """
         if self.search not in ("boss", "pc") or self.selection not in ("hard", "soft"):
-            raise ValueError(f"search={self.search!r}, selection={self.selection!r}; expected boss or pc, hard or soft")
+            raise ValueError(
+                f"search={self.search!r}, selection={self.selection!r}; expected boss or pc, hard "
+                "or soft"
+            )
         rows = len(task.observational)
         if rows <= task.n_variables + 3:
             raise CannotRun(
-                f"{rows} observational rows; the partial correlations of {task.n_variables} variables need more than "
+                f"{rows} observational rows; the partial correlations of {task.n_variables} "
+                "variables need more than "
                 f"{task.n_variables + 3}"
             )
         return in_canonical_order(task, lambda ordered: self._solve(ordered, seed))
@@ -118,13 +130,21 @@ class MechanismShift:
         directed = cpdag & ~cpdag.T
         soft, member = np.empty((2, task.n_regimes, task.n_variables))
         for component in chain_components(cpdag):
-            soft[:, component], member[:, component] = self._component(tests, level, cpdag, directed, component)
+            soft[:, component], member[:, component] = self._component(
+                tests, level, cpdag, directed, component
+            )
         return {"soft": soft, "set": member}
 
     def _component(
-        self, tests: RegressionTests, level: float, cpdag: np.ndarray, directed: np.ndarray, component: list[int]
+        self,
+        tests: RegressionTests,
+        level: float,
+        cpdag: np.ndarray,
+        directed: np.ndarray,
+        component: list[int],
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean -log p and share of changes, each (R, nodes of the component), over its orientations of least score."""
+        """Mean -log p and share of changes, each (R, nodes of the component), over its orientations
+        of least score."""
         outside = [np.flatnonzero(directed[:, i]).tolist() for i in component]
         known: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
 
@@ -138,7 +158,9 @@ class MechanismShift:
         undirected = (cpdag & cpdag.T)[np.ix_(component, component)]
         for dag in islice(orientations(undirected), self.max_dags):
             parents = [tuple(np.flatnonzero(dag[:, k]).tolist()) for k in range(len(component))]
-            evidence = np.stack([mechanism(k, p) for k, p in enumerate(parents)], axis=1)  # (R, nodes)
+            evidence = np.stack(
+                [mechanism(k, p) for k, p in enumerate(parents)], axis=1
+            )  # (R, nodes)
             with np.errstate(invalid="ignore"):
                 changes = evidence >= level
             score = changes.sum() if self.selection == "hard" else np.nansum(-np.expm1(-evidence))
@@ -163,7 +185,12 @@ class MechanismShift:
             if self.search == "boss":
                 from causallearn.search.PermutationBased.BOSS import boss
 
-                found = boss(samples, "local_score_BIC_from_cov", {"lambda_value": self.penalty}, verbose=False).graph
+                found = boss(
+                    samples,
+                    "local_score_BIC_from_cov",
+                    {"lambda_value": self.penalty},
+                    verbose=False,
+                ).graph
             else:
                 from causallearn.search.ConstraintBased.PC import pc
 

@@ -1,12 +1,13 @@
 """A neural network from the shift of all genes to which of them was the target.
 
-The MLP baseline of Wu et al. 2025, as far as its description goes: like `linear`, with one hidden layer. Shifts are scaled to a mean
-square of 1; the output is a softmax over the genes that training targeted, trained by cross-entropy (several targets share the
-mass). A tenth of the clusters of profiles is held out, and the epoch with the lowest loss there is kept. Genes that training never
+The MLP baseline of Wu et al. 2025, as far as its description goes: like `linear`, with one hidden
+layer. Shifts are scaled to a mean square of 1; the output is a softmax over the genes that training
+targeted, trained by cross-entropy (several targets share the mass). A tenth of the clusters of
+profiles is held out, and the epoch with the lowest loss there is kept. Genes that training never
 targeted have no score.
 
-Parameters: `hidden` units (256), `dropout` of inputs and hidden units (.2), `learning_rate` of Adam (1e-3), `epochs` at most (300),
-`patience` in epochs (30).
+Parameters: `hidden` units (256), `dropout` of inputs and hidden units (.2), `learning_rate` of Adam
+(1e-3), `epochs` at most (300), `patience` in epochs (30).
 
 Licence: MIT, with this package.
 """
@@ -41,8 +42,10 @@ class MLP(Trained):
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="mlp",
-        summary="A neural network from the shifts of all genes to the target, on training perturbations",
-        citation="Wu et al. 2025, Predicting perturbation targets with causal differential networks (its baseline MLP)",
+        summary="A neural network from the shifts of all genes to the target, on training "
+        "perturbations",
+        citation="Wu et al. 2025, Predicting perturbation targets with causal differential "
+        "networks (its baseline MLP)",
         licence="MIT",
         version="2",
         supervised="required",
@@ -104,14 +107,23 @@ class MLP(Trained):
                 with torch.no_grad():
                     value = float(cross_entropy(net(inputs[validation]), outputs[validation]))
                 if value < best:
-                    best, kept, waited = value, {k: v.clone() for k, v in net.state_dict().items()}, 0
+                    best, kept, waited = (
+                        value,
+                        {k: v.clone() for k, v in net.state_dict().items()},
+                        0,
+                    )
                 else:
                     waited += 1
                     if waited == self.patience:
                         break
         return {
             name: kept[key].numpy()
-            for name, key in (("w1", "1.weight"), ("b1", "1.bias"), ("w2", "4.weight"), ("b2", "4.bias"))
+            for name, key in (
+                ("w1", "1.weight"),
+                ("b1", "1.bias"),
+                ("w2", "4.weight"),
+                ("b2", "4.bias"),
+            )
         }
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -1,7 +1,8 @@
 """The targets of the training perturbations whose shifts look most like this one.
 
-A gene scores the largest correlation between the observed shift and that of a training perturbation that targeted it, over all genes
-that either task has (0 where one lacks it). Genes that no training perturbation targeted have no score.
+A gene scores the largest correlation between the observed shift and that of a training perturbation
+that targeted it, over all genes that either task has (0 where one lacks it). Genes that no training
+perturbation targeted have no score.
 
 Our own; there is no reference code. Licence: MIT, with this package.
 """
@@ -27,7 +28,8 @@ class NearestProfile(Trained):
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="nearest-profile",
-        summary="Targets of the training perturbations whose shifts correlate best with the observed one",
+        summary="Targets of the training perturbations whose shifts correlate best with the "
+        "observed one",
         licence="MIT",
         supervised="required",
         needs_symbols=True,
@@ -46,7 +48,9 @@ class NearestProfile(Trained):
         CannotRun: not fitted, or no gene of the task was ever targeted.
         """
         genes, targets = self.model["genes"], self.model["targets"]
-        similarity = _standardised(embed(task, genes)) @ _standardised(self.model["shifts"]).T  # (R, P)
+        similarity = (
+            _standardised(embed(task, genes)) @ _standardised(self.model["shifts"]).T
+        )  # (R, P)
         at, there = places(genes, task.symbols or ())
         scores = np.full((task.n_regimes, task.n_variables), np.nan)
         for i in np.flatnonzero(there):

@@ -1,36 +1,43 @@
 """Did a variable's regression on others change, non-linear changes and changes of shape included?
 
-`regression-invariance` regresses linearly and on all other variables. Both cost it: a change of curvature leaves a line
-as it was, and given all others a target's parents change too. Here the regressions are additive linear splines with
-knots at quantiles, and each variable is tested given several sets S of the others: none, each one alone, all.
+`regression-invariance` regresses linearly and on all other variables. Both cost it: a change of
+curvature leaves a line as it was, and given all others a target's parents change too. Here the
+regressions are additive linear splines with knots at quantiles, and each variable is tested given
+several sets S of the others: none, each one alone, all.
 
-    m_i = min over S of -log p(i | S)      the regression of x_i on S is the same before and after (location and noise)
-    w_i = max over k of -log p_k(i | all others) - log(K)      the same of the K basis functions of x_i as responses
+    m_i = min over S of -log p(i | S)      the regression of x_i on S is the same before and after
+    (location and noise) w_i = max over k of -log p_k(i | all others) - log(K)      the same of the
+    K basis functions of x_i as responses
 
     score = m_i + weight * w_i
 
-A target changes given any S, but its parents do not given the empty set, and its children do not given the target:
-the minimum tells them apart. Each p combines by Fisher an F test of the coefficients and one of the noise variance
-(see `regression_invariance.py`; `_invariance.py` has the formulas), and logarithms do not underflow.
+A target changes given any S, but its parents do not given the empty set, and its children do not
+given the target: the minimum tells them apart. Each p combines by Fisher an F test of the
+coefficients and one of the noise variance (see `regression_invariance.py`; `_invariance.py` has the
+formulas), and logarithms do not underflow.
 
-The second term is for what the minimum cannot see. Regressing max(x_i - q_k, 0) at quantiles q_k follows the whole
-conditional distribution, and it needs no change given the empty set: a mechanism that flips its sign leaves the marginal
-distribution as it was, so m = 0. It is no exact test (max(x_i - q, 0) is not additive in the parents, so a shift of the
+The second term is for what the minimum cannot see. Regressing max(x_i - q_k, 0) at quantiles q_k
+follows the whole conditional distribution, and it needs no change given the empty set: a mechanism
+that flips its sign leaves the marginal distribution as it was, so m = 0. It is no exact test
+(max(x_i - q, 0) is not additive in the parents, so a shift of the
 parents alone moves it), therefore its weight is small: it decides where m does not.
 
 Parameters, chosen on `synthetic-dev` (mean AP of 48 datasets, linear, nn and nn_add)
-    n_knots   knots a variable, at equally spaced quantiles of the pooled samples: 4. Where a data set has fewer than two
-              rows a coefficient, the regression is linear.
+    n_knots   knots a variable, at equally spaced quantiles of the pooled samples: 4. Where a data
+              set has fewer than two rows a coefficient, the regression is linear.
     weight    .03: AP .980; .01: .981, 0: .978, .1: .977, .3: .971
 
-Tried there and left: normal scores instead of the variables (.91 against .91 given all others only), quadratic and cubic
-Hermite terms (.90), 64 random Fourier features (.90, and 10 times slower); `regression-invariance` has .89.
+Tried there and left: normal scores instead of the variables (.91 against .91 given all others
+only), quadratic and cubic Hermite terms (.90), 64 random Fourier features (.90, and 10 times
+slower); `regression-invariance` has .89.
 
-Our own method, after the idea of invariant prediction (Peters, Buehlmann, Meinshausen 2016, JRSS B 78:947; non-linear:
-Heinze-Deml, Peters, Meinshausen 2018, J. Causal Inference 6); no reference code. Licence: MIT, with this package.
+Our own method, after the idea of invariant prediction (Peters, Buehlmann, Meinshausen 2016, JRSS B
+78:947; non-linear: Heinze-Deml, Peters, Meinshausen 2018, J. Causal Inference 6); no reference
+code. Licence: MIT, with this package.
 
-Needs more than N + 2 rows in each data set. Collinear and constant columns: a ridge of 1e-6 of a column's variance keeps
-every regression defined, and a residual variance below 1e-10 pooled variances counts as that.
+Needs more than N + 2 rows in each data set. Collinear and constant columns: a ridge of 1e-6 of a
+column's variance keeps every regression defined, and a residual variance below 1e-10 pooled
+variances counts as that.
 """
 
 from __future__ import annotations
@@ -60,8 +67,10 @@ class QuantileInvariance:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="quantile-invariance",
-        summary="Tests whether each variable's spline regression on none, each and all others changed",
-        citation="Heinze-Deml, Peters, Meinshausen 2018, Invariant causal prediction for nonlinear models, Journal of "
+        summary="Tests whether each variable's spline regression on none, each and all others "
+        "changed",
+        citation="Heinze-Deml, Peters, Meinshausen 2018, Invariant causal prediction for "
+        "nonlinear models, Journal of "
         "Causal Inference 6",
         licence="MIT",
         preload=("scipy.special",),
@@ -79,7 +88,8 @@ class QuantileInvariance:
         """
         if task.n_samples <= task.n_variables + 2:
             raise CannotRun(
-                f"{task.n_samples} rows in the smallest data set; regressing on {task.n_variables - 1} variables needs "
+                f"{task.n_samples} rows in the smallest data set; regressing on "
+                f"{task.n_variables - 1} variables needs "
                 f"more than {task.n_variables + 2}"
             )
         return in_canonical_order(task, lambda ordered: {"": self._solve(ordered)})[""]

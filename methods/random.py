@@ -1,7 +1,8 @@
 """Uniform random scores: what guessing gets.
 
-A trivial baseline without a paper. It has no parameters. The scores come from the task's own stream, so the same task
-and seed give the same guess whatever its variables are called. Licence: MIT, with this package.
+A trivial baseline without a paper. It has no parameters. The scores come from the task's own
+stream, so the same task and seed give the same guess whatever its variables are called. Licence:
+MIT, with this package.
 """
 
 from __future__ import annotations

@@ -1,32 +1,36 @@
 """How far each variable's own mean and variance moved: the baseline that every method has to beat.
 
-It looks at one variable at a time, so a descendant of a target that moved as far as the target counts as much.
+It looks at one variable at a time, so a descendant of a target that moved as far as the target
+counts as much.
 
-For each variable and data set: winsorised mean m, winsorised log-variance v and their standard errors, estimated
-from the data without assuming a distribution:
+For each variable and data set: winsorised mean m, winsorised log-variance v and their standard
+errors, estimated from the data without assuming a distribution:
 
     se(m)^2 = s^2 / (n (1 - 2 g)^2)              Tukey and McLaughlin 1963, Sankhya A 25:331
-    se(v)^2 = (k - 1 + 2 / (n - 1)) / n          from Var(s^2) = sigma^4 (k - 1 + 2 / (n - 1)) / n, Cramer 1946, 27.4
+    se(v)^2 = (k - 1 + 2 / (n - 1)) / n          from Var(s^2) = sigma^4 (k - 1 + 2 / (n - 1)) / n,
+    Cramer 1946, 27.4
 
-with n rows, s^2 the winsorised variance, k the winsorised kurtosis (3 for a Gaussian) and g the share clipped at
-either end. With the two shifts divided by their standard errors, z_m and z_v,
+with n rows, s^2 the winsorised variance, k the winsorised kurtosis (3 for a Gaussian) and g the
+share clipped at either end. With the two shifts divided by their standard errors, z_m and z_v,
 
     score = sqrt(z_m^2 + z_v^2),
 
 a Wald statistic that takes the two as independent, as they are for symmetric noise.
 
-A variable that is constant on one side, at a value that it has on the other side too, may be one that varies rarely: a gene that few
-cells express, and none of the few cells in a regime. There it has no log-variance and seems to have no error; the other side's law
-then stands for both. With n0 rows on the constant side, n on the other,
+A variable that is constant on one side, at a value that it has on the other side too, may be one
+that varies rarely: a gene that few cells express, and none of the few cells in a regime. There it
+has no log-variance and seems to have no error; the other side's law then stands for both. With n0
+rows on the constant side, n on the other,
 
-    se(m0)^2 = se(m)^2 n / n0,    z_v = +-1 / (se(v) sqrt(1 + n / n0)), which compares the variances as they are, 0 with s^2.
+    se(m0)^2 = se(m)^2 n / n0,    z_v = +-1 / (se(v) sqrt(1 + n / n0)), which compares the variances
+    as they are, 0 with s^2.
 
-Parameters: `winsorised`, the share of rows clipped at either end to the nearest kept value (0.005: of 970 rows the 4
-outermost at either end, so that a few broken cells or gates do not decide).
+Parameters: `winsorised`, the share of rows clipped at either end to the nearest kept value (0.005:
+of 970 rows the 4 outermost at either end, so that a few broken cells or gates do not decide).
 
 Our own; there is no reference code. Licence: MIT, with this package.
-Degenerate data: a variance below float32's resolution of the values counts as constant; a variable that became constant gets a large
-finite score, and one that is constant throughout gets 0.
+Degenerate data: a variance below float32's resolution of the values counts as constant; a variable
+that became constant gets a large finite score, and one that is constant throughout gets 0.
 """
 
 from __future__ import annotations
@@ -41,7 +45,9 @@ from cdnbench.method import MethodInfo
 from cdnbench.methods._columns import column_blocks
 from cdnbench.task import Task
 
-_RESOLUTION = float(np.finfo(np.float32).eps) ** 2  # relative variance that float32 values cannot resolve
+_RESOLUTION = (
+    float(np.finfo(np.float32).eps) ** 2
+)  # relative variance that float32 values cannot resolve
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -75,8 +81,8 @@ class TargetShift:
 
 
 class Shifts(NamedTuple):
-    """z_mean, z_variance (R, N). mean_error (R, N): squared standard error of the difference of means. Moments before (N,), after
-    (R, N)."""
+    """z_mean, z_variance (R, N). mean_error (R, N): squared standard error of the difference of
+    means. Moments before (N,), after (R, N)."""
 
     z_mean: np.ndarray
     z_variance: np.ndarray
@@ -89,8 +95,12 @@ def shifts(observational: np.ndarray, regimes: Sequence[np.ndarray], winsorised:
     """Of the regimes (M, N) against the observational samples (M0, N)."""
     before = winsorised_moments(observational, winsorised)
     after = Moments(*np.stack([winsorised_moments(x, winsorised) for x in regimes], axis=1))
-    # Nothing is known below float32's resolution of the values: not a variance, and not a difference of means.
-    floor = _RESOLUTION * (after.mean**2 + before.mean**2 + after.variance + before.variance) + np.finfo(float).tiny
+    # Nothing is known below float32's resolution of the values: not a variance, and not a
+    # difference of means.
+    floor = (
+        _RESOLUTION * (after.mean**2 + before.mean**2 + after.variance + before.variance)
+        + np.finfo(float).tiny
+    )
     stopped, began = _not_drawn(observational, regimes, before, after, floor)
     growth = np.array([[len(x)] for x in regimes]) / len(observational)
     error_before = np.where(began, after.mean_error * growth, before.mean_error)
@@ -101,26 +111,37 @@ def shifts(observational: np.ndarray, regimes: Sequence[np.ndarray], winsorised:
     fell = -1 / np.sqrt(np.maximum(before.log_variance_error, _TINY) * (1 + 1 / growth))
     rose = 1 / np.sqrt(np.maximum(after.log_variance_error, _TINY) * (1 + growth))
     z_variance = np.where(stopped, fell, np.where(began, rose, z_variance))
-    return Shifts((after.mean - before.mean) / np.sqrt(mean_error), z_variance, mean_error, before, after)
+    return Shifts(
+        (after.mean - before.mean) / np.sqrt(mean_error), z_variance, mean_error, before, after
+    )
 
 
 def _not_drawn(
-    observational: np.ndarray, regimes: Sequence[np.ndarray], before: Moments, after: Moments, floor: np.ndarray
+    observational: np.ndarray,
+    regimes: Sequence[np.ndarray],
+    before: Moments,
+    after: Moments,
+    floor: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(R, N), (R, N): constant after, constant before, at a value that the other side, which varies, has too."""
+    """(R, N), (R, N): constant after, constant before, at a value that the other side, which
+    varies, has too."""
     still, stopped = before.variance <= floor, after.variance <= floor
     fell, rose = stopped & ~still, still & ~stopped
     for r, samples in enumerate(regimes):
-        for one_side, other, constant in ((fell, observational, after.mean[r]), (rose, samples, before.mean)):
+        for one_side, other, constant in (
+            (fell, observational, after.mean[r]),
+            (rose, samples, before.mean),
+        ):
             columns = np.flatnonzero(one_side[r])
-            one_side[r, columns] = (np.abs(other[:, columns] - constant[columns]) <= np.sqrt(floor[r, columns])).any(
-                axis=0
-            )
+            one_side[r, columns] = (
+                np.abs(other[:, columns] - constant[columns]) <= np.sqrt(floor[r, columns])
+            ).any(axis=0)
     return fell, rose
 
 
 def winsorised_moments(samples: np.ndarray, share: float) -> Moments:
-    """Moments of an (n, N) array, each column clipped to the range of all but its `share` n outermost rows per end."""
+    """Moments of an (n, N) array, each column clipped to the range of all but its `share` n
+    outermost rows per end."""
     n, n_variables = samples.shape
     clipped = int(share * n)
     moments = np.empty((4, n_variables))

@@ -1,6 +1,8 @@
-"""How far each variable's own mean fell: `target-shift` for interventions that lower their target, such as knock-downs.
+"""How far each variable's own mean fell: `target-shift` for interventions that lower their target,
+such as knock-downs.
 
-The score is -z_m of `target-shift`: minus the shift of the winsorised mean in standard errors. Parameters as there.
+The score is -z_m of `target-shift`: minus the shift of the winsorised mean in standard errors.
+Parameters as there.
 
 Our own; there is no reference code. Licence: MIT, with this package.
 """

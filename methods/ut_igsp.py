@@ -1,19 +1,25 @@
-"""UT-IGSP: a greedy search for the sparsest DAG whose mechanisms change in the fewest places, over all regimes jointly.
+"""UT-IGSP: a greedy search for the sparsest DAG whose mechanisms change in the fewest places, over
+all regimes jointly.
 
-Squires, Wang, Uhler 2020, Permutation-based causal structure learning with unknown intervention targets, UAI (PMLR
-124:1039). The search (Algorithm 1) is `unknown_target_igsp` of causaldag (BSD-3), called unchanged: partial-correlation
-tests on the observational rows, Gaussian invariance tests between them and each regime.
+Squires, Wang, Uhler 2020, Permutation-based causal structure learning with unknown intervention
+targets, UAI (PMLR 124:1039). The search (Algorithm 1) is `unknown_target_igsp` of causaldag
+(BSD-3), called unchanged: partial-correlation tests on the observational rows, Gaussian invariance
+tests between them and each regime.
 
 Readings (variants)
-    soft  for node i with its parents in the estimated DAG, -log min(p_coefficients, p_variance) of the invariance test
-    set   1 where the test rejects (either p below alpha_inv / 2), else 0: the target set that causaldag returns
+    soft  for node i with its parents in the estimated DAG, -log min(p_coefficients, p_variance) of
+          the invariance test
+    set   1 where the test rejects (either p below alpha_inv / 2), else 0: the target set that
+          causaldag returns
 
-Invariance test of x_i given parents S, k = |S| + 1 coefficients with the intercept (`gauss_invariance_test`):
+Invariance test of x_i given parents S, k = |S| + 1 coefficients with the intercept
+(`gauss_invariance_test`):
 
     F_v = s_0^2 / s_r^2 against F(n_0 - 1, n_r - 1)
     F_c = d' (s_0^2 G_0^-1 + s_r^2 G_r^-1)^-1 d / k against F(k, n_0 + n_r - k), both two-sided,
 
-with s^2 the residual variances (n - k degrees of freedom), G the Gram matrices and d the difference of coefficients.
+with s^2 the residual variances (n - k degrees of freedom), G the Gram matrices and d the difference
+of coefficients.
 
 Parameters (the paper's experiments, except where noted)
     alpha, alpha_inv  levels of the independence and invariance tests: 1e-3
@@ -22,19 +28,21 @@ Parameters (the paper's experiments, except where noted)
 `known_interventions` is empty for each regime (DCDI's runner passes the true targets there).
 
 Deviations from the reference
-    - A node's invariance tests come for all regimes at once from Gram matrices, instead of one by one from the rows:
-      the same p-values to rounding (golden test) in a fraction of the time.
-    - The soft score uses logarithms of tail probabilities, so it does not saturate: causaldag's 1 - cdf is 0 below
-      1e-16, where all strong effects tie.
-    - Defined results on degenerate data. A variable that is constant in the observational rows has no parents and is no
-      parent. Collinear observational columns get a jitter of 1e-4 standard deviations for the independence tests. A
-      residual variance below 1e-10 observational variances counts as that; with both there (a deterministic relation
-      before and after) the coefficients' lower tail does not count. A regime with too few rows for the regression does
-      not reject, and its soft score is NaN.
-    - Global generators are seeded for the call and restored afterwards. Variables are ordered by content, not by
-      column, and in units of their observational standard deviation.
+    - A node's invariance tests come for all regimes at once from Gram matrices, instead of one by
+      one from the rows: the same p-values to rounding (golden test) in a fraction of the time.
+    - The soft score uses logarithms of tail probabilities, so it does not saturate: causaldag's 1 -
+      cdf is 0 below 1e-16, where all strong effects tie.
+    - Defined results on degenerate data. A variable that is constant in the observational rows has
+      no parents and is no parent. Collinear observational columns get a jitter of 1e-4 standard
+      deviations for the independence tests. A residual variance below 1e-10 observational variances
+      counts as that; with both there (a deterministic relation before and after) the coefficients'
+      lower tail does not count. A regime with too few rows for the regression does not reject, and
+      its soft score is NaN.
+    - Global generators are seeded for the call and restored afterwards. Variables are ordered by
+      content, not by column, and in units of their observational standard deviation.
 
-Reference: https://github.com/uhlerlab/causaldag, 0.1a163. Licence of the search: BSD-3; of this file: MIT.
+Reference: https://github.com/uhlerlab/causaldag, 0.1a163. Licence of the search: BSD-3; of this
+file: MIT.
 """
 
 from __future__ import annotations
@@ -55,7 +63,8 @@ _SMALLEST_VARIANCE = 1e-10  # of a residual, in observational variances
 
 
 def _timeout_s(sizes) -> float:
-    # 0.1 s at N = 10, R = 30; 0.2 s (at most 0.5) at N = 20, R = 60; 34 s at N = 100, R = 300; and the cold import
+    # 0.1 s at N = 10, R = 30; 0.2 s (at most 0.5) at N = 20, R = 60; 34 s at N = 100, R = 300; and
+    # the cold import
     return 120.0 + 2e-4 * sizes.n_variables**2 * sizes.n_regimes
 
 
@@ -71,8 +80,10 @@ class UTIGSP:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="ut-igsp",
-        summary="Greedy sparsest permutation search with Gaussian invariance tests, all regimes jointly",
-        citation="Squires, Wang, Uhler 2020, Permutation-based causal structure learning with unknown intervention "
+        summary="Greedy sparsest permutation search with Gaussian invariance tests, all regimes "
+        "jointly",
+        citation="Squires, Wang, Uhler 2020, Permutation-based causal structure learning with "
+        "unknown intervention "
         "targets, UAI",
         licence="BSD-3-Clause",
         reference="https://github.com/uhlerlab/causaldag",
@@ -97,7 +108,8 @@ class UTIGSP:
         rows = min(len(task.observational), self.max_rows)
         if rows <= task.n_variables + 3:
             raise CannotRun(
-                f"{rows} observational rows; the partial correlations of {task.n_variables} variables need more than "
+                f"{rows} observational rows; the partial correlations of {task.n_variables} "
+                "variables need more than "
                 f"{task.n_variables + 3}"
             )
         return in_canonical_order(task, lambda ordered: self._solve(ordered, seed))
@@ -106,10 +118,16 @@ class UTIGSP:
         generator = task_generator(task, self.info.name, seed)
         observational = thinned(task.observational, self.max_rows, generator)
         constant = np.ptp(observational, axis=0) == 0
-        order = np.argsort(constant, kind="stable")  # the search runs on the first columns, those that vary
+        order = np.argsort(
+            constant, kind="stable"
+        )  # the search runs on the first columns, those that vary
         n_searched = int((~constant).sum())
-        tester = GaussianInvariance(observational[:, order], [x[:, order] for x in task.regimes], self.alpha_inv)
-        parents = self._search(observational[:, order[:n_searched]], tester, task.n_regimes, generator)
+        tester = GaussianInvariance(
+            observational[:, order], [x[:, order] for x in task.regimes], self.alpha_inv
+        )
+        parents = self._search(
+            observational[:, order[:n_searched]], tester, task.n_regimes, generator
+        )
         parents += [frozenset()] * int(constant.sum())
         soft, member = np.empty((2, task.n_regimes, task.n_variables))
         for i, column in enumerate(order):
@@ -118,7 +136,11 @@ class UTIGSP:
         return {"soft": soft, "set": member}
 
     def _search(
-        self, samples: np.ndarray, tester: GaussianInvariance, n_regimes: int, generator: np.random.Generator
+        self,
+        samples: np.ndarray,
+        tester: GaussianInvariance,
+        n_regimes: int,
+        generator: np.random.Generator,
     ) -> list[frozenset[int]]:
         """The parents of each variable in the estimated DAG."""
         if samples.shape[1] < 2:
@@ -138,7 +160,11 @@ class UTIGSP:
             dag, _ = unknown_target_igsp(
                 [{"known_interventions": []} for _ in range(n_regimes)],
                 set(range(samples.shape[1])),
-                MemoizedCI_Tester(partial_correlation_test, partial_correlation_suffstat(samples), alpha=self.alpha),
+                MemoizedCI_Tester(
+                    partial_correlation_test,
+                    partial_correlation_suffstat(samples),
+                    alpha=self.alpha,
+                ),
                 tester,
                 depth=self.depth,
                 nruns=self.n_runs,
@@ -147,16 +173,23 @@ class UTIGSP:
 
 
 class GaussianInvariance:
-    """causaldag's `InvarianceTester`, with the tests of a node in all regimes made at once from Gram matrices and kept.
+    """causaldag's `InvarianceTester`, with the tests of a node in all regimes made at once from
+    Gram matrices and kept.
 
-    observational: (M0, N) float64. regimes: R arrays (Mr, N). alpha: level of the two tests together (Bonferroni).
+    observational: (M0, N) float64. regimes: R arrays (Mr, N). alpha: level of the two tests
+        together (Bonferroni).
     """
 
-    def __init__(self, observational: np.ndarray, regimes: Sequence[np.ndarray], alpha: float) -> None:
-        # The statistics do not change with the units of the variables; these keep the Gram matrices well conditioned.
+    def __init__(
+        self, observational: np.ndarray, regimes: Sequence[np.ndarray], alpha: float
+    ) -> None:
+        # The statistics do not change with the units of the variables; these keep the Gram matrices
+        # well conditioned.
         mean, scale = observational.mean(axis=0), observational.std(axis=0)
         spread = np.max([np.abs(x - mean).max(axis=0) for x in regimes], axis=0)
-        scale = np.where(np.ptp(observational, axis=0) > 0, scale, np.where(spread > 0, spread, 1.0))
+        scale = np.where(
+            np.ptp(observational, axis=0) > 0, scale, np.where(spread > 0, spread, 1.0)
+        )
         self._gram = np.stack([_gram_matrix((x - mean) / scale) for x in (observational, *regimes)])
         self._rows = np.array([len(observational), *map(len, regimes)])
         self._log_level = np.log(alpha / 2)
@@ -164,27 +197,36 @@ class GaussianInvariance:
         self._rejects: dict[tuple[int, frozenset[int]], list[bool]] = {}
 
     def is_invariant(self, node: int, context: int, cond_set: Collection[int] = ()) -> bool:
-        """Whether the regression of `node` on `cond_set` is the same in regime `context` as without intervention."""
+        """Whether the regression of `node` on `cond_set` is the same in regime `context` as without
+        intervention."""
         return not self.rejects(node, frozenset(cond_set))[context]
 
     def rejects(self, node: int, parents: frozenset[int]) -> list[bool]:
         """For each regime, whether the coefficients or the noise changed at level alpha."""
         rejects = self._rejects.get((node, parents))
         if rejects is None:
-            rejects = self._rejects[node, parents] = (self.log_p(node, parents) < self._log_level).tolist()
+            rejects = self._rejects[node, parents] = (
+                self.log_p(node, parents) < self._log_level
+            ).tolist()
         return rejects
 
     def log_p(self, node: int, parents: frozenset[int]) -> np.ndarray:
-        """(R,) log of the smaller of the two p-values; NaN where a regime has too few rows for the regression."""
+        """(R,) log of the smaller of the two p-values; NaN where a regime has too few rows for the
+        regression."""
         log_p = self._log_p.get((node, parents))
         if log_p is None:
             log_p = self._log_p[node, parents] = self._test(node, sorted(parents))
         return log_p
 
     def _test(self, node: int, parents: list[int]) -> np.ndarray:
-        columns = [*parents, self._gram.shape[1] - 1]  # the last row of the Gram matrices is the intercept's
+        columns = [
+            *parents,
+            self._gram.shape[1] - 1,
+        ]  # the last row of the Gram matrices is the intercept's
         k = len(columns)
-        inverse = np.linalg.pinv(self._gram[:, columns][:, :, columns], hermitian=True)  # (R + 1, k, k), obs. first
+        inverse = np.linalg.pinv(
+            self._gram[:, columns][:, :, columns], hermitian=True
+        )  # (R + 1, k, k), obs. first
         products = self._gram[:, columns, node]
         coefficients = np.einsum("dij,dj->di", inverse, products)
         rss = self._gram[:, node, node] - np.einsum("di,di->d", coefficients, products)
@@ -198,7 +240,9 @@ class GaussianInvariance:
         log_p_variance = log_f_two_sided(variance[0] / variance[1:], n0 - 1, n - 1)
         deterministic = np.maximum(variance[0], variance[1:]) <= _SMALLEST_VARIANCE
         log_p_coefficients = np.where(
-            deterministic, log_f_sf(statistic, k, n0 + n - k), log_f_two_sided(statistic, k, n0 + n - k)
+            deterministic,
+            log_f_sf(statistic, k, n0 + n - k),
+            log_f_two_sided(statistic, k, n0 + n - k),
         )
         return np.where(n > k, np.minimum(log_p_coefficients, log_p_variance), np.nan)
 

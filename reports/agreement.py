@@ -1,7 +1,9 @@
-"""Do our runs of the paper's methods agree with the printed values? Welch's interval for each setting of Table 11.
+"""Do our runs of the paper's methods agree with the printed values? Welch's interval for each
+setting of Table 11.
 
-Two means over five datasets each agree if they differ by no more than 2.31 sqrt((s_ours^2 + s_printed^2) / 5), the 97.5 % point of t with
-8 degrees of freedom (two-sided, 5 %). An illegible printed standard deviation counts as 0, which makes the test stricter.
+Two means over five datasets each agree if they differ by no more than 2.31 sqrt((s_ours^2 +
+s_printed^2) / 5), the 97.5 % point of t with 8 degrees of freedom (two-sided, 5 %). An illegible
+printed standard deviation counts as 0, which makes the test stricter.
 """
 
 from __future__ import annotations
@@ -19,23 +21,41 @@ N_DATASETS = 5
 
 
 def agreement(results: Results) -> Table:
-    """Ours against the printed values where the protocol is the paper's and all five datasets were run."""
+    """Ours against the printed values where the protocol is the paper's and all five datasets were
+    run."""
     frame = differences(results)
     blocks = [
-        _block(f"{block_title(results, factors)}: {label} against the printed {rows['published_method'].iloc[0]}", rows)
+        _block(
+            f"{block_title(results, factors)}: {label} against the printed "
+            f"{rows['published_method'].iloc[0]}",
+            rows,
+        )
         for factors, own in by_factors(frame)
         for label, rows in own.groupby("label", sort=True)
     ]
-    notes = () if blocks else ("Nothing to compare: it takes a method of the paper on `synthetic --protocol dcdi`.",)
-    return Table(name="agreement", title="Agreement with Table 11", blocks=tuple(blocks), frame=frame, notes=notes)
+    notes = (
+        ()
+        if blocks
+        else ("Nothing to compare: it takes a method of the paper on `synthetic --protocol dcdi`.",)
+    )
+    return Table(
+        name="agreement",
+        title="Agreement with Table 11",
+        blocks=tuple(blocks),
+        frame=frame,
+        notes=notes,
+    )
 
 
 def differences(results: Results) -> pd.DataFrame:
-    """One row per (factors, label, setting, metric): `ours`, `printed`, `difference`, `limit`, `agrees`."""
+    """One row per (factors, label, setting, metric): `ours`, `printed`, `difference`, `limit`,
+    `agrees`."""
     table = table11(results).frame
     keys = [*FACTORS, *SETTING, "label", "metric"]
     table = table[(table["protocol"] == "dcdi") & table["standardise"].isin(["", "none"])]
-    ours = table[(table["source"] == "ours") & (table["n"] == N_DATASETS)].drop(columns="published_method")
+    ours = table[(table["source"] == "ours") & (table["n"] == N_DATASETS)].drop(
+        columns="published_method"
+    )
     printed = table[table["source"] == "printed"]
     both = ours.merge(printed, on=keys, suffixes=("", "_printed"))
     limit = T_97_5 * np.sqrt((both["sd"] ** 2 + both["sd_printed"].fillna(0.0) ** 2) / N_DATASETS)
@@ -71,7 +91,8 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
         for r in rows.itertuples()
     ]
     notes = [
-        f"{kind}: {part['agrees'].sum()} of {len(part)} agree; mean signed difference {part['difference'].mean():+.3f}."
+        f"{kind}: {part['agrees'].sum()} of {len(part)} agree; mean signed difference "
+        f"{part['difference'].mean():+.3f}."
         for kind, part in rows.groupby("intervention", sort=True)
     ]
     return Block(title, columns, tuple(lines), tuple(notes))

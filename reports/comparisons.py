@@ -1,4 +1,5 @@
-"""Paired comparisons: every method against the best one and against the trivial baseline, where both finished."""
+"""Paired comparisons: every method against the best one and against the trivial baseline, where
+both finished."""
 
 from __future__ import annotations
 
@@ -15,22 +16,41 @@ BASELINE = "target-shift"
 
 def comparisons(results: Results) -> Table:
     frame = differences(results)
-    blocks = tuple(_block(block_title(results, key), rows) for key, rows in by_factors(frame)) if len(frame) else ()
-    notes = () if blocks else ("Nothing to compare: it takes two methods that finished the same two datasets.",)
-    return Table(name="comparisons", title="Paired differences in mAP", blocks=blocks, frame=frame, notes=notes)
+    blocks = (
+        tuple(_block(block_title(results, key), rows) for key, rows in by_factors(frame))
+        if len(frame)
+        else ()
+    )
+    notes = (
+        ()
+        if blocks
+        else ("Nothing to compare: it takes two methods that finished the same two datasets.",)
+    )
+    return Table(
+        name="comparisons",
+        title="Paired differences in mAP",
+        blocks=blocks,
+        frame=frame,
+        notes=notes,
+    )
 
 
 def differences(results: Results) -> pd.DataFrame:
-    """One row per (factors, against, label): `n_datasets`, `n_settings`, `difference` (label - against) of `RANKING`,
-    its 95 % interval `low`, `high`, `p` (sign-flip), `p_holm` (all comparisons of the block are one family), and `by_gene`: whether
-    genes are resampled, in place of datasets.
+    """One row per (factors, against, label): `n_datasets`, `n_settings`, `difference` (label -
+    against) of `RANKING`, its 95 % interval `low`, `high`, `p` (sign-flip), `p_holm` (all
+    comparisons of the block are one family), and `by_gene`: whether genes are resampled, in place
+    of datasets.
 
-    Within one setting the interval is t and there is no p; a block of one dataset has no rows. The best method is the
-    best on these very data.
+    Within one setting the interval is t and there is no p; a block of one dataset has no rows. The
+    best method is the best on these very data.
     """
     methods = statistics.with_genes(results.regimes[results.regimes["label"] != CEILING])
     keys = [*FACTORS, "label", "task", *statistics.UNIT, statistics.GENE]
-    cells = methods.groupby(keys, observed=True, sort=False)[RANKING].agg(["sum", "count"]).reset_index()
+    cells = (
+        methods.groupby(keys, observed=True, sort=False)[RANKING]
+        .agg(["sum", "count"])
+        .reset_index()
+    )
     means = statistics.dataset_means(methods, [RANKING])
     best = {key: _best(rows) for key, rows in by_factors(means)}
     rows = []
@@ -38,7 +58,12 @@ def differences(results: Results) -> pd.DataFrame:
         pairs = _Pairs(block)
         against = [name for name in dict.fromkeys([best[key], BASELINE]) if name in pairs.labels]
         found = [
-            {**dict(zip(FACTORS, key, strict=True)), "against": other, "label": label, **pairs.compare(label, other)}
+            {
+                **dict(zip(FACTORS, key, strict=True)),
+                "against": other,
+                "label": label,
+                **pairs.compare(label, other),
+            }
             for i, other in enumerate(against)
             for label in pairs.labels
             if label != other and not (i and label == against[0])  # that pair is already there
@@ -47,7 +72,9 @@ def differences(results: Results) -> pd.DataFrame:
             continue  # nothing can be said from one dataset
         adjusted = statistics.holm(np.array([row["p"] for row in found]))
         by_gene = pairs.genes is not None
-        rows += [{**row, "p_holm": p, "by_gene": by_gene} for row, p in zip(found, adjusted, strict=True)]
+        rows += [
+            {**row, "p_holm": p, "by_gene": by_gene} for row, p in zip(found, adjusted, strict=True)
+        ]
     numbers = ["n_datasets", "n_settings", "difference", "low", "high", "p", "p_holm", "by_gene"]
     return pd.DataFrame(rows, columns=[*FACTORS, "against", "label", *numbers])
 
@@ -57,16 +84,21 @@ def _best(means: pd.DataFrame) -> str:
 
 
 class _Pairs:
-    """One block as arrays: `sums` and `counts` of `RANKING` over regimes (tasks, labels), `units` (tasks,) datasets, `genes` of the
-    datasets where they are perturbations of genes."""
+    """One block as arrays: `sums` and `counts` of `RANKING` over regimes (tasks, labels), `units`
+    (tasks,) datasets, `genes` of the datasets where they are perturbations of genes."""
 
     def __init__(self, block: pd.DataFrame) -> None:
         unit = [*statistics.UNIT, statistics.GENE]
         index = ["task", *unit]
-        tables = [block.pivot_table(index=index, columns="label", values=v, observed=True) for v in ("sum", "count")]
+        tables = [
+            block.pivot_table(index=index, columns="label", values=v, observed=True)
+            for v in ("sum", "count")
+        ]
         self.labels = [str(label) for label in tables[0].columns]
         self.sums, self.counts = (table.fillna(0).to_numpy(float) for table in tables)
-        self.units, datasets = tables[0].reset_index()[unit].astype(str).agg(tuple, axis=1).factorize()
+        self.units, datasets = (
+            tables[0].reset_index()[unit].astype(str).agg(tuple, axis=1).factorize()
+        )
         self.settings = np.array([dataset[0] for dataset in datasets])
         genes = np.array([dataset[2] for dataset in datasets])
         self.genes = genes if (genes != "").all() else None
@@ -84,7 +116,11 @@ class _Pairs:
         own, others = (s[kept] / c[kept] for s, c in zip(*totals, strict=True))
         values, settings = own - others, self.settings[kept]
         difference = float(values.mean()) if len(values) else np.nan
-        found = {"n_datasets": len(values), "n_settings": len(set(settings)), "difference": difference}
+        found = {
+            "n_datasets": len(values),
+            "n_settings": len(set(settings)),
+            "difference": difference,
+        }
         if found["n_settings"] > 1 and self.genes is not None:
             genes = self.genes[kept]
             low, high = statistics.cluster_bootstrap_interval(values, genes)
@@ -115,18 +151,26 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
                 Cell(row["against"]),
                 Cell(str(row["n_datasets"])),
                 Cell(_signed(row["difference"])),
-                Cell("–" if np.isnan(row["low"]) else f"{_signed(row['low'])} to {_signed(row['high'])}"),
+                Cell(
+                    "–"
+                    if np.isnan(row["low"])
+                    else f"{_signed(row['low'])} to {_signed(row['high'])}"
+                ),
                 Cell(_p(row["p"])),
                 Cell(_p(row["p_holm"]), best=bool(row["p_holm"] < 0.05)),
             )
         )
-        for _, row in rows.sort_values(["against", "difference"], ascending=[True, False]).iterrows()
+        for _, row in rows.sort_values(
+            ["against", "difference"], ascending=[True, False]
+        ).iterrows()
     ]
     pooled = rows["n_settings"].max() > 1
     note = (
-        "Over perturbations that both finished: paired bootstrap and sign-flip test by gene, all lines together; Holm over the block."
+        "Over perturbations that both finished: paired bootstrap and sign-flip test by gene, all "
+        "lines together; Holm over the block."
         if pooled and rows["by_gene"].all()
-        else "Over datasets that both finished: paired bootstrap stratified by setting, sign-flip test, Holm over the block."
+        else "Over datasets that both finished: paired bootstrap stratified by setting, sign-flip "
+        "test, Holm over the block."
         if pooled
         else "One setting: t-interval over its datasets, no p-value."
     )

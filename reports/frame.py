@@ -1,7 +1,8 @@
-"""Stores -> data frames. Everything a report shows comes from here; suites and their data are never touched.
+"""Stores -> data frames. Everything a report shows comes from here; suites and their data are never
+touched.
 
-`read` makes `Results` (jobs, readings, regimes) of stores; `tidy` has one row per (method, variant, task, regime, seed,
-metric), `jobs` one row per job.
+`read` makes `Results` (jobs, readings, regimes) of stores; `tidy` has one row per (method, variant,
+task, regime, seed, metric), `jobs` one row per job.
 """
 
 from __future__ import annotations
@@ -29,17 +30,65 @@ CEILING = "ceiling"
 _CEILING_RECORD = {"method": CEILING, "status": "ok"}
 _ELEMENTS = 4_000_000  # scores held at once
 _REQUIRED = ("key", "method", "task", "status", "suite")
-_OWN = {"task", "method", "variant", "label", "seed", "status", "regime", "metric", "value", "key", "targets", *METRICS}
+_OWN = {
+    "task",
+    "method",
+    "variant",
+    "label",
+    "seed",
+    "status",
+    "regime",
+    "metric",
+    "value",
+    "key",
+    "targets",
+    *METRICS,
+}
 _JOB_COLUMNS = (
-    "key", "kind", "suite", "method", "method_version", "parameters", "label", "task", "task_hash", "seed", "status",
-    "reason", "note", "facts", "superseded", "batch_size", "wall_s", "wall_s_single", "cpu_s", "peak_rss_mb", "peak_gpu_mb",
-    "device", "threads", "timeout_s", "memory_gb", "versions", "git_sha", "dirty", "host", "started_at",
-    "trained_on",
-)  # fmt: skip
-_NUMBERS = {
-    "seed", "batch_size", "wall_s", "wall_s_single", "cpu_s", "peak_rss_mb", "peak_gpu_mb", "threads", "timeout_s",
+    "key",
+    "kind",
+    "suite",
+    "method",
+    "method_version",
+    "parameters",
+    "label",
+    "task",
+    "task_hash",
+    "seed",
+    "status",
+    "reason",
+    "note",
+    "facts",
+    "superseded",
+    "batch_size",
+    "wall_s",
+    "wall_s_single",
+    "cpu_s",
+    "peak_rss_mb",
+    "peak_gpu_mb",
+    "device",
+    "threads",
+    "timeout_s",
     "memory_gb",
-}  # fmt: skip
+    "versions",
+    "git_sha",
+    "dirty",
+    "host",
+    "started_at",
+    "trained_on",
+)
+_NUMBERS = {
+    "seed",
+    "batch_size",
+    "wall_s",
+    "wall_s_single",
+    "cpu_s",
+    "peak_rss_mb",
+    "peak_gpu_mb",
+    "threads",
+    "timeout_s",
+    "memory_gb",
+}
 
 
 class ReportWarning(UserWarning):
@@ -60,8 +109,9 @@ class Readable(Protocol):
 class Results:
     """What stores hold, as frames.
 
-    jobs: one row per record. readings: one row per reading of each current prediction, with the task's columns,
-    `label`, `status` and `wall_s`; the ceiling is among them. regimes: one row per regime of each finished reading and
+    jobs: one row per record. readings: one row per reading of each current prediction, with the
+    task's columns, `label`, `status` and `wall_s`; the ceiling is among them. regimes: one row per
+    regime of each finished reading and
     its metrics as columns. notes: what was left out, and where it lies.
     """
 
@@ -74,8 +124,9 @@ class Results:
 def read(stores: Iterable[Readable]) -> Results:
     """The results of all stores together.
 
-    Only the newest of the records that agree in suite, method, parameters, task and seed counts (results of an older
-    version of a method stay in the store); the others are marked `superseded` among the jobs.
+    Only the newest of the records that agree in suite, method, parameters, task and seed counts
+    (results of an older version of a method stay in the store); the others are marked `superseded`
+    among the jobs.
 
     Raises
     ------
@@ -85,12 +136,17 @@ def read(stores: Iterable[Readable]) -> Results:
     loaded = [(store, record) for store in stores for record in _checked_records(store)]
     if not loaded:
         folders = ", ".join(str(store.folder) for store in stores) or "no folder"
-        raise BenchError(f"No finished job in {folders}: run `bench run` first, or name another folder.")
+        raise BenchError(
+            f"No finished job in {folders}: run `bench run` first, or name another folder."
+        )
     tasks, notes = _read_tasks(loaded)
     current = _current(loaded, tasks)
     if len(current) < sum(_is_prediction(record) for _, record in loaded):
         stale = sum(_is_prediction(record) for _, record in loaded) - len(current)
-        notes.append(f"{stale} older records are superseded by newer ones (see `superseded` in the jobs table)")
+        notes.append(
+            f"{stale} older records are superseded by newer ones (see `superseded` in the jobs "
+            "table)"
+        )
 
     readings: list[dict[str, Any]] = []  # one small dict a reading; regimes are arrays
     pieces: list[tuple[int, Readable | None, str, str, TaskTruth]] = []
@@ -103,11 +159,18 @@ def read(stores: Iterable[Readable]) -> Results:
         for variant in outputs:
             pieces.append((len(readings), store, record["key"], variant, truth))
             readings.append(_reading(record, variant, truth, index))
-    for record, truth in _distinct((loaded[i][1], tasks.get(_task_id(*loaded[i]))) for i in sorted(current)):
+    for record, truth in _distinct(
+        (loaded[i][1], tasks.get(_task_id(*loaded[i]))) for i in sorted(current)
+    ):
         if truth.ceiling is not None:
             pieces.append((len(readings), None, CEILING, "", truth))
             readings.append(
-                _reading({**_CEILING_RECORD, "suite": record["suite"], "task": record["task"]}, "", truth, -1)
+                _reading(
+                    {**_CEILING_RECORD, "suite": record["suite"], "task": record["task"]},
+                    "",
+                    truth,
+                    -1,
+                )
             )
 
     ids, columns, broken = _evaluate(p for p in pieces if readings[p[0]]["status"] == "ok")
@@ -128,11 +191,13 @@ def read(stores: Iterable[Readable]) -> Results:
 
 
 def tidy(source: Iterable[Readable] | Results) -> pd.DataFrame:
-    """One row per (method, variant, task, regime, seed, metric); a job that did not finish has one without a metric.
+    """One row per (method, variant, task, regime, seed, metric); a job that did not finish has one
+    without a metric.
 
-    Columns: the factors (`suite`, `split`, `protocol`, `subset`, `masking`, ...; "" where a suite has none), the task's
-    metadata and facts, `label` (how tables call the reading), `regime`, `n_targets`, `status`, `metric`, `value`. A
-    value is NaN where the metric is undefined; nothing is imputed.
+    Columns: the factors (`suite`, `split`, `protocol`, `subset`, `masking`, ...; "" where a suite
+    has none), the task's metadata and facts, `label` (how tables call the reading), `regime`,
+    `n_targets`, `status`, `metric`, `value`. A value is NaN where the metric is undefined; nothing
+    is imputed.
     """
     results = _results(source)
     regimes, names = results.regimes, list(METRICS)
@@ -151,13 +216,27 @@ def tidy(source: Iterable[Readable] | Results) -> pd.DataFrame:
     failed = failed.drop(columns=["job", "wall_s"]).reset_index(drop=True)
     failed["metric"] = pd.Categorical([""] * len(failed), dtype=metrics)
     failed["value"] = np.nan
-    failed["targets"] = pd.Categorical([""] * len(failed), categories=done["targets"].cat.categories.union([""]))
+    failed["targets"] = pd.Categorical(
+        [""] * len(failed), categories=done["targets"].cat.categories.union([""])
+    )
     done["targets"] = done["targets"].cat.set_categories(failed["targets"].cat.categories)
     for column in ("regime", "n_targets", "n_candidates"):
         done[column] = done[column].astype("Int64")
         failed[column] = pd.array([pd.NA] * len(failed), dtype="Int64")
     frame = pd.concat([done, failed], ignore_index=True) if len(failed) else done
-    first = [*FACTORS, "task", "regime", "n_targets", "method", "variant", "label", "seed", "status", "metric", "value"]
+    first = [
+        *FACTORS,
+        "task",
+        "regime",
+        "n_targets",
+        "method",
+        "variant",
+        "label",
+        "seed",
+        "status",
+        "metric",
+        "value",
+    ]
     return frame[[*first, *(c for c in frame.columns if c not in first)]]
 
 
@@ -177,7 +256,8 @@ def _results(source: Iterable[Readable] | Results) -> Results:
 
 
 def shown_parameters(parameters: Mapping[str, Any]) -> str:
-    """`[max_set_size=2]`, or nothing if there are none. The device is no reading of its own: the jobs table has it."""
+    """`[max_set_size=2]`, or nothing if there are none. The device is no reading of its own: the
+    jobs table has it."""
     shown = sorted((name, value) for name, value in parameters.items() if name != "device")
     texts = (f"{name}={v if isinstance(v, str) else json.dumps(v)}" for name, v in shown)
     return f"[{', '.join(texts)}]" if shown else ""
@@ -188,7 +268,10 @@ def _checked_records(store: Readable) -> Iterator[dict[str, Any]]:
         missing = [field for field in _REQUIRED if field not in record]
         if missing:
             name = store.folder / "jobs" / f"{record.get('key', '?')}.json"
-            raise BenchError(f"{name} is not a job record: it lacks {', '.join(missing)}. Delete it and run again.")
+            raise BenchError(
+                f"{name} is not a job record: it lacks {', '.join(missing)}. Delete it and run "
+                "again."
+            )
         yield record
 
 
@@ -214,11 +297,14 @@ def _read_tasks(
             tasks[task_id] = store.task(record.get("task_hash", ""))
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             if record["status"] != "ok" and "metadata" in record:
-                tasks[task_id] = _outline(record)  # every job may have been skipped before the task was made
+                tasks[task_id] = _outline(
+                    record
+                )  # every job may have been skipped before the task was made
                 continue
             path = store.folder / "tasks" / f"{record.get('task_hash', '')}.npz"
             failed[task_id] = (
-                f"{path} (task {record['task']!r}) cannot be read ({type(error).__name__}); its jobs are left out: "
+                f"{path} (task {record['task']!r}) cannot be read ({type(error).__name__}); its "
+                "jobs are left out: "
                 "run it again"
             )
     return tasks, list(failed.values())
@@ -238,17 +324,27 @@ def _outline(record: Mapping[str, Any]) -> TaskTruth:
     )
 
 
-def _current(loaded: Sequence[tuple[Readable, dict[str, Any]]], tasks: Mapping[tuple[str, str], TaskTruth]) -> set[int]:
-    """Indices of the newest prediction of each (factors, method, parameters, knowledge, task, seed), of those on the newest task of that
-    name: what was run on data that have been made anew is not set beside what was run on them since."""
+def _current(
+    loaded: Sequence[tuple[Readable, dict[str, Any]]], tasks: Mapping[tuple[str, str], TaskTruth]
+) -> set[int]:
+    """Indices of the newest prediction of each (factors, method, parameters, knowledge, task,
+    seed), of those on the newest task of that
+    name: what was run on data that have been made anew is not set beside what was run on them
+    since."""
     newest: dict[tuple, int] = {}
-    of_name: dict[tuple, tuple[str, Any]] = {}  # factors and name of a task -> when it was last used, and its hash
+    of_name: dict[
+        tuple, tuple[str, Any]
+    ] = {}  # factors and name of a task -> when it was last used, and its hash
     found = []
     for index, (store, record) in enumerate(loaded):
         if not _is_prediction(record):
             continue
         truth = tasks.get(_task_id(store, record))
-        factors = tuple(_factors(record, truth).values()) if truth else (record["suite"], record.get("task_hash", ""))
+        factors = (
+            tuple(_factors(record, truth).values())
+            if truth
+            else (record["suite"], record.get("task_hash", ""))
+        )
         found.append((index, record, factors))
         used = _started(record), record.get("task_hash")
         of_name[(*factors, record["task"])] = max(
@@ -265,17 +361,22 @@ def _current(loaded: Sequence[tuple[Readable, dict[str, Any]]], tasks: Mapping[t
 
 
 def _shown_knowledge(record: Mapping[str, Any]) -> str:
-    """What --knowledge was, of a list kind=path the files that the method was trained with, by name and digest."""
+    """What --knowledge was, of a list kind=path the files that the method was trained with, by name
+    and digest."""
     known, name = _known(record), (record.get("knowledge") or {}).get("name", "")
     if "=" in name:
         files = [part.partition("=") for part in name.split(",")]
-        name = ", ".join(f"{PurePath(path).name} {known[kind][:4]}" for kind, _, path in files if kind in known)
+        name = ", ".join(
+            f"{PurePath(path).name} {known[kind][:4]}" for kind, _, path in files if kind in known
+        )
     return f" [{name}]" if name else ""
 
 
 def _known(record: Mapping[str, Any]) -> dict[str, str]:
     """Kind of knowledge -> digest of what the method was trained with."""
-    return {kind: value for kind, value in (record.get("knowledge") or {}).items() if kind != "name"}
+    return {
+        kind: value for kind, value in (record.get("knowledge") or {}).items() if kind != "name"
+    }
 
 
 def _started(record: Mapping[str, Any]) -> str:
@@ -290,9 +391,13 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _distinct(pairs: Iterable[tuple[dict[str, Any], TaskTruth | None]]) -> list[tuple[dict[str, Any], TaskTruth]]:
+def _distinct(
+    pairs: Iterable[tuple[dict[str, Any], TaskTruth | None]],
+) -> list[tuple[dict[str, Any], TaskTruth]]:
     """One (record, truth) for each (factors, task)."""
-    return list({(*_factors(r, t).values(), r["task"]): (r, t) for r, t in pairs if t is not None}.values())
+    return list(
+        {(*_factors(r, t).values(), r["task"]): (r, t) for r, t in pairs if t is not None}.values()
+    )
 
 
 def _reading(record: Mapping[str, Any], variant: str, truth: TaskTruth, job: int) -> dict[str, Any]:
@@ -337,7 +442,8 @@ def _readings_frame(readings: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def _evaluate(
     pieces: Iterable[tuple[int, Readable | None, str, str, TaskTruth]],
 ) -> tuple[np.ndarray, dict[str, Any], dict[int, str]]:
-    """Reading ids (rows,), columns of (rows,) arrays, and reading -> why its scores cannot be used."""
+    """Reading ids (rows,), columns of (rows,) arrays, and reading -> why its scores cannot be
+    used."""
     done: list[tuple[np.ndarray, np.ndarray, TaskTruth, int]] = []  # metrics (R, n_metrics), ...
     pending: dict[int, list[tuple[int, np.ndarray, TaskTruth]]] = {}
     broken: dict[int, str] = {}
@@ -370,7 +476,8 @@ def _evaluate(
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             path = "" if store is None else store.folder / "jobs" / f"{key}.npz"
             broken[reading] = (
-                f"{path}: no scores {variant!r} ({type(error).__name__}: {error}); delete it and run again"
+                f"{path}: no scores {variant!r} ({type(error).__name__}: {error}); delete it and "
+                "run again"
             )
             continue
         pending.setdefault(truth.targets.shape[1], []).append((reading, scores, truth))
@@ -387,12 +494,16 @@ def _profiles(truth: TaskTruth) -> np.ndarray:
     return np.full(truth.targets.shape, np.nan) if truth.profiles is None else truth.profiles
 
 
-def _columns(done: Sequence[tuple[np.ndarray, np.ndarray, TaskTruth, int]]) -> tuple[np.ndarray, dict[str, Any]]:
+def _columns(
+    done: Sequence[tuple[np.ndarray, np.ndarray, TaskTruth, int]],
+) -> tuple[np.ndarray, dict[str, Any]]:
     names: dict[int, np.ndarray] = {}
     for _, _, truth, _ in done:
         if id(truth) not in names:
             variables = np.array(truth.variables, dtype=object)
-            names[id(truth)] = np.array(["+".join(variables[t]) for t in truth.targets], dtype=object)
+            names[id(truth)] = np.array(
+                ["+".join(variables[t]) for t in truth.targets], dtype=object
+            )
     join = lambda parts, dtype: np.concatenate(parts) if parts else np.empty(0, dtype)  # noqa: E731
     columns: dict[str, Any] = {
         "regime": join([regime for _, regime, _, _ in done], np.int64),
@@ -402,11 +513,15 @@ def _columns(done: Sequence[tuple[np.ndarray, np.ndarray, TaskTruth, int]]) -> t
     }
     values = join([part for part, *_ in done], float).reshape(-1, len(METRICS))
     columns.update({name: values[:, i] for i, name in enumerate(METRICS)})
-    return np.repeat([reading for *_, reading in done], [len(part) for part, *_ in done]).astype(np.int64), columns
+    return np.repeat([reading for *_, reading in done], [len(part) for part, *_ in done]).astype(
+        np.int64
+    ), columns
 
 
 def _jobs_frame(records: Sequence[Mapping[str, Any]], current: set[int]) -> pd.DataFrame:
-    columns: dict[str, Any] = {name: [record.get(name) for record in records] for name in _JOB_COLUMNS}
+    columns: dict[str, Any] = {
+        name: [record.get(name) for record in records] for name in _JOB_COLUMNS
+    }
     columns["kind"] = [record.get("kind", "predict") for record in records]
     columns["superseded"] = [_is_prediction(r) and i not in current for i, r in enumerate(records)]
     columns["label"] = [r["method"] + shown_parameters(r.get("parameters") or {}) for r in records]

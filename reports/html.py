@@ -40,7 +40,9 @@ def page(report: Report) -> str:
     board = report.table("leaderboard")
     sections = [
         _section(results, block, key, rows)
-        for block, (key, rows) in zip(board.blocks, leaderboard.by_factors(board.frame), strict=True)
+        for block, (key, rows) in zip(
+            board.blocks, leaderboard.by_factors(board.frame), strict=True
+        )
     ]
     current = results.jobs[~results.jobs["superseded"]]
     return environment.get_template("report.html.j2").render(
@@ -67,7 +69,9 @@ def _further(results: Results) -> list[str]:
     return names
 
 
-def _section(results: Results, block: Block, key: tuple[str, ...], rows: pd.DataFrame) -> dict[str, Any]:
+def _section(
+    results: Results, block: Block, key: tuple[str, ...], rows: pd.DataFrame
+) -> dict[str, Any]:
     readings = leaderboard.same_factors(results.readings, key)
     return {
         "suite": key[0],
@@ -79,18 +83,24 @@ def _section(results: Results, block: Block, key: tuple[str, ...], rows: pd.Data
 
 
 def badge(readings: pd.DataFrame) -> str:
-    """What the samples are: simulated, real, or "" where the tasks do not say (or the suite's name does)."""
+    """What the samples are: simulated, real, or "" where the tasks do not say (or the suite's name
+    does)."""
     if leaderboard.simulated(readings):
         return "simulated"
     origins = set(readings["origin"].astype(str)) - set(_MISSING) if "origin" in readings else set()
-    if not origins and "simulated" in readings and readings["simulated"].astype(str).str.lower().eq("false").all():
+    if (
+        not origins
+        and "simulated" in readings
+        and readings["simulated"].astype(str).str.lower().eq("false").all()
+    ):
         origins = {"real"}
     return "/".join(sorted(origins))
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One line of the plot: label, kind, y, and the x of the mean and of the interval's ends (None without one)."""
+    """One line of the plot: label, kind, y, and the x of the mean and of the interval's ends (None
+    without one)."""
 
     label: str
     kind: str
@@ -103,7 +113,8 @@ class Dot:
 
 @dataclass(frozen=True)
 class DotPlot:
-    """Mean average precision with its interval, method by method. All in the units of the drawing."""
+    """Mean average precision with its interval, method by method. All in the units of the
+    drawing."""
 
     width: float
     height: float
@@ -151,7 +162,8 @@ def provenance(jobs: pd.DataFrame) -> list[tuple[str, str]]:
     shas = jobs["git_sha"].dropna().astype(str).str[:10]
     dirty = jobs["dirty"].fillna(False).astype(bool)
     commits = [
-        f"{sha}{' (with local changes)' if dirty[shas.index[shas == sha]].any() else ''}" for sha in shas.unique()
+        f"{sha}{' (with local changes)' if dirty[shas.index[shas == sha]].any() else ''}"
+        for sha in shas.unique()
     ]
     rows.append(("commit", ", ".join(commits)))
     for name in ("host", "device", "threads"):
@@ -159,12 +171,24 @@ def provenance(jobs: pd.DataFrame) -> list[tuple[str, str]]:
         rows.append((name, ", ".join(values)))
     started = jobs["started_at"].dropna().astype(str)
     if len(started):
-        rows.append(("run", " to ".join(dict.fromkeys((started.min()[:16], started.max()[:16]))).replace("T", " ")))
+        rows.append(
+            (
+                "run",
+                " to ".join(dict.fromkeys((started.min()[:16], started.max()[:16]))).replace(
+                    "T", " "
+                ),
+            )
+        )
     found: dict[str, set[str]] = {}
     for text in jobs["versions"].unique():
         for package, version in json.loads(text).items():
             found.setdefault(package, set()).add(str(version))
-    rows.append(("versions", ", ".join(f"{package} {' / '.join(sorted(v))}" for package, v in sorted(found.items()))))
+    rows.append(
+        (
+            "versions",
+            ", ".join(f"{package} {' / '.join(sorted(v))}" for package, v in sorted(found.items())),
+        )
+    )
     return [(name, value) for name, value in rows if value]
 
 

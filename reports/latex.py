@@ -42,13 +42,24 @@ def escape(text: str) -> str:
 
 def latex(table: Table) -> str:
     """The whole table. Needs `\\usepackage{booktabs}` and UTF-8, which is LaTeX's default."""
-    lines = [f"% {table.title}: bench report --table {table.name} --latex", r"% \usepackage{booktabs}"]
+    lines = [
+        f"% {table.title}: bench report --table {table.name} --latex",
+        r"% \usepackage{booktabs}",
+    ]
     lines += [f"% {_one_line(note)}" for note in table.notes]
-    return "\n".join([*lines, *(_float(table, block, i) for i, block in enumerate(table.blocks))]) + "\n"
+    return (
+        "\n".join([*lines, *(_float(table, block, i) for i, block in enumerate(table.blocks))])
+        + "\n"
+    )
 
 
 def _float(table: Table, block: Block, index: int) -> str:
-    caption = " ".join([f"{escape(table.title)}: {escape(block.title)}.", *(escape(_sentence(n)) for n in block.notes)])
+    caption = " ".join(
+        [
+            f"{escape(table.title)}: {escape(block.title)}.",
+            *(escape(_sentence(n)) for n in block.notes),
+        ]
+    )
     spec = "".join("l" if column.align == "left" else "r" for column in block.columns)
     lines = [
         "",
@@ -74,7 +85,9 @@ def _groups(block: Block) -> list[str]:
     heads, rules = [], []
     for group, first, last in block.groups:
         heads.append(
-            rf"\multicolumn{{{last - first + 1}}}{{c}}{{{escape(group)}}}" if group else " & " * (last - first)
+            rf"\multicolumn{{{last - first + 1}}}{{c}}{{{escape(group)}}}"
+            if group
+            else " & " * (last - first)
         )
         rules += [rf"\cmidrule(lr){{{first + 1}-{last + 1}}}"] if group else []
     return [" & ".join(heads) + r" \\", "".join(rules)] if heads else []

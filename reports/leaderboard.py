@@ -1,4 +1,5 @@
-"""The leaderboard: one block per combination of `FACTORS`, methods by mean average precision over datasets."""
+"""The leaderboard: one block per combination of `FACTORS`, methods by mean average precision over
+datasets."""
 
 from __future__ import annotations
 
@@ -11,7 +12,18 @@ import pandas as pd
 from cdnbench.metrics import METRICS, TOP
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import CEILING, FACTORS, Results
-from cdnbench.reports.table import Block, Cell, Column, Kind, Row, Table, number, place_best, plus_minus, seconds
+from cdnbench.reports.table import (
+    Block,
+    Cell,
+    Column,
+    Kind,
+    Row,
+    Table,
+    number,
+    place_best,
+    plus_minus,
+    seconds,
+)
 
 RANKING = "average_precision_tie"
 TRIVIAL = ("random", "target-shift")
@@ -22,18 +34,23 @@ FEW = 5
 def leaderboard(results: Results) -> Table:
     frame = standings(results)
     blocks = tuple(_block(results, key, rows) for key, rows in by_factors(frame))
-    return Table(name="leaderboard", title="Leaderboard", blocks=blocks, frame=frame, notes=results.notes)
+    return Table(
+        name="leaderboard", title="Leaderboard", blocks=blocks, frame=frame, notes=results.notes
+    )
 
 
 def standings(results: Results) -> pd.DataFrame:
     """One row per (factors, label), the ceiling first and then by falling mean of `RANKING`.
 
-    Columns: `<metric>` and `<metric>_sd` over datasets; `low`, `high` (95 % interval of `RANKING`: t in one setting,
-    stratified bootstrap over several); `n_settings`; `finished` and `total` datasets; `failures` as text;
-    `average_rank` with failures last; `seconds` (median wall time of a task).
+    Columns: `<metric>` and `<metric>_sd` over datasets; `low`, `high` (95 % interval of `RANKING`:
+    t in one setting, stratified bootstrap over several); `n_settings`; `finished` and `total`
+    datasets; `failures` as text; `average_rank` with failures last; `seconds` (median wall time of
+    a task).
     """
     names = list(METRICS)
-    means = statistics.dataset_means(statistics.with_genes(results.regimes), names, ["label", statistics.GENE])
+    means = statistics.dataset_means(
+        statistics.with_genes(results.regimes), names, ["label", statistics.GENE]
+    )
     rows = []
     for key, readings in by_factors(results.readings):
         values = same_factors(means, key)
@@ -50,7 +67,9 @@ def standings(results: Results) -> pd.DataFrame:
                     **{f"{name}_sd": found[name].std() for name in names},
                     **dict(zip(("low", "high"), interval(found), strict=True)),
                     "n_settings": found["setting"].nunique(),
-                    "smallest_setting": found.groupby("setting", observed=True).size().min() if len(found) else 0,
+                    "smallest_setting": found.groupby("setting", observed=True).size().min()
+                    if len(found)
+                    else 0,
                     "finished": len(finished(own)),
                     "total": len(total) if label != CEILING else len(_datasets(own)),
                     "failures": failures(own),
@@ -69,18 +88,27 @@ def standings(results: Results) -> pd.DataFrame:
 
 
 def interval(found: pd.DataFrame) -> tuple[float, float]:
-    """95 % interval of the mean of `RANKING` over datasets: t in one setting, bootstrap over several, by gene where
-    genes are perturbed in several lines.
+    """95 % interval of the mean of `RANKING` over datasets: t in one setting, bootstrap over
+    several, by gene where genes are perturbed in several lines.
 
-    None (NaN) from fewer than `FEW` datasets over several settings: resampling so few says next to nothing.
+    None (NaN) from fewer than `FEW` datasets over several settings: resampling so few says next to
+    nothing.
     """
     values = found.dropna(subset=[RANKING])
     if values["setting"].nunique() > 1 and len(values) < FEW:
         return np.nan, np.nan
-    if values["setting"].nunique() > 1 and statistics.GENE in values and (values[statistics.GENE] != "").all():
-        return statistics.cluster_bootstrap_interval(values[RANKING].to_numpy(), values[statistics.GENE].to_numpy(str))
+    if (
+        values["setting"].nunique() > 1
+        and statistics.GENE in values
+        and (values[statistics.GENE] != "").all()
+    ):
+        return statistics.cluster_bootstrap_interval(
+            values[RANKING].to_numpy(), values[statistics.GENE].to_numpy(str)
+        )
     if values["setting"].nunique() > 1:
-        return statistics.bootstrap_interval(values[RANKING].to_numpy(), values["setting"].to_numpy(str))
+        return statistics.bootstrap_interval(
+            values[RANKING].to_numpy(), values["setting"].to_numpy(str)
+        )
     half = float(statistics.t_halfwidth(values[RANKING].std(), len(values)))
     return values[RANKING].mean() - half, values[RANKING].mean() + half
 
@@ -98,14 +126,20 @@ def block_title(results: Results, key: tuple[str, ...]) -> str:
 
 
 def named_factors(key: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The factors but the suite that say something: `standardise none` and `track joint` go without saying."""
+    """The factors but the suite that say something: `standardise none` and `track joint` go without
+    saying."""
     factors = zip(FACTORS[1:], key[1:], strict=True)
     return [(name, value) for name, value in factors if value not in ("", "none", "joint")]
 
 
 def simulated(readings: pd.DataFrame) -> bool:
-    """Whether any task stands in for real data: metadata `simulated` true, or `origin` = "simulated"."""
-    flagged = [readings["simulated"].astype(str).str.lower().eq("true")] if "simulated" in readings else []
+    """Whether any task stands in for real data: metadata `simulated` true, or `origin` =
+    "simulated"."""
+    flagged = (
+        [readings["simulated"].astype(str).str.lower().eq("true")]
+        if "simulated" in readings
+        else []
+    )
     flagged += [readings["origin"].astype(str).eq("simulated")] if "origin" in readings else []
     return any(bool(f.any()) for f in flagged)
 
@@ -142,7 +176,12 @@ def _average_ranks(readings: pd.DataFrame, means: pd.DataFrame) -> dict[str, flo
     """Label -> average rank over datasets. A dataset of which any job failed counts as failed."""
     readings = readings[readings["label"] != CEILING]
     unit = [*statistics.UNIT, "label"]
-    ok = (readings["status"] == "ok").groupby([readings[c].astype(str) for c in unit]).all().unstack("label")
+    ok = (
+        (readings["status"] == "ok")
+        .groupby([readings[c].astype(str) for c in unit])
+        .all()
+        .unstack("label")
+    )
     values = means.assign(**{c: means[c].astype(str) for c in unit}).set_index(unit)[RANKING]
     values = values.unstack("label").reindex(index=ok.index, columns=ok.columns)
     defined = values.notna().any(axis=1).to_numpy() | ~ok.eq(True).any(axis=1).to_numpy()
@@ -177,7 +216,11 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
     for i, (_, row) in enumerate(rows.iterrows()):
         cells = [
             Cell(row["label"]),
-            Cell(plus_minus(row[RANKING], row[f"{RANKING}_sd"]), best[RANKING][i], "†" if partial[i] else ""),
+            Cell(
+                plus_minus(row[RANKING], row[f"{RANKING}_sd"]),
+                best[RANKING][i],
+                "†" if partial[i] else "",
+            ),
             *(Cell(number(row[name]), best[name][i]) for name in plain),
             Cell(number(row["coverage"], 2)),
             Cell(number(row["average_rank"], 2) if ranked[i] else "", best["average_rank"][i]),
@@ -190,12 +233,20 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
         block_title(results, key),
         columns,
         tuple(lines),
-        (*_notes(rows, partial), *_leakage(results, key), *_noise(results, key), *_unconverged(results, key)),
+        (
+            *_notes(rows, partial),
+            *_leakage(results, key),
+            *_noise(results, key),
+            *_unconverged(results, key),
+        ),
     )
 
 
 def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
-    notes = ["mAP ± standard deviation over datasets, ties in expectation; average rank with failures tied last."]
+    notes = [
+        "mAP ± standard deviation over datasets, ties in expectation; average rank with failures "
+        "tied last."
+    ]
     if partial.any():
         notes.append("† rests on fewer datasets than were run: compare by the average rank.")
     if rows["smallest_setting"].max() < FEW:
@@ -217,7 +268,8 @@ def _leakage(results: Results, key: tuple[str, ...]) -> list[str]:
     if seen.empty:
         return []
     return [
-        f"Leakage of the split: {seen.eq('true').sum()} of {len(seen)} tasks have a target that training has as well (bench data check)."
+        f"Leakage of the split: {seen.eq('true').sum()} of {len(seen)} tasks have a target that "
+        "training has as well (bench data check)."
     ]
 
 
@@ -227,23 +279,40 @@ def _noise(results: Results, key: tuple[str, ...]) -> list[str]:
     if "reliability" not in readings:
         return []
     tasks = readings[readings["masking"].astype(str) == "none"].drop_duplicates("task")
-    r, found = (pd.to_numeric(tasks[name].astype(object)).mean() for name in ("reliability", "retrieval"))
+    r, found = (
+        pd.to_numeric(tasks[name].astype(object)).mean() for name in ("reliability", "retrieval")
+    )
     if np.isnan(r):
         return []
     return [
-        f"Noise ceiling: profiles correlate {r:.3f} with what repeating the experiment would give; half of a perturbation's cells finds "
-        f"its other half first among the line's perturbations in {found:.3f} (labelled profile retrieval)."
+        f"Noise ceiling: profiles correlate {r:.3f} with what repeating the experiment would "
+        "give; half of a perturbation's cells finds "
+        f"its other half first among the line's perturbations in {found:.3f} (labelled profile "
+        "retrieval)."
     ]
 
 
 def _unconverged(results: Results, key: tuple[str, ...]) -> list[str]:
     """One line for each method some of whose jobs say that they did not converge."""
     readings = same_factors(results.readings, key)
-    readings = readings[(readings["job"] >= 0) & (readings["status"] == "ok")].drop_duplicates("job")
-    said = results.jobs["note"].reindex(readings["job"]).fillna("").str.startswith("not converged").to_numpy()
-    counts = readings.assign(said=said).groupby("method", sort=False, observed=True)["said"].agg(["sum", "size"])
+    readings = readings[(readings["job"] >= 0) & (readings["status"] == "ok")].drop_duplicates(
+        "job"
+    )
+    said = (
+        results.jobs["note"]
+        .reindex(readings["job"])
+        .fillna("")
+        .str.startswith("not converged")
+        .to_numpy()
+    )
+    counts = (
+        readings.assign(said=said)
+        .groupby("method", sort=False, observed=True)["said"]
+        .agg(["sum", "size"])
+    )
     return [
-        f"{method}: {row['sum']} of {row['size']} jobs did not converge (`--table jobs` says how far they came)."
+        f"{method}: {row['sum']} of {row['size']} jobs did not converge (`--table jobs` says how "
+        "far they came)."
         for method, row in counts.iterrows()
         if row["sum"]
     ]

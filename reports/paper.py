@@ -1,4 +1,5 @@
-"""The paper's Tables 4 and 11 with our values beside the printed ones. A protocol is a block of its own."""
+"""The paper's Tables 4 and 11 with our values beside the printed ones. A protocol is a block of its
+own."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from cdnbench.reports.leaderboard import FEW, TRIVIAL, block_title, by_factors
 from cdnbench.reports.table import Block, Cell, Column, Kind, Row, Table, plus_minus
 
 SUITES = ("synthetic", "synthetic-full", "synthetic-stat")
-"""Suites with the paper's sizes and laws; the others (fewer rows, other noise) must not stand beside its numbers."""
+"""Suites with the paper's sizes and laws; the others (fewer rows, other noise) must not stand
+beside its numbers."""
 
 SETTING = ("n_nodes", "n_edges", "intervention", "mechanism")
 MECHANISMS = ("linear", "polynomial", "sigmoid")
@@ -52,19 +54,27 @@ def table11(results: Results) -> Table:
 
 
 def table7(results: Results) -> Table:
-    """Table 7's ablations on the synthetic settings, from weights that `bench train ablations table7` made; the paper prints them
-    for cells, so nothing stands beside."""
-    return _ablation(results, published.table8().iloc[:0], "table7", "Table 7's ablations on synthetic data")
+    """Table 7's ablations on the synthetic settings, from weights that `bench train ablations
+    table7` made; the paper prints them for cells, so nothing stands beside."""
+    return _ablation(
+        results, published.table8().iloc[:0], "table7", "Table 7's ablations on synthetic data"
+    )
 
 
 def table8(results: Results) -> Table:
     """Table 8 from weights that `bench train ablations table8` made."""
-    return _ablation(results, published.table8(), "table8", "Table 8, ours beside the printed values")
+    return _ablation(
+        results, published.table8(), "table8", "Table 8, ours beside the printed values"
+    )
 
 
 def _ablation(results: Results, printed: pd.DataFrame, name: str, title: str) -> Table:
     own = ours(results, by_targets=False)
-    found = own["label"].astype(str).str.extract(rf"\[.*weights=(?:.*/)?{name}/([^/,\]]+)\.safetensors")[0]
+    found = (
+        own["label"]
+        .astype(str)
+        .str.extract(rf"\[.*weights=(?:.*/)?{name}/([^/,\]]+)\.safetensors")[0]
+    )
     own = own.assign(label=found, method=found)[found.notna()]
     return _table(
         results,
@@ -79,27 +89,35 @@ def _ablation(results: Results, printed: pd.DataFrame, name: str, title: str) ->
 
 
 def ours(results: Results, by_targets: bool) -> pd.DataFrame:
-    """Our mean, sd and n over datasets for each (factors, label, setting[, n_targets], metric), in the paper's names.
+    """Our mean, sd and n over datasets for each (factors, label, setting[, n_targets], metric), in
+    the paper's names.
 
     `partial`: fewer datasets than were run, or fewer than the paper's five.
     """
     axes = [*SETTING, *(["n_targets"] if by_targets else [])]
     regimes = results.regimes
     if not {"n_edges", "intervention", "mechanism"} <= set(regimes.columns):
-        return pd.DataFrame(columns=[*FACTORS, "label", "method", *axes, "metric", "mean", "sd", "n", "partial"])
+        return pd.DataFrame(
+            columns=[*FACTORS, "label", "method", *axes, "metric", "mean", "sd", "n", "partial"]
+        )
     regimes = regimes[regimes["suite"].isin(SUITES)]
     regimes = regimes.assign(
         intervention=regimes["intervention"].astype(str).map(published.INTERVENTIONS),
         mechanism=regimes["mechanism"].astype(str),
         n_nodes=regimes["n_variables"],
     ).dropna(subset=["intervention", "n_edges"])
-    # Grouping ties would put the ceiling below methods that it bounds: whole sets of untouched roots tie there.
-    tied = regimes["average_precision_tie"].where(regimes["method"] == CEILING, regimes["average_precision"])
+    # Grouping ties would put the ceiling below methods that it bounds: whole sets of untouched
+    # roots tie there.
+    tied = regimes["average_precision_tie"].where(
+        regimes["method"] == CEILING, regimes["average_precision"]
+    )
     regimes = regimes.assign(average_precision=tied)
     keys = [*FACTORS, "label", "method", *axes]
     means = statistics.dataset_means(regimes, list(published.METRICS), by=keys)
     found = statistics.over_datasets(means, list(published.METRICS), keys)
-    found = found.assign(metric=found["metric"].map(published.METRICS), n_edges=found["n_edges"].astype(int))
+    found = found.assign(
+        metric=found["metric"].map(published.METRICS), n_edges=found["n_edges"].astype(int)
+    )
     most = found.groupby([*FACTORS, *axes], observed=True)["n"].transform("max")
     return found.assign(partial=(found["n"] < most) | (found["n"] < FEW))
 
@@ -118,17 +136,25 @@ def _table(
     """chosen: our rows as `ours` gives them; all of them by default."""
     rows = ours(results, by_targets="n_targets" in axes) if chosen is None else chosen
     own: pd.DataFrame = rows.assign(source="ours")
-    same = [*panels, *(a for a in axes if a != "mechanism"), *(s for s in ("n_nodes", "n_edges") if s not in panels)]
+    same = [
+        *panels,
+        *(a for a in axes if a != "mechanism"),
+        *(s for s in ("n_nodes", "n_edges") if s not in panels),
+    ]
     own = own[own["mechanism"].isin(MECHANISMS)]
     if len(printed):
         keys = pd.MultiIndex.from_frame(printed[same].drop_duplicates())
         own = own[pd.MultiIndex.from_frame(own[same]).isin(keys)]
     printed = printed.assign(
-        published_method=printed["method"], label=printed["method"].replace(published.READINGS), partial=False
+        published_method=printed["method"],
+        label=printed["method"].replace(published.READINGS),
+        partial=False,
     )
     blocks, frames = [], []
     groups = list(by_factors(own)) if len(own) else [(("",) * len(FACTORS), own)]
-    groups.sort(key=lambda group: "dcdi" not in group[0])  # what belongs beside the printed values comes first
+    groups.sort(
+        key=lambda group: "dcdi" not in group[0]
+    )  # what belongs beside the printed values comes first
     for factors, mine in groups:
         beside = printed.assign(**dict(zip(FACTORS, factors, strict=True)))
         parts = [part for part in (mine, beside) if len(part)]
@@ -153,9 +179,16 @@ def _table(
         "partial",
     ]
     notes = (
-        "mAP groups ties as scikit-learn does (the ceiling's: in expectation). Mean ± standard deviation over datasets.",
+        "mAP groups ties as scikit-learn does (the ceiling's: in expectation). Mean ± standard "
+        "deviation over datasets.",
     )
-    return Table(name=name, title=title, blocks=tuple(blocks), frame=frame[[*first, "published_method"]], notes=notes)
+    return Table(
+        name=name,
+        title=title,
+        blocks=tuple(blocks),
+        frame=frame[[*first, "published_method"]],
+        notes=notes,
+    )
 
 
 def _block(title: str, rows: pd.DataFrame, axes: Sequence[str], factors: tuple[str, ...]) -> Block:
@@ -166,11 +199,18 @@ def _block(title: str, rows: pd.DataFrame, axes: Sequence[str], factors: tuple[s
     columns = [Column("method", align="left"), Column("source", align="left")]
     columns += [Column(_TITLES[m], group=_heading(group)) for group in groups for m in _TITLES]
     keys = zip(*(rows[c] for c in ("label", "source", *axes, "metric")), strict=True)
-    lookup = dict(zip(keys, zip(rows["mean"], rows["sd"], rows["partial"], strict=True), strict=True))
+    lookup = dict(
+        zip(keys, zip(rows["mean"], rows["sd"], rows["partial"], strict=True), strict=True)
+    )
     lines = []
     for label, source in _order(rows):
-        found = [lookup.get((label, source, *group, metric)) for group in groups for metric in _TITLES]
-        cells = [Cell() if f is None else Cell(plus_minus(f[0], f[1], 2), mark="†" if f[2] else "") for f in found]
+        found = [
+            lookup.get((label, source, *group, metric)) for group in groups for metric in _TITLES
+        ]
+        cells = [
+            Cell() if f is None else Cell(plus_minus(f[0], f[1], 2), mark="†" if f[2] else "")
+            for f in found
+        ]
         lines.append(Row((Cell(label), Cell(source), *cells), _kind(label, source)))
     return Block(title, tuple(columns), tuple(lines), _notes(rows, factors))
 
@@ -187,13 +227,16 @@ def _kind(label: str, source: str) -> Kind:
 
 
 def _order(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """The ceiling, the paper's methods in its order with all our readings beside, then our other methods."""
+    """The ceiling, the paper's methods in its order with all our readings beside, then our other
+    methods."""
     sources = {str(label): set(part["source"]) for label, part in rows.groupby("label", sort=False)}
     mine = [label for label in sources if "ours" in sources[label]]
     order = [CEILING] if CEILING in mine else []
     for name in dict.fromkeys(rows["published_method"].dropna().astype(str)):
         order.append(published.READINGS.get(name) or name)
-        order += sorted(label for label in mine if label == name or label.startswith((f"{name}-", f"{name}[")))
+        order += sorted(
+            label for label in mine if label == name or label.startswith((f"{name}-", f"{name}["))
+        )
     order += sorted(mine, key=lambda label: (label not in TRIVIAL, label))
     return [
         (label, source)
@@ -212,5 +255,8 @@ def _notes(rows: pd.DataFrame, factors: tuple[str, ...]) -> tuple[str, ...]:
     if bool(np.any(rows["partial"])):
         notes.append(f"† fewer datasets than were run, or fewer than {FEW}.")
     if "corrected" in set(rows["source"]):
-        notes.append("corrected: without the observational regime that the paper's CDN rows average in (inferred).")
+        notes.append(
+            "corrected: without the observational regime that the paper's CDN rows average in "
+            "(inferred)."
+        )
     return tuple(notes)

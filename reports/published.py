@@ -1,14 +1,16 @@
-"""The paper's printed result tables, packaged as CSV (see `printed/README.md` for where they come from).
+"""The paper's printed result tables, packaged as CSV (see `printed/README.md` for where they come
+from).
 
-Table 11's CDN rows fit Table 4 only if they average in the observational regime, which has no target, as average
-precision -1 and AUROC 0 (as the authors' public code does). `table11()` therefore holds them twice, as `printed` and as
-`corrected`:
+Table 11's CDN rows fit Table 4 only if they average in the observational regime, which has no
+target, as average precision -1 and AUROC 0 (as the authors' public code does). `table11()`
+therefore holds them twice, as `printed` and as `corrected`:
 
     printed mAP = (3N m - 1) / (3N + 1)   =>   m = ((3N + 1) printed + 1) / 3N
     printed AUC = 3N a / (3N + 1)         =>   a = (3N + 1) printed / 3N
 
-with 3N regimes a dataset. That is inferred, and checked at N = 10, E = 10 only. Table 4 groups regimes by number of
-targets, so the observational one is not in it; UT-IGSP, DCI and BACADI fit as printed.
+with 3N regimes a dataset. That is inferred, and checked at N = 10, E = 10 only. Table 4 groups
+regimes by number of targets, so the observational one is not in it; UT-IGSP, DCI and BACADI fit as
+printed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ FOLDER = Path(__file__).parent / "printed"
 CORRECTED_METHODS = ("cdn-mlp", "cdn-axial")
 
 READINGS = {"ut-igsp": "ut-igsp-set", "dci": "dci-graph"}
-"""Published method -> our reading of the same kind, where names differ: the paper scores 0/1 sets and changed edges."""
+"""Published method -> our reading of the same kind, where names differ: the paper scores 0/1 sets
+and changed edges."""
 
 INTERVENTIONS = {"hard-uniform": "hard", "soft-scale": "soft", "hard": "hard", "soft": "soft"}
 """Our interventions -> the paper's. Others are not in the paper."""
@@ -32,7 +35,8 @@ METRICS = {"average_precision": "map", "auroc": "auc"}
 
 
 def load(name: str) -> pd.DataFrame:
-    """One of the CSV files, e.g. `load("table2_perturbseq")`; a blank is NaN: not recoverable, never zero."""
+    """One of the CSV files, e.g. `load("table2_perturbseq")`; a blank is NaN: not recoverable,
+    never zero."""
     return _load(name).copy()
 
 
@@ -53,14 +57,22 @@ def table11() -> pd.DataFrame:
 
 
 def table8() -> pd.DataFrame:
-    """Table 8 (`method` is the variant) with `source` = printed, and corrected as Table 11's CDN rows are: it shares them."""
-    printed = load("table8_global_statistics").rename(columns={"variant": "method"}).assign(source="printed")
+    """Table 8 (`method` is the variant) with `source` = printed, and corrected as Table 11's CDN
+    rows are: it shares them."""
+    printed = (
+        load("table8_global_statistics")
+        .rename(columns={"variant": "method"})
+        .assign(source="printed")
+    )
     fixed = corrected(printed.assign(variant=printed["method"], method=CORRECTED_METHODS[0]))
-    return pd.concat([printed, fixed.assign(method=fixed["variant"]).drop(columns="variant")], ignore_index=True)
+    return pd.concat(
+        [printed, fixed.assign(method=fixed["variant"]).drop(columns="variant")], ignore_index=True
+    )
 
 
 def corrected(printed: pd.DataFrame) -> pd.DataFrame:
-    """The CDN rows of Table 11 without the observational regime, as the module's docstring says; sd rescaled."""
+    """The CDN rows of Table 11 without the observational regime, as the module's docstring says; sd
+    rescaled."""
     rows = printed[printed["method"].isin(CORRECTED_METHODS)].copy()
     n_regimes = 3 * rows["n_nodes"]
     is_map = (rows["metric"] == "map").astype(int)

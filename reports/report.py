@@ -20,7 +20,8 @@ from cdnbench.reports.table import Table
 
 
 class Report:
-    """Tables of what stores hold. Made by `build`; each table is made once, when first asked for."""
+    """Tables of what stores hold. Made by `build`; each table is made once, when first asked
+    for."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
@@ -48,9 +49,12 @@ class Report:
         return self._tables[name]
 
     def show(self, console: Console, name: str = LEADERBOARD) -> None:
-        """Print a table, and what had to be left out; plain text where the console is no terminal."""
+        """Print a table, and what had to be left out; plain text where the console is no
+        terminal."""
         table = self.table(name)
-        terminal.show(replace(table, notes=tuple(dict.fromkeys((*table.notes, *self.notes)))), console)
+        terminal.show(
+            replace(table, notes=tuple(dict.fromkeys((*table.notes, *self.notes)))), console
+        )
 
     def leaderboard(self, console: Console) -> None:
         self.show(console, LEADERBOARD)

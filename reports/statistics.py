@@ -1,9 +1,10 @@
 """The statistics of a report. The dataset is the unit, never the regime.
 
-Regimes (and seeds, and the tasks of a dataset) are averaged to one value a dataset first. Within one setting: mean,
-standard deviation and t-interval, no p-value. Pooled over settings: paired bootstrap stratified by setting, sign-flip
-test, Holm. Where one gene is a target in several cell lines, its tasks are resampled together, and their signs flipped together:
-a cluster bootstrap by gene. Nothing here averages over a factor in `cdnbench.reports.frame.FACTORS`.
+Regimes (and seeds, and the tasks of a dataset) are averaged to one value a dataset first. Within
+one setting: mean, standard deviation and t-interval, no p-value. Pooled over settings: paired
+bootstrap stratified by setting, sign-flip test, Holm. Where one gene is a target in several cell
+lines, its tasks are resampled together, and their signs flipped together: a cluster bootstrap by
+gene. Nothing here averages over a factor in `cdnbench.reports.frame.FACTORS`.
 """
 
 from __future__ import annotations
@@ -31,23 +32,29 @@ def with_genes(readings: pd.DataFrame) -> pd.DataFrame:
     return readings.assign(**{GENE: readings["perturbation"].astype(object).fillna("").astype(str)})
 
 
-def dataset_means(regimes: pd.DataFrame, metrics: Sequence[str], by: Sequence[str] = ("label",)) -> pd.DataFrame:
-    """One row per (factors, `by`, setting, dataset): mean over its regimes, undefined values left out."""
+def dataset_means(
+    regimes: pd.DataFrame, metrics: Sequence[str], by: Sequence[str] = ("label",)
+) -> pd.DataFrame:
+    """One row per (factors, `by`, setting, dataset): mean over its regimes, undefined values left
+    out."""
     keys = list(dict.fromkeys([*FACTORS, *by, *UNIT]))
     groups = regimes.groupby(keys, observed=True, sort=False)
     return groups[list(metrics)].mean().reset_index()
 
 
 def over_datasets(means: pd.DataFrame, metrics: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
-    """Long frame with one row per `by` and metric: mean, sd (ddof 1), n and t-interval (low, high) over datasets.
+    """Long frame with one row per `by` and metric: mean, sd (ddof 1), n and t-interval (low, high)
+    over datasets.
 
     sd and interval are NaN for a single dataset.
     """
-    long = means.melt(id_vars=list(by), value_vars=list(metrics), var_name="metric", value_name="value").dropna(
-        subset=["value"]
-    )
+    long = means.melt(
+        id_vars=list(by), value_vars=list(metrics), var_name="metric", value_name="value"
+    ).dropna(subset=["value"])
     found = (
-        long.groupby([*by, "metric"], observed=True, sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+        long.groupby([*by, "metric"], observed=True, sort=False)["value"]
+        .agg(["mean", "std", "count"])
+        .reset_index()
     )
     found = found.rename(columns={"std": "sd", "count": "n"})
     half = t_halfwidth(found["sd"].to_numpy(), found["n"].to_numpy())
@@ -64,22 +71,27 @@ def t_halfwidth(sd: np.ndarray | float, n: np.ndarray | int, level: float = 0.95
 def average_ranks(values: np.ndarray, ran: np.ndarray) -> np.ndarray:
     """Average rank (1 is best) of every method over datasets, failures tied last.
 
-    values: (n_datasets, n_methods), higher is better, NaN = failed. ran: same shape; False where the method was not run
-    at all, which leaves it out of that dataset. Returns (n_methods,); NaN for a method that was never run.
+    values: (n_datasets, n_methods), higher is better, NaN = failed. ran: same shape; False where
+    the method was not run at all, which leaves it out of that dataset. Returns (n_methods,); NaN
+    for a method that was never run.
     """
     values = np.where(ran, np.where(np.isnan(values), -np.inf, values), np.nan)
     ranks = pd.DataFrame(values).rank(axis=1, ascending=False, method="average").to_numpy()
     counts = ran.sum(axis=0)
-    return np.divide(np.nansum(ranks, axis=0), counts, out=np.full(values.shape[1], np.nan), where=counts > 0)
+    return np.divide(
+        np.nansum(ranks, axis=0), counts, out=np.full(values.shape[1], np.nan), where=counts > 0
+    )
 
 
 def bootstrap_interval(
     values: np.ndarray, strata: np.ndarray, level: float = 0.95, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of `values` (n,), resampled within strata (n,); for paired data, of differences.
+    """Percentile interval of the mean of `values` (n,), resampled within strata (n,); for paired
+    data, of differences.
 
-    From a stratum of n, n - 1 are drawn, so that the variance is unbiased for small n (McCarthy and Snowden 1985).
-    Strata of one are pooled. The same strata are always resampled in the same way. NaN below two values.
+    From a stratum of n, n - 1 are drawn, so that the variance is unbiased for small n (McCarthy and
+    Snowden 1985). Strata of one are pooled. The same strata are always resampled in the same way.
+    NaN below two values.
     """
     if len(values) < 2:
         return np.nan, np.nan
@@ -91,7 +103,8 @@ def bootstrap_interval(
 
 @lru_cache(maxsize=2)
 def _resampling(strata: bytes, resamples: int) -> np.ndarray:
-    """(resamples, n) weights of the values in each resample's mean; `strata` are the bytes of (n,) int64 codes."""
+    """(resamples, n) weights of the values in each resample's mean; `strata` are the bytes of (n,)
+    int64 codes."""
     codes = np.frombuffer(strata, dtype=np.int64)
     rng = generator("reports", "bootstrap", codes.tolist())
     weights = np.empty((resamples, len(codes)))
@@ -106,18 +119,22 @@ def _resampling(strata: bytes, resamples: int) -> np.ndarray:
 def cluster_bootstrap_interval(
     values: np.ndarray, clusters: np.ndarray, level: float = 0.95, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of `values` (n,), whole clusters (n,) resampled with all their values. NaN below two clusters."""
+    """Percentile interval of the mean of `values` (n,), whole clusters (n,) resampled with all
+    their values. NaN below two clusters."""
     codes = np.unique(np.asarray(clusters), return_inverse=True)[1]
     sums, sizes = np.bincount(codes, weights=np.asarray(values, dtype=float)), np.bincount(codes)
     if len(sizes) < 2:
         return np.nan, np.nan
     weights = _resampling(np.zeros(len(sizes), dtype=np.int64).tobytes(), resamples)
-    low, high = np.quantile((weights @ sums) / (weights @ sizes), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(
+        (weights @ sums) / (weights @ sizes), [(1 - level) / 2, (1 + level) / 2]
+    )
     return float(low), float(high)
 
 
 def _pool_singletons(codes: np.ndarray) -> np.ndarray:
-    """A stratum of one says nothing about its spread: all of them become one stratum (a lone one joins the largest)."""
+    """A stratum of one says nothing about its spread: all of them become one stratum (a lone one
+    joins the largest)."""
     counts = np.bincount(codes)
     single = counts[codes] == 1
     lone = single.sum() == 1 and len(counts) > 1
@@ -128,7 +145,8 @@ def _pool_singletons(codes: np.ndarray) -> np.ndarray:
 def sign_flip_test(differences: np.ndarray, resamples: int = RESAMPLES) -> float:
     """Two-sided p-value of a zero mean of `differences` (n,) under random signs.
 
-    Exact where 2^n <= resamples, otherwise (b + 1) / (resamples + 1) from random flips. NaN if n = 0.
+    Exact where 2^n <= resamples, otherwise (b + 1) / (resamples + 1) from random flips. NaN if n =
+    0.
     """
     differences = np.asarray(differences, dtype=float)
     n = len(differences)
@@ -138,7 +156,9 @@ def sign_flip_test(differences: np.ndarray, resamples: int = RESAMPLES) -> float
     if 2**n <= resamples:
         signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
         return float(np.mean(np.abs(signs @ differences) >= observed))
-    return float((np.sum(np.abs(_flips(n, resamples) @ differences) >= observed) + 1) / (resamples + 1))
+    return float(
+        (np.sum(np.abs(_flips(n, resamples) @ differences) >= observed) + 1) / (resamples + 1)
+    )
 
 
 @lru_cache(maxsize=2)

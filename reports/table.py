@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 
 Kind = Literal["method", "trivial", "reference", "published"]
-"""reference: the ceiling, never ranked. trivial: a baseline that sets the floor. published: printed, not ours."""
+"""reference: the ceiling, never ranked. trivial: a baseline that sets the floor. published:
+printed, not ours."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """group: heading over neighbours of the same group. optional: narrow terminals drop the highest first, 0 never."""
+    """group: heading over neighbours of the same group. optional: narrow terminals drop the highest
+    first, 0 never."""
 
     title: str
     group: str = ""
@@ -53,7 +55,8 @@ class Block:
 
     @property
     def groups(self) -> list[tuple[str, int, int]]:
-        """(heading, first column, last column) of every run of columns of one group; empty if no column has a group."""
+        """(heading, first column, last column) of every run of columns of one group; empty if no
+        column has a group."""
         spans: list[tuple[str, int, int]] = []
         for i, column in enumerate(self.columns):
             if spans and spans[-1][0] == column.group:
@@ -81,7 +84,11 @@ def plus_minus(mean: float, sd: float, digits: int = 3) -> str:
     """`0.734 ± 0.041`; the mean alone where there is no standard deviation."""
     if mean is None or np.isnan(mean):
         return "–"
-    return number(mean, digits) if sd is None or np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+    return (
+        number(mean, digits)
+        if sd is None or np.isnan(sd)
+        else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+    )
 
 
 def seconds(value: float) -> str:

@@ -38,7 +38,9 @@ def jobs(results: Results) -> Table:
     blocks = [_summary(current)]
     if (current["status"] != "ok").any():
         blocks.append(_unfinished(current[current["status"] != "ok"]))
-    return Table(name="jobs", title="Jobs", blocks=tuple(blocks), frame=results.jobs, notes=results.notes)
+    return Table(
+        name="jobs", title="Jobs", blocks=tuple(blocks), frame=results.jobs, notes=results.notes
+    )
 
 
 def _summary(jobs: pd.DataFrame) -> Block:
@@ -59,8 +61,16 @@ def _summary(jobs: pd.DataFrame) -> Block:
         done = own[own["status"] == "ok"]
         peak = done["peak_rss_mb"].max()
         texts = [suite, label, str(len(own)), *(str(counts.get(s, 0)) for s in statuses)]
-        texts += [seconds(done["wall_s"].median()), seconds(done["wall_s"].max()), seconds(own["wall_s"].sum())]
-        rows.append(Row(tuple(map(Cell, [*texts, number(peak, 0)])), leaderboard.kind(own["method"].iloc[0])))
+        texts += [
+            seconds(done["wall_s"].median()),
+            seconds(done["wall_s"].max()),
+            seconds(own["wall_s"].sum()),
+        ]
+        rows.append(
+            Row(
+                tuple(map(Cell, [*texts, number(peak, 0)])), leaderboard.kind(own["method"].iloc[0])
+            )
+        )
     return Block("jobs by method", columns, tuple(rows))
 
 
@@ -74,9 +84,16 @@ def _unfinished(failed: pd.DataFrame) -> Block:
         Column("first task", align="left", optional=2),
     )
     keys = ["suite", "label", "status", "reason"]
-    groups = list(failed.assign(reason=failed["reason"].fillna("").astype(str)).groupby(keys, sort=True))
+    groups = list(
+        failed.assign(reason=failed["reason"].fillna("").astype(str)).groupby(keys, sort=True)
+    )
     rows = [
-        Row(tuple(Cell(str(v)) for v in (suite, label, status, len(own), str(reason)[:80], own["task"].iloc[0])))
+        Row(
+            tuple(
+                Cell(str(v))
+                for v in (suite, label, status, len(own), str(reason)[:80], own["task"].iloc[0])
+            )
+        )
         for (suite, label, status, reason), own in groups[:_SHOWN]
     ]
     notes = (f"{len(groups) - _SHOWN} more reasons in the CSV.",) if len(groups) > _SHOWN else ()
@@ -87,12 +104,17 @@ def regimes(results: Results) -> Table:
     """The place of the target in every regime: 1 is first; ties count half."""
     frame = places(results)
     blocks = [_places_block(results, key, rows) for key, rows in leaderboard.by_factors(frame)]
-    return Table(name="regimes", title="Place of the target in each regime", blocks=tuple(blocks), frame=frame)
+    return Table(
+        name="regimes",
+        title="Place of the target in each regime",
+        blocks=tuple(blocks),
+        frame=frame,
+    )
 
 
 def places(results: Results) -> pd.DataFrame:
-    """One row per (factors, label, task, seed, regime): `targets`, `n_candidates`, `rank` (1 is best) and `place`, the
-    mean over targets of 1 + the non-targets above + half of those beside."""
+    """One row per (factors, label, task, seed, regime): `targets`, `n_candidates`, `rank` (1 is
+    best) and `place`, the mean over targets of 1 + the non-targets above + half of those beside."""
     columns = [
         *FACTORS,
         "label",
@@ -115,24 +137,33 @@ def _places_block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) ->
     rows = rows.assign(task=rows["task"].astype(str), targets=rows["targets"].astype(str))
     rows = rows.sort_values(["task", "regime"], kind="stable")
     name = rows["targets"]
-    if rows["regime"].nunique() > 1 and not rows.groupby(["task", "targets"])["regime"].nunique().eq(1).all():
+    if (
+        rows["regime"].nunique() > 1
+        and not rows.groupby(["task", "targets"])["regime"].nunique().eq(1).all()
+    ):
         name = name + " (regime " + rows["regime"].astype(str) + ")"
     if rows["task"].nunique() > 1:
         name = rows["task"] + ": " + name
     order, labels = list(dict.fromkeys(name)), _by_mean(rows)
-    values = rows.assign(name=name).pivot_table(index="name", columns="label", values="place", observed=True)
+    values = rows.assign(name=name).pivot_table(
+        index="name", columns="label", values="place", observed=True
+    )
     values = values.reindex(index=order[:_SHOWN], columns=labels)
     text = [[_place(value) for value in line] for line in values.to_numpy(float)]
     if len(order) <= _WIDE:
         columns = (Column("method", align="left"), *(Column(n) for n in values.index))
         lines = tuple(
-            Row((Cell(label), *(Cell(line[j], best=line[j] == "1") for line in text)), leaderboard.kind(label))
+            Row(
+                (Cell(label), *(Cell(line[j], best=line[j] == "1") for line in text)),
+                leaderboard.kind(label),
+            )
             for j, label in enumerate(labels)
         )
     else:
         columns = (Column("targets", align="left"), *(Column(label) for label in labels))
         lines = tuple(
-            Row((Cell(n), *(Cell(t, best=t == "1") for t in line))) for n, line in zip(values.index, text, strict=True)
+            Row((Cell(n), *(Cell(t, best=t == "1") for t in line)))
+            for n, line in zip(values.index, text, strict=True)
         )
     sizes = rows["n_candidates"] - rows["n_targets"] + 1
     among = str(sizes.min()) if sizes.min() == sizes.max() else f"{sizes.min()} to {sizes.max()}"
@@ -146,7 +177,10 @@ def _places_block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) ->
 def _by_mean(rows: pd.DataFrame) -> list[str]:
     """Labels, the ceiling first, then by mean place."""
     means = rows.groupby("label", observed=True)["place"].mean()
-    return sorted(means.index, key=lambda label: (label != CEILING, np.nan_to_num(means[label], nan=np.inf), label))
+    return sorted(
+        means.index,
+        key=lambda label: (label != CEILING, np.nan_to_num(means[label], nan=np.inf), label),
+    )
 
 
 def _place(value: float) -> str:

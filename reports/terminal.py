@@ -27,27 +27,53 @@ def show(table: Table, console: Console) -> None:
             console.print(Text(f"  {note}", style="dim"), soft_wrap=not console.is_terminal)
         console.print()
     for note in table.notes:
-        console.print(Text(note, style="yellow" if console.is_terminal else ""), soft_wrap=not console.is_terminal)
+        console.print(
+            Text(note, style="yellow" if console.is_terminal else ""),
+            soft_wrap=not console.is_terminal,
+        )
 
 
 def _rich(block: Block, kept: list[int]) -> RichTable:
-    table = RichTable(title=block.title, title_justify="left", title_style="bold", box=None, padding=(0, _GAP, 0, 0))
+    table = RichTable(
+        title=block.title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, _GAP, 0, 0),
+    )
     for i in kept:
         column = block.columns[i]
-        title = f"{column.group}\n{column.title}" if any(block.columns[j].group for j in kept) else column.title
+        title = (
+            f"{column.group}\n{column.title}"
+            if any(block.columns[j].group for j in kept)
+            else column.title
+        )
         table.add_column(
-            Text(title, style="bold"), justify=column.align, no_wrap=True, overflow="ellipsis", vertical="bottom"
+            Text(title, style="bold"),
+            justify=column.align,
+            no_wrap=True,
+            overflow="ellipsis",
+            vertical="bottom",
         )
     for n, row in enumerate(block.rows):
-        last_reference = row.kind == "reference" and n + 1 < len(block.rows) and block.rows[n + 1].kind != "reference"
-        cells = [Text(row.cells[i].shown, style="bold green" if row.cells[i].best else "") for i in kept]
+        last_reference = (
+            row.kind == "reference"
+            and n + 1 < len(block.rows)
+            and block.rows[n + 1].kind != "reference"
+        )
+        cells = [
+            Text(row.cells[i].shown, style="bold green" if row.cells[i].best else "") for i in kept
+        ]
         table.add_row(*cells, style=_STYLES[row.kind], end_section=last_reference)
     return table
 
 
 def plain(block: Block) -> str:
     """The block as aligned text: title, headings, a rule, the rows; trailing blanks cut."""
-    texts = [[column.title for column in block.columns], *([cell.shown for cell in row.cells] for row in block.rows)]
+    texts = [
+        [column.title for column in block.columns],
+        *([cell.shown for cell in row.cells] for row in block.rows),
+    ]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     headings = ""
     for group, first, last in block.groups:
@@ -57,7 +83,10 @@ def plain(block: Block) -> str:
 
     def line(cells: list[str]) -> str:
         columns = zip(cells, block.columns, widths, strict=True)
-        parts = (text.rjust(width) if column.align == "right" else text.ljust(width) for text, column, width in columns)
+        parts = (
+            text.rjust(width) if column.align == "right" else text.ljust(width)
+            for text, column, width in columns
+        )
         return (" " * _GAP).join(parts).rstrip()
 
     lines = [*([headings.rstrip()] if headings else []), *map(line, texts)]
@@ -71,7 +100,12 @@ def _fitting(block: Block, width: int) -> list[int]:
 
     def natural(i: int) -> int:
         column = block.columns[i]
-        return _GAP + max(len(column.title), len(column.group), *(len(row.cells[i].shown) for row in block.rows), 0)
+        return _GAP + max(
+            len(column.title),
+            len(column.group),
+            *(len(row.cells[i].shown) for row in block.rows),
+            0,
+        )
 
     kept = list(range(len(block.columns)))
     while sum(map(natural, kept)) > width:

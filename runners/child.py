@@ -1,4 +1,5 @@
-"""What runs inside a forked process: making tasks (`prepare`) and running a method on them (`predict`)."""
+"""What runs inside a forked process: making tasks (`prepare`) and running a method on them
+(`predict`)."""
 
 from __future__ import annotations
 
@@ -26,9 +27,11 @@ from cdnbench.task import LabelledTask, Task
 
 
 def prepare(conn: Connection) -> None:
-    """Serve requests `{suite, options, spec, folder, scratch, log}` until the runner closes the connection.
+    """Serve requests `{suite, options, spec, folder, scratch, log}` until the runner closes the
+    connection.
 
-    Writes the truth of each task into the store and its samples to `scratch`, and answers "" or why it could not.
+    Writes the truth of each task into the store and its samples to `scratch`, and answers "" or why
+    it could not.
     """
     suites: dict[str, Any] = {}
     printing = False
@@ -55,7 +58,9 @@ def prepare(conn: Connection) -> None:
             conn.send(_line(error))
 
 
-def truth_of(labelled: LabelledTask, suite: str, metadata: Any, setting: tuple[str, ...]) -> TaskTruth:
+def truth_of(
+    labelled: LabelledTask, suite: str, metadata: Any, setting: tuple[str, ...]
+) -> TaskTruth:
     return TaskTruth(
         name=labelled.task.name,
         suite=suite,
@@ -72,11 +77,15 @@ def truth_of(labelled: LabelledTask, suite: str, metadata: Any, setting: tuple[s
 
 
 def write_samples(folder: Path, task: Task) -> None:
-    """The task in a form that a job opens as a read-only memory map: all rows in one array, and the rest as JSON."""
+    """The task in a form that a job opens as a read-only memory map: all rows in one array, and the
+    rest as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
     blocks = [task.observational, *task.regimes]
     rows = np.lib.format.open_memmap(
-        folder / "rows.npy", mode="w+", dtype=np.float32, shape=(sum(map(len, blocks)), task.n_variables)
+        folder / "rows.npy",
+        mode="w+",
+        dtype=np.float32,
+        shape=(sum(map(len, blocks)), task.n_variables),
     )
     np.concatenate(blocks, out=rows)
     np.save(folder / "candidates.npy", task.candidates)  # type: ignore[arg-type]
@@ -94,7 +103,9 @@ def read_samples(folder: Path) -> Task:
     about = json.loads((folder / "about.json").read_text())
     rows = np.load(folder / "rows.npy", mmap_mode="r").view(np.ndarray)
     ends = np.cumsum(about["sizes"])
-    observational, *regimes = (rows[end - size : end] for end, size in zip(ends, about["sizes"], strict=True))
+    observational, *regimes = (
+        rows[end - size : end] for end, size in zip(ends, about["sizes"], strict=True)
+    )
     return Task(
         name="task",
         variables=about["variables"],
@@ -107,13 +118,15 @@ def read_samples(folder: Path) -> Task:
 
 
 def predict(conn: Connection) -> None:
-    """Run a method on the tasks of one request `{method, parameters, model, tasks: [{scratch, seed, key}], folder, log}`; model: key of
-    its fit, or "".
+    """Run a method on the tasks of one request `{method, parameters, model, tasks: [{scratch, seed,
+    key}], folder, log}`; model: key of its fit, or "".
 
-    Sends `("started", resident MB)` when the method is about to be called; `("done", index, status, reason, note, facts)` for each task
-    as its scores lie in the store or it has ended without; at last `("end", costs)`. Instead of the rest, `("error", reason)` or
-    `("oom", reason)` if all of it fails, or `("unwritable", reason)` if the store does not take the scores. What is printed goes
-    to the log. The working folder is the one with the (first) task's samples: nothing of the store is in reach by a relative path.
+    Sends `("started", resident MB)` when the method is about to be called; `("done", index, status,
+    reason, note, facts)` for each task as its scores lie in the store or it has ended without; at
+    last `("end", costs)`. Instead of the rest, `("error", reason)` or `("oom", reason)` if all of
+    it fails, or `("unwritable", reason)` if the store does not take the scores. What is printed
+    goes to the log. The working folder is the one with the (first) task's samples: nothing of the
+    store is in reach by a relative path.
     """
     try:
         request = conn.recv()
@@ -145,12 +158,22 @@ def predict(conn: Connection) -> None:
             except OSError as error:
                 conn.send(("unwritable", str(error)))
                 return
-            conn.send(("done", i, "ok", "", result.note, json.loads(json.dumps(dict(result.facts), default=plain))))
+            conn.send(
+                (
+                    "done",
+                    i,
+                    "ok",
+                    "",
+                    result.note,
+                    json.loads(json.dumps(dict(result.facts), default=plain)),
+                )
+            )
         conn.send(("end", costs))
 
 
 def fit(conn: Connection) -> None:
-    """Train a method as one request `{method, parameters, suite, options, specs, seed, key, scratch, folder, log}` says.
+    """Train a method as one request `{method, parameters, suite, options, specs, seed, key,
+    scratch, folder, log}` says.
 
     Answers as `predict` does, its model being in the store at `("done", 0, ...)`.
     """
@@ -179,14 +202,20 @@ def fit(conn: Connection) -> None:
                 conn.send(("unwritable", str(error)))
                 return
             conn.send(("done", 0, "ok", "", "", {"n_tasks": len(tasks)}))
-        costs = {"wall_s": time.perf_counter() - wall, "cpu_s": _cpu_seconds() - cpu, "peak_rss_mb": peak.mb()}
+        costs = {
+            "wall_s": time.perf_counter() - wall,
+            "cpu_s": _cpu_seconds() - cpu,
+            "peak_rss_mb": peak.mb(),
+        }
         conn.send(("end", costs))
 
 
 def _located(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters that name a weights file say where it is from whatever folder."""
     return {
-        name: str(Path(value).resolve()) if isinstance(value, str) and value.endswith(".safetensors") else value
+        name: str(Path(value).resolve())
+        if isinstance(value, str) and value.endswith(".safetensors")
+        else value
         for name, value in parameters.items()
     }
 

@@ -37,8 +37,8 @@ class Interrupted(Exception):
 class Outcome:
     """How a job ended. note, facts: what the method said besides its scores.
 
-    Costs are None where the method's call did not return. In a batch of several, times are a job's share and the peak is the
-    batch's.
+    Costs are None where the method's call did not return. In a batch of several, times are a job's
+    share and the peak is the batch's.
     """
 
     status: str
@@ -53,7 +53,8 @@ class Outcome:
 
 @dataclass
 class Driver:
-    """Runs jobs, alone or in batches, each batch in a process of its own; any number of threads may use it at once."""
+    """Runs jobs, alone or in batches, each batch in a process of its own; any number of threads may
+    use it at once."""
 
     store: Store
     limits: Limits
@@ -63,14 +64,17 @@ class Driver:
     def run(self, jobs: Sequence[Job], samples: Sequence[Path]) -> Iterator[tuple[int, Outcome]]:
         """Run the jobs together, jobs of one method whose tasks were prepared in `samples`.
 
-        Yields (index, outcome) of each that ended by itself: in a batch of several at once, without costs, and with them at the end.
-        If the process as a whole fails, its outcome is that of a job alone; of several, those that are not done yield nothing.
+        Yields (index, outcome) of each that ended by itself: in a batch of several at once, without
+        costs, and with them at the end. If the process as a whole fails, its outcome is that of a
+        job alone; of several, those that are not done yield nothing.
 
         Raises
         ------
         Interrupted: `stop` was set.
         """
-        descriptor, name = tempfile.mkstemp(dir=samples[0])  # neutral: the job's key is no business of the method's
+        descriptor, name = tempfile.mkstemp(
+            dir=samples[0]
+        )  # neutral: the job's key is no business of the method's
         os.close(descriptor)
         log = Path(name)
         worker = Worker(child.predict, self.reaper)
@@ -104,10 +108,17 @@ class Driver:
         os.close(descriptor)
         log, worker, outcome = Path(name), Worker(child.fit, self.reaper), None
         request = {
-            "method": fit.method.info.name, "parameters": dict(fit.method.parameters), "suite": suite, "options": dict(options),
-            "specs": list(fit.specs), "seed": fit.seed, "key": fit.key, "scratch": str(scratch),
-            "folder": str(self.store.folder.resolve()), "log": str(log),
-        }  # fmt: skip
+            "method": fit.method.info.name,
+            "parameters": dict(fit.method.parameters),
+            "suite": suite,
+            "options": dict(options),
+            "specs": list(fit.specs),
+            "seed": fit.seed,
+            "key": fit.key,
+            "scratch": str(scratch),
+            "folder": str(self.store.folder.resolve()),
+            "log": str(log),
+        }
         try:
             worker.send(request)
             for event in self._watch(worker, [fit], log):
@@ -116,7 +127,11 @@ class Driver:
                 elif outcome is None or event.status != "ok":
                     outcome = event
                 else:
-                    outcome.wall_s, outcome.cpu_s, outcome.peak_rss_mb = event.wall_s, event.cpu_s, event.peak_rss_mb
+                    outcome.wall_s, outcome.cpu_s, outcome.peak_rss_mb = (
+                        event.wall_s,
+                        event.cpu_s,
+                        event.peak_rss_mb,
+                    )
         finally:
             worker.end()
         assert outcome is not None
@@ -155,7 +170,9 @@ class Driver:
             "log": str(log),
         }
 
-    def _watch(self, worker: Worker, jobs: Sequence[Job | Fit], log: Path) -> Iterator[tuple[int, Outcome] | Outcome]:
+    def _watch(
+        self, worker: Worker, jobs: Sequence[Job | Fit], log: Path
+    ) -> Iterator[tuple[int, Outcome] | Outcome]:
         """The outcomes of single jobs as they come, and at last that of the process."""
         limit_mb = self.limits.memory_gb * GB
         baseline = peak = 0.0
@@ -163,7 +180,8 @@ class Driver:
         begin, limit = time.monotonic(), LOADING_S
         while True:
             elapsed = time.monotonic() - begin
-            # A look at the memory costs about a millisecond: often at first, then four times a second.
+            # A look at the memory costs about a millisecond: often at first, then four times a
+            # second.
             arrived = worker.wait(min(limit - elapsed, 0.02 + 0.1 * elapsed, 0.25))
             if self.stop.is_set():
                 raise Interrupted
@@ -225,12 +243,16 @@ def _ended(exit_code: int | None) -> Outcome:
     BenchError: it was not the process but the fork server that ended, and with it what it knew.
     """
     if not server_is_alive():
-        raise BenchError("The fork server was killed (out of memory?). Run the same command to go on.")
+        raise BenchError(
+            "The fork server was killed (out of memory?). Run the same command to go on."
+        )
     if exit_code is None:
         return Outcome("error", "the process closed its connection and gave no result")
     if exit_code < 0:
         return Outcome(
-            "killed", f"by {_signal_name(-exit_code)}, not by the runner (by the system, if it ran out of memory)"
+            "killed",
+            f"by {_signal_name(-exit_code)}, not by the runner (by the system, if it ran out of "
+            "memory)",
         )
     return Outcome("error", f"the process exited with code {exit_code} before it gave a result")
 

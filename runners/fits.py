@@ -18,7 +18,8 @@ from cdnbench.runners.provenance import provenance
 class Fitter:
     """Trains what jobs need and the store lacks; any number of threads may ask.
 
-    again: also what has failed before. scratch: a folder for working folders. on_record: called with the record of each fit made.
+    again: also what has failed before. scratch: a folder for working folders. on_record: called
+        with the record of each fit made.
     """
 
     def __init__(
@@ -30,13 +31,20 @@ class Fitter:
         again: bool,
         on_record: Callable[[dict[str, Any]], None],
     ) -> None:
-        self._driver, self._suite, self._options, self._scratch, self._again = driver, suite, options, scratch, again
+        self._driver, self._suite, self._options, self._scratch, self._again = (
+            driver,
+            suite,
+            options,
+            scratch,
+            again,
+        )
         self._on_record = on_record
         self._made: dict[str, Future[str]] = {}
         self._books = threading.Lock()
 
     def ensure(self, fit: Fit) -> str:
-        """ "" once the model is in the store, or why there is none. Waits while another thread trains it."""
+        """ "" once the model is in the store, or why there is none. Waits while another thread
+        trains it."""
         with self._books:
             future = self._made.get(fit.key)
             mine = future is None

@@ -15,8 +15,9 @@ _STATUS = Path("/proc/self/status")
 class PeakMemory:
     """Peak resident memory that a piece of code adds to this process, in MB.
 
-    On Linux the kernel's high-water mark is reset first, so the pages a forked process shares with its server do not count.
-    Elsewhere the growth of the process's lifetime maximum is reported, a lower bound.
+    On Linux the kernel's high-water mark is reset first, so the pages a forked process shares with
+    its server do not count. Elsewhere the growth of the process's lifetime maximum is reported, a
+    lower bound.
     """
 
     def __init__(self) -> None:
@@ -38,11 +39,12 @@ def resident_mb() -> float:
 
 
 def group_mb(pid: int, baseline_mb: float) -> float:
-    """Memory of a process and its descendants beyond `baseline_mb`, what the first of them held at the start, in MB.
+    """Memory of a process and its descendants beyond `baseline_mb`, what the first of them held at
+    the start, in MB.
 
-    A process alone: what its resident size grew by. Several share pages, so their proportional sizes are added (resident sizes
-    where the system has no others). What the processes still share with the server counts as a part of it only, so the baseline is
-    not taken off again.
+    A process alone: what its resident size grew by. Several share pages, so their proportional
+    sizes are added (resident sizes where the system has no others). What the processes still share
+    with the server counts as a part of it only, so the baseline is not taken off again.
     """
     try:
         main = psutil.Process(pid)

@@ -1,4 +1,5 @@
-"""What a run will do: jobs = method x task x seed, each with the key under which its result is stored."""
+"""What a run will do: jobs = method x task x seed, each with the key under which its result is
+stored."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ FIT_FAILED = "fit failed: "
 
 @dataclass(frozen=True)
 class Limits:
-    """timeout_s: None for the method's own estimate. memory_gb: beyond what the fork server holds. threads: a job's."""
+    """timeout_s: None for the method's own estimate. memory_gb: beyond what the fork server holds.
+    threads: a job's."""
 
     timeout_s: float | None = None
     memory_gb: float = 8.0
@@ -59,7 +61,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a run in the order they will run: task by task. `left_out`: method -> why it was not chosen."""
+    """All jobs of a run in the order they will run: task by task. `left_out`: method -> why it was
+    not chosen."""
 
     suite_name: str
     options: Mapping[str, Any]
@@ -68,7 +71,9 @@ class Plan:
     methods: Sequence[LoadedMethod]
     left_out: Mapping[str, str] = field(default_factory=dict)
 
-    def todo(self, store: Store, *, timing: bool = False, fresh: bool = False, retry: bool = False) -> list[Job]:
+    def todo(
+        self, store: Store, *, timing: bool = False, fresh: bool = False, retry: bool = False
+    ) -> list[Job]:
         """The jobs to run: those whose result the store lacks.
 
         fresh: all. retry: also those that failed. timing: also those that were not timed alone.
@@ -87,7 +92,8 @@ class Plan:
     def batches(self, todo: Sequence[Job], *, alone: bool = False) -> list[list[Job]]:
         """The jobs to run, those together that a method solves together, in the order of the plan.
 
-        Batches are composed from the whole plan, so what is done already does not change who runs with whom. alone: all singly.
+        Batches are composed from the whole plan, so what is done already does not change who runs
+        with whom. alone: all singly.
         """
         wanted = {job.key for job in todo}
         open_: dict[str, list[Job]] = {}
@@ -96,7 +102,11 @@ class Plan:
             size = 1 if alone or job.skip else job.method.batch_size
             fit = job.fit.key if job.fit else ""
             kind = digest(
-                job.method.info.name, all_parameters(job.method), job.spec.n_variables, job.spec.n_regimes, fit
+                job.method.info.name,
+                all_parameters(job.method),
+                job.spec.n_variables,
+                job.spec.n_regimes,
+                fit,
             )
             batch = open_.get(kind)
             if size == 1 or batch is None or len(batch) == size:
@@ -121,12 +131,15 @@ def make_plan(
 ) -> Plan:
     """Plan a run.
 
-    methods: `a,b:parameter=value`, "all" for every registered method, or None for the default ones that can run on the suite.
-    limit: only the first tasks of the suite. device: cpu or cuda, for methods with that parameter where it is not written out.
+    methods: `a,b:parameter=value`, "all" for every registered method, or None for the default ones
+        that can run on the suite.
+    limit: only the first tasks of the suite. device: cpu or cuda, for methods with that parameter
+        where it is not written out.
 
     Raises
     ------
-    BenchError: a name, parameter or option that does not exist, or nothing to run; the message says what to write instead.
+    BenchError: a name, parameter or option that does not exist, or nothing to run; the message says
+    what to write instead.
     """
     limits = limits or Limits()
     suite = load_suite(suite_name, **options)
@@ -138,7 +151,8 @@ def make_plan(
     chosen = [on_device(method, device) for method in chosen]
     if not chosen:
         raise BenchError(
-            f"No method to run on {suite_name}: " + "; ".join(f"{n}: {why}" for n, why in left_out.items())
+            f"No method to run on {suite_name}: "
+            + "; ".join(f"{n}: {why}" for n, why in left_out.items())
         )
     jobs, fits = {}, Fits(suite, limits)
     for spec in specs:
@@ -172,7 +186,9 @@ def choose_methods(
         reasons = [method.info.why_skip(spec) for spec in specs]
         if method.needs_fit and not hasattr(suite, "training"):
             reasons = ["the suite has no training tasks"]
-        elif method.info.needs and (missing := method.info.why_no_fit(getattr(suite, "resources", {}))):
+        elif method.info.needs and (
+            missing := method.info.why_no_fit(getattr(suite, "resources", {}))
+        ):
             reasons = [missing]
         if methods is None and not method.info.default:
             left_out[name] = "not a default method; ask for it with --methods"
@@ -189,7 +205,10 @@ def _why_slow(info: MethodInfo, specs: Sequence[TaskSpec]) -> str:
     fewest = min((spec.n_variables for spec in specs), default=0)
     if info.default_up_to is None or fewest <= info.default_up_to:
         return ""
-    return f"{fewest} variables or more; {info.name} takes minutes a task beyond {info.default_up_to}; ask for it with --methods"
+    return (
+        f"{fewest} variables or more; {info.name} takes minutes a task beyond "
+        f"{info.default_up_to}; ask for it with --methods"
+    )
 
 
 def on_device(method: LoadedMethod, device: str) -> LoadedMethod:
@@ -223,7 +242,11 @@ class Fits:
         knowledge = self._knowledge(method)
         key = digest("fit", job_key(method, self._digests[id(specs)][1], seed), *knowledge.values())
         if key not in self._made:
-            timeout = self._limits.timeout_s if self._limits.timeout_s is not None else method.info.fit_timeout_s
+            timeout = (
+                self._limits.timeout_s
+                if self._limits.timeout_s is not None
+                else method.info.fit_timeout_s
+            )
             self._made[key] = Fit(key, method, specs, seed, timeout, knowledge)
         return self._made[key]
 
@@ -265,7 +288,13 @@ def job_key(method: LoadedMethod, task_hash: str, seed: int, fit: str = "") -> s
 def all_parameters(method: LoadedMethod) -> dict[str, Any]:
     """Every parameter with the value in force, so that writing out a default changes no key."""
     if dataclasses.is_dataclass(method.method):
-        return {f.name: getattr(method.method, f.name) for f in dataclasses.fields(method.method) if f.init}
+        return {
+            f.name: getattr(method.method, f.name)
+            for f in dataclasses.fields(method.method)
+            if f.init
+        }
     known = inspect.signature(type(method.method)).parameters
-    defaults = {name: p.default for name, p in known.items() if p.default is not inspect.Parameter.empty}
+    defaults = {
+        name: p.default for name, p in known.items() if p.default is not inspect.Parameter.empty
+    }
     return {**defaults, **method.parameters}

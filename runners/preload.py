@@ -1,7 +1,8 @@
 """Imported last in the fork server: does once what every job would do first.
 
-Looks up the registered methods and suites, puts back the search path that the server was started with, and moves all objects made
-so far out of the collector's sight, so that jobs share their pages.
+Looks up the registered methods and suites, puts back the search path that the server was started
+with, and moves all objects made so far out of the collector's sight, so that jobs share their
+pages.
 """
 
 import gc

@@ -19,9 +19,11 @@ from cdnbench.suite import TaskSpec
 
 
 class Preparer:
-    """Makes each task once, when it is first asked for, and deletes its samples when its last job is done.
+    """Makes each task once, when it is first asked for, and deletes its samples when its last job
+    is done.
 
-    A suite that fails, hangs or dies on a task costs the jobs of that task alone. Any number of threads may ask.
+    A suite that fails, hangs or dies on a task costs the jobs of that task alone. Any number of
+    threads may ask.
     """
 
     def __init__(
@@ -50,7 +52,8 @@ class Preparer:
         return self._log
 
     def samples(self, spec: TaskSpec) -> tuple[Path, str]:
-        """Where the task's samples are, and ""; or why they could not be made. Waits while they are being made."""
+        """Where the task's samples are, and ""; or why they could not be made. Waits while they are
+        being made."""
         with self._books:
             future = self._made.get(spec.hash)
             mine = future is None

@@ -1,8 +1,8 @@
 """The fork server and the processes that come out of it.
 
-One server a run: it imports what the methods need once, so that a job costs a fork and not an import. Each process it forks leads a
-session of its own, which can be ended as a whole, and starts to work only when the runner, having registered it with the reaper, sends
-its first message.
+One server a run: it imports what the methods need once, so that a job costs a fork and not an
+import. Each process it forks leads a session of its own, which can be ended as a whole, and starts
+to work only when the runner, having registered it with the reaper, sends its first message.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Worker:
     def __init__(self, target: Callable[..., None], reaper: Reaper) -> None:
         self._reaper = reaper
         self.connection, theirs = _context().Pipe()
-        self._process = _context().Process(target=_lead_session, args=(target, theirs), daemon=False)
+        self._process = _context().Process(
+            target=_lead_session, args=(target, theirs), daemon=False
+        )
         with _BOOKS:
             self._process.start()
         theirs.close()
@@ -60,7 +62,9 @@ class Worker:
 
     def wait(self, seconds: float) -> bool:
         """Whether a message or the end of the process came within `seconds`."""
-        return bool(connection.wait([self.connection, self._process.sentinel], timeout=max(0.0, seconds)))
+        return bool(
+            connection.wait([self.connection, self._process.sentinel], timeout=max(0.0, seconds))
+        )
 
     def receive(self) -> Any | None:
         """The next message that has arrived, or None."""
@@ -70,7 +74,8 @@ class Worker:
             return None
 
     def exit_code(self) -> int | None:
-        """How a process that closed its connection ended (negative: by that signal); None if it lives on without one."""
+        """How a process that closed its connection ended (negative: by that signal); None if it
+        lives on without one."""
         if not self._over(5):
             return None
         with _BOOKS:
@@ -102,7 +107,8 @@ class Worker:
 
 
 class Reaper:
-    """The helper process that ends this run's jobs should the run itself be killed (see `cdnbench.runners.reaper`)."""
+    """The helper process that ends this run's jobs should the run itself be killed (see
+    `cdnbench.runners.reaper`)."""
 
     def __init__(self, folders: Sequence[str]) -> None:
         self._lock = threading.Lock()
@@ -132,18 +138,22 @@ class Reaper:
 
 @contextlib.contextmanager
 def fork_server(preload: Sequence[str], threads: int) -> Iterator[None]:
-    """A running fork server that has imported `preload`, with every numeric library held to `threads` threads.
+    """A running fork server that has imported `preload`, with every numeric library held to
+    `threads` threads.
 
     Raises
     ------
-    BenchError: the server did not start, or a module to preload cannot be imported (by itself it would be left out silently).
+    BenchError: the server did not start, or a module to preload cannot be imported (by itself it
+    would be left out silently).
     """
     modules = [*dict.fromkeys(["cdnbench.runners.child", *preload]), "cdnbench.runners.preload"]
     environment = {name: str(threads) for name in THREAD_VARIABLES} | {
         "PYTHONHASHSEED": "0",
         "PYTHONWARNINGS": "ignore",
         "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "CDNBENCH_PYTHONPATH": os.environ.get("PYTHONPATH", ""),  # put back by cdnbench.runners.preload
+        "CDNBENCH_PYTHONPATH": os.environ.get(
+            "PYTHONPATH", ""
+        ),  # put back by cdnbench.runners.preload
     }
     with _environment(environment), _no_main_module():
         _stop_server()  # one of an earlier run has other modules
@@ -165,7 +175,8 @@ def server_is_alive() -> bool:
 
 
 def _stop_server() -> None:
-    """Killed, since it would wait for every process that has inherited its descriptors, however far removed."""
+    """Killed, since it would wait for every process that has inherited its descriptors, however far
+    removed."""
     with _BOOKS:
         pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
         if pid is not None:
@@ -180,15 +191,22 @@ def _check_imports(modules: Sequence[str]) -> None:
     try:
         process.start()
         theirs.close()
-        missing = ours.recv() if ours.poll(IMPORTING_S) else {"a module": f"not done within {IMPORTING_S:g} s"}
+        missing = (
+            ours.recv()
+            if ours.poll(IMPORTING_S)
+            else {"a module": f"not done within {IMPORTING_S:g} s"}
+        )
         process.join(5)
     except (EOFError, OSError) as error:
         raise BenchError(
-            f"The fork server died while it imported {', '.join(modules)} ({type(error).__name__}); import them by hand to "
+            f"The fork server died while it imported {', '.join(modules)} "
+            f"({type(error).__name__}); import them by hand to "
             "see why."
         ) from None
     if missing:
-        raise BenchError("Cannot import " + "; ".join(f"{name}: {why}" for name, why in missing.items()) + ".")
+        raise BenchError(
+            "Cannot import " + "; ".join(f"{name}: {why}" for name, why in missing.items()) + "."
+        )
 
 
 def _missing(conn: connection.Connection, modules: list[str]) -> None:
@@ -202,7 +220,9 @@ def _missing(conn: connection.Connection, modules: list[str]) -> None:
     conn.send(missing)
 
 
-def _lead_session(target: Callable[[connection.Connection], None], conn: connection.Connection) -> None:
+def _lead_session(
+    target: Callable[[connection.Connection], None], conn: connection.Connection
+) -> None:
     os.setsid()
     _adopt_orphans()
     target(conn)
@@ -211,7 +231,8 @@ def _lead_session(target: Callable[[connection.Connection], None], conn: connect
 
 
 def _adopt_orphans() -> None:
-    """Have processes whose parents ended become children of this one, so that a daemon can still be found (Linux only)."""
+    """Have processes whose parents ended become children of this one, so that a daemon can still be
+    found (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

@@ -12,18 +12,32 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = (
-    "cdnbench", "numpy", "scipy", "torch", "scikit-learn", "causaldag", "conditional-independence", "graphical-models", "causal-learn",
-)  # fmt: skip
+    "cdnbench",
+    "numpy",
+    "scipy",
+    "torch",
+    "scikit-learn",
+    "causaldag",
+    "conditional-independence",
+    "graphical-models",
+    "causal-learn",
+)
 
 
 @functools.cache
 def provenance(package: tuple[str, str] | None = None) -> dict[str, Any]:
-    """`versions`, `git_sha`, `dirty` (of a source checkout; None in an installed wheel) and `host`, as they were at the first call.
+    """`versions`, `git_sha`, `dirty` (of a source checkout; None in an installed wheel) and `host`,
+    as they were at the first call.
 
     package: name and version of the package that the method comes from.
     """
     sha, dirty = _git_state(Path(__file__).resolve().parent.parent)
-    return {"versions": versions() | dict([package] if package else []), "git_sha": sha, "dirty": dirty, "host": host()}
+    return {
+        "versions": versions() | dict([package] if package else []),
+        "git_sha": sha,
+        "dirty": dirty,
+        "host": host(),
+    }
 
 
 def versions() -> dict[str, str]:
@@ -45,7 +59,9 @@ def host() -> str:
 def _cpu() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or "unknown processor"
 
@@ -55,7 +71,9 @@ def _git_state(folder: Path) -> tuple[str | None, bool | None]:
         return None, None
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        ).stdout
 
     try:
         return git("rev-parse", "HEAD").strip(), bool(git("status", "--porcelain").strip())

@@ -1,8 +1,10 @@
-"""Ends what a run leaves behind when it dies: run as a script, in a session of its own, by the runner.
+"""Ends what a run leaves behind when it dies: run as a script, in a session of its own, by the
+runner.
 
-It reads process groups from standard input, `+<pgid>` when a job starts and `-<pgid>` when it has ended. When the input closes (the
-runner ended, however it ended) it kills the groups that are still open with all their descendants, and removes the folders named on
-its command line. It imports nothing of the package, so that it starts in milliseconds.
+It reads process groups from standard input, `+<pgid>` when a job starts and `-<pgid>` when it has
+ended. When the input closes (the runner ended, however it ended) it kills the groups that are still
+open with all their descendants, and removes the folders named on its command line. It imports
+nothing of the package, so that it starts in milliseconds.
 """
 
 import contextlib
@@ -21,7 +23,8 @@ def main(folders: list[str]) -> None:
             groups.add(group)
         else:
             groups.discard(group)
-    # Descendants are looked up before anything dies: an orphan can no longer be told from a stranger.
+    # Descendants are looked up before anything dies: an orphan can no longer be told from a
+    # stranger.
     left = descendants(groups)
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -52,7 +55,9 @@ def descendants(roots: set[int]) -> set[int]:
 def parents() -> list[tuple[int, int]]:
     """(pid, parent's pid) of every process."""
     if not os.path.isdir("/proc/self"):
-        lines = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True).stdout.splitlines()
+        lines = subprocess.run(
+            ["ps", "-axo", "pid=,ppid="], capture_output=True, text=True
+        ).stdout.splitlines()
         return [(int(pid), int(parent)) for pid, parent in map(str.split, lines)]
     pairs = []
     for name in os.listdir("/proc"):

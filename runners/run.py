@@ -41,15 +41,17 @@ def execute(
 ) -> int:
     """Run what the store lacks and return how many jobs that was.
 
-    jobs: how many run at once. timing: one at a time, so that times can be compared (`wall_s_single`). fresh: run all jobs, also
-    those that are done; each old record stands until its new one is there. retry: run failed jobs again. on_record: called with each
-    record as it is stored, those of fits ("kind": "fit") included.
+    jobs: how many run at once. timing: one at a time, so that times can be compared
+    (`wall_s_single`). fresh: run all jobs, also those that are done; each old record stands until
+    its new one is there. retry: run failed jobs again. on_record: called with each record as it is
+    stored, those of fits ("kind": "fit") included.
 
     A `KeyboardInterrupt` ends the running jobs, which leave no record, and is raised again.
 
     Raises
     ------
-    BenchError: the store cannot be written, or the fork server does not start or dies. What was done is kept.
+    BenchError: the store cannot be written, or the fork server does not start or dies. What was
+    done is kept.
     """
     limits = limits or Limits()
     telling = threading.Lock()
@@ -71,8 +73,12 @@ def execute(
             preparer = Preparer(plan.suite_name, plan.options, todo, store, scratch, reaper)
             try:
                 again = timing or fresh or retry
-                fitter = Fitter(driver, plan.suite_name, plan.options, scratch, fresh or retry, tell)
-                _run_all(todo, plan, driver, preparer, fitter, 1 if timing else jobs, timing, again, tell)
+                fitter = Fitter(
+                    driver, plan.suite_name, plan.options, scratch, fresh or retry, tell
+                )
+                _run_all(
+                    todo, plan, driver, preparer, fitter, 1 if timing else jobs, timing, again, tell
+                )
             finally:
                 driver.stop.set()
                 preparer.stop()
@@ -107,31 +113,42 @@ def _run_all(
                     told.add(record["key"])
                     on_record(record)
 
-    # Each thread drives one process. Results come back as they are ready, and the steps are taken from the iterator as threads
-    # become free.
+    # Each thread drives one process. Results come back as they are ready, and the steps are taken
+    # from the iterator as threads become free.
     parallel = joblib.Parallel(
-        n_jobs=jobs, backend="threading", return_as="generator_unordered", batch_size=1, pre_dispatch=2 * jobs
+        n_jobs=jobs,
+        backend="threading",
+        return_as="generator_unordered",
+        batch_size=1,
+        pre_dispatch=2 * jobs,
     )
     steps = _steps(plan.batches(todo, alone=timing), preparer)
-    results = parallel(joblib.delayed(step)(item) for item in itertools.chain(_fits(todo, fitter), steps))
+    results = parallel(
+        joblib.delayed(step)(item) for item in itertools.chain(_fits(todo, fitter), steps)
+    )
     try:
         for _ in results:
             pass
     except BaseException:
         driver.stop.set()  # the threads end their processes and return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # joblib tells that results were given up, which is what is wanted
+            warnings.simplefilter(
+                "ignore"
+            )  # joblib tells that results were given up, which is what is wanted
             results.close()
         raise
 
 
 def _fits(todo: Sequence[Job], fitter: Fitter) -> Iterator[Callable[[], Any]]:
-    """What has to be trained, before all else: side by side, and nobody waits for what another thread trains."""
+    """What has to be trained, before all else: side by side, and nobody waits for what another
+    thread trains."""
     fits = {job.fit.key: job.fit for job in todo if job.fit and not job.skip}
     return (partial(fitter.ensure, fit) for fit in fits.values())
 
 
-def _steps(batches: Sequence[list[Job]], preparer: Preparer) -> Iterator[Sequence[Job] | Callable[[], Any]]:
+def _steps(
+    batches: Sequence[list[Job]], preparer: Preparer
+) -> Iterator[Sequence[Job] | Callable[[], Any]]:
     """The batches, with their tasks made while what comes before them runs."""
 
     def hashes(batch: list[Job]) -> list[str]:
@@ -145,12 +162,19 @@ def _steps(batches: Sequence[list[Job]], preparer: Preparer) -> Iterator[Sequenc
 
 
 def _batch(
-    jobs: Sequence[Job], plan: Plan, driver: Driver, preparer: Preparer, fitter: Fitter, timing: bool, again: bool
+    jobs: Sequence[Job],
+    plan: Plan,
+    driver: Driver,
+    preparer: Preparer,
+    fitter: Fitter,
+    timing: bool,
+    again: bool,
 ) -> Iterator[Record]:
-    """Run the jobs of one batch and store their records, except those that another run on the same folder stored meanwhile.
+    """Run the jobs of one batch and store their records, except those that another run on the same
+    folder stored meanwhile.
 
-    Yields each record as it is stored; one of a batch of several is stored again, with its times, when all have ended. Jobs that a
-    failing process takes with it are run again, one by one.
+    Yields each record as it is stored; one of a batch of several is stored again, with its times,
+    when all have ended. Jobs that a failing process takes with it are run again, one by one.
     """
     store = driver.store
     before = {job.key: store.record(job.key) for job in jobs}
@@ -199,7 +223,9 @@ def _batch(
             preparer.done(job.spec)
 
 
-def _record(job: Job, plan: Plan, outcome: Outcome, limits: Limits, timing: bool, started_at: str) -> Record:
+def _record(
+    job: Job, plan: Plan, outcome: Outcome, limits: Limits, timing: bool, started_at: str
+) -> Record:
     info = job.method.info
     return {
         "key": job.key,

@@ -1,4 +1,5 @@
-"""The variants behind the paper's Tables 7 and 8: train each with one budget, run it on `synthetic`, show the table."""
+"""The variants behind the paper's Tables 7 and 8: train each with one budget, run it on
+`synthetic`, show the table."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ TABLES: dict[str, dict[str, DifferentialConfig]] = {
         "corr+cov": DifferentialConfig(encoder=EncoderConfig(statistic="corr+cov")),
     },
 }
-"""Table -> variant (as the paper's CSV names it) -> network. "no_pretrain" is trained jointly, from nothing, for both budgets."""
+"""Table -> variant (as the paper's CSV names it) -> network. "no_pretrain" is trained jointly, from
+nothing, for both budgets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,9 @@ def train_variants(table: str, folder: Path, budget: Budget) -> dict[str, Path]:
 
 def methods_of(weights: dict[str, Path], table: str) -> str:
     """The --methods of `bench run` for these weights."""
-    return ",".join(f"cdn-{TABLES[table][variant].head}:weights={path}" for variant, path in weights.items())
+    return ",".join(
+        f"cdn-{TABLES[table][variant].head}:weights={path}" for variant, path in weights.items()
+    )
 
 
 def _encoder(config: EncoderConfig, folder: Path, budget: Budget) -> Path:
@@ -81,7 +85,9 @@ def _encoder(config: EncoderConfig, folder: Path, budget: Budget) -> Path:
     return path
 
 
-def _head(config: DifferentialConfig, encoder: str, path: Path, folder: Path, budget: Budget) -> None:
+def _head(
+    config: DifferentialConfig, encoder: str, path: Path, folder: Path, budget: Budget
+) -> None:
     from cdnbench.commands import curriculum, heads
     from cdnbench.methods.cdn.weights import save_weights
 

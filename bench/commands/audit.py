@@ -10,7 +10,13 @@ import numpy as np
 
 from cdnbench.datasets.cells.prepared import PreparedLine
 from cdnbench.datasets.cells.training import ALIKE, SPLITS, audit
-from cdnbench.knowledge import read_annotations, read_embeddings, read_interactions, read_texts, renaming
+from cdnbench.knowledge import (
+    read_annotations,
+    read_embeddings,
+    read_interactions,
+    read_texts,
+    renaming,
+)
 
 Lines = Mapping[str, PreparedLine]
 
@@ -18,15 +24,18 @@ Lines = Mapping[str, PreparedLine]
 def leakage_report(lines: Lines) -> str:
     """From training to test, split by split and line by line."""
     rows = [
-        f"{'split':17} {'line':10} {'training':>8} {'test':>6} {'same gene':>10} {'straddling':>11} {f'r >= {ALIKE}':>9}"
+        f"{'split':17} {'line':10} {'training':>8} {'test':>6} {'same gene':>10} "
+        f"{'straddling':>11} {f'r >= {ALIKE}':>9}"
     ]
     for split in SPLITS:
         rows += [
-            f"{split:17} {leak.line:10} {leak.n_training:8,} {leak.n_test:6,} {leak.same_gene:10,} {leak.straddling:11,} {leak.alike:9,}"
+            f"{split:17} {leak.line:10} {leak.n_training:8,} {leak.n_test:6,} "
+            f"{leak.same_gene:10,} {leak.straddling:11,} {leak.alike:9,}"
             for leak in audit(lines, split)
         ]
     rows += [
-        "same gene: test perturbations whose target training has as well; straddling: clusters on both sides;",
+        "same gene: test perturbations whose target training has as well; straddling: clusters on "
+        "both sides;",
         f"r >= {ALIKE}: test profiles that a training profile resembles",
     ]
     return "\n".join(rows)
@@ -40,13 +49,15 @@ def noise_report(lines: Lines) -> str:
         rows.append(f"{'':17} {line.name:10} {line.n_perturbations:8,} {r:12.3f} {found:10.3f}")
     rows += [
         "reliability: correlation of a profile with what repeating the experiment would give;",
-        "retrieval: half of the cells of a perturbation finds its other half first among the line's perturbations",
+        "retrieval: half of the cells of a perturbation finds its other half first among the "
+        "line's perturbations",
     ]
     return "\n".join(rows)
 
 
 def knowledge_report(lines: Lines, resources: Mapping[str, Path]) -> list[str]:
-    """One report of what each file says of the genes and targets of the lines; none if there is no file."""
+    """One report of what each file says of the genes and targets of the lines; none if there is no
+    file."""
     genes = {str(gene) for line in lines.values() for gene in line.genes}
     targets = {gene for line in lines.values() for names in line.targets for gene in names}
     names = renaming(resources.get("identifiers"), genes)
@@ -56,7 +67,10 @@ def knowledge_report(lines: Lines, resources: Mapping[str, Path]) -> list[str]:
         "gene_text": lambda path: list(read_texts(path, names)),
         "embeddings": lambda path: read_embeddings(path, names).genes.tolist(),
     }
-    rows = [f"{'knowledge':17} {'in the file':>11} {'of the genes':>15} {'of the targets':>15}  not covered"]
+    rows = [
+        f"{'knowledge':17} {'in the file':>11} {'of the genes':>15} {'of the targets':>15}  not "
+        "covered"
+    ]
     for kind, read in readers.items():
         if kind not in resources:
             continue
@@ -64,7 +78,8 @@ def knowledge_report(lines: Lines, resources: Mapping[str, Path]) -> list[str]:
         missing = sorted(targets - known)
         some = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         rows.append(
-            f"{kind:17} {len(known):11,} {len(known & genes):6,} of {len(genes):5,} {len(known & targets):6,} of {len(targets):5,}  {some}"
+            f"{kind:17} {len(known):11,} {len(known & genes):6,} of {len(genes):5,} "
+            f"{len(known & targets):6,} of {len(targets):5,}  {some}"
         )
     if len(rows) == 1:
         return []

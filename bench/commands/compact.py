@@ -9,10 +9,15 @@ import typer
 
 
 def compact(
-    folder: Annotated[Path, typer.Argument(help="A folder of results of one suite, e.g. results/synthetic.")],
-    into: Annotated[Path, typer.Argument(help="Where to write <suite>-<protocol>/<method>.parquet.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of results of one suite, e.g. results/synthetic.")
+    ],
+    into: Annotated[
+        Path, typer.Argument(help="Where to write <suite>-<protocol>/<method>.parquet.")
+    ],
 ) -> None:
-    """Write results as a few small Parquet files, which `bench report` reads like the folder itself.
+    """Write results as a few small Parquet files, which `bench report` reads like the folder
+    itself.
 
     Examples:
 

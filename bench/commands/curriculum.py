@@ -1,4 +1,5 @@
-"""What each shipped network is trained on, and the glue between the generator's examples and the networks."""
+"""What each shipped network is trained on, and the glue between the generator's examples and the
+networks."""
 
 from __future__ import annotations
 
@@ -44,7 +45,12 @@ class Batch:
     known: Tensor
 
     def to(self, device: str) -> Batch:
-        return Batch(self.summary.to(device), self.targets.to(device), self.adjacency.to(device), self.known.to(device))
+        return Batch(
+            self.summary.to(device),
+            self.targets.to(device),
+            self.adjacency.to(device),
+            self.known.to(device),
+        )
 
 
 def mechanism_batch(laws: Laws, seed: int, cells: int, step: int) -> Batch:
@@ -64,7 +70,8 @@ def mechanism_batch(laws: Laws, seed: int, cells: int, step: int) -> Batch:
 
 
 def prefetched(make: Callable[[int], Any], workers: int) -> Callable[[int], Iterator[Any]]:
-    """`start -> make(start), make(start + 1), ...`, made ahead of time by `workers` processes (0: made here, when asked)."""
+    """`start -> make(start), make(start + 1), ...`, made ahead of time by `workers` processes (0:
+    made here, when asked)."""
 
     def stream(start: int) -> Iterator[Any]:
         step = start
@@ -72,7 +79,9 @@ def prefetched(make: Callable[[int], Any], workers: int) -> Callable[[int], Iter
             while True:
                 yield make(step)
                 step += 1
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
+        pool = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_one_thread
+        )
         try:
             waiting = [pool.submit(make, step + ahead) for ahead in range(2 * workers)]
             while True:
@@ -94,8 +103,8 @@ def _one_thread() -> None:
 
 
 class DevelopmentSet:
-    """`synthetic-dev`, one dataset of each of its settings under either protocol: mean AP by protocol, mechanism and kind
-    of intervention."""
+    """`synthetic-dev`, one dataset of each of its settings under either protocol: mean AP by
+    protocol, mechanism and kind of intervention."""
 
     def __init__(self, n_datasets: int = 24) -> None:
         from cdnbench.registry import load_suite
@@ -137,9 +146,13 @@ def train_mechanism(
 
     shape = Shape()
     making = {
-        "model": "cdn", "config": dataclasses.asdict(shape), "laws": EVERYTHING.plain(), "seed": seed,
-        "cells_a_step": cells, "plan": describe(plan),
-    }  # fmt: skip
+        "model": "cdn",
+        "config": dataclasses.asdict(shape),
+        "laws": EVERYTHING.plain(),
+        "seed": seed,
+        "cells_a_step": cells,
+        "plan": describe(plan),
+    }
     check_folder(folder, making)
     torch.manual_seed(seed)
     network = CausalDifferentialNetwork(shape).to(device)
@@ -182,6 +195,9 @@ def card(making: dict[str, Any], trained: Trained, device: str) -> dict[str, Any
         "threads": torch.get_num_threads(),
         **provenance(),
         "date": datetime.now(UTC).date().isoformat(),
-        "validation": {k: round(v, 4) for k, v in trained.curve[-1].items() if k not in ("step", "minutes")},
-        "held_out": "mechanisms polynomial and sigmoid; every law of synthetic-ood; every seed of a suite",
+        "validation": {
+            k: round(v, 4) for k, v in trained.curve[-1].items() if k not in ("step", "minutes")
+        },
+        "held_out": "mechanisms polynomial and sigmoid; every law of synthetic-ood; every seed of "
+        "a suite",
     }

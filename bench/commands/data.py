@@ -12,7 +12,9 @@ from typing import Annotated
 
 import typer
 
-data_app = typer.Typer(no_args_is_help=True, help="Fetch, simulate and prepare single-cell screens.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="Fetch, simulate and prepare single-cell screens."
+)
 LOG_EVERY_S = 10.0
 _THRESHOLDS, _CELLS = "Thresholds", "What the cells say"
 
@@ -24,7 +26,8 @@ def data() -> None:
 
 @data_app.command(name="list")
 def list_screens() -> None:
-    """Public screens and knowledge of genes: source, accession, licence, and the command that prepares each."""
+    """Public screens and knowledge of genes: source, accession, licence, and the command that
+    prepares each."""
     from cdnbench.datasets.cells.catalogue import SCREENS
     from cdnbench.datasets.cells.sources import GENEPT, SOURCES
 
@@ -46,16 +49,22 @@ def list_screens() -> None:
 
 @data_app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A screen of `bench data list`, knowledge, or genept.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the files; absent: raw, or knowledge.")] = None,
+    name: Annotated[
+        str, typer.Argument(help="A screen of `bench data list`, knowledge, or genept.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the files; absent: raw, or knowledge.")
+    ] = None,
 ) -> None:
-    """Download a public screen, or what is known of human genes. What was stopped goes on; what is there and whole is not fetched again.
+    """Download a public screen, or what is known of human genes. What was stopped goes on; what is
+    there and whole is not fetched again.
 
     Examples:
 
         bench data fetch rpe1
 
-        bench data fetch knowledge && bench run --suite perturbseq --data prepared --knowledge knowledge
+        bench data fetch knowledge && bench run --suite perturbseq --data prepared --knowledge
+        knowledge
     """
     from cdnbench.datasets.cells.catalogue import screen
     from cdnbench.datasets.cells.fetch import fetch as download
@@ -86,11 +95,13 @@ def simulate(
     perturbations: Annotated[int, typer.Option(min=1, help="Perturbations a line.")] = 220,
     seed: Annotated[int, typer.Option(help="Of the network and all cells.")] = 0,
 ) -> None:
-    """Write raw counts of simulated cell lines, as .h5ad: what the cell suites run on where no data are given.
+    """Write raw counts of simulated cell lines, as .h5ad: what the cell suites run on where no data
+    are given.
 
     Example:
 
-        bench data simulate --lines 2 && bench data prepare simulated/sim-a.h5ad --line sim-a --target target
+        bench data simulate --lines 2 && bench data prepare simulated/sim-a.h5ad --line sim-a
+        --target target
     """
     from cdnbench.datasets.cells.simulate import DRUGS, Simulation, write_raw
     from cdnbench.errors import InvalidParameter
@@ -114,12 +125,18 @@ def simulate(
 
 @data_app.command()
 def check(
-    data: Annotated[str, typer.Argument(help="Folder of prepared cell lines; absent: the embedded simulation.")] = "",
+    data: Annotated[
+        str, typer.Argument(help="Folder of prepared cell lines; absent: the embedded simulation.")
+    ] = "",
     knowledge: Annotated[
-        str, typer.Option(help="kind=FILE,kind=FILE or a folder: what of it is about the genes of the lines.")
+        str,
+        typer.Option(
+            help="kind=FILE,kind=FILE or a folder: what of it is about the genes of the lines."
+        ),
     ] = "",
 ) -> None:
-    """What of the test a trained method has seen, how far the cells determine the profiles, and what knowledge is about their genes.
+    """What of the test a trained method has seen, how far the cells determine the profiles, and
+    what knowledge is about their genes.
 
     Examples:
 
@@ -132,69 +149,118 @@ def check(
 
     suite = load_suite("perturbseq", data=data, knowledge=knowledge)
     lines, resources = suite.all_lines, suite.resources  # type: ignore[attr-defined]
-    print("simulated data" if any(line.attributes["simulated"] for line in lines.values()) else data)
-    print("\n\n".join([leakage_report(lines), noise_report(lines), *knowledge_report(lines, resources)]))
+    print(
+        "simulated data" if any(line.attributes["simulated"] for line in lines.values()) else data
+    )
+    print(
+        "\n\n".join(
+            [leakage_report(lines), noise_report(lines), *knowledge_report(lines, resources)]
+        )
+    )
 
 
 @data_app.command()
 def prepare(
-    file: Annotated[Path, typer.Argument(help="Counts: .h5ad, 10x .h5, or a folder with matrix.mtx.")],
+    file: Annotated[
+        Path, typer.Argument(help="Counts: .h5ad, 10x .h5, or a folder with matrix.mtx.")
+    ],
     line: Annotated[str, typer.Option(help="Name of the cell line, and of the file that is made.")],
-    out: Annotated[Path, typer.Option(help="Folder of the prepared cell lines.")] = Path("prepared"),
+    out: Annotated[Path, typer.Option(help="Folder of the prepared cell lines.")] = Path(
+        "prepared"
+    ),
     perturbation: Annotated[
         str, typer.Option(help="Column of obs with the perturbation.", rich_help_panel=_CELLS)
     ] = "perturbation",
-    control: Annotated[str, typer.Option(help="Its value in control cells.", rich_help_panel=_CELLS)] = "non-targeting",
+    control: Annotated[
+        str, typer.Option(help="Its value in control cells.", rich_help_panel=_CELLS)
+    ] = "non-targeting",
     target: Annotated[
         str,
         typer.Option(
-            help="Column of obs with the targeted genes, joined by +; absent: the perturbation is named after them.",
+            help="Column of obs with the targeted genes, joined by +; absent: the perturbation is "
+            "named after them.",
             rich_help_panel=_CELLS,
         ),
     ] = "",
     total: Annotated[
         str,
         typer.Option(
-            help="Column of obs with a cell's total count, where the file holds some of the genes only.",
+            help="Column of obs with a cell's total count, where the file holds some of the genes "
+            "only.",
             rich_help_panel=_CELLS,
         ),
     ] = "",
     where: Annotated[
         str,
-        typer.Option(help="Condition on columns of obs, e.g. 'guide_frac > 0.5'.", rich_help_panel=_CELLS),
+        typer.Option(
+            help="Condition on columns of obs, e.g. 'guide_frac > 0.5'.", rich_help_panel=_CELLS
+        ),
     ] = "",
     cells: Annotated[
         Path | None,
         typer.Option(help=".csv with a row a barcode, for 10x files.", rich_help_panel=_CELLS),
     ] = None,
     genes: Annotated[
-        str, typer.Option(help="Column of var that names the genes; absent: its index.", rich_help_panel=_CELLS)
+        str,
+        typer.Option(
+            help="Column of var that names the genes; absent: its index.", rich_help_panel=_CELLS
+        ),
     ] = "",
-    layer: Annotated[str, typer.Option(help="Layer with the counts, or raw; absent: X.", rich_help_panel=_CELLS)] = "",
+    layer: Annotated[
+        str, typer.Option(help="Layer with the counts, or raw; absent: X.", rich_help_panel=_CELLS)
+    ] = "",
     values: Annotated[
-        str, typer.Option(help="counts, or lognorm: log(1 + counts per 10,000).", rich_help_panel=_CELLS)
+        str,
+        typer.Option(
+            help="counts, or lognorm: log(1 + counts per 10,000).", rich_help_panel=_CELLS
+        ),
     ] = "counts",
-    min_genes: Annotated[int, typer.Option(help="Genes that a cell expresses.", rich_help_panel=_THRESHOLDS)] = 0,
-    max_mito: Annotated[float, typer.Option(help="Share of MT- genes in a cell.", rich_help_panel=_THRESHOLDS)] = 1.0,
-    min_cells: Annotated[int, typer.Option(help="Cells that express a gene.", rich_help_panel=_THRESHOLDS)] = 1,
-    min_perturbed: Annotated[int, typer.Option(help="Cells of a perturbation.", rich_help_panel=_THRESHOLDS)] = 20,
-    alpha: Annotated[float, typer.Option(help="Of adjusted p-values.", rich_help_panel=_THRESHOLDS)] = 0.05,
+    min_genes: Annotated[
+        int, typer.Option(help="Genes that a cell expresses.", rich_help_panel=_THRESHOLDS)
+    ] = 0,
+    max_mito: Annotated[
+        float, typer.Option(help="Share of MT- genes in a cell.", rich_help_panel=_THRESHOLDS)
+    ] = 1.0,
+    min_cells: Annotated[
+        int, typer.Option(help="Cells that express a gene.", rich_help_panel=_THRESHOLDS)
+    ] = 1,
+    min_perturbed: Annotated[
+        int, typer.Option(help="Cells of a perturbation.", rich_help_panel=_THRESHOLDS)
+    ] = 20,
+    alpha: Annotated[
+        float, typer.Option(help="Of adjusted p-values.", rich_help_panel=_THRESHOLDS)
+    ] = 0.05,
     more_than: Annotated[
-        int, typer.Option(help="Differential genes that a perturbation must exceed.", rich_help_panel=_THRESHOLDS)
+        int,
+        typer.Option(
+            help="Differential genes that a perturbation must exceed.", rich_help_panel=_THRESHOLDS
+        ),
     ] = 10,
-    max_candidates: Annotated[int, typer.Option(help="Of a perturbation.", rich_help_panel=_THRESHOLDS)] = 1000,
-    min_candidates: Annotated[int, typer.Option(help="Filled up at random.", rich_help_panel=_THRESHOLDS)] = 100,
-    max_controls: Annotated[int, typer.Option(help="Control cells kept.", rich_help_panel=_THRESHOLDS)] = 10_000,
-    clusters: Annotated[int, typer.Option(help="Of k-means, for the split.", rich_help_panel=_THRESHOLDS)] = 200,
+    max_candidates: Annotated[
+        int, typer.Option(help="Of a perturbation.", rich_help_panel=_THRESHOLDS)
+    ] = 1000,
+    min_candidates: Annotated[
+        int, typer.Option(help="Filled up at random.", rich_help_panel=_THRESHOLDS)
+    ] = 100,
+    max_controls: Annotated[
+        int, typer.Option(help="Control cells kept.", rich_help_panel=_THRESHOLDS)
+    ] = 10_000,
+    clusters: Annotated[
+        int, typer.Option(help="Of k-means, for the split.", rich_help_panel=_THRESHOLDS)
+    ] = 200,
     split_list: Annotated[
         Path | None,
-        typer.Option(help="A published list (pert, name, cluster, split, fp_data) instead of own clusters."),
+        typer.Option(
+            help="A published list (pert, name, cluster, split, fp_data) instead of own clusters."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
 ) -> None:
-    """Filter, normalise and test a raw screen, choose its tasks and split them; prints what each step lost.
+    """Filter, normalise and test a raw screen, choose its tasks and split them; prints what each
+    step lost.
 
-    A preparation that was stopped goes on where it was. Sources of the thresholds: cdnbench.datasets.cells.options.
+    A preparation that was stopped goes on where it was. Sources of the thresholds:
+    cdnbench.datasets.cells.options.
 
     Examples:
 
@@ -207,11 +273,24 @@ def prepare(
     from cdnbench.datasets.cells.raw import open_raw
 
     options = Preparation(
-        perturbation=perturbation, control=control, target=target, total=total, where=where, values=values,
-        min_genes=min_genes, max_mito=max_mito, min_cells=min_cells, min_perturbed=min_perturbed, alpha=alpha,
-        more_than=more_than, max_candidates=max_candidates, min_candidates=min_candidates, max_controls=max_controls,
-        clusters=clusters, seed=seed,
-    )  # fmt: skip
+        perturbation=perturbation,
+        control=control,
+        target=target,
+        total=total,
+        where=where,
+        values=values,
+        min_genes=min_genes,
+        max_mito=max_mito,
+        min_cells=min_cells,
+        min_perturbed=min_perturbed,
+        alpha=alpha,
+        more_than=more_than,
+        max_candidates=max_candidates,
+        min_candidates=min_candidates,
+        max_controls=max_controls,
+        clusters=clusters,
+        seed=seed,
+    )
     raw = open_raw(file, genes=genes, layer=layer, cells=cells)
     with _progress("cells") as show:
         made = run(raw, line, out, options, split_list=split_list, progress=show)
@@ -219,7 +298,8 @@ def prepare(
     split = {name: int((made.split == name).sum()) for name in ("train", "test", "")}
     missing = f", {split['']} not in the split list" if split[""] else ""
     print(
-        f"{made.path}: {made.n_perturbations} perturbations ({split['train']} train, {split['test']} test{missing}), "
+        f"{made.path}: {made.n_perturbations} perturbations ({split['train']} train, "
+        f"{split['test']} test{missing}), "
         f"{int(made.arrays['trivial'].sum())} of them trivial; hash {made.hash}"
     )
 
@@ -237,9 +317,20 @@ def _progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
 
         yield line
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, transient=True) as bar:
         tasks: dict[str, int] = {}
 

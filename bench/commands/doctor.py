@@ -36,7 +36,10 @@ def _machine() -> str:
     import psutil
 
     memory = psutil.virtual_memory()
-    return f"{os.cpu_count()} cores, {memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} GB memory free"
+    return (
+        f"{os.cpu_count()} cores, {memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} "
+        "GB memory free"
+    )
 
 
 def _torch() -> str:

@@ -1,8 +1,10 @@
-"""Training of `cdn-axial` and `cdn-mlp`: the paper's recipe, and the glue between generated datasets and the network.
+"""Training of `cdn-axial` and `cdn-mlp`: the paper's recipe, and the glue between generated
+datasets and the network.
 
-A fixed collection of datasets with hard interventions; the items are (dataset, regime) pairs, the observational data
-against itself included. With a frozen encoder every data set is encoded once, and the encodings (half precision) are kept in
-files that all heads on that encoder share; trained jointly, items are featurised anew for each step.
+A fixed collection of datasets with hard interventions; the items are (dataset, regime) pairs, the
+observational data against itself included. With a frozen encoder every data set is encoded once,
+and the encodings (half precision) are kept in files that all heads on that encoder share; trained
+jointly, items are featurised anew for each step.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ HARD = Laws(
     rows=((900, 1050),),
     regimes=(6, 6),
 )
-"""The paper's training data: hard interventions only, about 4,000 datasets, both noise protocols."""
+"""The paper's training data: hard interventions only, about 4,000 datasets, both noise protocols.
+"""
 
 TRAINING_BATCHES = (4, 24)
 """Range of T, of each data set, in training."""
@@ -46,7 +49,9 @@ def shard_examples(laws: Laws, seed: int, shard: int) -> list[Example]:
     return batch(laws, seed, shard, cells=SHARD_CELLS)
 
 
-def featurised(examples: list[Example], config: Any, seed: int, shard: int) -> tuple[Features, Features]:
+def featurised(
+    examples: list[Example], config: Any, seed: int, shard: int
+) -> tuple[Features, Features]:
     """Features (D data sets) before, and (D K) after, K regimes a dataset."""
     from cdnbench.digest import generator
     from cdnbench.methods.cdn.featuriser import featurise
@@ -62,7 +67,8 @@ def featurised(examples: list[Example], config: Any, seed: int, shard: int) -> t
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """D encoded datasets of N variables. before: (D, N, N, d); after: (D, K, N, N, d); moments of either (D, N, 2) and (D, K, N, 2);
+    """D encoded datasets of N variables. before: (D, N, N, d); after: (D, K, N, N, d); moments of
+    either (D, N, 2) and (D, K, N, 2);
     targets: (D, K, N) bool."""
 
     before: Tensor
@@ -75,7 +81,9 @@ class Shard:
 class EncodedDatasets:
     """The collection under a frozen encoder, made once and kept in a folder, one file a shard."""
 
-    def __init__(self, folder: Path, network: DifferentialNetwork, laws: Laws, seed: int, n_datasets: int) -> None:
+    def __init__(
+        self, folder: Path, network: DifferentialNetwork, laws: Laws, seed: int, n_datasets: int
+    ) -> None:
         import torch
 
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +100,9 @@ class EncodedDatasets:
         self.n_datasets = made
 
     @staticmethod
-    def _shard(folder: Path, network: DifferentialNetwork, laws: Laws, seed: int, index: int) -> Shard:
+    def _shard(
+        folder: Path, network: DifferentialNetwork, laws: Laws, seed: int, index: int
+    ) -> Shard:
         import os
 
         import numpy as np
@@ -120,7 +130,8 @@ class EncodedDatasets:
         return shard
 
     def items(self, seed: int, start: int) -> Iterator[tuple[Encoded, Encoded, Tensor]]:
-        """Endless batches (before, after, targets) of `ITEMS` items of one shard; regime K is the observational data."""
+        """Endless batches (before, after, targets) of `ITEMS` items of one shard; regime K is the
+        observational data."""
         import numpy as np
         import torch
 
@@ -137,8 +148,14 @@ class EncodedDatasets:
             regime = torch.from_numpy(rng.integers(k + 1, size=ITEMS))
             null = regime == k
             regime = regime.clamp(max=k - 1)
-            after, moments = shard.after[dataset, regime].float(), shard.moments_after[dataset, regime].clone()
-            after[null], moments[null] = shard.before[dataset[null]].float(), shard.moments_before[dataset[null]]
+            after, moments = (
+                shard.after[dataset, regime].float(),
+                shard.moments_after[dataset, regime].clone(),
+            )
+            after[null], moments[null] = (
+                shard.before[dataset[null]].float(),
+                shard.moments_before[dataset[null]],
+            )
             targets = shard.targets[dataset, regime] & ~null[:, None]
             before = Encoded(shard.before[dataset].float(), shard.moments_before[dataset])
             yield before, Encoded(after, moments), targets
@@ -147,7 +164,8 @@ class EncodedDatasets:
 
 @dataclass(frozen=True, eq=False)
 class JointBatch:
-    """Features of D datasets before, and of D K regimes after; targets (D K, N); adjacency (D, N, N)."""
+    """Features of D datasets before, and of D K regimes after; targets (D K, N); adjacency (D, N,
+    N)."""
 
     before: Features
     after: Features
@@ -156,8 +174,8 @@ class JointBatch:
 
 
 def joint_batch(laws: Laws, seed: int, n_datasets: int, config: Any, step: int) -> JointBatch:
-    """A batch of a jointly trained network: about `ITEMS` items out of a collection as large as the encoded one, by the same laws,
-    with three regimes a dataset."""
+    """A batch of a jointly trained network: about `ITEMS` items out of a collection as large as the
+    encoded one, by the same laws, with three regimes a dataset."""
     import numpy as np
     import torch
 
@@ -165,7 +183,9 @@ def joint_batch(laws: Laws, seed: int, n_datasets: int, config: Any, step: int) 
 
     few = dataclasses.replace(laws, regimes=(3, 3))
     rng = generator("cdn joint items", seed, step)
-    examples = batch(few, seed, int(rng.integers(max(1, n_datasets // 4))), cells=ITEMS * 400, most=4)
+    examples = batch(
+        few, seed, int(rng.integers(max(1, n_datasets // 4))), cells=ITEMS * 400, most=4
+    )
     before, after = featurised(examples, config, seed, step)
     return JointBatch(
         before,
@@ -176,7 +196,8 @@ def joint_batch(laws: Laws, seed: int, n_datasets: int, config: Any, step: int) 
 
 
 class HardDevelopmentSet:
-    """The hard settings of `synthetic-dev` under both protocols, ten regimes of each of two datasets a setting."""
+    """The hard settings of `synthetic-dev` under both protocols, ten regimes of each of two
+    datasets a setting."""
 
     def __init__(self, n_regimes: int = 10) -> None:
         from cdnbench.registry import load_suite
@@ -184,14 +205,18 @@ class HardDevelopmentSet:
         self.tasks = []
         for protocol in ("clean", "dcdi"):
             suite = load_suite("synthetic-dev", protocol=protocol)
-            for spec in [s for s in suite.specs() if s.metadata["intervention"] == "hard-uniform"][:24]:
+            for spec in [s for s in suite.specs() if s.metadata["intervention"] == "hard-uniform"][
+                :24
+            ]:
                 labelled = suite.load(spec)
                 task = dataclasses.replace(
                     labelled.task,
                     regimes=labelled.task.regimes[:n_regimes],
                     candidates=labelled.task.candidates[:n_regimes],  # type: ignore
                 )
-                self.tasks.append((f"{protocol} {spec.metadata['mechanism']}", task, labelled.targets[:n_regimes]))
+                self.tasks.append(
+                    (f"{protocol} {spec.metadata['mechanism']}", task, labelled.targets[:n_regimes])
+                )
 
     def mean_ap(self, predict: Any) -> dict[str, float]:
         """predict(task) -> (R, N) scores."""
@@ -201,7 +226,9 @@ class HardDevelopmentSet:
 
         found: dict[str, list[float]] = {}
         for name, task, targets in self.tasks:
-            found.setdefault(name, []).append(float(np.mean(evaluate(predict(task), targets)["average_precision_tie"])))
+            found.setdefault(name, []).append(
+                float(np.mean(evaluate(predict(task), targets)["average_precision_tie"]))
+            )
         means = {f"dev mAP {name}": float(np.mean(values)) for name, values in found.items()}
         return {"dev mAP": float(np.mean(list(means.values()))), **means}
 
@@ -217,7 +244,8 @@ def train_differential(
     workers: int,
     n_datasets: int = N_DATASETS,
 ) -> tuple[DifferentialNetwork, Trained, dict[str, Any]]:
-    """Train a differential network. encoder: shipped name or path of SEA weights; "" if it starts from nothing.
+    """Train a differential network. encoder: shipped name or path of SEA weights; "" if it starts
+    from nothing.
 
     -> network, what came of it, and what the card says of its making.
 
@@ -244,7 +272,8 @@ def train_differential(
         card, tensors = load_weights(encoder, "sea")
         if card["config"] != json.loads(json.dumps(dataclasses.asdict(config.encoder))):
             raise InvalidParameter(
-                f"The encoder {encoder} is of another configuration ({card['config']}); train one with "
+                f"The encoder {encoder} is of another configuration ({card['config']}); train one "
+                "with "
                 "`bench train sea` and the same --statistic, --marginals and --global."
             )
         network.load_encoder(tensors)
@@ -280,15 +309,20 @@ def train_differential(
 
         network.eval()
         return development.mean_ap(
-            lambda task: target_scores(network, task, 50, task_generator(task, "cdn features", 0), device)
+            lambda task: target_scores(
+                network, task, 50, task_generator(task, "cdn features", 0), device
+            )
         )
 
-    trained = fit(network, step_loss, batches, folder=folder, plan=plan, identity=making, validate=validate)
+    trained = fit(
+        network, step_loss, batches, folder=folder, plan=plan, identity=making, validate=validate
+    )
     return network, trained, making
 
 
 def _joint_loss(network: DifferentialNetwork, seed: int, device: str, step: int, items: JointBatch):
-    """Targets of every regime, the observational data against itself, and the observational graph."""
+    """Targets of every regime, the observational data against itself, and the observational
+    graph."""
     import torch
 
     from cdnbench.methods.cdn.aggregator import graph_loss
@@ -306,7 +340,12 @@ def _joint_loss(network: DifferentialNetwork, seed: int, device: str, step: int,
         old, everything = before.select(torch.cat([owner, owner[::k]])), Encoded(
             torch.cat([after.grid, before.grid]), torch.cat([after.moments, before.moments])
         )  # fmt: skip
-        targets = torch.cat([items.targets, torch.zeros_like(items.targets[: len(before)])]).to(device)
+        targets = torch.cat([items.targets, torch.zeros_like(items.targets[: len(before)])]).to(
+            device
+        )
         targets_loss = target_loss(network(old, everything), targets)
         edges_loss = graph_loss(network.graph(before), items.adjacency.to(device))
-    return targets_loss + edges_loss, {"targets": float(targets_loss.detach()), "graph": float(edges_loss.detach())}
+    return targets_loss + edges_loss, {
+        "targets": float(targets_loss.detach()),
+        "graph": float(edges_loss.detach()),
+    }

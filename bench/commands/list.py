@@ -50,7 +50,9 @@ def _methods() -> list[tuple[str, str]]:
             continue
         notes = [] if info.default else ["only when asked for"]
         notes += (
-            [f"also as {', '.join(f'{name}-{variant}' for variant in info.variants[1:])}"] if info.variants[1:] else []
+            [f"also as {', '.join(f'{name}-{variant}' for variant in info.variants[1:])}"]
+            if info.variants[1:]
+            else []
         )
         notes += [f"up to {info.max_variables} variables"] if info.max_variables else []
         rows.append((name, info.summary + (f" ({'; '.join(notes)})" if notes else "")))

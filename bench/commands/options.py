@@ -1,4 +1,5 @@
-"""What commands share: a suite's own options on the command line of `bench run`, and files to write."""
+"""What commands share: a suite's own options on the command line of `bench run`, and files to
+write."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def check_writable(target: Path) -> None:
     """
     if target.is_dir():
         raise BenchError(
-            f"{target} is a folder; name a file to write, and put the folder of results before the options."
+            f"{target} is a folder; name a file to write, and put the folder of results before "
+            "the options."
         )
     folder = target.resolve().parent
     if not folder.is_dir():
@@ -29,15 +31,17 @@ def check_writable(target: Path) -> None:
         raise BenchError(f"Cannot write {target}: permission denied.")
 
 
-def suite_options(arguments: Sequence[str], suite: SuiteInfo, common: Iterable[str]) -> dict[str, Any]:
+def suite_options(
+    arguments: Sequence[str], suite: SuiteInfo, common: Iterable[str]
+) -> dict[str, Any]:
     """`["--protocol", "dcdi", "--track=single"]` -> {"protocol": "dcdi", "track": "single"}.
 
     common: names of the options that `bench run` itself takes, for the hint.
 
     Raises
     ------
-    UnknownName: an option that neither the suite nor `bench run` has. InvalidParameter: a value that is missing or not among the
-    choices.
+    UnknownName: an option that neither the suite nor `bench run` has. InvalidParameter: a value
+    that is missing or not among the choices.
     """
     known = {option.name: option for option in suite.options}
     chosen: dict[str, Any] = {}

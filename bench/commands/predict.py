@@ -15,9 +15,14 @@ ANYWHERE = "target-shift"
 
 def predict(
     control: Annotated[
-        Path, typer.Argument(help="Samples without the intervention: .csv, .tsv, .parquet, .npz or .h5ad.")
+        Path,
+        typer.Argument(
+            help="Samples without the intervention: .csv, .tsv, .parquet, .npz or .h5ad."
+        ),
     ],
-    perturbed: Annotated[Path, typer.Argument(help="Samples after the intervention, with the same variables.")],
+    perturbed: Annotated[
+        Path, typer.Argument(help="Samples after the intervention, with the same variables.")
+    ],
     method: Annotated[
         str, typer.Option(help="name or name:parameter=value; see `bench list methods`.")
     ] = DEFAULT_METHOD,
@@ -27,8 +32,9 @@ def predict(
 ) -> None:
     """Rank the variables by how likely the intervention targeted them.
 
-    Rows are samples, columns are variables. Values are used as they are: normalise counts before (e.g. log1p of counts per ten
-    thousand), on both sides alike. Scores rank the variables of one prediction; they are not probabilities.
+    Rows are samples, columns are variables. Values are used as they are: normalise counts before
+    (e.g. log1p of counts per ten thousand), on both sides alike. Scores rank the variables of one
+    prediction; they are not probabilities.
 
     Examples:
 

@@ -1,4 +1,5 @@
-"""Training of the encoder, SEA: what it is trained on, and the glue between generated graphs and the network."""
+"""Training of the encoder, SEA: what it is trained on, and the glue between generated graphs and
+the network."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ GRAPHS = Laws(
     densities=(1, 2, 3, 4),
     rows=((300, 1500), (900, 1050), (50, 300)),
 )
-"""Of the encoder: densities and graph laws of SEA, both noise protocols, mechanisms linear, nn and nn_add."""
+"""Of the encoder: densities and graph laws of SEA, both noise protocols, mechanisms linear, nn and
+nn_add."""
 
 MOST_GRAPHS = 16
 """Graphs a step (SEA's batch size), fewer where N is large."""
@@ -37,7 +39,8 @@ def sea_batch(laws: Laws, seed: int, cells: int, config: EncoderConfig, step: in
 
 
 def development_graphs(config: EncoderConfig) -> dict[str, list[GraphBatch]]:
-    """Mechanism -> the observational data of `synthetic-dev` under both protocols, 50 marginal estimates each."""
+    """Mechanism -> the observational data of `synthetic-dev` under both protocols, 50 marginal
+    estimates each."""
     import numpy as np
 
     from cdnbench.datasets.synthetic.generate import simulate
@@ -56,12 +59,21 @@ def development_graphs(config: EncoderConfig) -> dict[str, list[GraphBatch]]:
     for (mechanism, n), members in groups.items():
         samples, adjacency = zip(*members, strict=True)
         rng = generator("sea development", mechanism, n)
-        batches.setdefault(mechanism, []).append(graph_batch(samples, np.stack(adjacency), config, rng, n_batches=50))
+        batches.setdefault(mechanism, []).append(
+            graph_batch(samples, np.stack(adjacency), config, rng, n_batches=50)
+        )
     return batches
 
 
 def train_sea(
-    folder: Path, plan: Plan, config: EncoderConfig, *, seed: int, device: str, workers: int, cells: int
+    folder: Path,
+    plan: Plan,
+    config: EncoderConfig,
+    *,
+    seed: int,
+    device: str,
+    workers: int,
+    cells: int,
 ) -> tuple[StructureLearner, Trained, dict[str, Any]]:
     """Train the encoder. -> network, what came of it, and what the card says of its making."""
     import torch
@@ -82,7 +94,9 @@ def train_sea(
     development = development_graphs(config)
 
     def on_device(step: int, batch: GraphBatch):
-        moved = dataclasses.replace(batch, features=batch.features.to(device), adjacency=batch.adjacency.to(device))
+        moved = dataclasses.replace(
+            batch, features=batch.features.to(device), adjacency=batch.adjacency.to(device)
+        )
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             return step_loss(step, moved)
 
@@ -90,7 +104,9 @@ def train_sea(
         found: dict[str, float] = {}
         for mechanism, batches in development.items():
             moved = [
-                dataclasses.replace(b, features=b.features.to(device), adjacency=b.adjacency.to(device))
+                dataclasses.replace(
+                    b, features=b.features.to(device), adjacency=b.adjacency.to(device)
+                )
                 for b in batches
             ]
             found[f"dev edge AP {mechanism}"] = sea_metrics(network, moved)["val_edge_ap"]

@@ -53,11 +53,14 @@ def _bar(total: int) -> Iterator[Show]:
                 bar.console.print(_fit_line(record), markup=False, emoji=False)
                 return
             counts[record["status"]] += 1
-            failures = " ".join(f"[red]{n} {status}[/red]" for status, n in counts.items() if status != "ok")
+            failures = " ".join(
+                f"[red]{n} {status}[/red]" for status, n in counts.items() if status != "ok"
+            )
             bar.update(line, advance=1, last=f"{record['method']} on {record['task']} {failures}")
             if record["status"] not in ("ok", "skipped"):
                 bar.console.print(
-                    f"{record['method']} on {record['task']}: {record['status']}: {record['reason']}",
+                    f"{record['method']} on {record['task']}: {record['status']}: "
+                    f"{record['reason']}",
                     markup=False,
                     emoji=False,
                 )
@@ -68,7 +71,8 @@ def _bar(total: int) -> Iterator[Show]:
 def _lines(total: int) -> Show:
     counts: Counter[str] = Counter()
     begin = last = time.monotonic()
-    # The time left is told from the jobs after the last fit, which may take longer than all of them.
+    # The time left is told from the jobs after the last fit, which may take longer than all of
+    # them.
     since, before = begin, 0
 
     def show(record: dict[str, Any]) -> None:
@@ -81,12 +85,18 @@ def _lines(total: int) -> Show:
         counts[record["status"]] += 1
         done = counts.total()
         if record["status"] not in ("ok", "skipped"):
-            print(f"{record['method']} on {record['task']}: {record['status']}: {record['reason']}", flush=True)
+            print(
+                f"{record['method']} on {record['task']}: {record['status']}: {record['reason']}",
+                flush=True,
+            )
         if now - last >= LOG_EVERY_S or done == total:
             last = now
             left = (now - since) / (done - before) * (total - done)
             tally = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
-            print(f"{done}/{total} jobs ({tally}), {now - begin:.0f} s, about {left:.0f} s left", flush=True)
+            print(
+                f"{done}/{total} jobs ({tally}), {now - begin:.0f} s, about {left:.0f} s left",
+                flush=True,
+            )
 
     return show
 

@@ -17,16 +17,25 @@ STANDARD_OUTPUT = "-"
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A folder of results, or a folder of such folders.")] = Path("results"),
-    table: Annotated[str, typer.Option(help="Which table; `bench list tables` shows them.")] = LEADERBOARD,
+    folder: Annotated[
+        Path, typer.Argument(help="A folder of results, or a folder of such folders.")
+    ] = Path("results"),
+    table: Annotated[
+        str, typer.Option(help="Which table; `bench list tables` shows them.")
+    ] = LEADERBOARD,
     latex: Annotated[
         str | None,
-        typer.Option(metavar="[FILE]", help="Write the table as LaTeX (booktabs); without a value to standard output."),
+        typer.Option(
+            metavar="[FILE]",
+            help="Write the table as LaTeX (booktabs); without a value to standard output.",
+        ),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="Write the whole report as one page.")] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="Write the numbers: of the leaderboard one row a method, task, regime and metric."),
+        typer.Option(
+            help="Write the numbers: of the leaderboard one row a method, task, regime and metric."
+        ),
     ] = None,
 ) -> None:
     """Show stored results as tables; nothing is run, and neither suites nor data are needed.
@@ -43,7 +52,11 @@ def report(
     """
     if table not in TABLES:
         raise did_you_mean("table", table, TABLES)
-    targets = [Path(target) for target in (latex, html, csv) if target is not None and str(target) != STANDARD_OUTPUT]
+    targets = [
+        Path(target)
+        for target in (latex, html, csv)
+        if target is not None and str(target) != STANDARD_OUTPUT
+    ]
     for target in targets:  # before the work starts
         check_writable(target)
 

@@ -17,8 +17,8 @@ from cdnbench.errors import InvalidData
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """Of all Q perturbations of a survey. change, adjusted, shift (Q, G) float32: log2 fold change, adjusted p-value, difference of the
-    means to the controls'. n_cells (Q,)."""
+    """Of all Q perturbations of a survey. change, adjusted, shift (Q, G) float32: log2 fold change,
+    adjusted p-value, difference of the means to the controls'. n_cells (Q,)."""
 
     change: np.ndarray
     adjusted: np.ndarray
@@ -28,9 +28,11 @@ class Tested:
 
 @dataclass(frozen=True, eq=False)
 class Tasks:
-    """P perturbations. perturbations (P,): their numbers in the survey. genes (G,): names of the genes kept. targets: theirs, as genes.
+    """P perturbations. perturbations (P,): their numbers in the survey. genes (G,): names of the
+    genes kept. targets: theirs, as genes.
 
-    candidates: ascending numbers of genes. trivial (P,): the differential gene with the largest |change| is a target.
+    candidates: ascending numbers of genes. trivial (P,): the differential gene with the largest
+        |change| is a target.
     """
 
     perturbations: np.ndarray
@@ -66,30 +68,39 @@ def choose(
         return keep
 
     kept = step(
-        f"more than {options.more_than} differential genes", kept & (differential.sum(axis=1) > options.more_than)
+        f"more than {options.more_than} differential genes",
+        kept & (differential.sum(axis=1) > options.more_than),
     )
     kept = step(
-        "all targets among them", kept & np.array([bool(differential[p, t].all()) for p, t in enumerate(found.targets)])
+        "all targets among them",
+        kept & np.array([bool(differential[p, t].all()) for p, t in enumerate(found.targets)]),
     )
     candidates = {
         p: candidate_genes(
-            tested.change[p], differential[p], options, generator("cells", line, found.names[p], options.seed)
+            tested.change[p],
+            differential[p],
+            options,
+            generator("cells", line, found.names[p], options.seed),
         )
         for p in np.flatnonzero(kept)
     }
     among = [p for p, genes in candidates.items() if np.isin(found.targets[p], genes).all()]
     kept = step(
-        f"all targets among the {options.max_candidates:,} largest changes", np.isin(np.arange(len(kept)), among)
+        f"all targets among the {options.max_candidates:,} largest changes",
+        np.isin(np.arange(len(kept)), among),
     )
     if not kept.any():
         raise InvalidData(
-            f"{raw.path}: no perturbation has more than {options.more_than} differential genes with its targets among them.\n"
+            f"{raw.path}: no perturbation has more than {options.more_than} differential genes "
+            "with its targets among them.\n"
             f"{attrition.text()}\n{_cure(attrition)}"
         )
     attrition.add(
         f"control cells, at most {options.max_controls:,}",
-        min(n_controls, options.max_controls) + tested.n_cells[kept].sum(), kept.sum(), len(found.genes),
-    )  # fmt: skip
+        min(n_controls, options.max_controls) + tested.n_cells[kept].sum(),
+        kept.sum(),
+        len(found.genes),
+    )
 
     chosen = np.flatnonzero(kept)
     genes = np.asarray(raw.genes, dtype=object)[found.genes]
@@ -104,7 +115,15 @@ def choose(
     trivial = np.array([int(np.argmax(m)) in t for m, t in zip(magnitude, targets, strict=True)])
     n_differential = differential[chosen].sum(axis=1)
     return Tasks(
-        chosen, genes, names, symbols, [candidates[p] for p in chosen], n_differential, trivial, cluster, split
+        chosen,
+        genes,
+        names,
+        symbols,
+        [candidates[p] for p in chosen],
+        n_differential,
+        trivial,
+        cluster,
+        split,
     )
 
 
@@ -113,7 +132,8 @@ def _cure(attrition: Attrition) -> str:
     step = next((name for name, _, perturbations, _ in attrition.rows if not perturbations), "")
     if step == TARGETS_MEASURED:
         return (
-            "No target is a gene of the file: see that --genes and --target name genes alike (symbols or identifiers), or take a file with "
+            "No target is a gene of the file: see that --genes and --target name genes alike "
+            "(symbols or identifiers), or take a file with "
             "more genes."
         )
     return f"The step {step!r} left none; --more-than and --alpha are the thresholds of the tests."
@@ -122,7 +142,8 @@ def _cure(attrition: Attrition) -> str:
 def candidate_genes(
     change: np.ndarray, differential: np.ndarray, options: Preparation, rng: np.random.Generator
 ) -> np.ndarray:
-    """Ascending numbers of the candidates: differential genes with the largest |change|, filled up with others at random."""
+    """Ascending numbers of the candidates: differential genes with the largest |change|, filled up
+    with others at random."""
     chosen = np.flatnonzero(differential)
     chosen = chosen[np.argsort(-np.abs(change[chosen]), kind="stable")[: options.max_candidates]]
     missing = options.min_candidates - len(chosen)

@@ -10,15 +10,19 @@ from scipy import sparse
 from cdnbench.errors import InvalidData
 
 TARGET_SUM = 1e4
-_LOG_LIMIT = 25.0  # no logarithm of a count is larger; fractional values above have been scaled, not logged
+_LOG_LIMIT = (
+    25.0  # no logarithm of a count is larger; fractional values above have been scaled, not logged
+)
 
 
 def check_values(chunk: sparse.csr_matrix, path: Path, values: str = "counts") -> None:
-    """Whether the values of some cells are what they are said to be: "counts", or "lognorm" for log(1 + counts per ten thousand).
+    """Whether the values of some cells are what they are said to be: "counts", or "lognorm" for
+    log(1 + counts per ten thousand).
 
     Raises
     ------
-    InvalidData: values that are not finite, negative or (counts) fractional; the message says what they look like and what to do.
+    InvalidData: values that are not finite, negative or (counts) fractional; the message says what
+    they look like and what to do.
     """
     data = chunk.data
     if not len(data):
@@ -28,13 +32,15 @@ def check_values(chunk: sparse.csr_matrix, path: Path, values: str = "counts") -
     least, largest = float(data.min()), float(data.max())
     if least < 0:
         raise InvalidData(
-            f"{path} holds negative values (down to {least:.3g}): it was scaled or is a residual. Give the counts: --layer NAME, or "
+            f"{path} holds negative values (down to {least:.3g}): it was scaled or is a residual. "
+            "Give the counts: --layer NAME, or "
             "another file."
         )
     if values == "lognorm":
         if largest > _LOG_LIMIT:
             raise InvalidData(
-                f"{path} holds {largest:.3g}, too large for a logarithm. Leave --values lognorm out for counts."
+                f"{path} holds {largest:.3g}, too large for a logarithm. Leave --values lognorm "
+                "out for counts."
             )
     elif not (data == np.floor(data)).all():
         looks = "logarithms of normalised counts" if largest < _LOG_LIMIT else "normalised counts"
@@ -44,12 +50,14 @@ def check_values(chunk: sparse.csr_matrix, path: Path, values: str = "counts") -
             else "the file before normalisation"
         )
         raise InvalidData(
-            f"{path} holds fractional values (up to {largest:.3g}), which look like {looks}. Use --layer NAME for counts, or {cure}."
+            f"{path} holds fractional values (up to {largest:.3g}), which look like {looks}. Use "
+            f"--layer NAME for counts, or {cure}."
         )
 
 
 def log_normalise(counts: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:
-    """log(1 + 10,000 counts / total) in float32. totals (M,): of each cell, over all genes of the file and not only those kept."""
+    """log(1 + 10,000 counts / total) in float32. totals (M,): of each cell, over all genes of the
+    file and not only those kept."""
     totals = np.asarray(totals, dtype=np.float32)
     scale = np.repeat(totals / np.float32(TARGET_SUM), np.diff(counts.indptr))
     data = np.log1p(counts.data.astype(np.float32) / scale)

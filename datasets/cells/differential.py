@@ -1,12 +1,14 @@
 """Differential expression of many perturbations against the same control cells, streamed.
 
-Wilcoxon's rank-sum test without tie correction, log2 fold changes of the mean counts and Benjamini-Hochberg over genes, as
-`scanpy.tl.rank_genes_groups(method="wilcoxon", reference=controls, tie_correct=False)` defines them (Wolf, Angerer, Theis 2018).
+Wilcoxon's rank-sum test without tie correction, log2 fold changes of the mean counts and
+Benjamini-Hochberg over genes, as `scanpy.tl.rank_genes_groups(method="wilcoxon",
+reference=controls, tie_correct=False)` defines them (Wolf, Angerer, Theis 2018).
 
-The rank sum of n1 cells among themselves is n1 (n1 + 1) / 2 whatever the ties, so all that has to be counted is how many
-controls lie below each value (those equal to it by half). The controls of a gene are sorted once; a cell that comes by costs one binary
-search for each of its non-zero values, two where controls tie with it. Memory does not grow with the number of perturbed cells, cost
-does in proportion, and they need no order. All sums are of float64.
+The rank sum of n1 cells among themselves is n1 (n1 + 1) / 2 whatever the ties, so all that has to
+be counted is how many controls lie below each value (those equal to it by half). The controls of a
+gene are sorted once; a cell that comes by costs one binary search for each of its non-zero values,
+two where controls tie with it. Memory does not grow with the number of perturbed cells, cost does
+in proportion, and they need no order. All sums are of float64.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ _PSEUDO = 1e-9  # added to mean counts in fold changes, as scanpy does
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """Non-negative values of n_cells control cells, each gene's non-zero ones sorted: values[start[g] : start[g + 1]]."""
+    """Non-negative values of n_cells control cells, each gene's non-zero ones sorted:
+    values[start[g] : start[g + 1]]."""
 
     values: np.ndarray
     start: np.ndarray
@@ -57,7 +60,8 @@ class Controls:
 
 @dataclass(frozen=True, eq=False)
 class Tests:
-    """Of one perturbation, each (G,) float64. score: the standardised rank sum; p_adjusted: Benjamini-Hochberg over the genes."""
+    """Of one perturbation, each (G,) float64. score: the standardised rank sum; p_adjusted:
+    Benjamini-Hochberg over the genes."""
 
     score: np.ndarray
     p: np.ndarray
@@ -71,7 +75,9 @@ class RankSums:
     def __init__(self, controls: Controls, n_perturbations: int) -> None:
         self.controls = controls
         shape = controls.n_genes, n_perturbations
-        self.below = np.zeros(shape)  # controls below each non-zero value, those equal to it by half
+        self.below = np.zeros(
+            shape
+        )  # controls below each non-zero value, those equal to it by half
         self.total = np.zeros(shape)
         self.n_nonzero = np.zeros(shape, dtype=np.int32)
         self.n_cells = np.zeros(n_perturbations, dtype=np.int64)
@@ -83,9 +89,17 @@ class RankSums:
         labels = np.ascontiguousarray(perturbation, dtype=np.int64)
         self.n_cells += np.bincount(labels, minlength=len(self.n_cells))
         _count(
-            columns.data.astype(self.controls.values.dtype, copy=False), columns.indices, columns.indptr.astype(np.int64), labels,
-            self.controls.values, self.controls.start, self.controls.n_cells, self.below, self.total, self.n_nonzero,
-        )  # fmt: skip
+            columns.data.astype(self.controls.values.dtype, copy=False),
+            columns.indices,
+            columns.indptr.astype(np.int64),
+            labels,
+            self.controls.values,
+            self.controls.start,
+            self.controls.n_cells,
+            self.below,
+            self.total,
+            self.n_nonzero,
+        )
 
     def tests(self, perturbation: int) -> Tests:
         """Of one perturbation against the controls.
@@ -111,7 +125,9 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     """Adjusted p-values of (G,) p-values (Benjamini and Hochberg 1995)."""
     order = np.argsort(p)[::-1]
     adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1, np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1)))
+    adjusted[order] = np.minimum(
+        1, np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
+    )
     return adjusted
 
 

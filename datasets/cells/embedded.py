@@ -1,4 +1,5 @@
-"""The embedded default of the cell suites: simulated lines, made and prepared once in the user's cache."""
+"""The embedded default of the cell suites: simulated lines, made and prepared once in the user's
+cache."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def cache_folder() -> Path:
 
 
 def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
-    """The prepared lines; those that are missing are simulated and prepared first, which takes seconds a line."""
+    """The prepared lines; those that are missing are simulated and prepared first, which takes
+    seconds a line."""
     folder = _folder(simulation)
     paths = [folder / f"{name}{SUFFIX}" for name in simulation.lines]
     if all(path.exists() for path in paths):

@@ -13,12 +13,15 @@ TIMEOUT_S = 30
 Progress = Callable[[str, int, int], None]
 
 
-def fetch(screen: Screen, folder: Path, progress: Progress = lambda what, done, of: None) -> list[Path]:
+def fetch(
+    screen: Screen, folder: Path, progress: Progress = lambda what, done, of: None
+) -> list[Path]:
     """The files of a screen in `folder`; what is there and whole is not fetched again.
 
     Raises
     ------
-    InvalidData: no source can be reached, or what came has another checksum or size; the message says what to place where.
+    InvalidData: no source can be reached, or what came has another checksum or size; the message
+    says what to place where.
     """
     import pooch
 
@@ -57,7 +60,8 @@ def _file(file: RemoteFile, folder: Path, screen: Screen, progress: Progress) ->
     reasons = "\n  ".join(tried)
     raise InvalidData(
         f"{screen.name}: {file.name} could not be fetched.\n  {reasons}\n"
-        f"Place it at {path} yourself ({screen.accession}; {', '.join(file.urls)}) and run the command again. {screen.note}".rstrip()
+        f"Place it at {path} yourself ({screen.accession}; {', '.join(file.urls)}) and run the "
+        f"command again. {screen.note}".rstrip()
     )
 
 
@@ -66,13 +70,16 @@ def _check(file: RemoteFile, path: Path, cure: str) -> None:
 
     size = path.stat().st_size
     if file.size and size != file.size:
-        raise InvalidData(f"{path} has {size:,} bytes; the published file has {file.size:,}. {cure}.")
+        raise InvalidData(
+            f"{path} has {size:,} bytes; the published file has {file.size:,}. {cure}."
+        )
     if file.md5 and (found := pooch.file_hash(str(path), alg="md5")) != file.md5:
         raise InvalidData(f"{path} has the MD5 {found}; the published file has {file.md5}. {cure}.")
 
 
 class _Resuming:
-    """Downloader for pooch: gathers a file in <name>.part, which a later call goes on with where the server can."""
+    """Downloader for pooch: gathers a file in <name>.part, which a later call goes on with where
+    the server can."""
 
     def __init__(self, folder: Path, progress: Progress) -> None:
         self.folder, self.progress = folder, progress
@@ -98,5 +105,8 @@ class _Resuming:
                         have += len(block)
                         self.progress(name, have, total)
                 if total and have < total:
-                    raise OSError(f"the connection ended after {have:,} of {total:,} bytes; run again to go on")
+                    raise OSError(
+                        f"the connection ended after {have:,} of {total:,} bytes; run again to go "
+                        "on"
+                    )
         partial.replace(output_file)

@@ -1,22 +1,27 @@
-"""What would be known of simulated genes: interactions, annotations and texts, wrong to a stated degree.
+"""What would be known of simulated genes: interactions, annotations and texts, wrong to a stated
+degree.
 
-Made from the network that the lines share. A process is what one complex of regulators governs, and a complex governs a gene as
-strongly as the member that acts on it most.
+Made from the network that the lines share. A process is what one complex of regulators governs, and
+a complex governs a gene as strongly as the member that acts on it most.
 
-    annotations    of each gene its complex and `PROCESSES` processes: those that govern it most, of a regulator first the one
-                   that its own complex governs, at random where there are fewer. Genes that regulate nothing form complexes too,
-                   each within a process and of sizes by the same law.
-    interactions   pairs within complexes; each gene with the `UPSTREAM` regulators that act on it most; and pairs of other genes that
-                   share processes (functional association, as in STRING), most shared first, until a gene has as many
-                   interactions as a regulator drawn for it
+    annotations    of each gene its complex and `PROCESSES` processes: those that govern it most, of
+                   a regulator first the one that its own complex governs, at random where there are
+                   fewer. Genes that regulate nothing form complexes too, each within a process and
+                   of sizes by the same law.
+    interactions   pairs within complexes; each gene with the `UPSTREAM` regulators that act on it
+                   most; and pairs of other genes that share processes (functional association, as
+                   in STRING), most shared first, until a gene has as many interactions as a
+                   regulator drawn for it
     gene_text      the annotations in a sentence
 
-At error e, each pair is wrong with probability e: an interaction becomes a pair of random genes, and a term goes to a random gene.
-0 is the truth, 1 holds nothing but the sizes of terms. Only regulators are ever perturbed, so
-knowledge must not tell them by numbers: all genes have as many terms, about as many interactions, and names in random order.
+At error e, each pair is wrong with probability e: an interaction becomes a pair of random genes,
+and a term goes to a random gene. 0 is the truth, 1 holds nothing but the sizes of terms. Only
+regulators are ever perturbed, so
+knowledge must not tell them by numbers: all genes have as many terms, about as many interactions,
+and names in random order.
 
-Real networks are enriched among the differential genes of a knock-down by a factor that is measured in `benchmarks/calibration.py`;
-`ERROR` is what comes nearest.
+Real networks are enriched among the differential genes of a knock-down by a factor that is measured
+in `benchmarks/calibration.py`; `ERROR` is what comes nearest.
 """
 
 from __future__ import annotations
@@ -38,7 +43,8 @@ PROCESSES = 3
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """complexes (G,): the number of each gene's complex. processes (G, PROCESSES): numbers of its processes, the first one first.
+    """complexes (G,): the number of each gene's complex. processes (G, PROCESSES): numbers of its
+    processes, the first one first.
     edges (E, 2): numbers of two different genes, the lower first; each pair once, sorted."""
 
     complexes: np.ndarray
@@ -58,7 +64,9 @@ def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[
     for g, term in terms:
         of_gene.setdefault(g, []).append(term)
     rows = {
-        "interactions": [(gene_name(i), gene_name(j)) for i, j in known_interactions(truth, error, rng)],
+        "interactions": [
+            (gene_name(i), gene_name(j)) for i, j in known_interactions(truth, error, rng)
+        ],
         "annotations": [(gene_name(g), term) for g, term in terms],
         "gene_text": [(gene_name(g), f"A gene of {', '.join(its)}.") for g, its in of_gene.items()],
     }
@@ -70,7 +78,9 @@ def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[
     return paths
 
 
-def known_interactions(truth: Truth, error: float, rng: np.random.Generator) -> list[tuple[int, int]]:
+def known_interactions(
+    truth: Truth, error: float, rng: np.random.Generator
+) -> list[tuple[int, int]]:
     """Pairs of numbers of different genes, the lower first, sorted."""
     pairs = truth.edges.copy()
     wrong = rng.random(len(pairs)) < error
@@ -78,11 +88,14 @@ def known_interactions(truth: Truth, error: float, rng: np.random.Generator) -> 
     return sorted({(min(i, j), max(i, j)) for i, j in pairs.tolist() if i != j})
 
 
-def known_annotations(truth: Truth, error: float, rng: np.random.Generator) -> list[tuple[int, str]]:
+def known_annotations(
+    truth: Truth, error: float, rng: np.random.Generator
+) -> list[tuple[int, str]]:
     """Pairs of the number of a gene and a term, sorted."""
     n_genes, n_processes = truth.processes.shape
     terms = np.array(
-        [f"complex{c}" for c in truth.complexes.tolist()] + [f"process{p}" for p in truth.processes.T.ravel().tolist()]
+        [f"complex{c}" for c in truth.complexes.tolist()]
+        + [f"process{p}" for p in truth.processes.T.ravel().tolist()]
     )
     genes = np.tile(np.arange(n_genes), 1 + n_processes)
     wrong = rng.random(len(genes)) < error
@@ -98,7 +111,9 @@ def true_knowledge(simulation: Simulation) -> Truth:
     complexes = _complexes(net, processes[:, 0], simulation.largest_complex, rng)
     edges = _edges(net, complexes, processes, rng)
     n_processes, n_complexes = int(net.complexes.max()) + 1, int(complexes.max()) + 1
-    return Truth(rng.permutation(n_complexes)[complexes], rng.permutation(n_processes)[processes], edges)
+    return Truth(
+        rng.permutation(n_complexes)[complexes], rng.permutation(n_processes)[processes], edges
+    )
 
 
 def _processes(net: Network, rng: np.random.Generator) -> np.ndarray:
@@ -110,15 +125,20 @@ def _processes(net: Network, rng: np.random.Generator) -> np.ndarray:
     return np.argsort(-pull, axis=1, kind="stable")[:, :PROCESSES]
 
 
-def _complexes(net: Network, process: np.ndarray, largest: int, rng: np.random.Generator) -> np.ndarray:
-    """(G,) complexes: of regulators their own; of other genes new ones, the largest first, each from the process with most genes left."""
+def _complexes(
+    net: Network, process: np.ndarray, largest: int, rng: np.random.Generator
+) -> np.ndarray:
+    """(G,) complexes: of regulators their own; of other genes new ones, the largest first, each
+    from the process with most genes left."""
     complexes = np.full(len(process), -1)
     complexes[net.regulators] = net.complexes
     others = rng.permutation(np.flatnonzero(complexes < 0))
     sizes = rng.integers(1, largest + 1, size=len(others))
     sizes = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[: len(others)])
     left = [others[process[others] == p].tolist() for p in range(int(process.max()) + 1)]
-    for number, size in enumerate(sorted(sizes.tolist(), reverse=True), int(net.complexes.max()) + 1):
+    for number, size in enumerate(
+        sorted(sizes.tolist(), reverse=True), int(net.complexes.max()) + 1
+    ):
         while size:
             pile = max(left, key=len)
             taken = pile[:size]
@@ -128,7 +148,9 @@ def _complexes(net: Network, process: np.ndarray, largest: int, rng: np.random.G
     return complexes
 
 
-def _edges(net: Network, complexes: np.ndarray, processes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _edges(
+    net: Network, complexes: np.ndarray, processes: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     n_genes = len(complexes)
     known = complexes[:, None] == complexes
     strength = np.abs(net.weights)

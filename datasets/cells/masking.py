@@ -1,4 +1,5 @@
-"""Tasks in which the target's own column does not give it away (DESIGN, masking), and the null control."""
+"""Tasks in which the target's own column does not give it away (DESIGN, masking), and the null
+control."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ N_MASKED = 100  # columns that look alike under `column`, the target among them
 
 
 def marginal(cells: np.ndarray, controls: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each gene of the perturbed cells (M, N) mapped by its ranks onto the controls' (M0, N) values; ties in random order.
+    """Each gene of the perturbed cells (M, N) mapped by its ranks onto the controls' (M0, N)
+    values; ties in random order.
 
     What is left is how genes depend on each other.
     """
@@ -30,13 +32,17 @@ def halves(controls: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
 def column(
     cells: np.ndarray, held_out: np.ndarray, targets: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells (M, N) whose `N_MASKED` columns, the targets' (N,) and others at random, are rows of control cells, and which those are (N,).
+    """Cells (M, N) whose `N_MASKED` columns, the targets' (N,) and others at random, are rows of
+    control cells, and which those are (N,).
 
-    They are the candidates: none of them differs from the others in its own values, and the rest of the cell is as it was.
+    They are the candidates: none of them differs from the others in its own values, and the rest of
+    the cell is as it was.
     """
     others = np.flatnonzero(~targets)
     chosen = targets.copy()
-    chosen[rng.choice(others, min(N_MASKED - int(targets.sum()), len(others)), replace=False)] = True
+    chosen[rng.choice(others, min(N_MASKED - int(targets.sum()), len(others)), replace=False)] = (
+        True
+    )
     masked = cells.copy()
     rows = rng.integers(0, len(held_out), len(cells))
     masked[:, chosen] = held_out[np.ix_(rows, np.flatnonzero(chosen))]

@@ -1,10 +1,13 @@
 """How far the cells at hand determine a perturbation's profile: the noise ceiling.
 
-The cells of every perturbation and the control cells are split into random halves, A and B, `SPLITS` times:
+The cells of every perturbation and the control cells are split into random halves, A and B,
+`SPLITS` times:
 
-    reliability   mean Pearson correlation r over genes of the shift in A with the shift in B, at least 0, for all cells: 2 r / (1 + r)
-                  (Spearman-Brown), the correlation that a perfect prediction of the profile could be expected to reach
-    retrieval     share of the splits in which, of the halves A of all perturbations, its own is nearest to its half B
+    reliability   mean Pearson correlation r over genes of the shift in A with the shift in B, at
+                  least 0, for all cells: 2 r / (1 + r) (Spearman-Brown), the correlation that a
+                  perfect prediction of the profile could be expected to reach
+    retrieval     share of the splits in which, of the halves A of all perturbations, its own is
+                  nearest to its half B
 """
 
 from __future__ import annotations
@@ -24,23 +27,29 @@ def noise_ceiling(
     splits: int = SPLITS,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reliability and retrieval (P,), (P,) of perturbations with the cells (M, G) each; they are asked for once every `AT_ONCE` splits.
-    NaN for a perturbation of a single cell."""
+    """Reliability and retrieval (P,), (P,) of perturbations with the cells (M, G) each; they are
+    asked for once every `AT_ONCE` splits. NaN for a perturbation of a single cell."""
     correlations, nearest = [], []
     for first in range(0, splits, AT_ONCE):
         progress(first, splits)
         n = min(AT_ONCE, splits - first)
-        halves = np.stack([_halves(cells, rng, n) for cells in perturbations()]) - _halves(controls, rng, n)
+        halves = np.stack([_halves(cells, rng, n) for cells in perturbations()]) - _halves(
+            controls, rng, n
+        )
         for k in range(n):
             similar = _unit(halves[:, 1, k]) @ _unit(halves[:, 0, k]).T
             correlations.append(np.diag(similar))
-            nearest.append(np.where(np.isnan(similar), -np.inf, similar).argmax(axis=1) == np.arange(len(similar)))
+            nearest.append(
+                np.where(np.isnan(similar), -np.inf, similar).argmax(axis=1)
+                == np.arange(len(similar))
+            )
     r = np.maximum(np.mean(correlations, axis=0), 0.0)
     return 2 * r / (1 + r), np.where(np.isnan(r), np.nan, np.mean(nearest, axis=0))
 
 
 def _halves(cells: sparse.csr_matrix, rng: np.random.Generator, splits: int) -> np.ndarray:
-    """(2, splits, G) float32 means of a random half of the cells, and of the others; NaN for a single cell."""
+    """(2, splits, G) float32 means of a random half of the cells, and of the others; NaN for a
+    single cell."""
     n = cells.shape[0]
     if n < 2:
         return np.full((2, splits, cells.shape[1]), np.nan, dtype=np.float32)

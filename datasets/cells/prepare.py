@@ -1,7 +1,8 @@
 """Raw counts of one cell line to a prepared file: survey, tests, candidates, split.
 
-The raw file is read five times, a range of cells at a time (survey, controls, tests, sizes, writing), so that memory holds the control
-cells and a few numbers for each perturbation and gene, never the screen. What the survey and the tests find is kept beside the
+The raw file is read five times, a range of cells at a time (survey, controls, tests, sizes,
+writing), so that memory holds the control cells and a few numbers for each perturbation and gene,
+never the screen. What the survey and the tests find is kept beside the
 output: a preparation that is stopped goes on from there.
 """
 
@@ -46,7 +47,11 @@ def prepare(
     """
     path = out / f"{line}{SUFFIX}"
     recipe = digest(
-        FORMAT, _identity(raw), options.to_dict(), split_list.read_bytes().hex() if split_list else "", line
+        FORMAT,
+        _identity(raw),
+        options.to_dict(),
+        split_list.read_bytes().hex() if split_list else "",
+        line,
     )
     with contextlib.suppress(InvalidData):  # of another version or cut off: made anew
         if path.exists() and (made := PreparedLine.open(path)).attributes["recipe"] == recipe:
@@ -57,9 +62,14 @@ def prepare(
     tested = _kept_tests(raw, found, options, scratch, progress)
     tasks = choose(raw, found, tested, line, options, attrition, split_list)
     about = {
-        "name": line, "recipe": recipe, "options": options.to_dict(), "source": raw.path.name, "simulated": simulated,
-        "attrition": attrition.rows, "split_list": split_list.name if split_list else "",
-    }  # fmt: skip
+        "name": line,
+        "recipe": recipe,
+        "options": options.to_dict(),
+        "source": raw.path.name,
+        "simulated": simulated,
+        "attrition": attrition.rows,
+        "split_list": split_list.name if split_list else "",
+    }
     _write(raw, found, tasks, tested, path, options, progress, about)
     shutil.rmtree(scratch)
     return PreparedLine.open(path)
@@ -71,7 +81,9 @@ def _identity(raw: RawCells) -> list:
     return [[part.name, part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
 
 
-def _kept_survey(raw: RawCells, options: Preparation, scratch: Path, progress: Progress) -> tuple[Survey, Attrition]:
+def _kept_survey(
+    raw: RawCells, options: Preparation, scratch: Path, progress: Progress
+) -> tuple[Survey, Attrition]:
     path = scratch / "survey.npz"
     if not path.exists():
         attrition = Attrition([])
@@ -84,16 +96,22 @@ def _kept_survey(raw: RawCells, options: Preparation, scratch: Path, progress: P
     return found, Attrition([tuple(row) for row in note["rows"]])
 
 
-def _kept_tests(raw: RawCells, found: Survey, options: Preparation, scratch: Path, progress: Progress) -> Tested:
+def _kept_tests(
+    raw: RawCells, found: Survey, options: Preparation, scratch: Path, progress: Progress
+) -> Tested:
     path = scratch / "tests.npz"
     if not path.exists():
-        controls = Controls.of(_cells_where(raw, found, options, found.label == CONTROL, progress, "controls"))
+        controls = Controls.of(
+            _cells_where(raw, found, options, found.label == CONTROL, progress, "controls")
+        )
         sums = RankSums(controls, len(found.names))
         for rows, chunk in raw.chunks():
             progress("testing", rows.start, raw.n_cells)
             keep = found.label[rows] >= 0
             if keep.any():
-                sums.add(normalised(raw, found, options, rows, chunk, keep), found.label[rows][keep])
+                sums.add(
+                    normalised(raw, found, options, rows, chunk, keep), found.label[rows][keep]
+                )
         shape = len(found.names), len(found.genes)
         change, adjusted, shift = (np.empty(shape, dtype=np.float32) for _ in range(3))
         for p in range(len(found.names)):
@@ -112,7 +130,12 @@ def _save(path: Path, **arrays: np.ndarray) -> None:
 
 
 def _cells_where(
-    raw: RawCells, found: Survey, options: Preparation, keep: np.ndarray, progress: Progress, what: str
+    raw: RawCells,
+    found: Survey,
+    options: Preparation,
+    keep: np.ndarray,
+    progress: Progress,
+    what: str,
 ) -> sparse.csr_matrix:
     parts = []
     for rows, chunk in raw.chunks():
@@ -139,44 +162,63 @@ def _write(
     task = np.where(found.label >= 0, number[np.maximum(found.label, 0)], -1)
     rows = {"controls": controls, "cells": np.argsort(task, kind="stable")[(task < 0).sum() :]}
     n_values = _values_of(
-        raw, found, options, np.isin(np.arange(raw.n_cells), np.concatenate(list(rows.values()))), progress
+        raw,
+        found,
+        options,
+        np.isin(np.arange(raw.n_cells), np.concatenate(list(rows.values()))),
+        progress,
     )
 
     writer = Writer(path)
     words = {
-        "genes": tasks.genes, "names": tasks.names, "targets": [SEPARATOR.join(t) for t in tasks.targets], "split": tasks.split,
+        "genes": tasks.genes,
+        "names": tasks.names,
+        "targets": [SEPARATOR.join(t) for t in tasks.targets],
+        "split": tasks.split,
         "profile_names": found.names,
         "profile_targets": [SEPARATOR.join(str(tasks.genes[g]) for g in t) for t in found.targets],
-    }  # fmt: skip
+    }
     for name, values in words.items():
         writer.put(name, text(values))
     numbers = {
         "first": np.cumsum([0, *tested.n_cells[tasks.perturbations]]),
         "candidates": np.concatenate(tasks.candidates).astype(np.int32),
         "candidates_first": np.cumsum([0, *map(len, tasks.candidates)]),
-        "cluster": tasks.cluster, "trivial": tasks.trivial, "n_differential": tasks.n_differential,
-        "change": tested.change[tasks.perturbations], "adjusted": tested.adjusted[tasks.perturbations],
-        "profile_cells": tested.n_cells, "profiles": tested.shift,
-    }  # fmt: skip
+        "cluster": tasks.cluster,
+        "trivial": tasks.trivial,
+        "n_differential": tasks.n_differential,
+        "change": tested.change[tasks.perturbations],
+        "adjusted": tested.adjusted[tasks.perturbations],
+        "profile_cells": tested.n_cells,
+        "profiles": tested.shift,
+    }
     for name, values in numbers.items():
         writer.put(name, values)
     for group, cells in rows.items():
         pointers = np.cumsum([0, *n_values[cells]])
         writer.put(f"{group}/indptr", pointers)
         writer.reserve(f"{group}/data", (int(pointers[-1]),), np.float32)
-        writer.reserve(f"{group}/indices", (int(pointers[-1]),), np.uint16 if len(tasks.genes) < 2**16 else np.int32)
+        writer.reserve(
+            f"{group}/indices",
+            (int(pointers[-1]),),
+            np.uint16 if len(tasks.genes) < 2**16 else np.int32,
+        )
     for name in NOISE:
         writer.reserve(name, (len(tasks.names),), np.float64)
     starts = {group: _starts(cells, n_values, raw.n_cells) for group, cells in rows.items()}
     arrays = writer.mapped()
     _fill(raw, found, options, arrays, starts, progress)
     n_genes = len(tasks.genes)
-    (control_rows,) = _rows(arrays, "controls", n_values[rows["controls"]], n_genes, [0, len(controls)])
+    (control_rows,) = _rows(
+        arrays, "controls", n_values[rows["controls"]], n_genes, [0, len(controls)]
+    )
     rng = generator("cells", "noise", about["name"], options.seed)
     found_noise = noise_ceiling(
-        lambda: _rows(arrays, "cells", n_values[rows["cells"]], n_genes, numbers["first"]), control_rows, rng,
+        lambda: _rows(arrays, "cells", n_values[rows["cells"]], n_genes, numbers["first"]),
+        control_rows,
+        rng,
         progress=lambda done, of: progress("noise ceiling", raw.n_cells * done // of, raw.n_cells),
-    )  # fmt: skip
+    )
     for name, values in zip(NOISE, found_noise, strict=True):
         arrays[name][:] = values
         arrays[name].flush()  # type: ignore[attr-defined]

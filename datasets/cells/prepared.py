@@ -1,16 +1,19 @@
 """A prepared cell line: one HDF5 file whose arrays are mapped into memory, not read.
 
-controls/, cells/     data float32, indices, indptr: rows by cell (CSR) of log(1 + counts per 10,000); cells in order of `first`
+controls/, cells/     data float32, indices, indptr: rows by cell (CSR) of log(1 + counts per
+                      10,000); cells in order of `first`
 genes                 (G,) names
 names, targets        (P,) perturbations that became tasks; their targets, joined by +
 first                 (P + 1,) cells of perturbation p: first[p] .. first[p + 1] - 1
-candidates, candidates_first   genes that may be the target of p, ascending: candidates[candidates_first[p] : candidates_first[p + 1]]
+candidates, candidates_first   genes that may be the target of p, ascending:
+                               candidates[candidates_first[p] : candidates_first[p + 1]]
 n_differential, trivial, cluster, split (P,)
 change, adjusted      (P, G) float32: log2 fold change, adjusted p-value
 reliability, retrieval   (P,) the noise ceiling, see `cdnbench.datasets.cells.noise`
-profile_names, profile_cells, profiles   (Q,), (Q,), (Q, G) float32: mean shift of every perturbation with enough cells
-attributes            format, name, hash (of all arrays but the noise ceiling, from which no task is made and whose last digits
-                      depend on the machine), options, source, attrition, simulated
+profile_names, profile_cells, profiles   (Q,), (Q,), (Q, G) float32: mean shift of every
+perturbation with enough cells attributes            format, name, hash (of all arrays but the noise
+                      ceiling, from which no task is made and whose last digits depend on the
+                      machine), options, source, attrition, simulated
 """
 
 from __future__ import annotations
@@ -56,11 +59,14 @@ class PreparedLine:
                 attributes = json.loads(str(file.attrs["attributes"]))
                 if attributes["format"] != FORMAT:
                     raise InvalidData(
-                        f"{path} has format {attributes['format']}; this version reads {FORMAT}. Prepare it again."
+                        f"{path} has format {attributes['format']}; this version reads {FORMAT}. "
+                        "Prepare it again."
                     )
                 arrays = {name: _mapped(path, dataset) for name, dataset in _datasets(file)}
         except (OSError, KeyError, json.JSONDecodeError) as error:
-            raise InvalidData(f"{path} is not a whole prepared cell line; prepare it again. ({error})") from error
+            raise InvalidData(
+                f"{path} is not a whole prepared cell line; prepare it again. ({error})"
+            ) from error
         return PreparedLine(path, arrays, attributes)
 
     @property
@@ -93,7 +99,10 @@ class PreparedLine:
         mean, square = (np.empty(len(self.arrays["profiles"])) for _ in range(2))
         for low in range(0, len(mean), 256):
             some = np.asarray(self.arrays["profiles"][low : low + 256], dtype=np.float64)
-            mean[low : low + 256], square[low : low + 256] = some.mean(axis=1), some.var(axis=1) * some.shape[1]
+            mean[low : low + 256], square[low : low + 256] = (
+                some.mean(axis=1),
+                some.var(axis=1) * some.shape[1],
+            )
         return mean, np.sqrt(square)
 
     @cached_property
@@ -131,7 +140,9 @@ class PreparedLine:
 
 def _datasets(file):
     found = []
-    file.visititems(lambda name, item: found.append((name, item)) if hasattr(item, "shape") else None)
+    file.visititems(
+        lambda name, item: found.append((name, item)) if hasattr(item, "shape") else None
+    )
     return found
 
 
@@ -199,7 +210,9 @@ class Writer:
 
         content = _hash(self.partial)
         with h5py.File(self.partial, "a") as file:
-            file.attrs["attributes"] = canonical_json({"format": FORMAT, "hash": content, **attributes})
+            file.attrs["attributes"] = canonical_json(
+                {"format": FORMAT, "hash": content, **attributes}
+            )
         os.replace(self.partial, self.path)
 
 
@@ -216,5 +229,9 @@ def _hash(path: Path) -> str:
                 continue
             h.update(f"{name}:{dataset.dtype.str}:{dataset.shape};".encode())
             for low in range(0, dataset.shape[0], 2**22 if dataset.ndim == 1 else 2**8):
-                h.update(np.ascontiguousarray(dataset[low : low + (2**22 if dataset.ndim == 1 else 2**8)]).data)
+                h.update(
+                    np.ascontiguousarray(
+                        dataset[low : low + (2**22 if dataset.ndim == 1 else 2**8)]
+                    ).data
+                )
     return h.hexdigest()

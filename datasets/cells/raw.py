@@ -1,6 +1,8 @@
-"""Cells as they are published: .h5ad (also the scPerturb layout), 10x .h5, and folders of matrix.mtx.
+"""Cells as they are published: .h5ad (also the scPerturb layout), 10x .h5, and folders of
+matrix.mtx.
 
-Only genes and what is known of each cell are held in memory; values are read a range of cells at a time.
+Only genes and what is known of each cell are held in memory; values are read a range of cells at a
+time.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 20_000  # cells read at once,
-CHUNK_VALUES = 2**24  # fewer where they hold more values than these, zeros included if the file stores them
+CHUNK_VALUES = (
+    2**24
+)  # fewer where they hold more values than these, zeros included if the file stores them
 CONVERTIBLE = 200_000_000  # values that are turned from columns to rows in memory, 1.6 GB
 
 
@@ -28,7 +32,8 @@ CONVERTIBLE = 200_000_000  # values that are turned from columns to rows in memo
 class RawCells:
     """M cells x G genes of one file.
 
-    genes: their unique names. obs: what is known of each cell, M rows. read(low, high): their values (high - low, G).
+    genes: their unique names. obs: what is known of each cell, M rows. read(low, high): their
+        values (high - low, G).
     at_once: cells that are read at once.
     """
 
@@ -49,13 +54,17 @@ class RawCells:
             yield slice(low, high), self.read(low, high)
 
 
-def open_raw(path: Path, *, genes: str = "", layer: str = "", cells: Path | None = None) -> RawCells:
-    """genes: column of an .h5ad's var (or "id" of a 10x file) that names the genes, "" for its index (their symbols). layer: where an
-    .h5ad has the counts, "" for X. cells: a .csv with a row a barcode, for 10x files, which know nothing else of their cells.
+def open_raw(
+    path: Path, *, genes: str = "", layer: str = "", cells: Path | None = None
+) -> RawCells:
+    """genes: column of an .h5ad's var (or "id" of a 10x file) that names the genes, "" for its
+    index (their symbols). layer: where an .h5ad has the counts, "" for X. cells: a .csv with a row
+    a barcode, for 10x files, which know nothing else of their cells.
 
     Raises
     ------
-    InvalidData: a file that is missing, broken or of another kind, or gene names that repeat; the message says what to do.
+    InvalidData: a file that is missing, broken or of another kind, or gene names that repeat; the
+    message says what to do.
     """
     if not path.exists():
         raise InvalidData(f"{path} does not exist.")
@@ -66,20 +75,29 @@ def open_raw(path: Path, *, genes: str = "", layer: str = "", cells: Path | None
             import h5py
 
             file = h5py.File(path)
-            raw = _tenx(path, file, genes or "name", cells) if "matrix" in file else _h5ad(path, file, genes, layer)
+            raw = (
+                _tenx(path, file, genes or "name", cells)
+                if "matrix" in file
+                else _h5ad(path, file, genes, layer)
+            )
         else:
-            raise InvalidData(f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, or a folder with matrix.mtx.")
+            raise InvalidData(
+                f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, or a folder with "
+                "matrix.mtx."
+            )
     except InvalidData:
         raise
     except (OSError, KeyError, ValueError) as error:
         raise InvalidData(
-            f"{path} cannot be read; it may be truncated or of another kind. Fetch it again. ({error})"
+            f"{path} cannot be read; it may be truncated or of another kind. Fetch it again. "
+            f"({error})"
         ) from error
     names, counts = np.unique(np.asarray(raw.genes), return_counts=True)
     if (counts > 1).any():
         some = ", ".join(names[counts > 1][:3])
         raise InvalidData(
-            f"{path}: {int((counts > 1).sum())} gene names repeat ({some}, ...). Name the genes by a column without repeats, for "
+            f"{path}: {int((counts > 1).sum())} gene names repeat ({some}, ...). Name the genes "
+            "by a column without repeats, for "
             "example --genes gene_id."
         )
     return raw
@@ -89,46 +107,64 @@ def _h5ad(path: Path, file: h5py.File, genes: str, layer: str) -> RawCells:
     from anndata.io import read_elem
 
     if "obs" not in file or "var" not in file:
-        raise InvalidData(f"{path} has neither the groups obs and var of an .h5ad nor the matrix of a 10x file.")
+        raise InvalidData(
+            f"{path} has neither the groups obs and var of an .h5ad nor the matrix of a 10x file."
+        )
     obs, var = read_elem(file["obs"]), read_elem(file["var"])
     if genes and genes not in var:
         raise InvalidData(
-            f"{path}: var has no column {genes!r}; it has {_listed(var.columns)}, or leave --genes out for its index."
+            f"{path}: var has no column {genes!r}; it has {_listed(var.columns)}, or leave "
+            "--genes out for its index."
         )
     place = f"layers/{layer}" if layer and layer != "raw" else "raw/X" if layer else "X"
     if place not in file:
-        raise InvalidData(f"{path} has no {place}; it has X and the layers {_listed(file.get('layers', {}))}.")
+        raise InvalidData(
+            f"{path} has no {place}; it has X and the layers {_listed(file.get('layers', {}))}."
+        )
     names = (var[genes] if genes else var.index).astype(str).tolist()
     return RawCells(path, names, obs, *_reader(path, file[place], place, (len(obs), len(names))))
 
 
-def _reader(path: Path, x, place: str, shape: tuple[int, int]) -> tuple[Callable[[int, int], sparse.csr_matrix], int]:
+def _reader(
+    path: Path, x, place: str, shape: tuple[int, int]
+) -> tuple[Callable[[int, int], sparse.csr_matrix], int]:
     """Of RawCells: read and at_once."""
     kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format", "array"))
-    stored = tuple(int(k) for k in x.attrs.get("shape", x.attrs.get("h5sparse_shape", getattr(x, "shape", ()))))
+    stored = tuple(
+        int(k) for k in x.attrs.get("shape", x.attrs.get("h5sparse_shape", getattr(x, "shape", ())))
+    )
     if stored != shape:
-        raise InvalidData(f"{path}: {place} has shape {stored}, but there are {shape[0]} cells and {shape[1]} genes.")
+        raise InvalidData(
+            f"{path}: {place} has shape {stored}, but there are {shape[0]} cells and {shape[1]} "
+            "genes."
+        )
     if kind in ("csr_matrix", "csr"):
         start = x["indptr"][:].astype(np.int64)
-        return lambda low, high: _rows(x["data"], x["indices"], start, low, high, shape[1]), _at_once(start)
+        return lambda low, high: _rows(
+            x["data"], x["indices"], start, low, high, shape[1]
+        ), _at_once(start)
     if kind in ("csc_matrix", "csc"):
         if len(x["data"]) > CONVERTIBLE:
             raise InvalidData(
-                f"{path}: {place} is stored gene by gene (csc_matrix), which cannot be read cell by cell. Store it as csr_matrix: "
+                f"{path}: {place} is stored gene by gene (csc_matrix), which cannot be read cell "
+                "by cell. Store it as csr_matrix: "
                 "adata.X = adata.X.tocsr(); adata.write_h5ad(...)."
             )
         columns = sparse.csc_matrix((x["data"][:], x["indices"][:], x["indptr"][:]), shape=shape)
         rows = columns.tocsr()
         return lambda low, high: rows[low:high], CHUNK
     if kind != "array" or not hasattr(x, "shape"):
-        raise InvalidData(f"{path}: {place} is stored as {kind!r}; store it as csr_matrix or as an array.")
+        raise InvalidData(
+            f"{path}: {place} is stored as {kind!r}; store it as csr_matrix or as an array."
+        )
     block = x.chunks[0] if x.chunks else 1  # rows that are stored together are read together
     at_once = max(1, CHUNK_VALUES // max(shape[1], 1) // block) * block
     return lambda low, high: _nonzero(x[low:high]), min(at_once, CHUNK)
 
 
 def _at_once(start: np.ndarray) -> int:
-    """Of cells with values start[i] .. start[i + 1] - 1, so many that they hold CHUNK_VALUES on average."""
+    """Of cells with values start[i] .. start[i + 1] - 1, so many that they hold CHUNK_VALUES on
+    average."""
     return max(1, min(CHUNK, CHUNK_VALUES * (len(start) - 1) // max(int(start[-1]), 1)))
 
 
@@ -143,7 +179,8 @@ def _nonzero(dense: np.ndarray) -> sparse.csr_matrix:
 def _rows(data, indices, start: np.ndarray, low: int, high: int, n_genes: int) -> sparse.csr_matrix:
     first, last = int(start[low]), int(start[high])
     return sparse.csr_matrix(
-        (data[first:last], indices[first:last], start[low : high + 1] - first), shape=(high - low, n_genes)
+        (data[first:last], indices[first:last], start[low : high + 1] - first),
+        shape=(high - low, n_genes),
     )
 
 
@@ -156,7 +193,8 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
     start = matrix["indptr"][:].astype(np.int64)
     if len(start) != n_cells + 1 or len(names) != n_genes:
         raise InvalidData(
-            f"{path}: matrix has {n_genes} features and {n_cells} barcodes, but names or pointers for others."
+            f"{path}: matrix has {n_genes} features and {n_cells} barcodes, but names or pointers "
+            "for others."
         )
     return RawCells(
         path,
@@ -168,7 +206,8 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
 
 
 def _market(path: Path, genes: str, cells: Path | None) -> RawCells:
-    """A folder with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv, each maybe .gz; held in memory."""
+    """A folder with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv, each maybe .gz; held
+    in memory."""
     import pandas as pd
     from scipy.io import mmread
 
@@ -184,7 +223,8 @@ def _market(path: Path, genes: str, cells: Path | None) -> RawCells:
     matrix = sparse.csr_matrix(mmread(find("matrix.mtx")).T)
     if matrix.shape != (len(barcodes), len(features)):
         raise InvalidData(
-            f"{path}: matrix.mtx is {matrix.shape[1]} x {matrix.shape[0]}, features.tsv and barcodes.tsv say otherwise."
+            f"{path}: matrix.mtx is {matrix.shape[1]} x {matrix.shape[0]}, features.tsv and "
+            "barcodes.tsv say otherwise."
         )
     names = features[0 if genes in ("id", "gene_id") else min(1, features.shape[1] - 1)].tolist()
     return RawCells(path, names, _obs(path, barcodes, cells), lambda low, high: matrix[low:high])
@@ -195,7 +235,8 @@ def _obs(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
 
     if cells is None:
         raise InvalidData(
-            f"{path} says nothing of its cells. Give a .csv with their barcodes and perturbations: --cells FILE."
+            f"{path} says nothing of its cells. Give a .csv with their barcodes and "
+            "perturbations: --cells FILE."
         )
     if not cells.exists():
         raise InvalidData(f"{cells} does not exist.")
@@ -203,12 +244,17 @@ def _obs(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
     known.index = known.index.astype(str)
     if known.index.has_duplicates:
         raise InvalidData(
-            f"{cells}: the barcode {known.index[known.index.duplicated()][0]!r} repeats in the first column."
+            f"{cells}: the barcode {known.index[known.index.duplicated()][0]!r} repeats in the "
+            "first column."
         )
     missing = ~np.isin(barcodes, known.index)
     if missing.all():
-        raise InvalidData(f"{cells}: no barcode of {path} is in its first column (for example {barcodes[0]!r}).")
-    return known.reindex(barcodes)  # cells that are not listed have no perturbation, and are counted as such
+        raise InvalidData(
+            f"{cells}: no barcode of {path} is in its first column (for example {barcodes[0]!r})."
+        )
+    return known.reindex(
+        barcodes
+    )  # cells that are not listed have no perturbation, and are counted as such
 
 
 def _listed(names) -> str:

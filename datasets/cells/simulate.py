@@ -1,24 +1,25 @@
 """Screens of simulated cell lines: the embedded default of the cell suites.
 
-One network of regulators (transcription factors) is drawn, and each line's own from it. In a cell, u_g is the expression of gene g
-relative to unperturbed cells of its line:
+One network of regulators (transcription factors) is drawn, and each line's own from it. In a cell,
+u_g is the expression of gene g relative to unperturbed cells of its line:
 
     log u_g = log r_g + e_g + sum_j w_gj (hill(u_j) - 1/2),     hill(u) = u^2 / (1 + u^2),
 
-solved by iteration; r_g is what a knock-down leaves of its target (1 elsewhere), and e_g the cell's own noise, which the network passes
-on, so that genes correlate as they are wired. Molecules are Poisson around library size x share of gene x u_g x batch.
+solved by iteration; r_g is what a knock-down leaves of its target (1 elsewhere), and e_g the cell's
+own noise, which the network passes on, so that genes correlate as they are wired. Molecules are
+Poisson around library size x share of gene x u_g x batch.
 
 What is drawn
-    complexes regulators that act together, 1 to `largest_complex` of them: most of what a member acts on is its complex's
-    edges     out-degrees of complexes by a power law; each edge in all lines, but for `line_specific` that are a line's own
-    basal     log-normal expression, in part the line's own
-    guides    residual expression uniform on `residual`; a share `failed` of the cells is as unperturbed
-    cells     log-normal numbers of cells a perturbation, and library sizes
+    complexes regulators that act together, 1 to `largest_complex` of them: most of what a member
+    acts on is its complex's edges     out-degrees of complexes by a power law; each edge in all
+    lines, but for `line_specific` that are a line's own basal     log-normal expression, in part
+    the line's own guides    residual expression uniform on `residual`; a share `failed` of the
+    cells is as unperturbed cells     log-normal numbers of cells a perturbation, and library sizes
     batches   two a line, with log-normal factors a gene
 A drug lowers 1 to 3 genes by a residual each has on its own; all of its genes are targets.
 
-The regulators are expressed above the median, since a knock-down that cannot be seen makes no task. What the numbers were set to match
-is in `benchmarks/calibration.py`.
+The regulators are expressed above the median, since a knock-down that cannot be seen makes no task.
+What the numbers were set to match is in `benchmarks/calibration.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ _ITERATIONS = 12
 
 @dataclass(frozen=True)
 class Simulation:
-    """n_perturbed: perturbations a line, of regulators; what has too small an effect falls to the filters of preparation later."""
+    """n_perturbed: perturbations a line, of regulators; what has too small an effect falls to the
+    filters of preparation later."""
 
     lines: tuple[str, ...] = ("sim-a", "sim-b", "sim-c", "sim-d", "sim-e")
     kind: str = "knock-down"  # or "drug"
@@ -68,7 +70,10 @@ class Simulation:
     noise: float = 0.3  # of e
     residual: tuple[float, float] = (0.05, 0.4)
     failed: float = 0.1
-    molecules: tuple[float, float] = (850.0, 0.5)  # median and log standard deviation of molecules a cell
+    molecules: tuple[float, float] = (
+        850.0,
+        0.5,
+    )  # median and log standard deviation of molecules a cell
     batch: float = 0.1
     seed: int = 0
 
@@ -77,13 +82,15 @@ class Simulation:
         return digest(VERSION, asdict(self))
 
 
-DRUGS = Simulation(lines=("sim-x", "sim-y"), kind="drug", n_perturbed=40, residual=(0.05, 0.3), failed=0.0, seed=1)
+DRUGS = Simulation(
+    lines=("sim-x", "sim-y"), kind="drug", n_perturbed=40, residual=(0.05, 0.3), failed=0.0, seed=1
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Of one line. regulators (T,): their numbers among the genes. complexes (T,): the complex of each. weights (G, T). basal (G,):
-    shares of expression, sum 1."""
+    """Of one line. regulators (T,): their numbers among the genes. complexes (T,): the complex of
+    each. weights (G, T). basal (G,): shares of expression, sum 1."""
 
     regulators: np.ndarray
     complexes: np.ndarray
@@ -105,19 +112,25 @@ def network(simulation: Simulation, line: str | None) -> Network:
     replaced = own.random(together.shape) < (0 if line is None else simulation.line_specific)
     together = np.where(replaced, _edges(own, simulation, chance), together)
     is_own = shared.random((n, t)) >= simulation.member
-    weights = np.where(is_own, _edges(shared, simulation, chance[complexes]), together[:, complexes])
+    weights = np.where(
+        is_own, _edges(shared, simulation, chance[complexes]), together[:, complexes]
+    )
     weights[regulators, np.arange(t)] = 0
     sd_shared, sd_own = simulation.basal
     log_basal = sd_shared * shared.normal(size=n) + sd_own * own.normal(size=n)
     low, spread = simulation.regulators_basal
-    log_basal[regulators] = low + spread * np.abs(shared.normal(size=t)) + sd_own * own.normal(size=t)
+    log_basal[regulators] = (
+        low + spread * np.abs(shared.normal(size=t)) + sd_own * own.normal(size=t)
+    )
     basal = np.exp(log_basal)
     return Network(regulators, complexes, weights, basal / basal.sum())
 
 
 def _edges(rng: np.random.Generator, simulation: Simulation, chance: np.ndarray) -> np.ndarray:
     shape = simulation.n_genes, len(chance)
-    return np.where(rng.random(shape) < chance, simulation.weight * rng.normal(size=shape), 0.0).astype(np.float32)
+    return np.where(
+        rng.random(shape) < chance, simulation.weight * rng.normal(size=shape), 0.0
+    ).astype(np.float32)
 
 
 def steady_state(net: Network, offset: np.ndarray) -> np.ndarray:
@@ -136,10 +149,14 @@ def targets_of(simulation: Simulation) -> dict[str, list[int]]:
     regulators = network(simulation, simulation.lines[0]).regulators
     if simulation.kind == "drug":
         return {
-            f"drug-{i + 1}": sorted(rng.choice(regulators, rng.integers(1, 4), replace=False).tolist())
+            f"drug-{i + 1}": sorted(
+                rng.choice(regulators, rng.integers(1, 4), replace=False).tolist()
+            )
             for i in range(simulation.n_perturbed)
         }
-    return {gene_name(g): [g] for g in rng.permutation(regulators)[: simulation.n_perturbed].tolist()}
+    return {
+        gene_name(g): [g] for g in rng.permutation(regulators)[: simulation.n_perturbed].tolist()
+    }
 
 
 def gene_name(g: int) -> str:
@@ -154,7 +171,9 @@ def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix,
     net = network(simulation, line)
     targets = targets_of(simulation)
     median, spread = simulation.cells
-    sizes = np.maximum(25, np.round(median * np.exp(spread * rng.normal(size=len(targets))))).astype(int)
+    sizes = np.maximum(
+        25, np.round(median * np.exp(spread * rng.normal(size=len(targets))))
+    ).astype(int)
     n_genes = simulation.n_genes
     effect = np.zeros((1 + len(targets), n_genes), dtype=np.float32)
     for i, genes in enumerate(targets.values(), 1):
@@ -168,12 +187,16 @@ def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix,
     parts = []
     for low in range(0, len(condition), _CELLS_AT_ONCE):
         some = slice(low, low + _CELLS_AT_ONCE)
-        noise = simulation.noise * rng.standard_normal((len(condition[some]), n_genes), dtype=np.float32)
+        noise = simulation.noise * rng.standard_normal(
+            (len(condition[some]), n_genes), dtype=np.float32
+        )
         u = steady_state(net, noise + effect[condition[some]] * works[some, None])
         mean = library[some, None] * net.basal * u * of_batch[batch[some]]
         parts.append(sparse.csr_matrix(rng.poisson(mean).astype(np.float32)))
     names = np.array([CONTROL, *targets], dtype=object)
-    joined = np.array(["", *("+".join(map(gene_name, genes)) for genes in targets.values())], dtype=object)
+    joined = np.array(
+        ["", *("+".join(map(gene_name, genes)) for genes in targets.values())], dtype=object
+    )
     obs = pd.DataFrame(
         {"perturbation": names[condition], "target": joined[condition], "batch": batch},
         index=[f"{line}-{i}" for i in range(len(condition))],

@@ -1,4 +1,5 @@
-"""Public knowledge of human genes: where it is, under which terms, and what kind of knowledge it becomes."""
+"""Public knowledge of human genes: where it is, under which terms, and what kind of knowledge it
+becomes."""
 
 from __future__ import annotations
 
@@ -46,5 +47,7 @@ GENEPT = _source(
     "Chen, Zou 2024, bioRxiv 2023.10.16.562533",
     "Zenodo 10833191",
     "see the record",
-    RemoteFile("embeddings.zip", ("https://zenodo.org/records/10833191/files/GenePT_emebdding_v2.zip",)),
+    RemoteFile(
+        "embeddings.zip", ("https://zenodo.org/records/10833191/files/GenePT_emebdding_v2.zip",)
+    ),
 )

@@ -1,4 +1,5 @@
-"""Training and test perturbations of a cell line: by clusters of profiles, so that look-alikes stay together."""
+"""Training and test perturbations of a cell line: by clusters of profiles, so that look-alikes stay
+together."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ LARGEST_CHANGE = 5.0  # |log2 fold change| beyond which a gene is as good as on 
 
 
 def clusters(change: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
-    """(P,) cluster of each profile of log2 fold changes (P, G), by k-means with at most P / 2 clusters."""
+    """(P,) cluster of each profile of log2 fold changes (P, G), by k-means with at most P / 2
+    clusters."""
     from sklearn.cluster import KMeans
 
     if len(change) < 4:
@@ -25,18 +27,24 @@ def clusters(change: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
 
 
 def split_by_cluster(cluster: np.ndarray, seed: int) -> np.ndarray:
-    """(P,) "train" or "test": the largest cluster to train, the others half and half in random order."""
+    """(P,) "train" or "test": the largest cluster to train, the others half and half in random
+    order."""
     names, counts = np.unique(cluster, return_counts=True)
     others = np.delete(names, np.argmax(counts))
-    test = generator("cells", "split", seed).permutation(others)[: len(others) // 2 + len(others) % 2]
+    test = generator("cells", "split", seed).permutation(others)[
+        : len(others) // 2 + len(others) % 2
+    ]
     return np.where(np.isin(cluster, test), "test", "train").astype(object)
 
 
-def published_split(path: Path, line: str, names: list[str], targets: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster and split of perturbations from a published list (columns pert, name, cluster, split, fp_data).
+def published_split(
+    path: Path, line: str, names: list[str], targets: list[list[str]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cluster and split of perturbations from a published list (columns pert, name, cluster, split,
+    fp_data).
 
-    A perturbation is found by its target as symbol (name) or identifier (pert), in rows whose fp_data names the folder `line`.
-    Those that the list lacks have cluster -1 and split "".
+    A perturbation is found by its target as symbol (name) or identifier (pert), in rows whose
+    fp_data names the folder `line`. Those that the list lacks have cluster -1 and split "".
 
     Raises
     ------
@@ -52,7 +60,8 @@ def published_split(path: Path, line: str, names: list[str], targets: list[list[
     if mine.empty:
         lines = ", ".join(sorted(set(table["fp_data"].str.split("/").str[-2])))
         raise InvalidData(
-            f"{path} has no rows of the cell line {line!r}; it has {lines}. Name the line as the list does: --line NAME."
+            f"{path} has no rows of the cell line {line!r}; it has {lines}. Name the line as the "
+            "list does: --line NAME."
         )
     known = {
         key: (c, s)
@@ -63,4 +72,6 @@ def published_split(path: Path, line: str, names: list[str], targets: list[list[
         known.get(t[0] if len(t) == 1 else name, known.get(name, (-1, "")))
         for name, t in zip(names, targets, strict=True)
     ]
-    return np.array([c for c, _ in found], dtype=np.int64), np.array([s for _, s in found], dtype=object)
+    return np.array([c for c, _ in found], dtype=np.int64), np.array(
+        [s for _, s in found], dtype=object
+    )

@@ -1,14 +1,16 @@
 """The cell suites: one task a perturbation of a line, its cells against the line's controls.
 
-perturbseq   test perturbations (knock-downs) of each line. Splits: `seen` trains on the training perturbations of all lines,
-             `unseen-cl` on all perturbations of the other lines; both score the same tasks.
+perturbseq   test perturbations (knock-downs) of each line. Splits: `seen` trains on the training
+             perturbations of all lines, `unseen-cl` on all perturbations of the other lines; both
+             score the same tasks.
 sciplex      drugs with one target or more; test only.
 
-Prepared lines are read from a folder (`--data`, made by `bench data prepare`). Without one, the embedded simulation is run and
-prepared once, in the user's cache, and every task says that it is simulated.
+Prepared lines are read from a folder (`--data`, made by `bench data prepare`). Without one, the
+embedded simulation is run and prepared once, in the user's cache, and every task says that it is
+simulated.
 
-A method sees expression of the candidate genes, the line's name and the genes' symbols. Names of tasks are numbers in an order that
-means nothing.
+A method sees expression of the candidate genes, the line's name and the genes' symbols. Names of
+tasks are numbers in an order that means nothing.
 """
 
 from __future__ import annotations
@@ -33,21 +35,26 @@ from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
 from cdnbench.task import LabelledTask, Task
 
 DATA = SuiteOption(
-    name="data", default="", help="folder of prepared cell lines (*.cells.h5); absent: the embedded simulation."
+    name="data",
+    default="",
+    help="folder of prepared cell lines (*.cells.h5); absent: the embedded simulation.",
 )
 CELL_LINES = SuiteOption(name="cell_lines", default="", help="a,b: only these lines; absent: all.")
 SUBSET = SuiteOption(
     name="subset",
     default="all",
     choices=("all", "trivial", "nontrivial"),
-    help="trivial: the differential gene with the largest |log fold change| is a target. nontrivial: it is not.",
+    help="trivial: the differential gene with the largest |log fold change| is a target. "
+    "nontrivial: it is not.",
 )
 MASKING = SuiteOption(
     name="masking",
     default="none",
     choices=("none", "marginal", "column", "null"),
-    help="marginal: every gene of the perturbed cells has the controls' values. column: the target's column and 99 others are "
-    "control cells', and these are the candidates. null: all perturbed cells are control cells, so that nothing can be known.",
+    help="marginal: every gene of the perturbed cells has the controls' values. column: the "
+    "target's column and 99 others are "
+    "control cells', and these are the candidates. null: all perturbed cells are control cells, "
+    "so that nothing can be known.",
 )
 SUBSAMPLE = SuiteOption(
     name="subsample",
@@ -58,7 +65,8 @@ SUBSAMPLE = SuiteOption(
 KNOWLEDGE = SuiteOption(
     name="knowledge",
     default="",
-    help="kind=FILE,kind=FILE or a folder: what is known of the genes, for methods that need it; absent: for simulated lines what the "
+    help="kind=FILE,kind=FILE or a folder: what is known of the genes, for methods that need it; "
+    "absent: for simulated lines what the "
     "simulator says of its own network, with errors.",
 )
 KNOWLEDGE_ERROR = SuiteOption(
@@ -71,7 +79,8 @@ SPLIT = SuiteOption(
     name="split",
     default="seen",
     choices=SPLITS,
-    help="what methods that are trained see: training perturbations of all lines (seen), or all of the other lines (unseen-cl); "
+    help="what methods that are trained see: training perturbations of all lines (seen), or all "
+    "of the other lines (unseen-cl); "
     "-strict: without perturbations of the genes that are tested.",
 )
 
@@ -80,12 +89,14 @@ PART = SuiteOption(
     name="part",
     default="test",
     choices=("test", "all"),
-    help="all: the training side of the split is scored as well, for methods that are not trained, or not on the line (unseen-cl).",
+    help="all: the training side of the split is scored as well, for methods that are not "
+    "trained, or not on the line (unseen-cl).",
 )
 
 
 class Recipe(NamedTuple):
-    """Of a task: the prepared line, the perturbation's number in it, the round of subsampling, and whether it is scored."""
+    """Of a task: the prepared line, the perturbation's number in it, the round of subsampling, and
+    whether it is scored."""
 
     line: str
     perturbation: int
@@ -94,7 +105,8 @@ class Recipe(NamedTuple):
 
 
 class CellSuite:
-    """What the suites share. simulation: the embedded default. part: the side of the split whose perturbations are scored, "" for both."""
+    """What the suites share. simulation: the embedded default. part: the side of the split whose
+    perturbations are scored, "" for both."""
 
     info: ClassVar[SuiteInfo]
     simulation: ClassVar[Simulation]
@@ -107,7 +119,8 @@ class CellSuite:
                 raise did_you_mean(f"option of the suite {self.info.name}", name, known)
             if known[name].choices and str(value) not in known[name].choices:
                 raise InvalidParameter(
-                    f"{self.info.name}: {name} takes {', '.join(known[name].choices)}; got {value!r}."
+                    f"{self.info.name}: {name} takes {', '.join(known[name].choices)}; got "
+                    f"{value!r}."
                 )
         self.options = {name: option.default for name, option in known.items()} | options
         if self.options["data"]:  # wherever the process goes afterwards
@@ -127,7 +140,10 @@ class CellSuite:
         if folder:
             paths = sorted(Path(folder).glob(f"*{SUFFIX}"))
             if not paths:
-                raise BenchError(f"{folder} holds no prepared cell line (*{SUFFIX}). `bench data prepare` makes them.")
+                raise BenchError(
+                    f"{folder} holds no prepared cell line (*{SUFFIX}). `bench data prepare` "
+                    "makes them."
+                )
             found = [PreparedLine.open(path) for path in paths]
         else:
             found = embedded_lines(self.simulation)
@@ -152,14 +168,19 @@ class CellSuite:
         """Targets of the perturbations that a method scored on this line is trained on."""
         if line not in self._genes_in_training:
             trained = training(self.all_lines, self.options["split"], line)
-            self._genes_in_training[line] = {gene for name, p in trained for gene in self.all_lines[name].targets[p]}
+            self._genes_in_training[line] = {
+                gene for name, p in trained for gene in self.all_lines[name].targets[p]
+            }
         return self._genes_in_training[line]
 
     def why_no_task(self) -> str:
         """What to do where `specs` is empty."""
         n = sum(line.n_perturbations for line in self.lines.values())
         if self.part and self.options["subset"] == "all":
-            return f"All {n} perturbations are on the training side of the split: --part all scores them."
+            return (
+                f"All {n} perturbations are on the training side of the split: --part all "
+                "scores them."
+            )
         return f"None of {n} perturbations is in the subset." if n else ""
 
     def specs(self) -> Sequence[TaskSpec]:
@@ -182,13 +203,17 @@ class CellSuite:
             for r in (range(rounds) if rounds else [None])
         ]
 
-    def _spec(self, line: PreparedLine, p: int, number: int, subsample: int | None, scored: bool = True) -> TaskSpec:
+    def _spec(
+        self, line: PreparedLine, p: int, number: int, subsample: int | None, scored: bool = True
+    ) -> TaskSpec:
         n_cells = int(np.diff(line.arrays["first"])[p])
         n_controls = len(line.arrays["controls/indptr"]) - 1
         if self.options["masking"] in ("column", "null"):
             n_controls //= 2
         masked = self.options["masking"]
-        split = str(self.options.get("split", "test")) + (" (all)" if self.options.get("part") == "all" else "")
+        split = str(self.options.get("split", "test")) + (
+            " (all)" if self.options.get("part") == "all" else ""
+        )
         name = f"{line.name}/{number:04d}" + ("" if subsample is None else f"/s{subsample}")
         return TaskSpec(
             name=name if masked == "none" else f"{name}/{masked}",
@@ -255,8 +280,9 @@ class CellSuite:
 
 
 def profile_correlations(line: PreparedLine, p: int) -> np.ndarray:
-    """(G,) Pearson correlation, over all genes of the line, of the mean shift of perturbation p with that of each single gene's
-    perturbation; 1 for the targets of p, NaN for genes without a profile."""
+    """(G,) Pearson correlation, over all genes of the line, of the mean shift of perturbation p
+    with that of each single gene's perturbation; 1 for the targets of p, NaN for genes without a
+    profile."""
     names = [name.decode() for name in line.arrays["profile_names"]]
     shifts, (mean, norm) = line.arrays["profiles"], line.profile_moments
     own = names.index(line.names[p])
@@ -281,8 +307,19 @@ def _kept(n_cells: int, subsample: int | None) -> int:
 class PerturbSeq(CellSuite):
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="perturbseq",
-        summary="knock-downs in single cells, prepared screens or simulated lines: one task a test perturbation",
-        options=(SPLIT, PART, CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA, KNOWLEDGE, KNOWLEDGE_ERROR),
+        summary="knock-downs in single cells, prepared screens or simulated lines: one task a "
+        "test perturbation",
+        options=(
+            SPLIT,
+            PART,
+            CELL_LINES,
+            SUBSET,
+            MASKING,
+            SUBSAMPLE,
+            DATA,
+            KNOWLEDGE,
+            KNOWLEDGE_ERROR,
+        ),
         setting=("cell_line", "split", "subset", "masking"),
         citation="Wu et al. 2025; Replogle et al. 2022; Nadig et al. 2024",
     )
@@ -304,30 +341,38 @@ class PerturbSeq(CellSuite):
 
         Raises
         ------
-        BenchError: a path that does not exist, or holds none; an error rate for knowledge that is not simulated.
+        BenchError: a path that does not exist, or holds none; an error rate for knowledge that is
+        not simulated.
         """
         simulated = not (self.options["knowledge"] or self.options["data"])
         if not simulated and str(self.options["knowledge_error"]) != ERROR:
             raise InvalidParameter("knowledge-error is for simulated lines without --knowledge.")
         if not simulated:
-            return {kind: path.resolve() for kind, path in find_knowledge(str(self.options["knowledge"])).items()}
+            return {
+                kind: path.resolve()
+                for kind, path in find_knowledge(str(self.options["knowledge"])).items()
+            }
         return embedded_knowledge(self.simulation, str(self.options["knowledge_error"]))
 
     def training(self, spec: TaskSpec) -> list[TaskSpec]:
-        """What a method may be trained on for this task: perturbations of the training side, masked as the task is."""
+        """What a method may be trained on for this task: perturbations of the training side, masked
+        as the task is."""
         line = spec.metadata["cell_line"]
         if not self.part and self.options["split"].startswith("seen"):
             return self._training.setdefault(line, [])  # all that there is to learn from is scored
         if line not in self._training:
             found = training(self.all_lines, self.options["split"], line)
-            self._training[line] = [self._spec(self.all_lines[name], p, p, None, scored=False) for name, p in found]
+            self._training[line] = [
+                self._spec(self.all_lines[name], p, p, None, scored=False) for name, p in found
+            ]
         return self._training[line]
 
 
 class SciPlex(CellSuite):
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="sciplex",
-        summary="drugs in single cells, prepared screens or simulated lines: one task a drug, test only",
+        summary="drugs in single cells, prepared screens or simulated lines: one task a drug, "
+        "test only",
         options=(CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA),
         setting=("cell_line", "subset", "masking"),
         citation="Wu et al. 2025; McFaline-Figueroa et al. 2024",

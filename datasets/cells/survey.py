@@ -20,7 +20,8 @@ DROPPED, CONTROL = -2, -1
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """label (M,): number of the perturbation of each cell, CONTROL or DROPPED. total (M,): its count. genes: places of those kept.
+    """label (M,): number of the perturbation of each cell, CONTROL or DROPPED. total (M,): its
+    count. genes: places of those kept.
 
     names, targets: of each perturbation, targets as numbers among the kept genes.
     """
@@ -37,7 +38,8 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
 
     Raises
     ------
-    InvalidData: a column that is missing, no controls, no perturbation with enough cells, or values that are not counts.
+    InvalidData: a column that is missing, no controls, no perturbation with enough cells, or values
+    that are not counts.
     """
     names = labels_of(raw, options)
     selected = np.array([name is not None for name in names])
@@ -58,7 +60,8 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
     mitochondrial = np.array([gene.upper().startswith("MT-") for gene in raw.genes])
     if options.max_mito < 1 and not mitochondrial.any():
         raise InvalidData(
-            f"{raw.path}: no gene is named MT-..., so --max-mito filters nothing. Leave it out, or filter by a column: "
+            f"{raw.path}: no gene is named MT-..., so --max-mito filters nothing. Leave it out, "
+            "or filter by a column: "
             "--where 'p_mito < 0.1'."
         )
     for rows, chunk in raw.chunks():
@@ -71,7 +74,8 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
         elif options.values == "counts" and (counted > total[rows] * (1 + 1e-6)).any():
             cell = rows.start + int(np.argmax(counted - total[rows]))
             raise InvalidData(
-                f"{raw.path}: cell {cell} has {counted[cell - rows.start]:g} counts in the file and {total[cell]:g} in "
+                f"{raw.path}: cell {cell} has {counted[cell - rows.start]:g} counts in the file "
+                f"and {total[cell]:g} in "
                 f"{options.total!r}. --total names the column with a cell's counts over all genes."
             )
         enough = np.diff(chunk.indptr) >= options.min_genes
@@ -100,17 +104,26 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
 def _labelled(raw, options, attrition, names, selected, total, genes) -> Survey:
     label = np.full(raw.n_cells, DROPPED, dtype=np.int64)
     present, place, counts = np.unique(
-        [n for n, s in zip(names, selected, strict=True) if s], return_inverse=True, return_counts=True
+        [n for n, s in zip(names, selected, strict=True) if s],
+        return_inverse=True,
+        return_counts=True,
     )
     if options.control not in present:
-        likely = ", ".join(f"{present[i]} ({counts[i]:,} cells)" for i in np.argsort(counts)[::-1][:4])
+        likely = ", ".join(
+            f"{present[i]} ({counts[i]:,} cells)" for i in np.argsort(counts)[::-1][:4]
+        )
         raise InvalidData(
-            f"{raw.path}: no cell has {options.perturbation} = {options.control!r} after the filters. Name the controls: --control NAME. "
+            f"{raw.path}: no cell has {options.perturbation} = {options.control!r} after the "
+            "filters. Name the controls: --control NAME. "
             f"Frequent: {likely or 'none'}."
         )
     position = {raw.genes[g]: i for i, g in enumerate(genes)}
     target_of = _targets(raw, options, names)
-    often = [i for i, name in enumerate(present) if name != options.control and counts[i] >= options.min_perturbed]
+    often = [
+        i
+        for i, name in enumerate(present)
+        if name != options.control and counts[i] >= options.min_perturbed
+    ]
     measured = [i for i in often if all(t in position for t in target_of[present[i]])]
     controls = counts[list(present).index(options.control)]
     attrition.add(
@@ -121,20 +134,30 @@ def _labelled(raw, options, attrition, names, selected, total, genes) -> Survey:
     )
     attrition.add(TARGETS_MEASURED, controls + counts[measured].sum(), len(measured), len(genes))
     if not often:
-        raise InvalidData(f"{raw.path}: no perturbation has {options.min_perturbed} cells. Lower --min-perturbed.")
+        raise InvalidData(
+            f"{raw.path}: no perturbation has {options.min_perturbed} cells. Lower --min-perturbed."
+        )
     number = np.full(len(present), DROPPED)
     number[often] = np.arange(len(often))  # the others serve as profiles
     number[list(present).index(options.control)] = CONTROL
     label[selected] = number[place]
     kept = [str(present[i]) for i in often]
     targets = [
-        [position[t] for t in target_of[name]] if all(t in position for t in target_of[name]) else [] for name in kept
+        [position[t] for t in target_of[name]]
+        if all(t in position for t in target_of[name])
+        else []
+        for name in kept
     ]
     return Survey(label, total, genes, kept, targets)
 
 
 def normalised(
-    raw: RawCells, found: Survey, options: Preparation, rows: slice, chunk: sparse.csr_matrix, keep: np.ndarray
+    raw: RawCells,
+    found: Survey,
+    options: Preparation,
+    rows: slice,
+    chunk: sparse.csr_matrix,
+    keep: np.ndarray,
 ) -> sparse.csr_matrix:
     """The kept genes of those cells of a chunk (keep, bool) as log(1 + counts per 10,000)."""
     cells = chunk[keep]
@@ -148,7 +171,10 @@ def normalised(
 def labels_of(raw: RawCells, options: Preparation) -> list[str | None]:
     """The perturbation of each cell, None where there is none."""
     column = _column(raw, options.perturbation)
-    return [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
+    return [
+        None if missing else str(value)
+        for value, missing in zip(column, column.isna(), strict=True)
+    ]
 
 
 def _targets(raw: RawCells, options: Preparation, names: list[str | None]) -> dict[str, list[str]]:
@@ -161,7 +187,8 @@ def _targets(raw: RawCells, options: Preparation, names: list[str | None]) -> di
         genes = target.split(SEPARATOR)
         if found.setdefault(name, genes) != genes and name != options.control:
             raise InvalidData(
-                f"{raw.path}: cells of {name!r} name {'+'.join(found[name])} and {target} as targets in {options.target!r}; "
+                f"{raw.path}: cells of {name!r} name {'+'.join(found[name])} and {target} as "
+                f"targets in {options.target!r}; "
                 "a perturbation has one set of targets."
             )
     return found
@@ -178,7 +205,9 @@ def _totals(raw: RawCells, name: str) -> np.ndarray:
     try:
         return _column(raw, name).to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InvalidData(f"{raw.path}: --total names a column of numbers; {name!r} is none ({error}).") from error
+        raise InvalidData(
+            f"{raw.path}: --total names a column of numbers; {name!r} is none ({error})."
+        ) from error
 
 
 def _query(raw: RawCells, condition: str) -> np.ndarray:
@@ -191,7 +220,8 @@ def _query(raw: RawCells, condition: str) -> np.ndarray:
         ) from error
     if found.dtype != bool or found.shape != (raw.n_cells,):
         raise InvalidData(
-            f"{raw.path}: --where {condition!r} is no condition: it has to be true or false of each cell, as in 'n_targets == 1'. "
+            f"{raw.path}: --where {condition!r} is no condition: it has to be true or false of "
+            "each cell, as in 'n_targets == 1'. "
             f"Columns: {columns}."
         )
     return found

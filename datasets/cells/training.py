@@ -2,7 +2,8 @@
 
     seen       the training perturbations of all lines
     unseen-cl  for a line: all perturbations of the other lines
-    -strict    the same without perturbations whose targets are tested: of any line (seen), of the held-out line (unseen-cl)
+    -strict    the same without perturbations whose targets are tested: of any line (seen), of the
+               held-out line (unseen-cl)
 
 Screens of one cell line (k562_gw and k562_es) are one line.
 """
@@ -45,14 +46,17 @@ def training(lines: Mapping[str, PreparedLine], split: str, held_out: str) -> li
     if not split.endswith("-strict"):
         return found
     held = [held_out] if unseen else list(lines)
-    genes = {gene for name in held for _, p in scored(lines, name) for gene in lines[name].targets[p]}
+    genes = {
+        gene for name in held for _, p in scored(lines, name) for gene in lines[name].targets[p]
+    }
     return [(name, p) for name, p in found if not genes & set(lines[name].targets[p])]
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Of one screen under a split. same_gene: test perturbations that share a target with training; straddling: clusters with training
-    and test perturbations; alike: test perturbations whose profile correlates by `ALIKE` or more with one of training."""
+    """Of one screen under a split. same_gene: test perturbations that share a target with training;
+    straddling: clusters with training and test perturbations; alike: test perturbations whose
+    profile correlates by `ALIKE` or more with one of training."""
 
     line: str
     n_training: int
@@ -83,8 +87,11 @@ def audit(lines: Mapping[str, PreparedLine], split: str) -> list[Leak]:
     return leaks
 
 
-def _closest(lines: Mapping[str, PreparedLine], test: list[Perturbation], train: list[Perturbation]) -> np.ndarray:
-    """Largest correlation of each test profile with a training profile, over the genes that both screens have."""
+def _closest(
+    lines: Mapping[str, PreparedLine], test: list[Perturbation], train: list[Perturbation]
+) -> np.ndarray:
+    """Largest correlation of each test profile with a training profile, over the genes that both
+    screens have."""
     best = np.full(len(test), -1.0)
     if not test:
         return best
@@ -96,14 +103,18 @@ def _closest(lines: Mapping[str, PreparedLine], test: list[Perturbation], train:
         if len(shared) < 3:
             continue
         a = _standardised(_profiles(line, [p for _, p in test])[:, here])
-        b = _standardised(_profiles(lines[other], [p for name, p in train if name == other])[:, there])
+        b = _standardised(
+            _profiles(lines[other], [p for name, p in train if name == other])[:, there]
+        )
         best = np.maximum(best, (a @ b.T).max(axis=1))
     return best
 
 
 def _profiles(line: PreparedLine, perturbations: list[int]) -> np.ndarray:
     place = {name.decode(): i for i, name in enumerate(line.arrays["profile_names"])}
-    return np.asarray(line.arrays["profiles"][[place[line.names[p]] for p in perturbations]], dtype=np.float64)
+    return np.asarray(
+        line.arrays["profiles"][[place[line.names[p]] for p in perturbations]], dtype=np.float64
+    )
 
 
 def _standardised(profiles: np.ndarray) -> np.ndarray:

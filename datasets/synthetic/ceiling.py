@@ -1,15 +1,18 @@
-"""The ceiling: a likelihood-ratio oracle that knows the graph, the mechanisms and all laws, but not the targets.
+"""The ceiling: a likelihood-ratio oracle that knows the graph, the mechanisms and all laws, but not
+the targets.
 
     s_i = log int p(x_i | pa_i; theta) pi_1(d theta) - log int p(x_i | pa_i; theta) pi_0(d theta)
 
-for each regime, over its rows. pi_0 is the protocol's null law of the noise: under `clean` the variance of node i is
-known, under `dcdi` it is uniform on [0.16, 0.32] and new in each regime. pi_1 is the declared law of the
-intervention's parameter, times pi_0 where the noise remains. By Neyman and Pearson this orders the nodes of one regime
-as well as can be. Regimes are judged one by one: that a node keeps its parameter throughout a dataset is not used.
+for each regime, over its rows. pi_0 is the protocol's null law of the noise: under `clean` the
+variance of node i is known, under `dcdi` it is uniform on [0.16, 0.32] and new in each regime. pi_1
+is the declared law of the intervention's parameter, times pi_0 where the noise remains. By Neyman
+and Pearson this orders the nodes of one regime
+as well as can be. Regimes are judged one by one: that a node keeps its parameter throughout a
+dataset is not used.
 It is not a method: no method sees the truth.
 
-Gaussian likelihoods depend on the samples through a few sums a regime and node (`_Sums`). Laplace ones do not, and are
-summed row by row.
+Gaussian likelihoods depend on the samples through a few sums a regime and node (`_Sums`). Laplace
+ones do not, and are summed row by row.
 """
 
 from __future__ import annotations
@@ -33,12 +36,14 @@ from cdnbench.datasets.synthetic.quadrature import log_integral
 from cdnbench.datasets.synthetic.recipe import Recipe
 
 CERTAIN = 1e12
-"""Stands for an infinite log ratio (samples that are impossible under one of the two laws): scores must be finite."""
+"""Stands for an infinite log ratio (samples that are impossible under one of the two laws): scores
+must be finite."""
 
 
 def has_ceiling(recipe: Recipe) -> bool:
-    """Hidden parents and noise inside a network leave no closed density; standardising each data set loses what the
-    laws are about. (Standardising by the observational data is a change of units that is common to all, and harmless.)
+    """Hidden parents and noise inside a network leave no closed density; standardising each data
+    set loses what the laws are about. (Standardising by the observational data is a change of units
+    that is common to all, and harmless.)
     """
     return not recipe.n_hidden and recipe.mechanism != "nn" and recipe.standardise != "each"
 
@@ -62,7 +67,8 @@ def _ratio(alternative: np.ndarray, null: np.ndarray) -> np.ndarray:
 
 
 def _root_scores(simulation: Simulation, roots: np.ndarray) -> np.ndarray:
-    """(roots, R): roots are uniform, so that their extremes are all there is to know; all integrals are closed."""
+    """(roots, R): roots are uniform, so that their extremes are all there is to know; all integrals
+    are closed."""
     recipe = simulation.recipe
     x = simulation.samples[roots, 1:]
     n = x.shape[2]
@@ -89,8 +95,9 @@ def _root_scores(simulation: Simulation, roots: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Sums:
-    """Over the rows of each node and regime, (nodes, R): e noise as the null law has it, f effect of the parents, all
-    divided by the heteroscedastic scale h where there is one. log_h is the sum of log h.
+    """Over the rows of each node and regime, (nodes, R): e noise as the null law has it, f effect
+    of the parents, all divided by the heteroscedastic scale h where there is one. log_h is the sum
+    of log h.
     """
 
     n: int
@@ -108,10 +115,19 @@ class _Sums:
             n_rows = np.full(e.shape[:2], float(e.shape[2]))
             return cls(e.shape[2], total(e, e), total(e, f), total(f, f), e.sum(2), n_rows, 0.0)
         e, f, g = e / h, f / h, 1 / h
-        return cls(e.shape[2], total(e, e), total(e, f), total(f, f), total(e, g), total(g, g), np.log(h).sum(2))
+        return cls(
+            e.shape[2],
+            total(e, e),
+            total(e, f),
+            total(f, f),
+            total(e, g),
+            total(g, g),
+            np.log(h).sum(2),
+        )
 
     def reweighted(self, c: np.ndarray) -> np.ndarray:
-        """Sum of (x - c f)^2 = (e + (1 - c) f)^2. Never negative, though rounding might make it so."""
+        """Sum of (x - c f)^2 = (e + (1 - c) f)^2. Never negative, though rounding might make it
+        so."""
         return np.maximum(self.ee + 2 * (1 - c) * self.ef + (1 - c) ** 2 * self.ff, 0)
 
     def shifted(self, d: np.ndarray) -> np.ndarray:
@@ -151,7 +167,8 @@ Density = Callable[[np.ndarray], np.ndarray]
 
 
 def _gaussian(sums: _Sums, variance: np.ndarray, recipe: Recipe) -> tuple[np.ndarray, Density]:
-    """Null log density (up to -sums.log_h, which the soft laws share) and the log density given the parameter."""
+    """Null log density (up to -sums.log_h, which the soft laws share) and the log density given the
+    parameter."""
     n = sums.n
 
     def noise(sum_of_squares: np.ndarray) -> np.ndarray:
@@ -174,7 +191,9 @@ def _gaussian(sums: _Sums, variance: np.ndarray, recipe: Recipe) -> tuple[np.nda
     return noise(sums.ee), density
 
 
-def _laplace(e: np.ndarray, f: np.ndarray, variance: np.ndarray, intervention: str) -> tuple[np.ndarray, Density]:
+def _laplace(
+    e: np.ndarray, f: np.ndarray, variance: np.ndarray, intervention: str
+) -> tuple[np.ndarray, Density]:
     """The same for Laplace noise; one pass over the rows for each value of the parameter."""
     n = e.shape[2]
     size = np.abs(e).sum(2)

@@ -1,9 +1,11 @@
-"""Random values that are the same on every machine and with every numpy: inversion of float64 uniforms.
+"""Random values that are the same on every machine and with every numpy: inversion of float64
+uniforms.
 
-Everything random in the synthetic suites comes from `Generator.random` (PCG64, 53-bit uniforms), the one stream that
-numpy keeps stable, and is made from it by an explicit formula: normals by the inverse distribution function, choices
-and permutations by sorting uniforms, counts by the cumulative probabilities. What is left to the machine is the last
-bit of `log`, `tanh` and the like, so that samples agree to 1e-5 everywhere (`frozen.json` and its test hold this).
+Everything random in the synthetic suites comes from `Generator.random` (PCG64, 53-bit uniforms),
+the one stream that numpy keeps stable, and is made from it by an explicit formula: normals by the
+inverse distribution function, choices and permutations by sorting uniforms, counts by the
+cumulative probabilities. What is left to the machine is the last bit of `log`, `tanh` and the like,
+so that samples agree to 1e-5 everywhere (`frozen.json` and its test hold this).
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import math
 
 import numpy as np
 
-# A uniform is k 2^-53 with k = 0 .. 2^53 - 1: half a step in place of 0, where inverses are infinite.
+# A uniform is k 2^-53 with k = 0 .. 2^53 - 1: half a step in place of 0, where inverses are
+# infinite.
 _SMALLEST = 2.0**-54
 
 
@@ -56,7 +59,9 @@ def permutation(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.argsort(rng.random(n), kind="stable")
 
 
-def subset(rng: np.random.Generator, items: np.ndarray, size: int, weights: np.ndarray | None = None) -> np.ndarray:
+def subset(
+    rng: np.random.Generator, items: np.ndarray, size: int, weights: np.ndarray | None = None
+) -> np.ndarray:
     """`size` distinct items, one after the other in proportion to their weights (equal by default).
 
     An exponential race: the item whose clock of rate w rings first is drawn first.

@@ -1,9 +1,11 @@
-"""What keeps the suites from drifting: `frozen.json`, written by `python -m cdnbench.datasets.synthetic.freeze`.
+"""What keeps the suites from drifting: `frozen.json`, written by `python -m
+cdnbench.datasets.synthetic.freeze`.
 
-It holds, for each suite and protocol, the number of its datasets and one hash over their recipes; and for a sample of
-datasets the exact digests of graph and targets and a fingerprint of the samples, four numbers that agree to 1e-5 on
-every machine. A test compares. If a change of the generator is meant, raise `GENERATOR_VERSION` (every stored result
-of a generated task is then out of date), run this module, and say so in CHANGES.md.
+It holds, for each suite and protocol, the number of its datasets and one hash over their recipes;
+and for a sample of datasets the exact digests of graph and targets and a fingerprint of the
+samples, four numbers that agree to 1e-5 on every machine. A test compares. If a change of the
+generator is meant, raise `GENERATOR_VERSION` (every stored result of a generated task is then out
+of date), run this module, and say so in CHANGES.md.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ def suite_hashes() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def sample() -> list[Recipe]:
-    """All of `synthetic-mini`; one dataset a setting of `synthetic`, under both protocols, and of `synthetic-hard`;
-    every fifth setting of `synthetic-ood`.
+    """All of `synthetic-mini`; one dataset a setting of `synthetic`, under both protocols, and of
+    `synthetic-hard`; every fifth setting of `synthetic-ood`.
     """
     specs = list(SyntheticMini(protocol="both").specs())
     specs += [s for s in Synthetic(protocol="both").specs() if s.metadata["index"] == 0]
@@ -66,8 +68,8 @@ def fingerprint(recipe: Recipe) -> dict[str, Any]:
     for samples in (visible.observational, visible.regimes[-1]):
         x = samples.astype(np.float64)
         row, column = np.indices(x.shape)
-        # Weights without a pattern that the samples could share; positive ones for the squares, so that nothing
-        # cancels.
+        # Weights without a pattern that the samples could share; positive ones for the squares, so
+        # that nothing cancels.
         numbers.append(float((x * np.cos(1.3 * row + 2.1 * column)).sum() / np.sqrt(x.size)))
         numbers.append(float((x**2 * (2 + np.sin(0.7 * row + 1.7 * column))).mean()))
     return {
@@ -79,7 +81,10 @@ def fingerprint(recipe: Recipe) -> dict[str, Any]:
 
 
 def main() -> None:
-    content = {"suites": suite_hashes(), "datasets": {recipe.dataset: fingerprint(recipe) for recipe in sample()}}
+    content = {
+        "suites": suite_hashes(),
+        "datasets": {recipe.dataset: fingerprint(recipe) for recipe in sample()},
+    }
     FROZEN.write_text(json.dumps(content, indent=1) + "\n")
 
 

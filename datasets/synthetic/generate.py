@@ -1,4 +1,5 @@
-"""Recipe -> simulation: the samples of a dataset with its whole truth. `tasks` turns it into what methods see."""
+"""Recipe -> simulation: the samples of a dataset with its whole truth. `tasks` turns it into what
+methods see."""
 
 from __future__ import annotations
 
@@ -6,9 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cdnbench.datasets.synthetic.draws import between, laplace, normal, permutation, signed_between, subset, uniforms
+from cdnbench.datasets.synthetic.draws import (
+    between,
+    laplace,
+    normal,
+    permutation,
+    signed_between,
+    subset,
+    uniforms,
+)
 from cdnbench.datasets.synthetic.graphs import GRAPHS, topological_order
-from cdnbench.datasets.synthetic.interventions import draw_parameters, intervene, may_be_targets, parameter_law
+from cdnbench.datasets.synthetic.interventions import (
+    draw_parameters,
+    intervene,
+    may_be_targets,
+    parameter_law,
+)
 from cdnbench.datasets.synthetic.mechanisms import MECHANISMS
 from cdnbench.datasets.synthetic.recipe import Recipe
 
@@ -16,19 +30,21 @@ ROOT_BOUND = {"clean": 2.0, "dcdi": 1.0}
 """Roots are uniform on [-bound, bound]."""
 
 NOISE_VARIANCE = (0.16, 0.32)
-"""Noise is 0.4 sqrt(1 + U(0, 1)) times a variable of variance 1: its variance is uniform on this interval."""
+"""Noise is 0.4 sqrt(1 + U(0, 1)) times a variable of variance 1: its variance is uniform on this
+interval."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Simulation:
-    """A dataset with its truth. V = N + H nodes, observed and hidden; D = R + 1 data sets, the observational one
-    first; M rows.
+    """A dataset with its truth. V = N + H nodes, observed and hidden; D = R + 1 data sets, the
+    observational one first; M rows.
 
     adjacency: (V, V) bool, [i, j] is the edge i -> j. observed: (N,) node of each variable.
     targets: (R, V) bool. parameters: (V,) the c or d of each node as a target.
     samples: (V, D, M). effects: (V, D, M), what the mechanisms make of the parents, 0 for roots.
-    noise_variance: (V, D), of the noise of nodes with parents. noise_scale: (V, D, M) or None; heteroscedastic noise is
-        sqrt(noise_variance) * noise_scale * N(0, 1), and the scale depends on the parents.
+    noise_variance: (V, D), of the noise of nodes with parents. noise_scale: (V, D, M) or None;
+        heteroscedastic noise is sqrt(noise_variance) * noise_scale * N(0, 1), and the scale depends
+        on the parents.
     """
 
     recipe: Recipe
@@ -59,8 +75,8 @@ def simulate(recipe: Recipe) -> Simulation:
 
     n_sets = recipe.n_dataset_regimes + 1
     stream = recipe.stream("samples", protocol=True)
-    # Under `dcdi` every call of the generator draws a new variance, so every data set has its own; under `clean` a
-    # node has one.
+    # Under `dcdi` every call of the generator draws a new variance, so every data set has its own;
+    # under `clean` a node has one.
     variance_draws = uniforms(stream, n_nodes, n_sets if recipe.protocol == "dcdi" else 1)
     noise_variance = np.broadcast_to(between(variance_draws, *NOISE_VARIANCE), (n_nodes, n_sets))
     draws = uniforms(stream, n_nodes, n_sets, recipe.rows)
@@ -88,7 +104,11 @@ def simulate(recipe: Recipe) -> Simulation:
         samples[node] = effects[node] + noise
         for d in 1 + np.flatnonzero(targets[:, node]):
             samples[node, d] = intervene(
-                recipe.intervention, float(parameters[node]), effects[node, d], noise[d], draws[node, d]
+                recipe.intervention,
+                float(parameters[node]),
+                effects[node, d],
+                noise[d],
+                draws[node, d],
             )
     return Simulation(
         recipe=recipe,
@@ -104,7 +124,8 @@ def simulate(recipe: Recipe) -> Simulation:
 
 
 def _observed(recipe: Recipe, adjacency: np.ndarray) -> np.ndarray:
-    """(N,) nodes that are not hidden. Hidden ones are drawn among the nodes with two children or more: confounders."""
+    """(N,) nodes that are not hidden. Hidden ones are drawn among the nodes with two children or
+    more: confounders."""
     nodes = np.arange(len(adjacency))
     if not recipe.n_hidden:
         return nodes
@@ -117,12 +138,15 @@ def _observed(recipe: Recipe, adjacency: np.ndarray) -> np.ndarray:
 
 
 def _targets(recipe: Recipe, adjacency: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """(R, V) bool: target sets drawn uniformly and independently for each regime, the regimes in random order."""
+    """(R, V) bool: target sets drawn uniformly and independently for each regime, the regimes in
+    random order."""
     stream = recipe.stream("targets")
     eligible = observed[may_be_targets(recipe.intervention, adjacency)[observed]]
     counts = np.repeat(recipe.target_counts, recipe.regimes_per_count)
     if len(eligible) < max(counts):
-        raise ValueError(f"{recipe.dataset}: {len(eligible)} variables can be targets, {max(counts)} are wanted")
+        raise ValueError(
+            f"{recipe.dataset}: {len(eligible)} variables can be targets, {max(counts)} are wanted"
+        )
     targets = np.zeros((len(counts), len(adjacency)), bool)
     for regime, count in zip(permutation(stream, len(counts)), counts, strict=True):
         targets[regime, subset(stream, eligible, count)] = True

@@ -1,15 +1,17 @@
 """Declared intervention laws: what becomes of a target, and the law of its parameter.
 
-With f the effect of the parents and e the noise (a root: f = 0 and e its draw), a target x = f + e becomes
+With f the effect of the parents and e the noise (a root: f = 0 and e its draw), a target x = f + e
+becomes
 
     hard-uniform  z ~ U(-1, 1)          hard-normal  z ~ N(0, 1)
     soft-scale    c (f + e)             variance     f + c e
-    soft-shift    f + e + d             reweight     c f + e, all incoming edges at once; targets have parents
+    soft-shift    f + e + d             reweight     c f + e, all incoming edges at once; targets
+                  have parents
 
-One c or d a node and dataset: c or 1/c log-uniform on the recipe's range, [1.5, 6] unless it says otherwise; the sign
-of d is either with equal probability and |d| log-uniform on [0.5, 2]. The CDN paper publishes no laws for c and d:
-these are ours. Roots are scaled and shifted as well. Where the noise is an input of the mechanism, f is its output
-and e = 0.
+One c or d a node and dataset: c or 1/c log-uniform on the recipe's range, [1.5, 6] unless it says
+otherwise; the sign of d is either with equal probability and |d| log-uniform on [0.5, 2]. The CDN
+paper publishes no laws for c and d: these are ours. Roots are scaled and shifted as well. Where the
+noise is an input of the mechanism, f is its output and e = 0.
 """
 
 from __future__ import annotations
@@ -50,15 +52,21 @@ def draw_parameters(rng: np.random.Generator, law: Sequence[Branch], n: int) -> 
     which, where = uniforms(rng, 2, n)
     edges = np.cumsum([branch.probability for branch in law])
     chosen = np.minimum(np.searchsorted(edges, which, side="right"), len(law) - 1)
-    sign, low, high = (np.array([getattr(b, a) for b in law])[chosen] for a in ("sign", "low", "high"))
+    sign, low, high = (
+        np.array([getattr(b, a) for b in law])[chosen] for a in ("sign", "low", "high")
+    )
     return sign * np.exp(low + (high - low) * where)
 
 
 def intervene(
-    intervention: str, parameter: float, effect: np.ndarray | float, noise: np.ndarray | float, uniform: np.ndarray
+    intervention: str,
+    parameter: float,
+    effect: np.ndarray | float,
+    noise: np.ndarray | float,
+    uniform: np.ndarray,
 ) -> np.ndarray:
-    """Values of a target. `effect`, `noise` and `uniform` (a fresh U(0, 1), used by hard interventions) have one
-    shape."""
+    """Values of a target. `effect`, `noise` and `uniform` (a fresh U(0, 1), used by hard
+    interventions) have one shape."""
     match intervention:
         case "hard-uniform":
             return 2 * uniform - 1

@@ -1,11 +1,13 @@
-"""Causal mechanisms: how a node's value follows from its parents'. One class a mechanism; `draw` makes a random one.
+"""Causal mechanisms: how a node's value follows from its parents'. One class a mechanism; `draw`
+makes a random one.
 
-`mechanism(parents)` maps (n_parents, rows) to the effect (rows,), to which the noise is then added. Only
-`NeuralNetwork` takes the noise as an input of its own (`noise_inside`): the density of its node given the parents has
-no closed form.
+`mechanism(parents)` maps (n_parents, rows) to the effect (rows,), to which the noise is then added.
+Only `NeuralNetwork` takes the noise as an input of its own (`noise_inside`): the density of its
+node given the parents has no closed form.
 
-linear, polynomial, sigmoid, nn and nn_add are the mechanisms of the DCDI generator (Brouillard et al. 2020, appendix C)
-with the constants that the CDN paper inherits; fourier and sigmix are ours, for the out-of-distribution suite.
+linear, polynomial, sigmoid, nn and nn_add are the mechanisms of the DCDI generator (Brouillard et
+al. 2020, appendix C) with the constants that the CDN paper inherits; fourier and sigmix are ours,
+for the out-of-distribution suite.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ def _squash(x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Sigmoid:
-    """a sum_j s(b (x_j + c)), s(x) = x / (1 + |x|): one a = 1 + Exp(mean 1/4), b = +-U(0.5, 2), c = U(-2, 2) a node."""
+    """a sum_j s(b (x_j + c)), s(x) = x / (1 + |x|): one a = 1 + Exp(mean 1/4), b = +-U(0.5, 2), c =
+    U(-2, 2) a node."""
 
     a: float
     b: float
@@ -74,7 +77,11 @@ class Sigmoid:
     @classmethod
     def draw(cls, rng: np.random.Generator, n_parents: int) -> Sigmoid:
         u = uniforms(rng, 3)
-        return cls(1 + float(exponential(u[0], 0.25)), float(signed_between(u[1], 0.5, 2)), float(between(u[2], -2, 2)))
+        return cls(
+            1 + float(exponential(u[0], 0.25)),
+            float(signed_between(u[1], 0.5, 2)),
+            float(between(u[2], -2, 2)),
+        )
 
     def __call__(self, parents: np.ndarray, noise: np.ndarray) -> np.ndarray:
         return self.a * _squash(self.b * (parents + self.c)).sum(0)
@@ -82,8 +89,9 @@ class Sigmoid:
 
 @dataclass(frozen=True, eq=False)
 class SigmoidMix:
-    """sum_j a_j s_j + sum_j g_j s_j s_j+1 with s_j = s(b_j (x_j + c_j)): a sigmoid of its own for each parent, and
-    gates g = U(-1, 1) between neighbouring parents. (a, b, c) as in `Sigmoid`, drawn for each parent. Ours.
+    """sum_j a_j s_j + sum_j g_j s_j s_j+1 with s_j = s(b_j (x_j + c_j)): a sigmoid of its own for
+    each parent, and gates g = U(-1, 1) between neighbouring parents. (a, b, c) as in `Sigmoid`,
+    drawn for each parent. Ours.
     """
 
     a: np.ndarray
@@ -95,7 +103,12 @@ class SigmoidMix:
     @classmethod
     def draw(cls, rng: np.random.Generator, n_parents: int) -> SigmoidMix:
         u = uniforms(rng, 4, n_parents)
-        return cls(1 + exponential(u[0], 0.25), signed_between(u[1], 0.5, 2), between(u[2], -2, 2), 2 * u[3, 1:] - 1)
+        return cls(
+            1 + exponential(u[0], 0.25),
+            signed_between(u[1], 0.5, 2),
+            between(u[2], -2, 2),
+            2 * u[3, 1:] - 1,
+        )
 
     def __call__(self, parents: np.ndarray, noise: np.ndarray) -> np.ndarray:
         s = _squash(self.b[:, None] * (parents + self.c[:, None]))
@@ -104,8 +117,9 @@ class SigmoidMix:
 
 @dataclass(frozen=True, eq=False)
 class Fourier:
-    """sqrt(2 / K) sum_k w_k cos(omega_k . x + phi_k), K = 32: about a draw from a Gaussian process with the kernel
-    exp(-|x - x'|^2 / (2 n_parents)) and standard deviation 1 (Rahimi and Recht 2007). Ours.
+    """sqrt(2 / K) sum_k w_k cos(omega_k . x + phi_k), K = 32: about a draw from a Gaussian process
+    with the kernel exp(-|x - x'|^2 / (2 n_parents)) and standard deviation 1 (Rahimi and Recht
+    2007). Ours.
     """
 
     frequencies: np.ndarray  # (K, n_parents)
@@ -127,7 +141,8 @@ class Fourier:
 
 
 def _dense_layer(rng: np.random.Generator, n_out: int, n_in: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights N(0, 1) and biases U(-1, 1) / sqrt(n_in), as the DCDI generator initialises its torch layers."""
+    """Weights N(0, 1) and biases U(-1, 1) / sqrt(n_in), as the DCDI generator initialises its torch
+    layers."""
     return normal(uniforms(rng, n_out, n_in)), (2 * uniforms(rng, n_out, 1) - 1) / np.sqrt(n_in)
 
 

@@ -1,7 +1,8 @@
 """log of the integral of a likelihood over the law of its parameters, for a whole batch at once.
 
-Posteriors of the parameters are narrow (a scale factor is known to 2 % after 1000 rows), so every integral is taken by
-Gauss-Legendre over a window around the peak, cut where the integrand has fallen by `DROP` in the logarithm.
+Posteriors of the parameters are narrow (a scale factor is known to 2 % after 1000 rows), so every
+integral is taken by Gauss-Legendre over a window around the peak, cut where the integrand has
+fallen by `DROP` in the logarithm.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def log_integral(
 ) -> np.ndarray:
     """log of the integral of exp(log_density(theta)) over the law of theta: `shape`.
 
-    log_density maps (K, *shape) parameters to (K, *shape) log densities; along each branch it must have one peak.
+    log_density maps (K, *shape) parameters to (K, *shape) log densities; along each branch it must
+    have one peak.
     """
     return logsumexp(np.stack([_branch_integral(log_density, branch, shape) for branch in law]))
 
@@ -45,8 +47,9 @@ def _branch_integral(log_density, branch: Branch, shape: tuple[int, ...]) -> np.
     low, high = np.full(shape, branch.low), np.full(shape, branch.high)
     fractions = _column(np.linspace(0, 1, 17), len(shape))
     last = len(fractions) - 1
-    # Each round shrinks the window to the part within DROP of the best point, plus a step on either side: at most
-    # to an eighth. Five rounds reach windows of 1/32768 of the branch, far below any posterior's width here.
+    # Each round shrinks the window to the part within DROP of the best point, plus a step on either
+    # side: at most to an eighth. Five rounds reach windows of 1/32768 of the branch, far below any
+    # posterior's width here.
     for _ in range(5):
         values = log_density(branch.sign * np.exp(low + (high - low) * fractions))
         near = values >= values.max(0) - DROP
@@ -59,7 +62,9 @@ def _branch_integral(log_density, branch: Branch, shape: tuple[int, ...]) -> np.
     middle, half = (low + high) / 2, (high - low) / 2
     values = log_density(branch.sign * np.exp(middle + half * _column(nodes, len(shape))))
     values = values + _column(log_weights, len(shape))
-    return logsumexp(values) + np.log(half) + np.log(branch.probability / (branch.high - branch.low))
+    return (
+        logsumexp(values) + np.log(half) + np.log(branch.probability / (branch.high - branch.low))
+    )
 
 
 def _column(values: np.ndarray, n_axes: int) -> np.ndarray:

@@ -1,5 +1,5 @@
-"""Recipe: every parameter that determines one synthetic dataset, and nothing else. Its digest is the dataset's
-identity."""
+"""Recipe: every parameter that determines one synthetic dataset, and nothing else. Its digest is
+the dataset's identity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from cdnbench.digest import digest, generator
 GENERATOR_VERSION = 1
 
 PAPER_ROWS = {10: 967, 20: 983}
-"""30,000 rows of N = 10 and 60,000 of N = 20, divided equally among 3 N regimes and the observational one."""
+"""30,000 rows of N = 10 and 60,000 of N = 20, divided equally among 3 N regimes and the
+observational one."""
 
 SCALE_RANGE = (1.5, 6.0)
 SHIFT_RANGE = (0.5, 2.0)
@@ -28,16 +29,20 @@ class Recipe:
     """One dataset, or one regime of it.
 
     seed, index: name of the family of random streams and the number of the dataset in its setting.
-    n_variables: observed variables. n_hidden: further nodes of the graph, never targets, whose columns are left out.
-    n_edges: expected edges of the whole graph, hidden nodes included. graph: "er" or "sf", see `graphs`.
-    mechanism: see `mechanisms`. intervention: see `interventions`. noise: "gaussian", "laplace" or "heteroscedastic".
-    protocol: "clean" (roots U(-2, 2), one noise variance a node and dataset) or "dcdi" (roots U(-1, 1), a noise
-        variance for each regime and node).
+    n_variables: observed variables. n_hidden: further nodes of the graph, never targets, whose
+        columns are left out.
+    n_edges: expected edges of the whole graph, hidden nodes included. graph: "er" or "sf", see
+        `graphs`.
+    mechanism: see `mechanisms`. intervention: see `interventions`. noise: "gaussian", "laplace" or
+        "heteroscedastic".
+    protocol: "clean" (roots U(-2, 2), one noise variance a node and dataset) or "dcdi" (roots U(-1,
+        1), a noise variance for each regime and node).
     rows: of each data set, the observational one included.
     target_counts, regimes_per_count: as many regimes with each of these numbers of targets.
-    factor: range of the scale factor (or its inverse), or of the size of the shift; (1, 1) for hard interventions.
-    standardise: "none"; "obs" (by mean and standard deviation of the observational data); "each" (every data set by
-        its own).
+    factor: range of the scale factor (or its inverse), or of the size of the shift; (1, 1) for hard
+        interventions.
+    standardise: "none"; "obs" (by mean and standard deviation of the observational data); "each"
+        (every data set by its own).
     track, regime: "joint", or "single" and the number of the one regime that the task holds.
     """
 
@@ -62,9 +67,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.noise != "gaussian" and (self.protocol != "clean" or self.mechanism == "nn"):
-            raise ValueError(f"{self.noise} noise is defined for additive mechanisms under the clean protocol only")
+            raise ValueError(
+                f"{self.noise} noise is defined for additive mechanisms under the clean protocol "
+                "only"
+            )
         if self.mechanism == "nn" and self.intervention in ("variance", "reweight"):
-            raise ValueError(f"{self.intervention} is not defined where the noise is an input of the mechanism")
+            raise ValueError(
+                f"{self.intervention} is not defined where the noise is an input of the mechanism"
+            )
 
     @property
     def hash(self) -> str:
@@ -86,9 +96,16 @@ class Recipe:
 
     @property
     def dataset(self) -> str:
-        """Name of the dataset: its setting and number. Unique among all suites, the same in every suite that has it."""
+        """Name of the dataset: its setting and number. Unique among all suites, the same in every
+        suite that has it."""
         family = [name.removeprefix("synthetic-") for name in self.seed if name != "synthetic"]
-        parts = [*family, f"n{self.n_variables}", f"e{self.n_edges}", self.mechanism, self.intervention]
+        parts = [
+            *family,
+            f"n{self.n_variables}",
+            f"e{self.n_edges}",
+            self.mechanism,
+            self.intervention,
+        ]
         if self.graph != "er":
             parts.append(self.graph)
         if self.noise != "gaussian":
@@ -113,9 +130,10 @@ class Recipe:
     def stream(self, purpose: str, *, protocol: bool = False) -> np.random.Generator:
         """The random stream for one purpose.
 
-        It depends on everything that makes a setting, so that graphs are independent across settings; on the protocol
-        only where asked, so that the two protocols share graphs, mechanisms, factors and targets (a paired comparison)
-        but no sample; and never on standardisation or track, which are views of the same data.
+        It depends on everything that makes a setting, so that graphs are independent across
+        settings; on the protocol only where asked, so that the two protocols share graphs,
+        mechanisms, factors and targets (a paired comparison) but no sample; and never on
+        standardisation or track, which are views of the same data.
         """
         views = {"standardise", "track", "regime"} | (set() if protocol else {"protocol"})
         axes = {name: value for name, value in self._plain().items() if name not in views}

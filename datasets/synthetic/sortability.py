@@ -1,8 +1,9 @@
 """How far simple scores give away the causal order of simulated data.
 
-Varsortability: Reisach, Seiler and Weichwald, "Beware of the simulated DAG!" (NeurIPS 2021, section 3.1).
-R^2-sortability: Reisach, Tami, Seiler, Chambaz and Weichwald, "A scale-invariant sorting criterion" (NeurIPS 2023,
-equation 3). 1 means that the score rises along every directed path, 0.5 that it says nothing.
+Varsortability: Reisach, Seiler and Weichwald, "Beware of the simulated DAG!" (NeurIPS 2021, section
+3.1). R^2-sortability: Reisach, Tami, Seiler, Chambaz and Weichwald, "A scale-invariant sorting
+criterion" (NeurIPS 2023, equation 3). 1 means that the score rises along every directed path, 0.5
+that it says nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ TIE = 1e-5
 
 
 def varsortability(samples: np.ndarray, adjacency: np.ndarray) -> float | None:
-    """Share of directed paths along which the variance rises. samples: (rows, N); adjacency[i, j]: i -> j.
+    """Share of directed paths along which the variance rises. samples: (rows, N); adjacency[i, j]:
+    i -> j.
 
     None where the graph has no edge.
     """
@@ -28,8 +30,8 @@ def r2_sortability(samples: np.ndarray, adjacency: np.ndarray) -> float | None:
 
 
 def order_alignment(adjacency: np.ndarray, scores: np.ndarray) -> float | None:
-    """Sum over lengths k and pairs (i, j) joined by a path of k edges of [s_i < s_j] + [s_i = s_j] / 2, divided by
-    their number."""
+    """Sum over lengths k and pairs (i, j) joined by a path of k edges of [s_i < s_j] + [s_i = s_j]
+    / 2, divided by their number."""
     edges = np.asarray(adjacency, bool)
     difference = scores[None, :] - scores[:, None]
     tied = np.abs(difference) <= TIE * np.maximum(np.abs(scores)[None, :], np.abs(scores)[:, None])

@@ -1,7 +1,9 @@
 """The synthetic suites: named lists of recipes.
 
-Specs are in index-major order, the first dataset of every setting before the second of any, so that `--limit K` spreads
-over the settings. A suite is frozen: `frozen.json` holds a hash over its recipes and fingerprints of its data.
+Specs are in index-major order, the first dataset of every setting before the second of any, so that
+`--limit K` spreads
+over the settings. A suite is frozen: `frozen.json` holds a hash over its recipes and fingerprints
+of its data.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ PROTOCOL = SuiteOption(
     name="protocol",
     default="clean",
     choices=("clean", "dcdi", "both"),
-    help="clean: roots U(-2, 2), one noise variance a node and dataset (for rankings). dcdi: a reconstruction "
-    "of the stock DCDI laws, roots U(-1, 1), noise variance redrawn for each regime (beside the printed numbers).",
+    help="clean: roots U(-2, 2), one noise variance a node and dataset (for rankings). dcdi: a "
+    "reconstruction "
+    "of the stock DCDI laws, roots U(-1, 1), noise variance redrawn for each regime (beside the "
+    "printed numbers).",
 )
 STANDARDISE = SuiteOption(
     name="standardise",
     default="none",
     choices=("none", "obs", "each"),
-    help="obs: every variable by the observational mean and standard deviation. each: every data set by its own.",
+    help="obs: every variable by the observational mean and standard deviation. each: every data "
+    "set by its own.",
 )
 TRACK = SuiteOption(
     name="track",
@@ -44,14 +49,23 @@ VARIABLES = SuiteOption(
 )
 
 SETTING = (
-    "protocol", "n_nodes", "n_edges", "graph", "mechanism", "intervention", "noise", "rows", "n_hidden",
-    "standardise", "track",
-)  # fmt: skip
+    "protocol",
+    "n_nodes",
+    "n_edges",
+    "graph",
+    "mechanism",
+    "intervention",
+    "noise",
+    "rows",
+    "n_hidden",
+    "standardise",
+    "track",
+)
 
 
 class SyntheticSuite:
-    """What the suites share. A suite says its `settings` (label of the challenge or "", recipe) and how many datasets
-    of each."""
+    """What the suites share. A suite says its `settings` (label of the challenge or "", recipe) and
+    how many datasets of each."""
 
     info: ClassVar[SuiteInfo]
     n_datasets: ClassVar[int]
@@ -74,9 +88,15 @@ class SyntheticSuite:
         protocol = self.options.get("protocol", "clean")
         protocols = ("clean", "dcdi") if protocol == "both" else (protocol,)
         n = self.options.get("variables", "all")
-        settings = [(challenge, s) for challenge, s in self.settings() if n in ("all", str(s.n_variables))]
-        for index, (challenge, setting), protocol in product(range(self.n_datasets), settings, protocols):
-            recipe = replace(setting, index=index, protocol=protocol, standardise=self.options["standardise"])
+        settings = [
+            (challenge, s) for challenge, s in self.settings() if n in ("all", str(s.n_variables))
+        ]
+        for index, (challenge, setting), protocol in product(
+            range(self.n_datasets), settings, protocols
+        ):
+            recipe = replace(
+                setting, index=index, protocol=protocol, standardise=self.options["standardise"]
+            )
             if self.options["track"] == "joint":
                 yield challenge, recipe
             else:
@@ -113,14 +133,21 @@ def _spec(challenge: str, recipe: Recipe) -> TaskSpec:
 
 def _setting(mechanism: str, intervention: str, **parameters: Any) -> Recipe:
     """A recipe with the intervention's usual range of factors."""
-    usual = (1.0, 1.0) if intervention in HARD else SHIFT_RANGE if intervention == "soft-shift" else SCALE_RANGE
+    usual = (
+        (1.0, 1.0)
+        if intervention in HARD
+        else SHIFT_RANGE
+        if intervention == "soft-shift"
+        else SCALE_RANGE
+    )
     return Recipe(mechanism=mechanism, intervention=intervention, **{"factor": usual, **parameters})
 
 
 def _paper_settings(
     seed: str, mechanisms: tuple[str, ...], interventions: tuple[str, ...]
 ) -> Iterator[tuple[str, Recipe]]:
-    """N = 10, 20 and E = N, 2 N: N regimes each of 1, 2 and 3 targets, 30,000 or 60,000 rows in all."""
+    """N = 10, 20 and E = N, 2 N: N regimes each of 1, 2 and 3 targets, 30,000 or 60,000 rows in
+    all."""
     for n, density, mechanism, intervention in product((10, 20), (1, 2), mechanisms, interventions):
         yield (
             "",
@@ -136,7 +163,9 @@ def _paper_settings(
         )
 
 
-def _info(name: str, summary: str, *options: SuiteOption, setting: tuple[str, ...] = SETTING) -> SuiteInfo:
+def _info(
+    name: str, summary: str, *options: SuiteOption, setting: tuple[str, ...] = SETTING
+) -> SuiteInfo:
     return SuiteInfo(name=name, summary=summary, options=options, setting=setting)
 
 
@@ -146,7 +175,8 @@ TEST_MECHANISMS = ("linear", "polynomial", "sigmoid")
 class Synthetic(SyntheticSuite):
     info: ClassVar[SuiteInfo] = _info(
         "synthetic",
-        "the paper's 120 datasets: 10 and 20 variables, linear, polynomial, sigmoid, hard and soft interventions",
+        "the paper's 120 datasets: 10 and 20 variables, linear, polynomial, sigmoid, hard and "
+        "soft interventions",
         PROTOCOL, STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip
     n_datasets: ClassVar[int] = 5
@@ -174,7 +204,12 @@ class SyntheticStat(Synthetic):
     """The datasets of `synthetic` are the first five of each setting, under the same hashes."""
 
     info: ClassVar[SuiteInfo] = _info(
-        "synthetic-stat", "the settings of synthetic, 30 datasets each: 720", PROTOCOL, STANDARDISE, TRACK, VARIABLES
+        "synthetic-stat",
+        "the settings of synthetic, 30 datasets each: 720",
+        PROTOCOL,
+        STANDARDISE,
+        TRACK,
+        VARIABLES,
     )
     n_datasets: ClassVar[int] = 30
 
@@ -188,29 +223,39 @@ class SyntheticDev(SyntheticSuite):
     n_datasets: ClassVar[int] = 3
 
     def settings(self) -> Iterator[tuple[str, Recipe]]:
-        return _paper_settings("synthetic-dev", ("linear", "nn", "nn_add"), ("hard-uniform", "soft-scale"))
+        return _paper_settings(
+            "synthetic-dev", ("linear", "nn", "nn_add"), ("hard-uniform", "soft-scale")
+        )
 
 
 class SyntheticHard(SyntheticSuite):
-    """Each challenge changes one thing of a base: 20 variables, 40 edges, 200 rows, clean, 10 regimes each of 1, 2, 3
-    targets."""
+    """Each challenge changes one thing of a base: 20 variables, 40 edges, 200 rows, clean, 10
+    regimes each of 1, 2, 3 targets."""
 
     info: ClassVar[SuiteInfo] = _info(
         "synthetic-hard",
-        "where methods can still be told apart: few rows, weak factors, 50 and 100 variables, scale-free graphs, "
+        "where methods can still be told apart: few rows, weak factors, 50 and 100 variables, "
+        "scale-free graphs, "
         "hidden confounders, many targets: 126 datasets",
         STANDARDISE, TRACK,
         setting=("challenge", *SETTING),
     )  # fmt: skip
     n_datasets: ClassVar[int] = 3
     base: ClassVar[dict[str, Any]] = {
-        "seed": ("synthetic-hard",), "n_variables": 20, "n_edges": 40, "rows": 200, "regimes_per_count": 10
-    }  # fmt: skip
+        "seed": ("synthetic-hard",),
+        "n_variables": 20,
+        "n_edges": 40,
+        "rows": 200,
+        "regimes_per_count": 10,
+    }
     challenges: ClassVar[tuple[tuple[str, dict[str, Any]], ...]] = (
         ("few-rows", {"rows": 50}),
         ("few-rows", {"rows": 100}),
         ("few-rows", {"rows": 200}),
-        ("weak", {"factor": (1.1, 1.5), "rows": 50}),  # the one where even the ceiling falls below 1
+        (
+            "weak",
+            {"factor": (1.1, 1.5), "rows": 50},
+        ),  # the one where even the ceiling falls below 1
         ("weak", {"factor": (1.1, 1.5), "rows": 200}),
         ("weak", {"factor": (1.1, 1.5), "rows": 1000}),
         ("wide", {"n_variables": 50, "n_edges": 100}),
@@ -232,7 +277,8 @@ class SyntheticHard(SyntheticSuite):
 class SyntheticOOD(SyntheticSuite):
     info: ClassVar[SuiteInfo] = _info(
         "synthetic-ood",
-        "laws that no generator of training data here has: random-Fourier and mixed-sigmoid mechanisms, other noise, "
+        "laws that no generator of training data here has: random-Fourier and mixed-sigmoid "
+        "mechanisms, other noise, "
         "variance-only and edge-reweighting interventions: 96 datasets",
         STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip
@@ -269,7 +315,9 @@ class SyntheticMini(SyntheticSuite):
     n_datasets: ClassVar[int] = 2
 
     def settings(self) -> Iterator[tuple[str, Recipe]]:
-        for mechanism, intervention in product(("linear", "polynomial"), ("hard-uniform", "soft-scale")):
+        for mechanism, intervention in product(
+            ("linear", "polynomial"), ("hard-uniform", "soft-scale")
+        ):
             yield (
                 "",
                 _setting(
@@ -285,5 +333,11 @@ class SyntheticMini(SyntheticSuite):
 
 
 SUITES: tuple[type[SyntheticSuite], ...] = (
-    Synthetic, SyntheticFull, SyntheticStat, SyntheticDev, SyntheticHard, SyntheticOOD, SyntheticMini
-)  # fmt: skip
+    Synthetic,
+    SyntheticFull,
+    SyntheticStat,
+    SyntheticDev,
+    SyntheticHard,
+    SyntheticOOD,
+    SyntheticMini,
+)

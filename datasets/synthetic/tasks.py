@@ -1,7 +1,9 @@
-"""Simulation -> task, which a method may see, and labelled task, which metrics and reports need besides.
+"""Simulation -> task, which a method may see, and labelled task, which metrics and reports need
+besides.
 
-A task holds columns named X0, X1, .. in an order without meaning, regimes in random order, as many rows in each data
-set as in every other, no metadata, and a name that says which setting it is of and no more.
+A task holds columns named X0, X1, .. in an order without meaning, regimes in random order, as many
+rows in each data set as in every other, no metadata, and a name that says which setting it is of
+and no more.
 """
 
 from __future__ import annotations
@@ -19,14 +21,17 @@ from cdnbench.task import LabelledTask, Task
 
 
 def detectable(simulation: Simulation) -> np.ndarray:
-    """(R, V) bool: False at targets whose intervention provably leaves the law of what a method sees unchanged."""
+    """(R, V) bool: False at targets whose intervention provably leaves the law of what a method
+    sees unchanged."""
     recipe, roots = simulation.recipe, simulation.roots
     traceless = np.zeros(len(roots), bool)
     if recipe.intervention == "hard-uniform" and ROOT_BOUND[recipe.protocol] == 1:
         traceless |= roots  # U(-1, 1) is replaced by U(-1, 1)
     if recipe.standardise == "each":
         if recipe.intervention in ("soft-scale", "soft-shift", "variance"):
-            traceless |= roots & ~simulation.adjacency.any(1)  # a linear map of a variable without neighbours
+            traceless |= roots & ~simulation.adjacency.any(
+                1
+            )  # a linear map of a variable without neighbours
         if recipe.intervention == "soft-shift" and recipe.mechanism == "linear":
             traceless |= True  # a shift moves means only
     return ~(simulation.targets & traceless)

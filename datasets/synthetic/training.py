@@ -1,7 +1,9 @@
-"""An endless supply of training data: recipes drawn from declared laws, simulated by the suites' own generator.
+"""An endless supply of training data: recipes drawn from declared laws, simulated by the suites'
+own generator.
 
-Their seed family is "training", which no suite has, so that no training dataset shares a random stream with a test; the
-mechanisms polynomial and sigmoid, and every law of `synthetic-ood`, are held out.
+Their seed family is "training", which no suite has, so that no training dataset shares a random
+stream with a test; the mechanisms polynomial and sigmoid, and every law of `synthetic-ood`, are
+held out.
 """
 
 from __future__ import annotations
@@ -22,13 +24,15 @@ HELD_OUT_MECHANISMS = ("polynomial", "sigmoid", "fourier", "sigmix")
 
 @dataclass(frozen=True, kw_only=True)
 class Laws:
-    """What training data is drawn from. Choices are equally likely unless repeated; pairs are ranges of a log-uniform
-    draw.
+    """What training data is drawn from. Choices are equally likely unless repeated; pairs are
+    ranges of a log-uniform draw.
 
-    sizes: ranges of N, one chosen for each batch. densities: E / N. rows: of each data set. factors: ranges of the scale
-    factor. many: the share of datasets with up to 10 targets a regime (N >= 20). hidden: share with confounders (N >=
-    10). uneven: share in which regimes have fewer rows than the observational data. standardised: share in which variables
-    come in other units.
+    sizes: ranges of N, one chosen for each batch. densities: E / N. rows: of each data set.
+        factors: ranges of the scale
+    factor. many: the share of datasets with up to 10 targets a regime (N >= 20). hidden: share with
+    confounders (N >=
+    10). uneven: share in which regimes have fewer rows than the observational data. standardised:
+    share in which variables come in other units.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -56,7 +60,8 @@ class Laws:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A training dataset: what a method sees, and the answers. targets: (R, N) bool. adjacency: (N, N) bool."""
+    """A training dataset: what a method sees, and the answers. targets: (R, N) bool. adjacency: (N,
+    N) bool."""
 
     task: Task
     targets: np.ndarray
@@ -66,7 +71,8 @@ class Example:
 
 
 def batch(laws: Laws, seed: int, step: int, *, cells: int, most: int = 64) -> list[Example]:
-    """The training batch of a step: datasets of equal N and R, about `cells` = B R N^2 grid cells and at most `most` datasets.
+    """The training batch of a step: datasets of equal N and R, about `cells` = B R N^2 grid cells
+    and at most `most` datasets.
 
     A pure function of its arguments, so that training resumes where it stopped.
     """
@@ -80,7 +86,9 @@ def batch(laws: Laws, seed: int, step: int, *, cells: int, most: int = 64) -> li
     return [example(laws, rng, n, regimes, (seed, step, i)) for i in range(datasets)]
 
 
-def example(laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: tuple[int, ...]) -> Example:
+def example(
+    laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: tuple[int, ...]
+) -> Example:
     """One dataset of N variables and R regimes."""
     recipe = draw_recipe(laws, rng, n, regimes, index)
     kept = sorted(rng.permutation(recipe.n_dataset_regimes)[:regimes])
@@ -88,7 +96,9 @@ def example(laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: t
     whole = task(simulation)
     rows = np.full(regimes, recipe.rows)
     if rng.random() < laws.uneven:
-        rows = np.maximum((recipe.rows * rng.uniform(0.1, 1, regimes)).astype(int), min(30, recipe.rows))
+        rows = np.maximum(
+            (recipe.rows * rng.uniform(0.1, 1, regimes)).astype(int), min(30, recipe.rows)
+        )
     observed = simulation.observed
     return Example(
         task=replace(
@@ -103,9 +113,12 @@ def example(laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: t
     )
 
 
-def graphs(laws: Laws, seed: int, step: int, *, cells: int, most: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Observational samples (rows, N) float32 and graphs (N, N) bool, `[i, j]` the edge i -> j, of one N: about `cells` =
-    B N^2 grid cells and at most `most` datasets. A pure function of its arguments."""
+def graphs(
+    laws: Laws, seed: int, step: int, *, cells: int, most: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Observational samples (rows, N) float32 and graphs (N, N) bool, `[i, j]` the edge i -> j, of
+    one N: about `cells` = B N^2 grid cells and at most `most` datasets. A pure function of its
+    arguments."""
     rng = generator("training graphs", laws.plain(), seed, step)
     low, high = laws.sizes[rng.integers(len(laws.sizes))]
     n = _log_uniform(rng, low, high)
@@ -117,12 +130,20 @@ def graphs(laws: Laws, seed: int, step: int, *, cells: int, most: int) -> list[t
     return found
 
 
-def draw_recipe(laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: tuple[int | str, ...]) -> Recipe:
+def draw_recipe(
+    laws: Laws, rng: np.random.Generator, n: int, regimes: int, index: tuple[int | str, ...]
+) -> Recipe:
     def pick(choices: tuple[Any, ...]) -> Any:
         return choices[rng.integers(len(choices))]
 
-    mechanism, intervention, graph = pick(laws.mechanisms), pick(laws.interventions), pick(laws.graphs)
-    hidden = int(rng.integers(1, 1 + max(1, n // 5))) if n >= 10 and rng.random() < laws.hidden else 0
+    mechanism, intervention, graph = (
+        pick(laws.mechanisms),
+        pick(laws.interventions),
+        pick(laws.graphs),
+    )
+    hidden = (
+        int(rng.integers(1, 1 + max(1, n // 5))) if n >= 10 and rng.random() < laws.hidden else 0
+    )
     counts = (1, 2, 3) if n >= 6 else (1, 2) if n >= 4 else (1,)
     if n >= 20 and rng.random() < laws.many:
         counts = (1, 5, 10)
@@ -157,7 +178,9 @@ def _simulated(recipe: Recipe) -> Simulation:
             replace(
                 recipe,
                 n_hidden=0,
-                n_edges=recipe.n_edges // (recipe.n_variables + recipe.n_hidden) * recipe.n_variables,
+                n_edges=recipe.n_edges
+                // (recipe.n_variables + recipe.n_hidden)
+                * recipe.n_variables,
             )
         )
 

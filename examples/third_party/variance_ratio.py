@@ -10,7 +10,8 @@ from cdnbench import MethodInfo, Task
 
 @dataclass(frozen=True)
 class VarianceRatio:
-    """|log variance ratio| of each variable; `floor` keeps constant columns finite (in squared units of the data)."""
+    """|log variance ratio| of each variable; `floor` keeps constant columns finite (in squared
+    units of the data)."""
 
     floor: float = 1e-12
     info: ClassVar[MethodInfo] = MethodInfo(

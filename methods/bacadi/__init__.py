@@ -1,1 +1,2 @@
-"""BaCaDI: Bayesian causal discovery with unknown interventions by Stein variational gradient descent."""
+"""BaCaDI: Bayesian causal discovery with unknown interventions by Stein variational gradient
+descent."""

@@ -1,40 +1,52 @@
-"""BaCaDI: a posterior over graphs, mechanisms and unknown targets, followed by particles, over all regimes jointly.
+"""BaCaDI: a posterior over graphs, mechanisms and unknown targets, followed by particles, over all
+regimes jointly.
 
-Hägele, Rothfuss, Lorch, Somnath, Schölkopf, Krause 2023, BaCaDI: Bayesian causal discovery with unknown interventions, AISTATS
-(PMLR 206:1411). The joint variant, with the settings of the CDN paper's runs (Wu et al. 2025, their fork of the code).
+Hägele, Rothfuss, Lorch, Somnath, Schölkopf, Krause 2023, BaCaDI: Bayesian causal discovery with
+unknown interventions, AISTATS (PMLR 206:1411). The joint variant, with the settings of the CDN
+paper's runs (Wu et al. 2025, their fork of the code).
 
-Readings (variants) of one run with P particles of target scores gamma_e,i for regime e and variable i
+Readings (variants) of one run with P particles of target scores gamma_e,i for regime e and variable
+i
     soft  mean of sigmoid(gamma)
     e     BaCaDI-E: mean of 1[gamma > 0]
-    m     BaCaDI-M: the same, particles weighted by their joint density p(rows, parameters | graph, targets) at their hard
-          graph 1[u . v > 0] and hard targets
+    m     BaCaDI-M: the same, particles weighted by their joint density p(rows, parameters | graph,
+          targets) at their hard graph 1[u . v > 0] and hard targets
 `e` has P + 1 values and `m` often two, so they tie; `soft` does not.
 
 Parameters (the reference's command-line defaults, except where noted)
     likelihood  "linear", or "fc": one hidden layer of 5 sigmoids
-    n_particles, n_steps, step_size  20, 2000 (fixed in the fork's loop; its unused option says 3000), .005 (RMSprop)
-    n_grad_samples, n_acyclicity_samples  draws for the gradients of the likelihood 128, of the priors 32
-    observational_rows, regime_rows  the first 200 and 20 rows are used (the CDN paper's setting), all if 0. With the
-                linear likelihood all of them cost the same
-    lambda_regul, edges_per_node  strength of the prior for few targets 1, edges that the Erdos-Renyi prior expects 2
+    n_particles, n_steps, step_size  20, 2000 (fixed in the fork's loop; its unused option says
+    3000), .005 (RMSprop) n_grad_samples, n_acyclicity_samples  draws for the gradients of the
+    likelihood 128, of the priors 32 observational_rows, regime_rows  the first 200 and 20 rows are
+                used (the CDN paper's setting), all if 0. With the linear likelihood all of them
+                cost the same
+    lambda_regul, edges_per_node  strength of the prior for few targets 1, edges that the
+                                  Erdos-Renyi prior expects 2
     h_latent, h_theta, h_interv   squared bandwidths of the kernel: 5, 500, 5
-    alpha_linear, beta_linear     slopes of the annealing of P(edge), P(target) .01, and of acyclicity 1
+    alpha_linear, beta_linear     slopes of the annealing of P(edge), P(target) .01, and of
+                                  acyclicity 1
     device      "cpu" or "cuda"
-Fixed: noise variance .1, of targets .5; prior of a target's mean N(0, 10^2), of parameters N(0, 1), of gamma N(0, .1) with a
-Beta(1 / N, 1 - 1 / N) for P(target). The samples are used as they are: their scale matters.
+Fixed: noise variance .1, of targets .5; prior of a target's mean N(0, 10^2), of parameters N(0, 1),
+of gamma N(0, .1) with a Beta(1 / N, 1 - 1 / N) for P(target). The samples are used as they are:
+their scale matters.
 
 Deviations from the reference
-    - The three gradient estimates of a step share their random numbers, a third of the draws; the law of each is the same.
-    - Uniform numbers have 16 bits. Probabilities below 2^-17 count as 0 when a hard edge or target is drawn.
-    - Draws that weigh less than 1e-19 in a softmax are found in single precision and left out (see `posterior`).
+    - The three gradient estimates of a step share their random numbers, a third of the draws; the
+      law of each is the same.
+    - Uniform numbers have 16 bits. Probabilities below 2^-17 count as 0 when a hard edge or target
+      is drawn.
+    - Draws that weigh less than 1e-19 in a softmax are found in single precision and left out (see
+      `posterior`).
     - Variables are ordered by content, so that relabelling them permutes the scores.
 Given the same random numbers, densities, gradients and updates are the reference's (golden test).
 
-On the CPU, data sets are solved one after the other, since one fills a core, and the fully connected likelihood is compiled, which the
-first use on a machine waits for; on CUDA, all of one shape at once. There, a task's
-rounding errors depend on the tasks beside it, its random numbers do not.
+On the CPU, data sets are solved one after the other, since one fills a core, and the fully
+connected likelihood is compiled, which the first use on a machine waits for; on CUDA, all of one
+shape at once. There, a task's rounding errors depend on the tasks beside it, its random numbers do
+not.
 
-Reference: https://github.com/haeggee/bacadi and its fork https://github.com/rmwu/bacadi (MIT). Licence of this file: MIT.
+Reference: https://github.com/haeggee/bacadi and its fork https://github.com/rmwu/bacadi (MIT).
+Licence of this file: MIT.
 """
 
 from __future__ import annotations
@@ -55,11 +67,13 @@ if TYPE_CHECKING:
     from cdnbench.methods.bacadi.posterior import Posterior
     from cdnbench.methods.bacadi.svgd import Fit
 
-_MOVING = 0.05  # mean absolute change of P(target) over the last tenth of the steps from which a run has not converged
+_MOVING = 0.05
+"""A run has not converged if P(target) changed by this much on average in its last tenth."""
 
 
 def _timeout_s(sizes) -> float:
-    # N = 10, R = 30 on one core: 40 s with the linear likelihood, 300 s with the fully connected one
+    # N = 10, R = 30 on one core: 40 s with the linear likelihood, 300 s with the fully connected
+    # one
     return 1200.0 + 3.0 * sizes.n_variables**2 * sizes.n_regimes
 
 
@@ -86,8 +100,10 @@ class BaCaDI:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="bacadi",
-        summary="Posterior over graphs, mechanisms and targets by Stein variational gradient descent, all regimes jointly",
-        citation="Hägele, Rothfuss, Lorch, Somnath, Schölkopf, Krause 2023, BaCaDI: Bayesian causal discovery with unknown "
+        summary="Posterior over graphs, mechanisms and targets by Stein variational gradient "
+        "descent, all regimes jointly",
+        citation="Hägele, Rothfuss, Lorch, Somnath, Schölkopf, Krause 2023, BaCaDI: Bayesian "
+        "causal discovery with unknown "
         "interventions, AISTATS",
         licence="MIT",
         reference="https://github.com/rmwu/bacadi",
@@ -101,14 +117,18 @@ class BaCaDI:
 
     def __post_init__(self) -> None:
         if self.likelihood not in ("linear", "fc"):
-            raise InvalidParameter(f"bacadi: likelihood is 'linear' or 'fc'; got {self.likelihood!r}.")
+            raise InvalidParameter(
+                f"bacadi: likelihood is 'linear' or 'fc'; got {self.likelihood!r}."
+            )
         check_device(self.info.name, self.device)
         for name in ("n_particles", "n_steps", "n_grad_samples", "n_acyclicity_samples"):
             if getattr(self, name) < 1:
                 raise InvalidParameter(f"bacadi: {name} is at least 1; got {getattr(self, name)}.")
         for name in ("observational_rows", "regime_rows"):
             if getattr(self, name) < 0:
-                raise InvalidParameter(f"bacadi: {name} is a number of rows, or 0 for all; got {getattr(self, name)}.")
+                raise InvalidParameter(
+                    f"bacadi: {name} is a number of rows, or 0 for all; got {getattr(self, name)}."
+                )
 
     @property
     def batch_size(self) -> int:
@@ -124,7 +144,8 @@ class BaCaDI:
 
         Raises
         ------
-        CannotRun: the task has one variable. RuntimeError: a particle is no longer finite; the message says from which step.
+        CannotRun: the task has one variable. RuntimeError: a particle is no longer finite; the
+        message says from which step.
         """
         ((_, result),) = self.predict_targets_batch([task], seeds=[seed])
         if isinstance(result, Exception):
@@ -134,7 +155,8 @@ class BaCaDI:
     def predict_targets_batch(
         self, tasks: Sequence[Task], *, seeds: Sequence[int]
     ) -> Iterator[tuple[int, Prediction | Exception]]:
-        """(index, prediction or the error that ended this task), group by group of tasks of one shape."""
+        """(index, prediction or the error that ended this task), group by group of tasks of one
+        shape."""
         groups: dict[tuple, list[int]] = {}
         for i, task in enumerate(tasks):
             if task.n_variables < 2:
@@ -157,10 +179,15 @@ class BaCaDI:
 
         orders = [CanonicalOrder(task) for task in tasks]
         samples = [self._rows_used(order.task) for order in orders]
-        likelihood = (Linear if self.likelihood == "linear" else FullyConnected)(samples, self.device)
+        likelihood = (Linear if self.likelihood == "linear" else FullyConnected)(
+            samples, self.device
+        )
         prior = Prior(self.alpha_linear, self.beta_linear, self.lambda_regul, self.edges_per_node)
         posterior = Posterior(likelihood, Regimes.of(samples, self.device), prior)
-        generators = [task_generator(task, self.info.name, seed) for task, seed in zip(tasks, seeds, strict=True)]
+        generators = [
+            task_generator(task, self.info.name, seed)
+            for task, seed in zip(tasks, seeds, strict=True)
+        ]
         result = fit(
             posterior,
             Draws(generators, self.device),
@@ -190,7 +217,10 @@ class BaCaDI:
         graphs.diagonal(dim1=-2, dim2=-1).zero_()
         hard = (gamma > 0).double()
         log_joint = posterior.log_joint(
-            particles.theta, particles.means, graphs.movedim(1, 3)[..., None], hard.movedim(1, 3)[..., None]
+            particles.theta,
+            particles.means,
+            graphs.movedim(1, 3)[..., None],
+            hard.movedim(1, 3)[..., None],
         )[..., 0]
         acyclic = (torch.linalg.matrix_power(graphs, graphs.shape[-1]) == 0).all(-1).all(-1)
         steepness = self.alpha_linear * self.n_steps / 2
@@ -201,7 +231,11 @@ class BaCaDI:
         found: list[Prediction | Exception] = []
         for d, order in enumerate(orders):
             if result.failed_at[d] >= 0:
-                found.append(RuntimeError(f"bacadi: numbers are no longer finite after step {result.failed_at[d]}"))
+                found.append(
+                    RuntimeError(
+                        f"bacadi: numbers are no longer finite after step {result.failed_at[d]}"
+                    )
+                )
                 continue
             scores = {variant: order.back(x[d].cpu().numpy()) for variant, x in outputs.items()}
             moved = float(change[d].mean())
@@ -214,7 +248,10 @@ class BaCaDI:
                 "effective_particles_m": math.exp(_entropy(log_joint[d].softmax(0).cpu().numpy())),
                 "stop_reason": "all steps done",
             }
-            note = f"not converged: P(target) changed by {moved:.2f} on average in the last tenth of the steps"
+            note = (
+                f"not converged: P(target) changed by {moved:.2f} on average in the last tenth "
+                "of the steps"
+            )
             found.append(Prediction(scores, note if moved > _MOVING else "", facts))
         return found
 

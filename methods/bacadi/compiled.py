@@ -1,8 +1,9 @@
-"""The fully connected likelihood on a CPU, compiled: residuals without an array of its own for each operation.
+"""The fully connected likelihood on a CPU, compiled: residuals without an array of its own for each
+operation.
 
-P particles, S samples, N variables, H hidden units, R regimes, M rows. One variable of one sample is worked on at a time, for
-all rows, so that it stays in the processor's first cache. Everything has the dtype of the graphs, float32 or float64; sums over
-the rows of a regime are float64.
+P particles, S samples, N variables, H hidden units, R regimes, M rows. One variable of one sample
+is worked on at a time, for all rows, so that it stays in the processor's first cache. Everything
+has the dtype of the graphs, float32 or float64; sums over the rows of a regime are float64.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ _TOGETHER = 5  # parents that `_to_unit` takes; `_add_four` takes the others
 
 
 def sigmoid(z):
-    """Elementwise; the compiler takes `_sigmoid`, whose exponents are cut off where the sum with 1 would no longer change."""
+    """Elementwise; the compiler takes `_sigmoid`, whose exponents are cut off where the sum with 1
+    would no longer change."""
     return 1 / (1 + np.exp(-z))
 
 
-@overload(sigmoid, jit_options={"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True})
+@overload(
+    sigmoid, jit_options={"error_model": "numpy", "fastmath": {"contract"}, "forceinline": True}
+)
 def _sigmoid(z):
     if z == types.float32:
         return lambda z: np.float32(1) / (np.float32(1) + exp32(min(-z, np.float32(87))))
@@ -70,7 +74,8 @@ def _to_unit(a, x, parents, z):
 
 @compiled
 def _to_units(w1, b1, graph, x, w):
-    """Hidden units of one variable into w.units, for rows x (N, M). w1 (H, N), b1 (H,), graph (N,) are those of the variable."""
+    """Hidden units of one variable into w.units, for rows x (N, M). w1 (H, N), b1 (H,), graph (N,)
+    are those of the variable."""
     n_parents = 0
     for i in range(len(graph)):
         if graph[i] != 0:
@@ -107,7 +112,8 @@ def _to_residuals(w2, b2, units, x, out):
 
 @compiled
 def _sums_of_squares(x, ends, out):
-    """Of x (M,) up to ends[0], from there to ends[1] and so on into out; but that of all in place 0."""
+    """Of x (M,) up to ends[0], from there to ends[1] and so on into out; but that of all in place
+    0."""
     start, total = 0, 0.0
     for e in range(len(ends)):
         s0 = s1 = s2 = s3 = 0.0  # four, since an addition waits for the one before
@@ -129,7 +135,8 @@ def _sums_of_squares(x, ends, out):
 
 @compiled
 def _first_equal(graphs, s, among):
-    """Place in `among` of the first sample whose graph is that of s, graphs (N, S); their number if there is none."""
+    """Place in `among` of the first sample whose graph is that of s, graphs (N, S); their number if
+    there is none."""
     for k in range(len(among)):
         i = 0
         while i < len(graphs) and graphs[i, s] == graphs[i, among[k]]:
@@ -141,11 +148,14 @@ def _first_equal(graphs, s, among):
 
 @compiled
 def deviations(w1, b1, w2, b2, graphs, x, ends, precision, out):
-    """Half the squared residuals times the precision, summed over all rows in place 0 and over those of regime r in place r.
+    """Half the squared residuals times the precision, summed over all rows in place 0 and over
+    those of regime r in place r.
 
-    w1: (P, H, N, N) as [unit, parent, child]. b1, w2: (P, H, N). b2: (P, N). graphs: (N, N, P, S). x: (N, M), observational rows
+    w1: (P, H, N, N) as [unit, parent, child]. b1, w2: (P, H, N). b2: (P, N). graphs: (N, N, P, S).
+        x: (N, M), observational rows
     first, then regime by regime. ends: (R + 1,) where each of them ends. out: (R + 1, N, P, S).
-    Samples in which a variable has the same parents share the work: few are distinct among hard graphs late in a run.
+    Samples in which a variable has the same parents share the work: few are distinct among hard
+    graphs late in a run.
     """
     n, _, n_particles, n_samples = graphs.shape
     w = _work(b1, x)
@@ -179,7 +189,8 @@ def _weigh(residuals, ends, weights):
 
 @compiled
 def _back(weight, force, unit):
-    """Force times the derivative of weight * unit by the unit's input into unit; its sum, and that of force times unit."""
+    """Force times the derivative of weight * unit by the unit's input into unit; its sum, and that
+    of force times unit."""
     of_input = of_unit = 0.0
     for r in range(len(force)):
         along = force[r] * unit[r]
@@ -192,9 +203,11 @@ def _back(weight, force, unit):
 
 @compiled
 def slopes(w1, b1, w2, b2, graphs, x, ends, weights, by_product, by_b1, by_w2, by_b2):
-    """Derivatives of minus the weighted sums of half the squared residuals, all float64, each draw with parameters of its own.
+    """Derivatives of minus the weighted sums of half the squared residuals, all float64, each draw
+    with parameters of its own.
 
-    Like `deviations` with draws in the place of particles, graphs: (N, N, draws). weights: (draws, R + 1, N), of the rows of each
+    Like `deviations` with draws in the place of particles, graphs: (N, N, draws). weights: (draws,
+    R + 1, N), of the rows of each
     data set. By the product of graph and w1, by b1, w2 and b2: arrays of the shapes of these.
     """
     w = _work(b1, x)

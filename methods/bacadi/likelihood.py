@@ -1,15 +1,18 @@
-"""What BaCaDI assumes of the rows: a linear or a fully connected mean for every variable, Gaussian noise.
+"""What BaCaDI assumes of the rows: a linear or a fully connected mean for every variable, Gaussian
+noise.
 
-Without intervention x_j ~ N(f_j(parents), OBSERVATION_VARIANCE); a target of regime e has x_j ~ N(m_ej, TARGET_VARIANCE) with a
-learned m_ej, whatever its parents.
+Without intervention x_j ~ N(f_j(parents), OBSERVATION_VARIANCE); a target of regime e has x_j ~
+N(m_ej, TARGET_VARIANCE) with a learned m_ej, whatever its parents.
 
-Axes: D data sets, P particles, S samples, N variables, R regimes, F parameters. A (soft) graph has G[i, j] = weight of the edge
-i -> j. Particles and samples come last where there are samples, which keeps the innermost loops long.
-A likelihood answers two questions:
+Axes: D data sets, P particles, S samples, N variables, R regimes, F parameters. A (soft) graph has
+G[i, j] = weight of the edge i -> j. Particles and samples come last where there are samples, which
+keeps the innermost loops long. A likelihood answers two questions:
 
-    deviations(theta, graphs, of)    half the squared residuals over the noise variance, summed over all rows (the observational
-                                     ones among them) in place 0 and over those of regime r in place r: (D, R + 1, N, P, S)
-    pull(theta, graphs, weights, d)  the gradients of the log likelihood of data set d with these sums weighted
+    deviations(theta, graphs, of)    half the squared residuals over the noise variance, summed over
+                                     all rows (the observational ones among them) in place 0 and
+                                     over those of regime r in place r: (D, R + 1, N, P, S)
+    pull(theta, graphs, weights, d)  the gradients of the log likelihood of data set d with these
+    sums weighted
 """
 
 from __future__ import annotations
@@ -55,8 +58,18 @@ class Regimes:
             return Regimes(
                 put([[len(x) for x in data[1:]] for data in samples]),
                 put([sum(map(len, data)) for data in samples]),
-                put([np.stack([x.sum(axis=0, dtype=np.float64) for x in data[1:]]) for data in samples]),
-                put([np.stack([(x.astype(np.float64) ** 2).sum(axis=0) for x in data[1:]]) for data in samples]),
+                put(
+                    [
+                        np.stack([x.sum(axis=0, dtype=np.float64) for x in data[1:]])
+                        for data in samples
+                    ]
+                ),
+                put(
+                    [
+                        np.stack([(x.astype(np.float64) ** 2).sum(axis=0) for x in data[1:]])
+                        for data in samples
+                    ]
+                ),
             )
 
     def constant(self, n_variables: int) -> Tensor:
@@ -72,7 +85,9 @@ class Regimes:
         counts = self.counts[:, None, :, None]
         squares = self.squares[:, None] - 2 * means * self.sums[:, None] + counts * means**2
         ratio = 0.5 * math.log(OBSERVATION_VARIANCE / TARGET_VARIANCE)
-        return -squares / (2 * TARGET_VARIANCE) + counts * ratio + log_normal(means, TARGET_MEAN_STD)
+        return (
+            -squares / (2 * TARGET_VARIANCE) + counts * ratio + log_normal(means, TARGET_MEAN_STD)
+        )
 
     def advantage_slope(self, means: Tensor) -> Tensor:
         """(D, P, R, N) derivative of `advantage` with respect to the means."""
@@ -81,9 +96,11 @@ class Regimes:
 
 
 class Linear:
-    """Mean of x_j = sum over i of G[i, j] theta[i, j] x_i; prior theta ~ N(0, 1) where there is an edge.
+    """Mean of x_j = sum over i of G[i, j] theta[i, j] x_i; prior theta ~ N(0, 1) where there is an
+    edge.
 
-    A regime's residual sum is a quadratic form in its Gram matrix, so the cost does not grow with the number of rows.
+    A regime's residual sum is a quadratic form in its Gram matrix, so the cost does not grow with
+    the number of rows.
     """
 
     def __init__(self, samples: Sequence[Sequence[np.ndarray]], device: str = "cpu") -> None:
@@ -95,7 +112,9 @@ class Linear:
                 grams.append(np.concatenate([each.sum(axis=0, keepdims=True), each[1:]]))
         self.n_variables = n
         self.n_parameters = n * n
-        gram = torch.as_tensor(np.stack(grams), device=device) / (2 * OBSERVATION_VARIANCE)  # (D, R + 1, N, N)
+        gram = torch.as_tensor(np.stack(grams), device=device) / (
+            2 * OBSERVATION_VARIANCE
+        )  # (D, R + 1, N, N)
         self._gram = gram.flatten(2)
         rows, columns = np.triu_indices(n)
         double = torch.as_tensor(np.where(rows == columns, 1.0, 2.0), device=device)
@@ -114,7 +133,8 @@ class Linear:
         return (graphs.flatten(1, 2) * density).sum(1)
 
     def deviations(self, theta: Tensor, graphs: Tensor, of: slice = slice(None)) -> Tensor:
-        """(D, R + 1, N, P, S) for theta (D, P, F) and graphs (D, N, N, P, S) of the data sets `of`, in the graphs' dtype."""
+        """(D, R + 1, N, P, S) for theta (D, P, F) and graphs (D, N, N, P, S) of the data sets `of`,
+        in the graphs' dtype."""
         n = self.n_variables
         residual = self._residual(theta, graphs)
         products = graphs.new_empty((len(graphs), n * (n + 1) // 2, *residual.shape[2:]))
@@ -126,14 +146,16 @@ class Linear:
         return forms.view(len(graphs), -1, *residual.shape[2:])
 
     def size(self, theta: Tensor) -> Tensor:
-        """(D, P) bound of the terms that `deviations` adds up: what its rounding errors are relative to."""
+        """(D, P) bound of the terms that `deviations` adds up: what its rounding errors are
+        relative to."""
         bound = self._size[:, None] + (
             self._size[:, None, :, None] * theta.abs().unflatten(2, (self.n_variables, -1))
         ).sum(2)
         return bound.square().sum(-1)
 
     def pull(self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int) -> tuple[Tensor, Tensor]:
-        """Gradients of prior - weighted deviations of data set d: (M, N, N) by the graph and (M, F) by theta.
+        """Gradients of prior - weighted deviations of data set d: (M, N, N) by the graph and (M, F)
+        by theta.
 
         theta: (M, F). graphs: (N, N, M). weights: (R + 1, N, M), of each place of `deviations`.
         """
@@ -150,14 +172,18 @@ class Linear:
 
     def _residual(self, theta: Tensor, graphs: Tensor) -> Tensor:
         """(D, N, N, P, S): column j holds the coefficients of x_j minus its mean."""
-        matrix = theta.mT.to(graphs.dtype).reshape(len(theta), self.n_variables, self.n_variables, -1, 1)
+        matrix = theta.mT.to(graphs.dtype).reshape(
+            len(theta), self.n_variables, self.n_variables, -1, 1
+        )
         return self._identity.to(graphs.dtype) - graphs * matrix
 
 
 class FullyConnected:
-    """Mean of x_j = b2_j + sum over h of w2_jh sigmoid(b1_jh + sum over i of G[i, j] w1_ijh x_i), HIDDEN units a variable.
+    """Mean of x_j = b2_j + sum over h of w2_jh sigmoid(b1_jh + sum over i of G[i, j] w1_ijh x_i),
+    HIDDEN units a variable.
 
-    All parameters have N(0, 1) priors, the first layer's weights only where there is an edge. The cost grows with the rows.
+    All parameters have N(0, 1) priors, the first layer's weights only where there is an edge. The
+    cost grows with the rows.
     """
 
     def __init__(self, samples: Sequence[Sequence[np.ndarray]], device: str = "cpu") -> None:
@@ -168,7 +194,9 @@ class FullyConnected:
         self._rows, self._members, self._codes, self._ends = [], [], [], []
         for data in samples:
             rows = torch.as_tensor(np.concatenate(data).astype(np.float64), device=device)
-            code = torch.as_tensor(np.repeat(np.arange(len(data)), [len(x) for x in data]), device=device)
+            code = torch.as_tensor(
+                np.repeat(np.arange(len(data)), [len(x) for x in data]), device=device
+            )
             member = (code == torch.arange(len(data), device=device)[:, None]).double()
             member[0] = 1.0
             member /= 2 * OBSERVATION_VARIANCE
@@ -178,7 +206,8 @@ class FullyConnected:
             self._ends.append(np.cumsum([len(x) for x in data]))
 
     def initial(self, generator: np.random.Generator, n_particles: int) -> np.ndarray:
-        """(P, F) parameters at the start: Xavier's truncated normal for weights, N(0, .1^2) for biases."""
+        """(P, F) parameters at the start: Xavier's truncated normal for weights, N(0, .1^2) for
+        biases."""
 
         def xavier(size: int, fan_in: int, fan_out: int) -> np.ndarray:
             draws = generator.standard_normal((n_particles, size))
@@ -191,19 +220,28 @@ class FullyConnected:
         return np.concatenate([w1, b1, w2, b2], axis=1)
 
     def unpack(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Views of (..., F): w1 (..., H, N, N) as [unit, parent, child], b1 (..., H, N), w2 (..., H, N), b2 (..., N)."""
+        """Views of (..., F): w1 (..., H, N, N) as [unit, parent, child], b1 (..., H, N), w2 (...,
+        H, N), b2 (..., N)."""
         n, lead = self.n_variables, theta.shape[:-1]
         w1, b1, w2, b2 = theta.split(self._sizes, dim=-1)
-        return w1.view(*lead, HIDDEN, n, n), b1.view(*lead, HIDDEN, n), w2.view(*lead, HIDDEN, n), b2
+        return (
+            w1.view(*lead, HIDDEN, n, n),
+            b1.view(*lead, HIDDEN, n),
+            w2.view(*lead, HIDDEN, n),
+            b2,
+        )
 
     def log_prior(self, theta: Tensor, graphs: Tensor) -> Tensor:
         """(D, P, S) log density of the parameters given the graphs."""
-        density = log_normal(self.unpack(theta)[0], 1.0).sum(2).flatten(2).mT[..., None].to(graphs.dtype)
+        density = (
+            log_normal(self.unpack(theta)[0], 1.0).sum(2).flatten(2).mT[..., None].to(graphs.dtype)
+        )
         free = log_normal(theta[..., self._sizes[0] :], 1.0).sum(-1, keepdim=True)
         return (graphs.flatten(1, 2) * density).sum(1) + free.to(graphs.dtype)
 
     def deviations(self, theta: Tensor, graphs: Tensor, of: slice = slice(None)) -> Tensor:
-        """(D, R + 1, N, P, S) for theta (D, P, F) and graphs (D, N, N, P, S) of the data sets `of`, in the graphs' dtype."""
+        """(D, R + 1, N, P, S) for theta (D, P, F) and graphs (D, N, N, P, S) of the data sets `of`,
+        in the graphs' dtype."""
         found = graphs.new_empty((len(graphs), len(self._ends[0]), *graphs.shape[2:]))
         deviations = self._compiled_deviations if graphs.device.type == "cpu" else self._deviations
         for k, d in enumerate(range(len(self._rows))[of]):
@@ -211,11 +249,14 @@ class FullyConnected:
         return found
 
     def _deviations(self, theta: Tensor, graphs: Tensor, d: int, out: Tensor) -> None:
-        """`deviations` of data set d into out (R + 1, N, P, S), for theta (P, F) and graphs (N, N, P, S)."""
+        """`deviations` of data set d into out (R + 1, N, P, S), for theta (P, F) and graphs (N, N,
+        P, S)."""
         n = self.n_variables
         rows, member = self._rows[d][graphs.dtype], self._members[d][graphs.dtype]
         n_together = max(1, _CHUNK // (len(rows) * n * HIDDEN))
-        scratch = rows.new_empty((HIDDEN + 1) * len(rows) * n * n_together)  # new arrays would cost page faults
+        scratch = rows.new_empty(
+            (HIDDEN + 1) * len(rows) * n * n_together
+        )  # new arrays would cost page faults
         for p in range(len(theta)):
             own = theta[p].to(graphs.dtype)
             for s in range(0, graphs.shape[3], n_together):
@@ -229,11 +270,17 @@ class FullyConnected:
         from cdnbench.methods.bacadi.compiled import deviations
 
         w1, b1, w2, b2 = (x.contiguous().numpy() for x in self.unpack(theta.to(graphs.dtype)))
-        rows, precision = self._rows[d][graphs.dtype].mT.contiguous().numpy(), 1 / OBSERVATION_VARIANCE
-        deviations(w1, b1, w2, b2, graphs.contiguous().numpy(), rows, self._ends[d], precision, out.numpy())
+        rows, precision = (
+            self._rows[d][graphs.dtype].mT.contiguous().numpy(),
+            1 / OBSERVATION_VARIANCE,
+        )
+        deviations(
+            w1, b1, w2, b2, graphs.contiguous().numpy(), rows, self._ends[d], precision, out.numpy()
+        )
 
     def size(self, theta: Tensor) -> Tensor:
-        """(D, P) bound of the terms that `deviations` adds up: squares of the rows and of the largest possible means."""
+        """(D, P) bound of the terms that `deviations` adds up: squares of the rows and of the
+        largest possible means."""
         _, _, w2, b2 = self.unpack(theta)
         largest = ((w2.abs().sum(2) + b2.abs()) ** 2).sum(-1)  # (D, P)
         squares = torch.stack([x[torch.float64].square().sum() for x in self._rows])
@@ -243,7 +290,9 @@ class FullyConnected:
     def pull(self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int) -> tuple[Tensor, Tensor]:
         """Gradients of prior - weighted deviations of data set d: see `Linear.pull`."""
         weights = weights.movedim(-1, 0)  # (M, R + 1, N)
-        weights = torch.cat([weights[:, :1], weights[:, :1] + weights[:, 1:]], dim=1)  # of the rows of each data set
+        weights = torch.cat(
+            [weights[:, :1], weights[:, :1] + weights[:, 1:]], dim=1
+        )  # of the rows of each data set
         weights, graphs = weights / OBSERVATION_VARIANCE, graphs.movedim(-1, 0)
         slopes = self._compiled_slopes if theta.device.type == "cpu" else self._slopes
         by_product, *by_others = slopes(theta, graphs, weights, d)
@@ -254,7 +303,8 @@ class FullyConnected:
         return d_graphs, torch.cat([by_w1.flatten(1), by_others], dim=1)
 
     def _slopes(self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int) -> list[Tensor]:
-        """Of minus half the squared residuals of data set d, weighted: by the products of graphs and w1 (M, H, N, N), by b1, w2, b2.
+        """Of minus half the squared residuals of data set d, weighted: by the products of graphs
+        and w1 (M, H, N, N), by b1, w2, b2.
 
         theta: (M, F). graphs: (M, N, N). weights: (M, R + 1, N), of the rows of each data set.
         """
@@ -266,10 +316,19 @@ class FullyConnected:
             units = units[..., 0]  # (H, rows, N)
             force = (rows - means[..., 0]) * weight[self._codes[d]]  # (rows, N)
             inner = force * w2[:, None] * units * (1 - units)
-            found.append((rows.mT @ inner, inner.sum(1), torch.einsum("hrj,rj->hj", units, force), force.sum(0)))
+            found.append(
+                (
+                    rows.mT @ inner,
+                    inner.sum(1),
+                    torch.einsum("hrj,rj->hj", units, force),
+                    force.sum(0),
+                )
+            )
         return [torch.stack(x) for x in zip(*found, strict=True)]
 
-    def _compiled_slopes(self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int) -> list[Tensor]:
+    def _compiled_slopes(
+        self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int
+    ) -> list[Tensor]:
         """`_slopes` on the CPU."""
         from cdnbench.methods.bacadi.compiled import slopes
 
@@ -278,13 +337,16 @@ class FullyConnected:
         of_draws = graphs.movedim(0, -1).contiguous().numpy()
         rows = self._rows[d][torch.float64].mT.contiguous().numpy()
         weight = weights.contiguous().numpy()
-        slopes(w1, b1, w2, b2, of_draws, rows, self._ends[d], weight, by_product, by_b1, by_w2, by_b2)
+        slopes(
+            w1, b1, w2, b2, of_draws, rows, self._ends[d], weight, by_product, by_b1, by_w2, by_b2
+        )
         return [torch.from_numpy(x) for x in found]
 
     def _means(
         self, theta: Tensor, graphs: Tensor, rows: Tensor, scratch: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(rows, N, S) means and (H, rows, N, S) hidden units of one particle's parameters (F,) under graphs (N, N, S).
+        """(rows, N, S) means and (H, rows, N, S) hidden units of one particle's parameters (F,)
+        under graphs (N, N, S).
 
         scratch: memory for both, to be used again by the next call.
         """

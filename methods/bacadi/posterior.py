@@ -1,17 +1,22 @@
 """The density that the particles of BaCaDI follow, and the Monte Carlo estimates of its gradients.
 
-A particle is (Z, theta, means, gamma). With alpha_t = alpha_linear t and beta_t = beta_linear t at step t,
+A particle is (Z, theta, means, gamma). With alpha_t = alpha_linear t and beta_t = beta_linear t at
+step t,
 
-    P(edge i -> j) = sigmoid(alpha_t u_i . v_j),  P(j is a target of regime e) = sigmoid(alpha_t gamma_je / 2),
+    P(edge i -> j) = sigmoid(alpha_t u_i . v_j),  P(j is a target of regime e) = sigmoid(alpha_t
+    gamma_je / 2),
 
-    d/dx log E[p(D, theta, means | G, I)] = E[p(D, ... | G, I) d/dx log p(D, ... | G, I)] / E[p(D, ... | G, I)],
+    d/dx log E[p(D, theta, means | G, I)] = E[p(D, ... | G, I) d/dx log p(D, ... | G, I)] / E[p(D,
+    ... | G, I)],
 
-estimated from S draws of G and I, hence a mean of gradients weighted by softmax(log p) over the draws. Draws are hard (0/1) except
-for the one whose parameter is differentiated, which is relaxed: sigmoid(alpha_t u_i . v_j + logistic noise) for Z, and so for gamma.
+estimated from S draws of G and I, hence a mean of gradients weighted by softmax(log p) over the
+draws. Draws are hard (0/1) except for the one whose parameter is differentiated, which is relaxed:
+sigmoid(alpha_t u_i . v_j + logistic noise) for Z, and so for gamma.
 
-The log p of the draws differ by thousands, so that few draws have any weight. All draws are screened in single precision; those
-that may come within `exp(-_NEGLIGIBLE)` of the best, rounding errors allowed for, are computed again in double precision
-together with their gradients. The result is that of double precision throughout.
+The log p of the draws differ by thousands, so that few draws have any weight. All draws are
+screened in single precision; those that may come within `exp(-_NEGLIGIBLE)` of the best, rounding
+errors allowed for, are computed again in double precision together with their gradients. The result
+is that of double precision throughout.
 """
 
 from __future__ import annotations
@@ -34,7 +39,8 @@ _SMALLEST_P = 1e-8  # P(target) is clipped to [this, 1 - this] in its beta prior
 
 @dataclass(frozen=True)
 class Particles:
-    """z: (D, P, N, N, 2), the embeddings u (last index 0) and v (1) of N variables in N dimensions. theta: (D, P, F).
+    """z: (D, P, N, N, 2), the embeddings u (last index 0) and v (1) of N variables in N dimensions.
+    theta: (D, P, F).
     means: (D, P, R, N) of targets. gamma: (D, P, R, N). All float64.
     """
 
@@ -51,7 +57,8 @@ class Particles:
 class Noise:
     """int16 words w that stand for uniform draws (w + 32768.5) / 65536.
 
-    graphs: (D, N, N, P, S). targets: (D, R, N, P, S). cycles: (D, P, S', N, N). sparsity: (D, R, N, P, S').
+    graphs: (D, N, N, P, S). targets: (D, R, N, P, S). cycles: (D, P, S', N, N). sparsity: (D, R, N,
+        P, S').
     """
 
     graphs: Tensor
@@ -62,7 +69,8 @@ class Noise:
 
 @dataclass(frozen=True)
 class Prior:
-    """The annealing schedules and the strength of the priors; see `cdnbench.methods.bacadi.bacadi` for their meaning."""
+    """The annealing schedules and the strength of the priors; see `cdnbench.methods.bacadi.bacadi`
+    for their meaning."""
 
     alpha_linear: float = 0.01
     beta_linear: float = 1.0
@@ -76,13 +84,15 @@ def edge_scores(z: Tensor) -> Tensor:
 
 
 def relaxed(words: Tensor, odds: Tensor) -> Tensor:
-    """sigmoid(logit(u) + log odds) in the odds' dtype, without a transcendental function. Half or more is a hard 1."""
+    """sigmoid(logit(u) + log odds) in the odds' dtype, without a transcendental function. Half or
+    more is a hard 1."""
     u = words.to(odds.dtype).add_(32768.5).mul_(2.0**-16)
     return u.div_((1 - u).div_(odds).add_(u))
 
 
 class Posterior:
-    """Log joint density and gradients for D data sets at once, each with its own particles and noise."""
+    """Log joint density and gradients for D data sets at once, each with its own particles and
+    noise."""
 
     def __init__(self, likelihood: Likelihood, regimes: Regimes, prior: Prior) -> None:
         self.likelihood, self.regimes, self.prior = likelihood, regimes, prior
@@ -93,7 +103,8 @@ class Posterior:
         self._constant = regimes.constant(n)
 
     def log_joint(self, theta: Tensor, means: Tensor, graphs: Tensor, targets: Tensor) -> Tensor:
-        """(D, P, S) log p(rows, theta, means | G, I) for graphs (D, N, N, P, S) and targets (D, R, N, P, S), soft or hard."""
+        """(D, P, S) log p(rows, theta, means | G, I) for graphs (D, N, N, P, S) and targets (D, R,
+        N, P, S), soft or hard."""
         targets = torch.cat([-torch.ones_like(targets[:, :1]), targets], dim=1)
         return self._log_joint(theta, graphs, targets, self._gain(means))[0]
 
@@ -102,24 +113,38 @@ class Posterior:
         z, theta, means, gamma = particles.tensors()
         alpha = self.prior.alpha_linear * t
         n = z.shape[2]
-        edge_odds = (alpha * edge_scores(z)).exp() * (1 - torch.eye(n, dtype=z.dtype, device=z.device))
+        edge_odds = (alpha * edge_scores(z)).exp() * (
+            1 - torch.eye(n, dtype=z.dtype, device=z.device)
+        )
         target_odds = (alpha / 2 * gamma).exp()
-        d_graphs, d_theta, d_means, d_targets = self._likelihood_gradients(theta, means, edge_odds, target_odds, noise)
+        d_graphs, d_theta, d_means, d_targets = self._likelihood_gradients(
+            theta, means, edge_odds, target_odds, noise
+        )
         d_scores = alpha * (d_graphs + self._graph_prior(edge_odds, t, noise))
-        d_gamma = alpha / 2 * (d_targets + self._target_prior(target_odds, noise)) - gamma / GAMMA_VARIANCE
-        d_z = torch.stack([d_scores @ z[..., 1], d_scores.mT @ z[..., 0]], dim=-1) - z * n  # prior variance 1 / N
+        d_gamma = (
+            alpha / 2 * (d_targets + self._target_prior(target_odds, noise))
+            - gamma / GAMMA_VARIANCE
+        )
+        d_z = (
+            torch.stack([d_scores @ z[..., 1], d_scores.mT @ z[..., 0]], dim=-1) - z * n
+        )  # prior variance 1 / N
         return Particles(d_z, d_theta, d_means, d_gamma)
 
     def _graph_prior(self, edge_odds: Tensor, t: int, noise: Noise) -> Tensor:
-        """(D, P, N, N) d/d(alpha score): number of edges, and expected acyclicity tr (1 + G / N)^N - N of relaxed graphs."""
+        """(D, P, N, N) d/d(alpha score): number of edges, and expected acyclicity tr (1 + G / N)^N
+        - N of relaxed graphs."""
         n = edge_odds.shape[-1]
         graphs = relaxed(noise.cycles, edge_odds[:, :, None])
         step = torch.eye(n, dtype=graphs.dtype, device=graphs.device) + graphs / n
         cycles = (torch.linalg.matrix_power(step, n - 1).mT * graphs * (1 - graphs)).mean(2)
-        return self._edge_log_odds * edge_odds / (1 + edge_odds) ** 2 - self.prior.beta_linear * t * cycles
+        return (
+            self._edge_log_odds * edge_odds / (1 + edge_odds) ** 2
+            - self.prior.beta_linear * t * cycles
+        )
 
     def _target_prior(self, target_odds: Tensor, noise: Noise) -> Tensor:
-        """(D, P, R, N) d/d(alpha gamma / 2): Beta(1 / N, 1 - 1 / N) for P(target), and the expected number of targets."""
+        """(D, P, R, N) d/d(alpha gamma / 2): Beta(1 / N, 1 - 1 / N) for P(target), and the expected
+        number of targets."""
         n = target_odds.shape[-1]
         p = 1 - 1 / (1 + target_odds)
         beta = torch.where((p > _SMALLEST_P) & (p < 1 - _SMALLEST_P), 1 / n - 1 + p, 0.0)
@@ -144,12 +169,18 @@ class Posterior:
                 inner = relaxed(noise.targets[d, :, :, p, s], target_odds[d, p].movedim(0, -1))
                 hard_graphs, hard_targets = graphs.round(), inner.round()
                 if kind == 0:  # theta and means
-                    weight, by_theta, _, _ = self._pull(theta, gain, hard_graphs, hard_targets, d, p)
+                    weight, by_theta, _, _ = self._pull(
+                        theta, gain, hard_graphs, hard_targets, d, p
+                    )
                     d_theta[d].index_add_(0, p, weight[:, None] * by_theta())
-                    d_means[d].index_add_(0, p, weight[:, None, None] * hard_targets.movedim(-1, 0) * slope[d, p])
+                    d_means[d].index_add_(
+                        0, p, weight[:, None, None] * hard_targets.movedim(-1, 0) * slope[d, p]
+                    )
                 elif kind == 1:  # gamma
                     weight, _, _, by_targets = self._pull(theta, gain, hard_graphs, inner, d, p)
-                    d_targets[d].index_add_(0, p, (weight * by_targets * inner * (1 - inner)).movedim(-1, 0))
+                    d_targets[d].index_add_(
+                        0, p, (weight * by_targets * inner * (1 - inner)).movedim(-1, 0)
+                    )
                 else:  # Z
                     weight, _, by_graphs, _ = self._pull(theta, gain, graphs, hard_targets, d, p)
                     spread = (graphs * (1 - graphs)).movedim(-1, 0)
@@ -157,16 +188,19 @@ class Posterior:
         return d_graphs, d_theta, d_means, d_targets
 
     def _gain(self, means: Tensor) -> Tensor:
-        """(D, R + 1, N, P, 1) what a target adds to its deviations; 0 in place 0, that of all rows."""
+        """(D, R + 1, N, P, 1) what a target adds to its deviations; 0 in place 0, that of all
+        rows."""
         gain = self.regimes.advantage(means).movedim(1, 3)
         return torch.cat([torch.zeros_like(gain[:, :1]), gain], dim=1)[..., None]
 
     def _log_joint(
         self, theta: Tensor, graphs: Tensor, targets: Tensor, gain: Tensor, of: slice = slice(None)
     ) -> tuple[Tensor, Tensor]:
-        """(D, P, S) log joint density and (D, R + 1, N, P, S) its slope by the targets, of the data sets `of`.
+        """(D, P, S) log joint density and (D, R + 1, N, P, S) its slope by the targets, of the data
+        sets `of`.
 
-        targets: (D, R + 1, N, P, S), -1 in place 0: all deviations count against the density, except those of targets.
+        targets: (D, R + 1, N, P, S), -1 in place 0: all deviations count against the density,
+            except those of targets.
         """
         by_targets = self.likelihood.deviations(theta, graphs, of) + gain
         log_joint = (by_targets * targets).sum((1, 2)) + self.likelihood.log_prior(theta, graphs)
@@ -175,7 +209,8 @@ class Posterior:
     def _heavy(
         self, theta: Tensor, gain: Tensor, edge_odds: Tensor, target_odds: Tensor, noise: Noise
     ) -> list[list[tuple[Tensor, Tensor]]]:
-        """For each data set, and for the estimates by theta, gamma and Z: (p, s) of the draws that may have weight."""
+        """For each data set, and for the estimates by theta, gamma and Z: (p, s) of the draws that
+        may have weight."""
         n_particles = theta.shape[1]
         size = self.likelihood.size(theta) + gain.abs().sum((1, 2, 4))
         margin = (_NEGLIGIBLE + _ROUNDING * size).float()[..., None]
@@ -185,19 +220,32 @@ class Posterior:
         found: list[list[Tensor]] = [[], [], []]
         for first in range(0, n_particles, at_once):
             part = slice(first, first + at_once)
-            draws = self._screened(theta[:, part], gain[..., part, :], edge_odds, target_odds, noise, part)
+            draws = self._screened(
+                theta[:, part], gain[..., part, :], edge_odds, target_odds, noise, part
+            )
             for masks, log_joint in zip(found, draws, strict=True):
                 masks.append(log_joint >= log_joint.amax(-1, keepdim=True) - margin[:, part])
         each = [torch.cat(masks, dim=1) for masks in found]
         return [[mask[d].nonzero().unbind(1) for mask in each] for d in range(len(theta))]  # type: ignore[misc]
 
     def _screened(
-        self, theta: Tensor, gain: Tensor, edge_odds: Tensor, target_odds: Tensor, noise: Noise, part: slice
+        self,
+        theta: Tensor,
+        gain: Tensor,
+        edge_odds: Tensor,
+        target_odds: Tensor,
+        noise: Noise,
+        part: slice,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(D, P, S) log joint in single precision, but for a constant, of the particles `part`: for theta, gamma and Z."""
+        """(D, P, S) log joint in single precision, but for a constant, of the particles `part`: for
+        theta, gamma and Z."""
         gain = gain.float()
-        graphs = relaxed(noise.graphs[..., part, :], edge_odds[:, part].movedim(1, 3).float()[..., None])
-        inner = relaxed(noise.targets[..., part, :], target_odds[:, part].movedim(1, 3).float()[..., None])
+        graphs = relaxed(
+            noise.graphs[..., part, :], edge_odds[:, part].movedim(1, 3).float()[..., None]
+        )
+        inner = relaxed(
+            noise.targets[..., part, :], target_odds[:, part].movedim(1, 3).float()[..., None]
+        )
         hard_graphs, hard_targets = graphs.round(), inner.round()
         by_targets = self.likelihood.deviations(theta, hard_graphs).add_(gain)
         prior = self.likelihood.log_prior(theta, hard_graphs) - by_targets[:, 0].sum(1)
@@ -210,8 +258,9 @@ class Posterior:
     def _pull(
         self, theta: Tensor, gain: Tensor, graphs: Tensor, targets: Tensor, d: int, p: Tensor
     ) -> tuple[Tensor, Callable[[], Tensor], Callable[[], Tensor], Tensor]:
-        """Of draws M of data set d: (M,) softmax weights within their particles p, and the log joint's gradients by theta
-        (M, F), by the graph (M, N, N) and by the targets (R, N, M); the first two when called.
+        """Of draws M of data set d: (M,) softmax weights within their particles p, and the log
+        joint's gradients by theta (M, F), by the graph (M, N, N) and by the targets (R, N, M); the
+        first two when called.
         """
         targets = torch.cat([-torch.ones_like(targets[:1]), targets])
         log_joint, by_targets = self._log_joint(
@@ -222,7 +271,9 @@ class Posterior:
             slice(d, d + 1),
         )
         log_joint = log_joint[0, :, 0]
-        best = log_joint.new_full((theta.shape[1],), -math.inf).scatter_reduce_(0, p, log_joint, "amax")
+        best = log_joint.new_full((theta.shape[1],), -math.inf).scatter_reduce_(
+            0, p, log_joint, "amax"
+        )
         weight = (log_joint - best[p]).exp()
         total = torch.zeros_like(best).index_add_(0, p, weight)
         pull = lambda of: self.likelihood.pull(theta[d, p], graphs, -targets, d)[of]  # noqa: E731

@@ -1,4 +1,5 @@
-"""Stein variational gradient descent with an additive kernel, RMSprop, and the loop over its steps."""
+"""Stein variational gradient descent with an additive kernel, RMSprop, and the loop over its
+steps."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Bandwidths:
 
 
 def kernels(particles: Particles, h: Bandwidths) -> tuple[Tensor, Tensor, Tensor]:
-    """(D, P, P) kernels of Z, of theta and the means, and of gamma; their sum is the kernel of two particles."""
+    """(D, P, P) kernels of Z, of theta and the means, and of gamma; their sum is the kernel of two
+    particles."""
     z, theta, means, gamma = (x.flatten(2) for x in particles.tensors())
     return (
         (-_squared_distances(z) / h.latent).exp(),
@@ -36,13 +38,16 @@ def kernels(particles: Particles, h: Bandwidths) -> tuple[Tensor, Tensor, Tensor
 
 
 def stein_direction(particles: Particles, gradients: Particles, h: Bandwidths) -> Particles:
-    """phi(x) = mean over particles x' of k(x', x) grad log p(x') + d/dx' k(x', x): the direction of ascent."""
+    """phi(x) = mean over particles x' of k(x', x) grad log p(x') + d/dx' k(x', x): the direction of
+    ascent."""
     k_z, k_theta, k_gamma = kernels(particles, h)
     total = k_z + k_theta + k_gamma
     n = total.shape[1]
     own = ((k_z, h.latent), (k_theta, h.theta), (k_theta, h.theta), (k_gamma, h.gamma))
     found = []
-    for x, gradient, (k, bandwidth) in zip(particles.tensors(), gradients.tensors(), own, strict=True):
+    for x, gradient, (k, bandwidth) in zip(
+        particles.tensors(), gradients.tensors(), own, strict=True
+    ):
         flat = x.flatten(2)
         repulsion = 2 / bandwidth * (k.sum(2, keepdim=True) * flat - k @ flat)
         found.append(((total @ gradient.flatten(2) + repulsion) / n).view(x.shape))
@@ -78,7 +83,8 @@ class RMSprop:
 
 
 class Draws:
-    """The random numbers of each data set, from its own stream, whatever stands beside it in the batch."""
+    """The random numbers of each data set, from its own stream, whatever stands beside it in the
+    batch."""
 
     def __init__(self, generators: Sequence[np.random.Generator], device: str = "cpu") -> None:
         self._generators, self._device = generators, device
@@ -89,23 +95,36 @@ class Draws:
             self._bits = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def particles(self, likelihood: Likelihood, n_particles: int, n_regimes: int) -> Particles:
-        """The particles at the start: Z and gamma from their Gaussian priors, the means N(0, .1), theta by the likelihood."""
+        """The particles at the start: Z and gamma from their Gaussian priors, the means N(0, .1),
+        theta by the likelihood."""
         p, n = n_particles, likelihood.n_variables
         parts: list[list[np.ndarray]] = [[], [], [], []]
         for generator in self._generators:
             parts[0].append(generator.standard_normal((p, n, n, 2)) / math.sqrt(n))
             parts[1].append(likelihood.initial(generator, p))
             parts[2].append(math.sqrt(0.1) * generator.standard_normal((p, n_regimes, n)))
-            parts[3].append(math.sqrt(GAMMA_VARIANCE) * generator.standard_normal((p, n_regimes, n)))
+            parts[3].append(
+                math.sqrt(GAMMA_VARIANCE) * generator.standard_normal((p, n_regimes, n))
+            )
         return Particles(*(torch.as_tensor(np.stack(part), device=self._device) for part in parts))
 
     def noise(self, particles: Particles, n_samples: int, n_prior_samples: int) -> Noise:
         """The noise of one step."""
         p, r, n = particles.gamma.shape[1:]
-        shapes = [(n, n, p, n_samples), (r, n, p, n_samples), (p, n_prior_samples, n, n), (r, n, p, n_prior_samples)]
-        sizes = [-(-math.prod(shape) // 4) * 4 for shape in shapes]  # a 64-bit draw holds four words
+        shapes = [
+            (n, n, p, n_samples),
+            (r, n, p, n_samples),
+            (p, n_prior_samples, n, n),
+            (r, n, p, n_prior_samples),
+        ]
+        sizes = [
+            -(-math.prod(shape) // 4) * 4 for shape in shapes
+        ]  # a 64-bit draw holds four words
         words = torch.stack([self._words(bits, sum(sizes)) for bits in self._bits])
-        parts = [x[:, : math.prod(shape)] for x, shape in zip(words.split(sizes, dim=1), shapes, strict=True)]
+        parts = [
+            x[:, : math.prod(shape)]
+            for x, shape in zip(words.split(sizes, dim=1), shapes, strict=True)
+        ]
         return Noise(*(x.reshape(-1, *shape) for x, shape in zip(parts, shapes, strict=True)))
 
     def _words(self, bits, n: int) -> Tensor:
@@ -117,8 +136,8 @@ class Draws:
 
 @dataclass(frozen=True)
 class Fit:
-    """particles: after the last step. earlier: (D, P, R, N) gamma at nine tenths of the steps. failed_at: for each data set, the
-    first step after which a number was not finite, or -1.
+    """particles: after the last step. earlier: (D, P, R, N) gamma at nine tenths of the steps.
+    failed_at: for each data set, the first step after which a number was not finite, or -1.
     """
 
     particles: Particles

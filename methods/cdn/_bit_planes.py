@@ -1,9 +1,9 @@
 """Many small mixed graphs at once, as bit planes.
 
-A plane is a Python integer whose bit b belongs to batch element b: "element b has an arrow at j of the edge i *-* j".
-A rule of the form "if P and Q then orient" is `orient(..., P & Q)` for all elements together, so a program written for
-one graph runs on thousands with the same sequence of steps, at some 0.1 us a step. `a & ~b` is written `a ^ (a & b)`,
-which avoids negative integers.
+A plane is a Python integer whose bit b belongs to batch element b: "element b has an arrow at j of
+the edge i *-* j". A rule of the form "if P and Q then orient" is `orient(..., P & Q)` for all
+elements together, so a program written for one graph runs on thousands with the same sequence of
+steps, at some 0.1 us a step. `a & ~b` is written `a ^ (a & b)`, which avoids negative integers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def unpack(planes: list[int], n_batches: int) -> np.ndarray:
 
 
 class MixedGraphs:
-    """B mixed graphs on k nodes: `adjacent[i][j]`, and the marks at j of i *-* j in `tail`, `arrow`, `circle`."""
+    """B mixed graphs on k nodes: `adjacent[i][j]`, and the marks at j of i *-* j in `tail`,
+    `arrow`, `circle`."""
 
     def __init__(self, adjacent: Planes, mark: Mark) -> None:
         self.k = len(adjacent)
@@ -50,7 +51,11 @@ class MixedGraphs:
         """Every end of every edge carries `mark`."""
         planes: dict[Mark, Planes] = {m: [[0] * self.k for _ in range(self.k)] for m in Mark if m}
         planes[mark] = [row[:] for row in self.adjacent]
-        self.tail, self.arrow, self.circle = planes[Mark.TAIL], planes[Mark.ARROW], planes[Mark.CIRCLE]
+        self.tail, self.arrow, self.circle = (
+            planes[Mark.TAIL],
+            planes[Mark.ARROW],
+            planes[Mark.CIRCLE],
+        )
 
     def apart(self, i: int, j: int, where: int) -> int:
         """The elements of `where` in which i and j are not adjacent."""
@@ -83,7 +88,8 @@ class MixedGraphs:
         return self.tail[j][i] & self.arrow[i][j]
 
     def semidirected(self) -> Planes:
-        """[i][j]: a path of at least one step leads from i to j and leaves no node through an arrow (i = j included)."""
+        """[i][j]: a path of at least one step leads from i to j and leaves no node through an arrow
+        (i = j included)."""
         k = self.k
         reach = [[self.tail[j][i] | self.circle[j][i] for j in range(k)] for i in range(k)]
         for via in range(k):
@@ -98,7 +104,13 @@ class MixedGraphs:
         k = self.k
         ends = [(i, j) for i in range(k) for j in range(k) if i != j]
         out = np.zeros((n_batches, k, k), np.int8)
-        for mark, planes in ((Mark.TAIL, self.tail), (Mark.ARROW, self.arrow), (Mark.CIRCLE, self.circle)):
-            for (i, j), bits in zip(ends, unpack([planes[i][j] for i, j in ends], n_batches), strict=True):
+        for mark, planes in (
+            (Mark.TAIL, self.tail),
+            (Mark.ARROW, self.arrow),
+            (Mark.CIRCLE, self.circle),
+        ):
+            for (i, j), bits in zip(
+                ends, unpack([planes[i][j] for i, j in ends], n_batches), strict=True
+            ):
                 out[:, i, j] += np.int8(mark) * bits.astype(np.int8)
         return out

@@ -1,15 +1,19 @@
-"""FCI on bit planes, step by step in the order of causal-learn 0.1.4.8 (`fci` with its default arguments).
+"""FCI on bit planes, step by step in the order of causal-learn 0.1.4.8 (`fci` with its default
+arguments).
 
-Zhang (2008), Artificial Intelligence 172, has the rules R1 to R10. causal-learn departs from them in places, and so do
-we, because order and omissions decide the marks when the tests contradict each other:
+Zhang (2008), Artificial Intelligence 172, has the rules R1 to R10. causal-learn departs from them
+in places, and so do we, because order and omissions decide the marks when the tests contradict each
+other:
 
-- the possible-d-sep phase looks two steps far, leaves out the first set of each size when there are several, and
-  enters the separating set under one order of the pair, by which later rules may not find it;
+- the possible-d-sep phase looks two steps far, leaves out the first set of each size when there are
+  several, and enters the separating set under one order of the pair, by which later rules may not
+  find it;
 - R4 runs only in rounds in which R1, R2 or R3 changed something, and retests independence;
-- R8 is tried for A < C only; R5, R9 and R10 follow only the first path that a breadth-first search finds.
+- R8 is tried for A < C only; R5, R9 and R10 follow only the first path that a breadth-first search
+  finds.
 
-Where causal-learn's answer depends on the hash order of a Python set we take either order (R10: any assignment of the
-two children) or the order of the variables (possible-d-sep with k = 6).
+Where causal-learn's answer depends on the hash order of a Python set we take either order (R10: any
+assignment of the two children) or the order of the variables (possible-d-sep with k = 6).
 """
 
 from __future__ import annotations
@@ -49,7 +53,10 @@ def orient_colliders(graphs: MixedGraphs, separators: SeparatingSets) -> None:
     """R0: a *-> b <-* c where a and c are apart and b is not in their separating set."""
     for b in range(graphs.k):
         for a, c in combinations(others(graphs.k, b), 2):
-            collider = graphs.apart(a, c, graphs.adjacent[a][b] & graphs.adjacent[c][b]) & separators.known[a][c]
+            collider = (
+                graphs.apart(a, c, graphs.adjacent[a][b] & graphs.adjacent[c][b])
+                & separators.known[a][c]
+            )
             collider ^= collider & separators.members[a][c][b]
             graphs.put_arrow(a, b, collider)
             graphs.put_arrow(c, b, collider)
@@ -65,14 +72,17 @@ def remove_by_possible_dsep(graphs: MixedGraphs, separators: SeparatingSets, tes
         candidates = _separable(graphs, tests, i, j)
         if not candidates:
             continue
-        backward = candidates & graphs.arrow[j][i] & graphs.circle[i][j]  # i <-o j is kept as j o-> i
+        backward = (
+            candidates & graphs.arrow[j][i] & graphs.circle[i][j]
+        )  # i <-o j is kept as j o-> i
         for x, y, where in ((i, j, candidates ^ backward), (j, i, backward)):
             for source, sink in ((x, y), (y, x)):
                 where ^= _remove_within(graphs, separators, tests, source, sink, (x, y), where)
 
 
 def _separable(graphs: MixedGraphs, tests: Tests, x: Node, y: Node) -> int:
-    """Where some set of two and more nodes separates the adjacent x and y and lies in neither's neighbourhood."""
+    """Where some set of two and more nodes separates the adjacent x and y and lies in neither's
+    neighbourhood."""
     found = 0
     for given in _sets_from_two(others(graphs.k, x, y)):
         found |= _separated_outside(graphs, tests, x, y, given, graphs.adjacent[x][y])
@@ -86,7 +96,9 @@ def _sets_from_two(nodes: list[Node]) -> Iterator[Path]:
         yield from combinations(descending, size)
 
 
-def _separated_outside(graphs: MixedGraphs, tests: Tests, x: Node, y: Node, given: Path, where: int) -> int:
+def _separated_outside(
+    graphs: MixedGraphs, tests: Tests, x: Node, y: Node, given: Path, where: int
+) -> int:
     separated = where & tests.independent[x][y][node_set(given)]
     within_x = within_y = separated
     for z in given:
@@ -104,7 +116,8 @@ def _remove_within(
     key: tuple[Node, Node],
     where: int,
 ) -> int:
-    """Remove source *-* sink by sets within the possible d-sep of `source`; returns where that happened."""
+    """Remove source *-* sink by sets within the possible d-sep of `source`; returns where that
+    happened."""
     if not where:
         return 0
     nodes = others(graphs.k, source, sink)
@@ -122,7 +135,8 @@ def _remove_within(
             if z not in given:
                 left_out |= dsep[z]
                 left_out_above |= dsep[z] if z > min(given) else 0
-        # causal-learn's generator overwrites the first of several sets of one size before it is looked at
+        # causal-learn's generator overwrites the first of several sets of one size before it is
+        # looked at
         tested = inside ^ (inside & (left_out ^ left_out_above))
         separated = _separated_outside(graphs, tests, source, sink, given, tested)
         removed |= separated
@@ -134,7 +148,8 @@ def _remove_within(
 
 
 def _possible_dsep(graphs: MixedGraphs, source: Node, sink: Node, where: int) -> dict[Node, int]:
-    """Planes of "node is in the possible d-sep of `source`": neighbours, and two steps away over a collider."""
+    """Planes of "node is in the possible d-sep of `source`": neighbours, and two steps away over a
+    collider."""
     nodes = others(graphs.k, source, sink)
     near = {b: where & graphs.adjacent[source][b] for b in nodes}
     reach = graphs.semidirected()
@@ -162,7 +177,8 @@ def _possible_dsep(graphs: MixedGraphs, source: Node, sink: Node, where: int) ->
 
 
 def rules_1_2(graphs: MixedGraphs) -> int:
-    """R1: a *-> b o-* c, a and c apart: b -> c. R2: a -> b *-> c or a *-> b -> c, a *-o c: a *-> c."""
+    """R1: a *-> b o-* c, a and c apart: b -> c. R2: a -> b *-> c or a *-> b -> c, a *-o c: a *->
+    c."""
     tail, arrow, circle, adjacent = graphs.tail, graphs.arrow, graphs.circle, graphs.adjacent
     changed = 0
     for b in range(graphs.k):
@@ -193,15 +209,26 @@ def rule_3(graphs: MixedGraphs, separators: SeparatingSets) -> int:
             if not (open_end := graphs.circle[d][b]):
                 continue
             for a, c in combinations(others(graphs.k, b, d), 2):
-                if double := open_end & into[a] & into[c] & graphs.circle[a][d] & graphs.circle[c][d]:
-                    double = graphs.apart(a, c, double) & separators.known[a][c] & separators.members[a][c][d]
+                if (
+                    double := open_end
+                    & into[a]
+                    & into[c]
+                    & graphs.circle[a][d]
+                    & graphs.circle[c][d]
+                ):
+                    double = (
+                        graphs.apart(a, c, double)
+                        & separators.known[a][c]
+                        & separators.members[a][c][d]
+                    )
                     graphs.put_arrow(d, b, double)
                     changed |= double
     return changed
 
 
 def rule_4(graphs: MixedGraphs, separators: SeparatingSets, tests: Tests, where: int) -> int:
-    """R4: b at the end of a discriminating path d, ..., a, b for b and c: b -> c, or a *-> b <-* c."""
+    """R4: b at the end of a discriminating path d, ..., a, b for b and c: b -> c, or a *-> b <-*
+    c."""
     if not where:
         return 0
     changed = 0
@@ -209,13 +236,24 @@ def rule_4(graphs: MixedGraphs, separators: SeparatingSets, tests: Tests, where:
         open_end = [where & graphs.circle[c][b] for c in range(graphs.k)]
         for a in others(graphs.k, b):
             for c in others(graphs.k, a, b):
-                if start := open_end[c] & graphs.arrow[b][a] & graphs.parent(a, c) & graphs.arrow[b][c]:
+                if (
+                    start := open_end[c]
+                    & graphs.arrow[b][a]
+                    & graphs.parent(a, c)
+                    & graphs.arrow[b][c]
+                ):
                     changed |= _orient_discriminated(graphs, separators, tests, a, b, c, start)
     return changed
 
 
 def _orient_discriminated(
-    graphs: MixedGraphs, separators: SeparatingSets, tests: Tests, a: Node, b: Node, c: Node, start: int
+    graphs: MixedGraphs,
+    separators: SeparatingSets,
+    tests: Tests,
+    a: Node,
+    b: Node,
+    c: Node,
+    start: int,
 ) -> int:
     """Search backward from a, breadth first, until some path orients b; returns where one did."""
     k, arrow = graphs.k, graphs.arrow
@@ -253,7 +291,8 @@ def _orient_end(
     d: Node,
     where: int,
 ) -> int:
-    """b's marks, given the discriminating path d, *path for b and c; returns where they were set."""
+    """b's marks, given the discriminating path d, *path for b and c; returns where they were
+    set."""
     independent = tests.independent[d][c]
     with_b, without_b = independent[node_set(path)], independent[node_set(path) ^ (1 << b)]
     undecided = where ^ (where & (with_b | without_b))
@@ -269,7 +308,8 @@ def _orient_end(
 
 
 def rule_5(graphs: MixedGraphs) -> int:
-    """R5: an uncovered circle path a o-o c o-o ... o-o d o-o b beside a o-o b, a and d apart, b and c apart: all - ."""
+    """R5: an uncovered circle path a o-o c o-o ... o-o d o-o b beside a o-o b, a and d apart, b and
+    c apart: all - ."""
     k = graphs.k
     changed = 0
     for b in range(k):
@@ -278,7 +318,13 @@ def rule_5(graphs: MixedGraphs) -> int:
                 continue
             ends = []
             for c, d in ((c, d) for c in others(k, a, b) for d in others(k, a, b) if c != d):
-                both = cycle & graphs.circle[a][c] & graphs.circle[c][a] & graphs.circle[b][d] & graphs.circle[d][b]
+                both = (
+                    cycle
+                    & graphs.circle[a][c]
+                    & graphs.circle[c][a]
+                    & graphs.circle[b][d]
+                    & graphs.circle[d][b]
+                )
                 if both := graphs.apart(a, d, graphs.apart(b, c, both)):
                     ends.append((c, d, both))
             for c, d, where in ends:
@@ -329,7 +375,12 @@ def rule_8(graphs: MixedGraphs) -> int:
     changed = 0
     for b in range(graphs.k):
         for a, c in combinations(others(graphs.k, b), 2):
-            if oriented := graphs.circle[c][a] & graphs.arrow[a][c] & graphs.parent(b, c) & graphs.tail[b][a]:
+            if (
+                oriented := graphs.circle[c][a]
+                & graphs.arrow[a][c]
+                & graphs.parent(b, c)
+                & graphs.tail[b][a]
+            ):
                 oriented &= graphs.arrow[a][b] | graphs.circle[a][b]
                 graphs.put_tail(c, a, oriented)
                 changed |= oriented
@@ -337,7 +388,8 @@ def rule_8(graphs: MixedGraphs) -> int:
 
 
 def rule_9(graphs: MixedGraphs) -> int:
-    """R9: a o-> c and an uncovered potentially directed path a, b, ..., c with b and c apart: a -> c."""
+    """R9: a o-> c and an uncovered potentially directed path a, b, ..., c with b and c apart: a ->
+    c."""
     k = graphs.k
     changed = 0
     for c in range(k):
@@ -348,7 +400,9 @@ def rule_9(graphs: MixedGraphs) -> int:
             for b in others(k, a, c):
                 leaving = open_end & (graphs.tail[b][a] | graphs.circle[b][a])
                 if leaving := graphs.apart(b, c, leaving):
-                    for _, found in _first_paths(graphs, (a, b), c, leaving, _possibly_directed_edge):
+                    for _, found in _first_paths(
+                        graphs, (a, b), c, leaving, _possibly_directed_edge
+                    ):
                         oriented |= found
             graphs.put_tail(c, a, oriented)
             changed |= oriented
@@ -356,15 +410,22 @@ def rule_9(graphs: MixedGraphs) -> int:
 
 
 def rule_10(graphs: MixedGraphs) -> int:
-    """R10: a o-> c, b -> c <- d, semi-directed paths from two children of a, apart from each other, to b and d: a -> c."""
+    """R10: a o-> c, b -> c <- d, semi-directed paths from two children of a, apart from each other,
+    to b and d: a -> c."""
     k = graphs.k
     changed = 0
     for c in range(k):
         for a in others(k, c):
             if not (open_end := graphs.arrow[a][c] & graphs.circle[c][a]):
                 continue
-            parents = {b: plane for b in others(k, a, c) if (plane := open_end & graphs.parent(b, c))}
-            candidates = [(b, d, both) for b, d in combinations(parents, 2) if (both := parents[b] & parents[d])]
+            parents = {
+                b: plane for b in others(k, a, c) if (plane := open_end & graphs.parent(b, c))
+            }
+            candidates = [
+                (b, d, both)
+                for b, d in combinations(parents, 2)
+                if (both := parents[b] & parents[d])
+            ]
             if not candidates:
                 continue
             reach = graphs.semidirected()
@@ -373,7 +434,9 @@ def rule_10(graphs: MixedGraphs) -> int:
             for b, d, both in candidates:
                 for one, two in combinations(child, 2):
                     apart = graphs.apart(one, two, both & child[one] & child[two])
-                    oriented |= apart & ((reach[one][b] & reach[two][d]) | (reach[two][b] & reach[one][d]))
+                    oriented |= apart & (
+                        (reach[one][b] & reach[two][d]) | (reach[two][b] & reach[one][d])
+                    )
             graphs.put_tail(c, a, oriented)
             changed |= oriented
     return changed
@@ -398,10 +461,11 @@ def _first_paths(
     edge: Callable[[MixedGraphs, Node, Node], int],
     excluded: Path = (),
 ) -> Iterator[tuple[Path, int]]:
-    """The paths from the last node of `start` by which a breadth-first search first meets `end`, if uncovered.
+    """The paths from the last node of `start` by which a breadth-first search first meets `end`, if
+    uncovered.
 
-    One queue serves all elements: a path in it carries the plane of the elements whose own queue holds it, and their
-    own order is that of the common queue.
+    One queue serves all elements: a path in it carries the plane of the elements whose own queue
+    holds it, and their own order is that of the common queue.
     """
     queue: list[tuple[Path, int]] = [(start, where)]
     visited = {node: 0 for node in others(graphs.k, *start, *excluded)}

@@ -1,8 +1,10 @@
-"""PC on bit planes, step by step in the order of causal-learn 0.1.4.8 (`pc` with its default arguments).
+"""PC on bit planes, step by step in the order of causal-learn 0.1.4.8 (`pc` with its default
+arguments).
 
-Unshielded colliders by separating sets, the earlier one winning a conflict; then Meek's rules 1 to 3 (Meek, 1995), which
-never close a directed cycle as far as causal-learn's table of ancestors knows. That table is kept up by steps that miss
-some ancestors, and is rebuilt only when a directed edge is removed; ours is the same, entry by entry.
+Unshielded colliders by separating sets, the earlier one winning a conflict; then Meek's rules 1 to
+3 (Meek, 1995), which never close a directed cycle as far as causal-learn's table of ancestors
+knows. That table is kept up by steps that miss some ancestors, and is rebuilt only when a directed
+edge is removed; ours is the same, entry by entry.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Ancestors:
         self.of: Planes = [[everywhere if i == j else 0 for j in range(k)] for i in range(k)]
 
     def add(self, i: Node, j: Node, where: int) -> None:
-        """Record i -> j: what i descends from for j, and i for what descends from j, each entry seeing the last."""
+        """Record i -> j: what i descends from for j, and i for what descends from j, each entry
+        seeing the last."""
         of = self.of
         of[j][i] |= where
         for node in range(self.k):
@@ -50,11 +53,14 @@ class Ancestors:
 
 
 def orient_colliders(graphs: MixedGraphs, ancestors: Ancestors, separators: SeparatingSets) -> None:
-    """x -> y <- z where x and z are apart, y is not in their separating set, and neither y -> x nor y -> z stands."""
+    """x -> y <- z where x and z are apart, y is not in their separating set, and neither y -> x nor
+    y -> z stands."""
     for y in range(graphs.k):
         for x, z in combinations([node for node in range(graphs.k) if node != y], 2):
             collider = graphs.apart(x, z, graphs.adjacent[x][y] & graphs.adjacent[z][y])
-            collider ^= collider & (separators.members[x][z][y] | graphs.parent(y, x) | graphs.parent(y, z))
+            collider ^= collider & (
+                separators.members[x][z][y] | graphs.parent(y, x) | graphs.parent(y, z)
+            )
             if collider:
                 for parent in (x, z):
                     if again := collider & graphs.parent(parent, y):
@@ -67,8 +73,8 @@ def orient_colliders(graphs: MixedGraphs, ancestors: Ancestors, separators: Sepa
 def meek(graphs: MixedGraphs, ancestors: Ancestors) -> None:
     """Meek's rules, in rounds until no element changes.
 
-    causal-learn lists the triples once, beforehand: those that begin with a then undirected edge come before those that
-    begin with a directed one (`start`).
+    causal-learn lists the triples once, beforehand: those that begin with a then undirected edge
+    come before those that begin with a directed one (`start`).
     """
     k = graphs.k
     nodes = range(k)
@@ -84,7 +90,9 @@ def meek(graphs: MixedGraphs, ancestors: Ancestors) -> None:
                     if (chain := first[i][j] & graphs.parent(i, j)) and i != j:
                         for m in nodes:
                             if m not in (i, j):
-                                changed |= _direct(graphs, ancestors, j, m, graphs.apart(i, m, chain))
+                                changed |= _direct(
+                                    graphs, ancestors, j, m, graphs.apart(i, m, chain)
+                                )
                                 chain = first[i][j] & graphs.parent(i, j)
         for first in start:
             for j in nodes:
@@ -92,7 +100,12 @@ def meek(graphs: MixedGraphs, ancestors: Ancestors) -> None:
                     if first[i][j] & graphs.parent(i, j):
                         for second in start:
                             for m in nodes:
-                                chain = first[i][j] & second[j][m] & graphs.parent(i, j) & graphs.parent(j, m)
+                                chain = (
+                                    first[i][j]
+                                    & second[j][m]
+                                    & graphs.parent(i, j)
+                                    & graphs.parent(j, m)
+                                )
                                 changed |= _direct(graphs, ancestors, i, m, chain)
         for j in nodes:
             for i in nodes:

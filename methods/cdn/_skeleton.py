@@ -1,4 +1,5 @@
-"""The adjacency search that PC and FCI share: stable, by growing conditioning sets, on bit planes."""
+"""The adjacency search that PC and FCI share: stable, by growing conditioning sets, on bit
+planes."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ NodeSet = int  # bit z: node z is a member
 
 @dataclass(frozen=True)
 class Tests:
-    """Every test of k variables: `independent[x][y][s]` is the plane of "x and y are independent given the set s"."""
+    """Every test of k variables: `independent[x][y][s]` is the plane of "x and y are independent
+    given the set s"."""
 
     __test__ = False  # pytest: no test class
 
@@ -24,7 +26,8 @@ class Tests:
 
 @dataclass(frozen=True)
 class SeparatingSets:
-    """`known[x][y]`: a separating set is on record under the ordered pair; `members[x][y][z]`: it contains z."""
+    """`known[x][y]`: a separating set is on record under the ordered pair; `members[x][y][z]`: it
+    contains z."""
 
     known: Planes
     members: list[Planes]
@@ -35,8 +38,9 @@ def node_set(nodes) -> NodeSet:
 
 
 def skeleton(tests: Tests) -> tuple[Planes, SeparatingSets]:
-    """Adjacency and separating sets. At each size all tests see the graph that the smaller sizes have left (so the
-    order of the variables does not matter), and the separating set of a pair is the union of all that separate it."""
+    """Adjacency and separating sets. At each size all tests see the graph that the smaller sizes
+    have left (so the order of the variables does not matter), and the separating set of a pair is
+    the union of all that separate it."""
     k = tests.k
     adjacent = [[tests.everywhere if i != j else 0 for j in range(k)] for i in range(k)]
     members = [[[0] * k for _ in range(k)] for _ in range(k)]
@@ -61,5 +65,7 @@ def skeleton(tests: Tests) -> tuple[Planes, SeparatingSets]:
             adjacent[y][x] ^= gone
     for x, y in combinations(range(k), 2):
         members[y][x] = members[x][y][:]
-    known = [[tests.everywhere ^ adjacent[x][y] if x != y else 0 for y in range(k)] for x in range(k)]
+    known = [
+        [tests.everywhere ^ adjacent[x][y] if x != y else 0 for y in range(k)] for x in range(k)
+    ]
     return adjacent, SeparatingSets(known, members)

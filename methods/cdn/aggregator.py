@@ -1,25 +1,30 @@
-"""SEA's aggregator: marginal estimates and global statistics -> one vector for every ordered pair of variables.
+"""SEA's aggregator: marginal estimates and global statistics -> one vector for every ordered pair
+of variables.
 
-Two streams. The marginal one holds a token for each ordered pair of each batch, and nothing else: T k (k - 1) of them,
-where the public code lays them out as T x K and leaves most of it empty. The global one is an N x N grid. A block
+Two streams. The marginal one holds a token for each ordered pair of each batch, and nothing else: T
+k (k - 1) of them, where the public code lays them out as T x K and leaves most of it empty. The
+global one is an N x N grid. A block
 
     1. lets the pairs of a batch attend to each other (tokens of one batch),
-    2. pools the tokens of each pair over the batches that sampled it, with weights a head softmaxed over those tokens,
-       and gives the result back to them (the cheap form of attention along the pair: the query is the pair's, not the
-       token's),
+    2. pools the tokens of each pair over the batches that sampled it, with weights a head softmaxed
+       over those tokens, and gives the result back to them (the cheap form of attention along the
+       pair: the query is the pair's, not the token's),
     3. runs a feed-forward network on the tokens,
-    4. writes the mean of each pair's tokens into the grid, a learned scalar where a pair was not sampled,
-       concatenates with the grid and projects back to d,
+    4. writes the mean of each pair's tokens into the grid, a learned scalar where a pair was not
+       sampled, concatenates with the grid and projects back to d,
     5. runs an axial layer on the grid, and
     6. adds the grid back to the tokens at (i, j).
 
-Where the tokens stand is told in one of two ways. `identities="relative"`: by their slots within the batch, whose order is
-random, and by what is diagonal in the grid; the encoder is then equivariant under relabelling by construction.
-`identities="table"`, the paper's: tables of row, column and edge nodes and of time; the identities are permuted at random
-in training and canonical in evaluation.
+Where the tokens stand is told in one of two ways. `identities="relative"`: by their slots within
+the batch, whose order is random, and by what is diagonal in the grid; the encoder is then
+equivariant under relabelling by construction. `identities="table"`, the paper's: tables of row,
+column and edge nodes and of time; the identities are permuted at random in training and canonical
+in evaluation.
 
-Paper's sizes: d = 64, 8 heads, 4 blocks, dropout .1. The feed-forward width of the released configuration, 8, is a sign of
-under-tuning: 128 here. Global statistics go through arcsinh before the first layer: inverse covariances span decades.
+Paper's sizes: d = 64, 8 heads, 4 blocks, dropout .1. The feed-forward width of the released
+configuration, 8, is a sign of
+under-tuning: 128 here. Global statistics go through arcsinh before the first layer: inverse
+covariances span decades.
 
 Wu et al. 2024, Sample, estimate, aggregate (arXiv:2402.01929).
 """
@@ -46,9 +51,11 @@ MAX_TIMES = 500
 class EncoderConfig:
     """Sizes and variants of the encoder.
 
-    width: d. n_heads: of the grid's axial layers. batch_heads: of the attention within a batch (8 heads of 8 channels
+    width: d. n_heads: of the grid's axial layers. batch_heads: of the attention within a batch (8
+        heads of 8 channels
     cost twice as much as 4 of 16 on a CPU). n_blocks. hidden: feed-forward width. dropout.
-    statistic: "precision", "corr" or "corr+cov". marginals, global_statistic: False ablates the stream's input.
+    statistic: "precision", "corr" or "corr+cov". marginals, global_statistic: False ablates the
+        stream's input.
     identities: "relative" or "table", see above. tied: one attention map for all rows, see `axial`.
     """
 
@@ -67,7 +74,8 @@ class EncoderConfig:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Which pairs the tokens are of. cells: (U,) sampled cells of the flattened (B, N, N) grids, sorted.
+    """Which pairs the tokens are of. cells: (U,) sampled cells of the flattened (B, N, N) grids,
+    sorted.
     inverse: (B T P,) the index in `cells` of each token. counts: (U, 1) tokens of each cell."""
 
     cells: Tensor
@@ -84,7 +92,9 @@ class Pairs:
 
     def sum(self, tokens: Tensor) -> Tensor:
         """(B T P, d) -> (U, d)."""
-        return tokens.new_zeros(len(self.cells), tokens.shape[-1]).index_add(0, self.inverse, tokens)
+        return tokens.new_zeros(len(self.cells), tokens.shape[-1]).index_add(
+            0, self.inverse, tokens
+        )
 
     def mean(self, tokens: Tensor) -> Tensor:
         return self.sum(tokens) / self.counts
@@ -108,7 +118,9 @@ class Encoder(nn.Module):
             self.column_nodes = nn.Embedding(N_IDENTITIES, d)
             if config.marginals:
                 self.edge_nodes = nn.Embedding(N_IDENTITIES, d)
-                self.edges = nn.Sequential(nn.Linear(2 * d, d), nn.GELU(), nn.LayerNorm(d), nn.Linear(d, d))
+                self.edges = nn.Sequential(
+                    nn.Linear(2 * d, d), nn.GELU(), nn.LayerNorm(d), nn.Linear(d, d)
+                )
                 self.times = nn.Embedding(MAX_TIMES, d)
         elif config.marginals:
             self.slots = nn.Embedding(BATCH_VARIABLES**2, d)
@@ -126,9 +138,17 @@ class Encoder(nn.Module):
         grid = grid.expand(n_sets, n, n, -1)
         if config.global_statistic:
             grid = grid + self.embed_statistic(torch.asinh(features.statistics))
-        identities = self._identities(n_sets, n, generator, features) if config.identities == "table" else None
+        identities = (
+            self._identities(n_sets, n, generator, features)
+            if config.identities == "table"
+            else None
+        )
         if identities is not None:
-            grid = grid + self.row_nodes(identities[0])[:, :, None] + self.column_nodes(identities[1])[:, None]
+            grid = (
+                grid
+                + self.row_nodes(identities[0])[:, :, None]
+                + self.column_nodes(identities[1])[:, None]
+            )
         grid = self.dropout(self.grid_norm(grid))
         tokens = pairs = None
         if use_tokens:
@@ -147,13 +167,19 @@ class Encoder(nn.Module):
         n = features.statistics.shape[1]
         graph, row, column = pairs.cells // (n * n), pairs.cells // n % n, pairs.cells % n
         ends = torch.cat(
-            [self.edge_nodes(identities[2][graph, row]), self.edge_nodes(identities[2][graph, column])], -1
+            [
+                self.edge_nodes(identities[2][graph, row]),
+                self.edge_nodes(identities[2][graph, column]),
+            ],
+            -1,
         )
         edges = self.edges(ends).index_select(0, pairs.inverse).view_as(tokens)
         times = self.times(torch.arange(n_batches, device=tokens.device) % MAX_TIMES)
         return tokens + edges + times[:, None]
 
-    def _identities(self, n_sets: int, n: int, generator: torch.Generator | None, features: Features) -> Tensor:
+    def _identities(
+        self, n_sets: int, n: int, generator: torch.Generator | None, features: Features
+    ) -> Tensor:
         """(3, B, N) identities of row, column and edge nodes."""
         device = features.statistics.device
         if n > N_IDENTITIES:
@@ -165,14 +191,16 @@ class Encoder(nn.Module):
 
 
 def _slots(n_pairs: int, device: torch.device) -> Tensor:
-    """(P,) slot of each ordered pair (a, b) of a batch of k variables, a k_max + b, P = k (k - 1)."""
+    """(P,) slot of each ordered pair (a, b) of a batch of k variables, a k_max + b, P = k (k -
+    1)."""
     k = next(k for k in range(2, BATCH_VARIABLES + 1) if k * (k - 1) == n_pairs)
     first, second = torch.nonzero(~torch.eye(k, dtype=torch.bool, device=device), as_tuple=True)
     return first * BATCH_VARIABLES + second
 
 
 class Block(nn.Module):
-    """One block of both streams. tokens: (B, T, P, d) or None where there are none; grid: (B, N, N, d)."""
+    """One block of both streams. tokens: (B, T, P, d) or None where there are none; grid: (B, N, N,
+    d)."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -200,7 +228,10 @@ class Block(nn.Module):
         written = self.write(pairs.mean(tokens.reshape(-1, d)) - self.unsampled)  # type: ignore
         background = self.unsampled * self.write.weight.sum(1)
         grid = (
-            (self.carry(grid) + background).view(-1, d).index_add(0, pairs.cells, written.to(grid.dtype)).view_as(grid)
+            (self.carry(grid) + background)
+            .view(-1, d)
+            .index_add(0, pairs.cells, written.to(grid.dtype))
+            .view_as(grid)
         )
         grid = self.axial(grid)
         if last:  # nobody reads the tokens again
@@ -210,7 +241,8 @@ class Block(nn.Module):
 
 
 class PairPooling(nn.Module):
-    """Tokens (B, T, P, d) -> (B, T, P, d), without the residual: the weighted mean over the tokens of the same pair."""
+    """Tokens (B, T, P, d) -> (B, T, P, d), without the residual: the weighted mean over the tokens
+    of the same pair."""
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
@@ -221,10 +253,16 @@ class PairPooling(nn.Module):
 
     def forward(self, tokens: Tensor, pairs: Pairs) -> Tensor:
         d = tokens.shape[-1]
-        logits, values = self.weights_values(self.norm(tokens)).view(-1, self.n_heads + d).split((self.n_heads, d), -1)
+        logits, values = (
+            self.weights_values(self.norm(tokens))
+            .view(-1, self.n_heads + d)
+            .split((self.n_heads, d), -1)
+        )
         # bounded instead of shifted by the segment's maximum: exact, and one pass less
         weights = (10 * torch.tanh(logits / 10)).exp()
-        weighted = (values.view(-1, self.n_heads, d // self.n_heads) * weights[..., None]).view(-1, d)
+        weighted = (values.view(-1, self.n_heads, d // self.n_heads) * weights[..., None]).view(
+            -1, d
+        )
         total = pairs.sum(weights).repeat_interleave(d // self.n_heads, dim=-1)
         pooled = self.out(pairs.sum(weighted) / total)
         return pooled.index_select(0, pairs.inverse).view_as(tokens)
@@ -251,7 +289,8 @@ def graph_logits(encoded: Tensor, head: MLPHead) -> Tensor:
 
 
 def graph_classes(adjacency: Tensor) -> Tensor:
-    """(B, N (N - 1) / 2) int64 classes {0 none, 1 i -> j, 2 j -> i} of adjacency (B, N, N), [i, j] being i -> j."""
+    """(B, N (N - 1) / 2) int64 classes {0 none, 1 i -> j, 2 j -> i} of adjacency (B, N, N), [i, j]
+    being i -> j."""
     n = adjacency.shape[1]
     i, j = torch.triu_indices(n, n, 1, device=adjacency.device)
     return adjacency[:, i, j].long() + 2 * adjacency[:, j, i].long()

@@ -1,12 +1,15 @@
-"""Axial layers on an N x N grid: attention along rows, along columns, then a feed-forward network, each pre-normed.
+"""Axial layers on an N x N grid: attention along rows, along columns, then a feed-forward network,
+each pre-normed.
 
-Attention is *tied*: every row has its own queries, keys and values, but all rows share one N x N map a head, as in the
-public code (and in MSA transformers). Its logits are the mean over rows of q . k, times a learned factor a head, so that
-they mean the same at N = 10 and N = 1000 (the public code takes the sum). It costs N^3 d multiply-adds in large matrix
-products, but only N^2 exponentials a head, which is what makes N = 1000 possible on a CPU, and it is three times faster
+Attention is *tied*: every row has its own queries, keys and values, but all rows share one N x N
+map a head, as in the public code (and in MSA transformers). Its logits are the mean over rows of q
+. k, times a learned factor a head, so that they mean the same at N = 10 and N = 1000 (the public
+code takes the sum). It costs N^3 d multiply-adds in large matrix products, but only N^2
+exponentials a head, which is what makes N = 1000 possible on a CPU, and it is three times faster
 than untied attention at N = 20. `tied=False` gives every row a map of its own.
 
-Without gradients rows are processed in chunks, so that no buffer but the grid itself grows with N^2 d.
+Without gradients rows are processed in chunks, so that no buffer but the grid itself grows with N^2
+d.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ CHUNK_TOKENS = 1 << 16
 class AxialLayer(nn.Module):
     """(B, R, C, d) -> the same; entries of a row attend to each other, then those of a column."""
 
-    def __init__(self, width: int, n_heads: int, hidden: int, dropout: float, tied: bool = True) -> None:
+    def __init__(
+        self, width: int, n_heads: int, hidden: int, dropout: float, tied: bool = True
+    ) -> None:
         super().__init__()
         self.along_rows = LineAttention(width, n_heads, tied)
         self.along_columns = LineAttention(width, n_heads, tied)
@@ -38,7 +43,8 @@ class AxialLayer(nn.Module):
 
 
 class LineAttention(nn.Module):
-    """(B, L, n, d) -> (B, L, n, d), without the residual: the n entries of each of L lines attend to each other."""
+    """(B, L, n, d) -> (B, L, n, d), without the residual: the n entries of each of L lines attend
+    to each other."""
 
     def __init__(self, width: int, n_heads: int, tied: bool = True) -> None:
         super().__init__()
@@ -78,12 +84,15 @@ class LineAttention(nn.Module):
         return self.out(mixed.reshape(b, n_lines, n, width))
 
     def _untied(self, lines: Tensor) -> Tensor:
-        queries, keys, values = torch.cat([self.queries_keys(lines), self.values(lines)], -1).chunk(3, dim=-1)
+        queries, keys, values = torch.cat([self.queries_keys(lines), self.values(lines)], -1).chunk(
+            3, dim=-1
+        )
         return self.out(attend(queries, keys, values, self.n_heads))
 
 
 class SequenceAttention(nn.Module):
-    """(..., n, d) -> (..., n, d), without the residual: ordinary multi-head attention among n entries."""
+    """(..., n, d) -> (..., n, d), without the residual: ordinary multi-head attention among n
+    entries."""
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
@@ -93,7 +102,8 @@ class SequenceAttention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(attend(*self.queries_keys_values(self.norm(x)).chunk(3, dim=-1), self.n_heads))  # type: ignore
+        queries, keys, values = self.queries_keys_values(self.norm(x)).chunk(3, dim=-1)
+        return self.out(attend(queries, keys, values, self.n_heads))
 
 
 class FeedForward(nn.Module):
@@ -125,7 +135,10 @@ class MLPHead(nn.Module):
 def attend(queries: Tensor, keys: Tensor, values: Tensor, n_heads: int) -> Tensor:
     """Multi-head attention among the entries of the second last axis; all (..., n, d)."""
     shape = queries.shape
-    split = [x.reshape(-1, shape[-2], n_heads, shape[-1] // n_heads).transpose(1, 2) for x in (queries, keys, values)]
+    split = [
+        x.reshape(-1, shape[-2], n_heads, shape[-1] // n_heads).transpose(1, 2)
+        for x in (queries, keys, values)
+    ]
     return F.scaled_dot_product_attention(*split).transpose(1, 2).reshape(shape)  # type: ignore
 
 

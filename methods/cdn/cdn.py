@@ -1,26 +1,34 @@
-"""CDN, the best weights that ship: a causal differential network that tests the mechanisms of the graph it believes in.
+"""CDN, the best weights that ship: a causal differential network that tests the mechanisms of the
+graph it believes in.
 
-Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks" (arXiv 2410.03380, ICML
-2025), give the idea: featurise the data before and after with a network that knows causal discovery, and classify the nodes whose
-mechanism changed. `cdn-axial` and `cdn-mlp` are that paper's networks. This one goes beyond its inputs:
+Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
+(arXiv 2410.03380, ICML
+2025), give the idea: featurise the data before and after with a network that knows causal
+discovery, and classify the nodes whose mechanism changed. `cdn-axial` and `cdn-mlp` are that
+paper's networks. This one goes beyond its inputs:
 
-- Input (`summary`, `features`): moments of a cubic basis and quantiles in place of FCI estimates on small subsets; effects and
-  standard errors of what moved, so that it knows how many rows stand behind a difference.
-- The regimes of a task are read together: they share one graph, which each of them says something about.
-- Between its stages the network fits each mechanism given the edges and targets it believes in, and sees where the fit
-  fails (`mechanism`).
-- Discovery and classification are trained together, as in the paper's final version: a loss on the graph, and one on the
-  targets. The card (`weights/cdn.json`) says on what.
+- Input (`summary`, `features`): moments of a cubic basis and quantiles in place of FCI estimates on
+  small subsets; effects and standard errors of what moved, so that it knows how many rows stand
+  behind a difference.
+- The regimes of a task are read together: they share one graph, which each of them says something
+  about.
+- Between its stages the network fits each mechanism given the edges and targets it believes in, and
+  sees where the fit fails (`mechanism`).
+- Discovery and classification are trained together, as in the paper's final version: a loss on the
+  graph, and one on the targets. The card (`weights/cdn.json`) says on what.
 
-Scores are logits: sigmoid(score) is the probability the network gives to "is a target" under its training laws.
+Scores are logits: sigmoid(score) is the probability the network gives to "is a target" under its
+training laws.
 
 Parameters
-    weights     name of shipped weights or path of a .safetensors file with its card beside it: "cdn"
+    weights     name of shipped weights or path of a .safetensors file with its card beside it:
+                "cdn"
     device      "cpu" or "cuda"
 
-Trained on the suites' own generator family, never on mechanisms `polynomial` and `sigmoid`, never on a test suite's seeds, nor on a law of
-`synthetic-ood`. From 30 rows a data set; a variable that never varies scores like any other without evidence. At N = 1000
-one regime takes about 3 GB; where regimes times N^2 exceed 1.2 million they are read in groups.
+Trained on the suites' own generator family, never on mechanisms `polynomial` and `sigmoid`, never
+on a test suite's seeds, nor on a law of `synthetic-ood`. From 30 rows a data set; a variable that
+never varies scores like any other without evidence. At N = 1000 one regime takes about 3 GB; where
+regimes times N^2 exceed 1.2 million they are read in groups.
 
 Our own code. Licence: MIT, with this package.
 """
@@ -51,15 +59,19 @@ class CDN:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="cdn",
-        summary="Pretrained causal differential network that tests the mechanisms of the graph it infers",
-        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal Differential Networks, ICML",
+        summary="Pretrained causal differential network that tests the mechanisms of the graph it "
+        "infers",
+        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
+        "Differential Networks, ICML",
         licence="MIT",
         reference="https://github.com/rmwu/cdn",
         supervised="pretrained",
         preload=("torch", "safetensors", "safetensors.torch"),
         min_samples=30,
         max_variables=1500,
-        timeout_s=lambda sizes: 120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3,
+        timeout_s=lambda sizes: (
+            120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3
+        ),
     )
 
     def weights_digest(self) -> str:
@@ -85,17 +97,24 @@ class CDN:
 
         Raises
         ------
-        InvalidParameter: the weights are missing or of another version; the message names the command that makes them.
+        InvalidParameter: the weights are missing or of another version; the message names the
+        command that makes them.
         """
         from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.weights import load_weights
 
         check_device(self.info.name, self.device)
-        network = _network(load_weights(self.weights, self.info.name).card["digest"], self.weights).to(self.device)
-        return in_canonical_order(task, lambda ordered: {"": target_scores(network, ordered, self.device)})[""]
+        network = _network(
+            load_weights(self.weights, self.info.name).card["digest"], self.weights
+        ).to(self.device)
+        return in_canonical_order(
+            task, lambda ordered: {"": target_scores(network, ordered, self.device)}
+        )[""]
 
 
-def target_scores(network: CausalDifferentialNetwork, task: Task, device: str = "cpu") -> np.ndarray:
+def target_scores(
+    network: CausalDifferentialNetwork, task: Task, device: str = "cpu"
+) -> np.ndarray:
     """(R, N) logits of a network in evaluation mode, in the order of the task's variables."""
     import torch
 
@@ -105,7 +124,9 @@ def target_scores(network: CausalDifferentialNetwork, task: Task, device: str = 
     scores = []
     with torch.inference_mode():
         for first in range(0, task.n_regimes, n_together):
-            summary = summarise([task.observational, *task.regimes[first : first + n_together]], device)
+            summary = summarise(
+                [task.observational, *task.regimes[first : first + n_together]], device
+            )
             scores.append(network(summary)[-1].targets[0].double().cpu().numpy())
     return np.concatenate(scores)
 

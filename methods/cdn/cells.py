@@ -1,18 +1,25 @@
-"""CDN on cells: `cdn` fine-tuned on perturbations whose targets are known, and its stack with target-shift.
+"""CDN on cells: `cdn` fine-tuned on perturbations whose targets are known, and its stack with
+target-shift.
 
-Wu, Barzilay and Jaakkola 2025 start from synthetic weights and go on with the training perturbations of a screen (batches of 2,
-learning rate 1e-5, patience 10 on validation AUROC). The same here with the network behind `cdn`, and what their recipe was changed to:
+Wu, Barzilay and Jaakkola 2025 start from synthetic weights and go on with the training
+perturbations of a screen (batches of 2, learning rate 1e-5, patience 10 on validation AUROC). The
+same here with the network behind `cdn`, and what their recipe was changed to:
 
-- of each perturbation `views` sets of `sampled` candidates are drawn, its targets among them, so that a step costs little;
-- the loss is the cross-entropy of the targets among the candidates (all stages; the last counts most), which is what a ranking needs;
-- a larger learning rate with warm-up and cosine decay; the epoch with the lowest loss on held-out clusters of perturbations is kept.
+- of each perturbation `views` sets of `sampled` candidates are drawn, its targets among them, so
+  that a step costs little;
+- the loss is the cross-entropy of the targets among the candidates (all stages; the last counts
+  most), which is what a ranking needs;
+- a larger learning rate with warm-up and cosine decay; the epoch with the lowest loss on held-out
+  clusters of perturbations is kept.
 
-The network knows no gene by name: what it learns is how a knock-down looks, so that another cell line is no other task.
+The network knows no gene by name: what it learns is how a knock-down looks, so that another cell
+line is no other task.
 
 Readings
     network    its logits
-    stack      a conditional logit model (softmax over the candidates) of the network's logit and of asinh of two scores, those of
-               target-shift-down and target-shift, fitted on the clusters that were held out
+    stack      a conditional logit model (softmax over the candidates) of the network's logit and of
+               asinh of two scores, those of target-shift-down and target-shift, fitted on the
+               clusters that were held out
 
 Parameters
     weights        what to start from, see `cdn`
@@ -55,7 +62,8 @@ _NETWORK = "network/"
 
 
 class View(NamedTuple):
-    """One perturbation with some of its candidates. targets (S,) bool, shifts (S, 2): see `shift_scores`."""
+    """One perturbation with some of its candidates. targets (S,) bool, shifts (S, 2): see
+    `shift_scores`."""
 
     summary: Summary
     targets: np.ndarray
@@ -78,7 +86,8 @@ class CDNCells(Trained):
     info: ClassVar[MethodInfo] = MethodInfo(
         name="cdn-cells",
         summary="cdn fine-tuned on training perturbations; -stack adds target-shift",
-        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal Differential Networks, ICML",
+        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
+        "Differential Networks, ICML",
         licence="MIT",
         reference="https://github.com/rmwu/cdn",
         variants=("network", "stack"),
@@ -88,7 +97,9 @@ class CDNCells(Trained):
         needs_symbols=True,
         min_samples=20,
         max_variables=1500,
-        timeout_s=lambda sizes: 120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3,
+        timeout_s=lambda sizes: (
+            120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3
+        ),
         fit_timeout_s=4 * 3600.0,
     )
 
@@ -137,31 +148,44 @@ class CDNCells(Trained):
             [np.column_stack([z, view.shifts]) for z, view in zip(logits, validation, strict=True)],
             [view.targets for view in validation],
         )
-        state = {_NETWORK + name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+        state = {
+            _NETWORK + name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()
+        }
         return {**state, "stack": coefficients}
 
-    def _views(self, tasks: Sequence[LabelledTask], rng: np.random.Generator) -> tuple[list[View], list[str]]:
+    def _views(
+        self, tasks: Sequence[LabelledTask], rng: np.random.Generator
+    ) -> tuple[list[View], list[str]]:
         """Views, and the cluster of each."""
         from cdnbench.methods.cdn.summary import summarise
 
         views, clusters = [], []
         for number, labelled in enumerate(tasks):
             task = labelled.task
-            cluster = f"{task.metadata.get('cell_line', '')}/{labelled.facts.get('cluster', number)}"
+            cluster = (
+                f"{task.metadata.get('cell_line', '')}/{labelled.facts.get('cluster', number)}"
+            )
             for r, regime in enumerate(task.regimes):
                 targets = np.flatnonzero(labelled.targets[r])
                 others = np.flatnonzero(~labelled.targets[r] & task.candidates[r])  # type: ignore[index]
                 n_others = min(self.sampled - len(targets), len(others))
                 if n_others < 1:
                     raise CannotRun(
-                        f"a perturbation has {len(targets)} targets and {len(others)} other candidates; sampled={self.sampled} "
+                        f"a perturbation has {len(targets)} targets and {len(others)} other "
+                        f"candidates; sampled={self.sampled} "
                         "leaves the targets nothing to be told from"
                     )
                 for _ in range(self.views):
-                    chosen = rng.permutation(np.concatenate([targets, rng.choice(others, n_others, replace=False)]))
+                    chosen = rng.permutation(
+                        np.concatenate([targets, rng.choice(others, n_others, replace=False)])
+                    )
                     before, after = task.observational[:, chosen], regime[:, chosen]
                     scores = shift_scores(before, [after])[0]
-                    views.append(View(_single(summarise([before, after])), labelled.targets[r][chosen], scores))
+                    views.append(
+                        View(
+                            _single(summarise([before, after])), labelled.targets[r][chosen], scores
+                        )
+                    )
                     clusters.append(cluster)
         return views, clusters
 
@@ -181,8 +205,12 @@ class CDNCells(Trained):
 
         check_device(self.info.name, self.device)
         network = self._fitted_network()
-        logits = in_canonical_order(task, lambda ordered: {"": target_scores(network, ordered, self.device)})[""]
-        parts = np.concatenate([logits[..., None], shift_scores(task.observational, task.regimes)], axis=-1)
+        logits = in_canonical_order(
+            task, lambda ordered: {"": target_scores(network, ordered, self.device)}
+        )[""]
+        parts = np.concatenate(
+            [logits[..., None], shift_scores(task.observational, task.regimes)], axis=-1
+        )
         return {"network": logits, "stack": parts @ self.model["stack"]}
 
     def _fitted_network(self) -> CausalDifferentialNetwork:
@@ -195,7 +223,8 @@ class CDNCells(Trained):
 
 
 def shift_scores(observational: np.ndarray, regimes: Sequence[np.ndarray]) -> np.ndarray:
-    """(R, N, 2) asinh of the fall of each gene's own mean in standard errors, and of target-shift's score."""
+    """(R, N, 2) asinh of the fall of each gene's own mean in standard errors, and of target-shift's
+    score."""
     found = shifts(observational, regimes, TargetShift().winsorised)
     return np.arcsinh(np.stack([-found.z_mean, np.hypot(found.z_mean, found.z_variance)], axis=-1))
 
@@ -204,7 +233,9 @@ def _single(summary: Summary) -> Summary:
     """With moments of single precision, to keep many."""
     import torch
 
-    return type(summary)(*(getattr(summary, n).to(torch.float32) for n in summary.__dataclass_fields__))
+    return type(summary)(
+        *(getattr(summary, n).to(torch.float32) for n in summary.__dataclass_fields__)
+    )
 
 
 def _together(views: Sequence[View], device: str) -> tuple[Summary, Tensor]:
@@ -216,11 +247,14 @@ def _together(views: Sequence[View], device: str) -> tuple[Summary, Tensor]:
     joined = stack([view.summary for view in views]).to(device)
     values = {name: getattr(joined, name) for name in joined.__dataclass_fields__}
     values["moments"] = values["moments"].double()
-    return Summary(**values), torch.from_numpy(np.stack([view.targets for view in views])).to(device)
+    return Summary(**values), torch.from_numpy(np.stack([view.targets for view in views])).to(
+        device
+    )
 
 
 def _batches(views: Sequence[View], order: Iterable[int], size: int) -> Iterator[list[int]]:
-    """Views of one number of candidates each, in this order, `size` at a time; what does not fill a batch comes last."""
+    """Views of one number of candidates each, in this order, `size` at a time; what does not fill a
+    batch comes last."""
     waiting: dict[int, list[int]] = {}
     for i in order:
         batch = waiting.setdefault(len(views[i].targets), [])
@@ -233,7 +267,8 @@ def _batches(views: Sequence[View], order: Iterable[int], size: int) -> Iterator
 def split_by_cluster(
     views: Sequence[View], clusters: Sequence[str], rng: np.random.Generator
 ) -> tuple[list[View], list[View]]:
-    """Training and validation views; no cluster of perturbations is in both, unless there is one only, which is then cut in two.
+    """Training and validation views; no cluster of perturbations is in both, unless there is one
+    only, which is then cut in two.
 
     Raises
     ------
@@ -246,7 +281,9 @@ def split_by_cluster(
     out = np.array([cluster in held for cluster in clusters])
     if out.all():
         out[: len(out) // 2] = False
-    return [v for v, o in zip(views, out, strict=True) if not o], [v for v, o in zip(views, out, strict=True) if o]
+    return [v for v, o in zip(views, out, strict=True) if not o], [
+        v for v, o in zip(views, out, strict=True) if o
+    ]
 
 
 def loss(beliefs: Sequence[Beliefs], targets: Tensor) -> Tensor:
@@ -255,7 +292,9 @@ def loss(beliefs: Sequence[Beliefs], targets: Tensor) -> Tensor:
 
     wanted = targets.float() / targets.sum(1, keepdim=True)
     weights = [STAGE_WEIGHT] * (len(beliefs) - 1) + [1.0]
-    return sum(w * cross_entropy(b.targets[:, 0], wanted) for w, b in zip(weights, beliefs, strict=True))  # type: ignore[return-value]
+    return sum(
+        w * cross_entropy(b.targets[:, 0], wanted) for w, b in zip(weights, beliefs, strict=True)
+    )  # type: ignore[return-value]
 
 
 def fine_tune(
@@ -265,14 +304,16 @@ def fine_tune(
     validation: Sequence[View],
     rng: np.random.Generator,
 ) -> None:
-    """Train in place; the network ends with the tensors of the best epoch, which may be those it came with."""
+    """Train in place; the network ends with the tensors of the best epoch, which may be those it
+    came with."""
     import torch
 
     steps = how.epochs * sum(1 for _ in _batches(training, range(len(training)), how.batch))
     optimiser = torch.optim.AdamW(network.parameters(), lr=how.learning_rate, weight_decay=1e-4)
     warmup = max(1, steps // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: min(1.0, (step + 1) / warmup) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        optimiser,
+        lambda step: min(1.0, (step + 1) / warmup) * 0.5 * (1 + np.cos(np.pi * step / steps)),
     )
     best, waited = evaluate(network, validation, how.batch, how.device)[0], 0
     kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -290,7 +331,10 @@ def fine_tune(
             schedule.step()
             total += float(value.detach()) * len(chosen)
         found = evaluate(network, validation, how.batch, how.device)[0]
-        print(f"epoch {epoch + 1}: training loss {total / len(training):.4f}, validation loss {found:.4f}")
+        print(
+            f"epoch {epoch + 1}: training loss {total / len(training):.4f}, validation loss "
+            f"{found:.4f}"
+        )
         if found < best:
             best, waited = found, 0
             kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -322,8 +366,8 @@ def evaluate(
 
 
 def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
-    """(K,) coefficients of a softmax over candidates with features (S, K), by maximum likelihood under a penalty of
-    `PENALTY` / 2 times their square in units of the features' spread."""
+    """(K,) coefficients of a softmax over candidates with features (S, K), by maximum likelihood
+    under a penalty of `PENALTY` / 2 times their square in units of the features' spread."""
     from scipy.optimize import minimize
 
     scale = np.maximum(np.std(np.concatenate([f - f.mean(axis=0) for f in features]), axis=0), 1e-9)

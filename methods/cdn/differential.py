@@ -1,16 +1,19 @@
 """The paper's differential networks: the encodings of both data sets -> one logit a variable.
 
-    axial   one axial layer on the N x N grid of both encodings, mean over the incoming edges of each node, Linear -> 1
+    axial   one axial layer on the N x N grid of both encodings, mean over the incoming edges of
+            each node, Linear -> 1
     mlp     Linear - GELU - LayerNorm - Linear on each entry, mean over incoming edges, Linear -> 1
 
-Entry (i, j) is about i -> j, so the incoming edges of j are column j: the mean runs over i, as the paper says (the public
-code averages the outgoing ones).
+Entry (i, j) is about i -> j, so the incoming edges of j are column j: the mean runs over i, as the
+paper says (the public code averages the outgoing ones).
 
-Variants: the encodings concatenated, or their difference; with node statistics (raw mean and variance of each variable,
-Linear - GELU - LayerNorm - Linear, one more entry of what is averaged; the paper's final version); encoder frozen, or
-trained jointly with a loss on the observational graph.
+Variants: the encodings concatenated, or their difference; with node statistics (raw mean and
+variance of each variable, Linear - GELU - LayerNorm - Linear, one more entry of what is averaged;
+the paper's final version); encoder frozen, or trained jointly with a loss on the observational
+graph.
 
-Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal Differential Networks (arXiv:2410.03380).
+Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal Differential Networks
+(arXiv:2410.03380).
 """
 
 from __future__ import annotations
@@ -30,8 +33,10 @@ from cdnbench.methods.cdn.featuriser import Features
 
 @dataclass(frozen=True, kw_only=True)
 class DifferentialConfig:
-    """encoder: of both data sets. head, combination, node_statistics: see above. joint: whether the encoder is trained too.
-    pretrained: whether it starts from SEA (False: Table 7's ablation). hidden: feed-forward width of the axial head.
+    """encoder: of both data sets. head, combination, node_statistics: see above. joint: whether the
+    encoder is trained too.
+    pretrained: whether it starts from SEA (False: Table 7's ablation). hidden: feed-forward width
+    of the axial head.
     dropout: of the head."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -68,7 +73,8 @@ class Encoded:
     def expand(self, n_sets: int) -> Encoded:
         """One data set, seen n_sets times without a copy."""
         return Encoded(
-            self.grid.expand(n_sets, *self.grid.shape[1:]), self.moments.expand(n_sets, *self.moments.shape[1:])
+            self.grid.expand(n_sets, *self.grid.shape[1:]),
+            self.moments.expand(n_sets, *self.moments.shape[1:]),
         )
 
 
@@ -85,7 +91,9 @@ class DifferentialNetwork(nn.Module):
         if config.node_statistics:
             self.nodes = nn.Sequential(nn.Linear(2, d), nn.GELU(), nn.LayerNorm(d), nn.Linear(d, d))
         if config.head == "axial":
-            self.axial = AxialLayer(width, config.encoder.n_heads, config.hidden, config.dropout, config.encoder.tied)
+            self.axial = AxialLayer(
+                width, config.encoder.n_heads, config.hidden, config.dropout, config.encoder.tied
+            )
             self.out = nn.Linear(width, 1)
         else:
             self.entries = MLPHead(width, d)
@@ -98,7 +106,9 @@ class DifferentialNetwork(nn.Module):
         """Start from the tensors of a `StructureLearner`."""
         for name, module in (("encoder", self.encoder), ("graph_head", self.graph_head)):
             prefix = name + "."
-            module.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+            module.load_state_dict(
+                {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+            )
 
     def train(self, mode: bool = True) -> DifferentialNetwork:
         """A frozen encoder stays in evaluation mode."""
@@ -127,7 +137,11 @@ class DifferentialNetwork(nn.Module):
         return graph_logits(before.grid, self.graph_head)
 
     def _combine(self, before: Tensor, after: Tensor) -> Tensor:
-        return torch.cat([before, after], dim=-1) if self.config.combination == "concat" else after - before
+        return (
+            torch.cat([before, after], dim=-1)
+            if self.config.combination == "concat"
+            else after - before
+        )
 
 
 def target_loss(logits: Tensor, targets: Tensor) -> Tensor:

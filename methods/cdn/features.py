@@ -1,7 +1,8 @@
-"""Features: what a summary says of every variable and every ordered pair, before and after, and how far it moved.
+"""Features: what a summary says of every variable and every ordered pair, before and after, and how
+far it moved.
 
-Grid features at (i, j) are read as "i -> j". What moved is measured twice: as an effect and in standard errors. Standard
-errors are compressed by asinh.
+Grid features at (i, j) are read as "i -> j". What moved is measured twice: as an effect and in
+standard errors. Standard errors are compressed by asinh.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ N_GRID = 8
 N_NODE_SHIFT = 5 + len(LEVELS)
 N_GRID_SHIFT = 9
 
-_MOST_ROWS = 4000.0  # beyond this many rows standard errors no longer shrink: training has seen no more
+_MOST_ROWS = (
+    4000.0  # beyond this many rows standard errors no longer shrink: training has seen no more
+)
 _TINY = 1e-6
 
 
@@ -34,7 +37,9 @@ def set_features(summary: Summary) -> tuple[Tensor, Tensor]:
             correlation,
             partial,
             torch.asinh(slope),
-            torch.asinh(partial * spread[..., None, :] / spread[..., :, None]),  # of j on i, all others held fixed
+            torch.asinh(
+                partial * spread[..., None, :] / spread[..., :, None]
+            ),  # of j on i, all others held fixed
             blocks.square_linear,
             blocks.square_linear.transpose(-1, -2),
             blocks.square_square,
@@ -65,7 +70,8 @@ def set_features(summary: Summary) -> tuple[Tensor, Tensor]:
 
 
 def shift_features(summary: Summary) -> tuple[Tensor, Tensor]:
-    """Of every regime against the observational data, R = D - 1: node (B, R, N, N_NODE_SHIFT), grid (B, R, N, N, N_GRID_SHIFT)."""
+    """Of every regime against the observational data, R = D - 1: node (B, R, N, N_NODE_SHIFT), grid
+    (B, R, N, N, N_GRID_SHIFT)."""
     blocks = _Blocks(summary)
     before, after = blocks.at(slice(0, 1)), blocks.at(slice(1, None))
     n0, n1 = (capped(rows)[..., None] for rows in (summary.rows[:, :1], summary.rows[:, 1:]))
@@ -78,7 +84,9 @@ def shift_features(summary: Summary) -> tuple[Tensor, Tensor]:
             torch.stack(
                 [
                     mean_shift,
-                    torch.asinh(mean_shift / torch.sqrt(before.variance / n0 + after.variance / n1)),
+                    torch.asinh(
+                        mean_shift / torch.sqrt(before.variance / n0 + after.variance / n1)
+                    ),
                     log_ratio,
                     torch.asinh(log_ratio / torch.sqrt(2 / n0 + 2 / n1)),
                     (torch.log(pooled) - 3).expand_as(mean_shift),
@@ -92,13 +100,17 @@ def shift_features(summary: Summary) -> tuple[Tensor, Tensor]:
     scale = pooled[..., None]
 
     def fisher(a: Tensor, b: Tensor) -> Tensor:
-        return torch.asinh((torch.atanh(a.clamp(-0.999, 0.999)) - torch.atanh(b.clamp(-0.999, 0.999))) * scale)
+        return torch.asinh(
+            (torch.atanh(a.clamp(-0.999, 0.999)) - torch.atanh(b.clamp(-0.999, 0.999))) * scale
+        )
 
     slope, slope_after = (s.covariance / s.variance[..., :, None] for s in (before, after))
     rest, rest_after = (s.residual_variance(slope) for s in (before, after))
     intercept = mean_shift[..., None, :] - slope * mean_shift[..., :, None]
     error = rest / n0[..., None] + rest_after / n1[..., None]
-    slope_error = rest / (n0 * before.variance)[..., None] + rest_after / (n1 * after.variance)[..., None]
+    slope_error = (
+        rest / (n0 * before.variance)[..., None] + rest_after / (n1 * after.variance)[..., None]
+    )
     grid = torch.stack(
         [
             fisher(after.correlation, before.correlation),
@@ -122,7 +134,8 @@ def capped(rows: Tensor) -> Tensor:
 
 
 class _Blocks:
-    """Means, variances and standardised covariances between the linear, quadratic and cubic parts of the basis."""
+    """Means, variances and standardised covariances between the linear, quadratic and cubic parts
+    of the basis."""
 
     def __init__(self, summary: Summary) -> None:
         n = summary.n_variables
@@ -151,7 +164,11 @@ class _Blocks:
 
     def residual_variance(self, slope: Tensor) -> Tensor:
         """Of j minus slope[i, j] times i."""
-        full = self.variance[..., None, :] - 2 * slope * self.covariance + slope.square() * self.variance[..., :, None]
+        full = (
+            self.variance[..., None, :]
+            - 2 * slope * self.covariance
+            + slope.square() * self.variance[..., :, None]
+        )
         return full.clamp(min=_TINY)
 
 
@@ -164,7 +181,8 @@ def _precision(correlation: Tensor, rows: Tensor) -> Tensor:
     n = correlation.shape[-1]
     ridge = (1e-3 + 0.2 * n / rows)[..., None, None]
     eye = torch.eye(n, dtype=correlation.dtype, device=correlation.device)
-    # by Cholesky: positive definite, and LU of a batch fails in some builds of MKL where two threads share it
+    # by Cholesky: positive definite, and LU of a batch fails in some builds of MKL where two
+    # threads share it
     return torch.cholesky_inverse(torch.linalg.cholesky(correlation + ridge * eye))
 
 

@@ -1,10 +1,12 @@
-"""Samples -> what the encoder reads: marginal estimates on batches of k variables, and global statistics.
+"""Samples -> what the encoder reads: marginal estimates on batches of k variables, and global
+statistics.
 
-A data set gives T batches of k variables. FCI on each batch (500 rows without replacement, all rows if there are fewer)
-marks the k (k - 1) ordered pairs of the batch, one token a pair. Global statistics and moments come from all rows.
+A data set gives T batches of k variables. FCI on each batch (500 rows without replacement, all rows
+if there are fewer) marks the k (k - 1) ordered pairs of the batch, one token a pair. Global
+statistics and moments come from all rows.
 
-The rows of the batches of one data set are windows of one random permutation, with random starts: each is a uniform
-subset without replacement, at a fraction of the cost of as many permutations.
+The rows of the batches of one data set are windows of one random permutation, with random starts:
+each is a uniform subset without replacement, at a fraction of the cost of as many permutations.
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ BATCH_ROWS = 500
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Features:
-    """B data sets of N variables, T batches of k variables each, P = k (k - 1) ordered pairs a batch, C channels.
+    """B data sets of N variables, T batches of k variables each, P = k (k - 1) ordered pairs a
+    batch, C channels.
 
-    tokens: (B, T, P) int64, edge marks of the pair (see `marginals`). rows, columns: (B, T, P) int64, the pair (i, j).
+    tokens: (B, T, P) int64, edge marks of the pair (see `marginals`). rows, columns: (B, T, P)
+        int64, the pair (i, j).
     statistics: (B, N, N, C) float32. moments: (B, N, 2) float32, raw mean and variance.
     """
 
@@ -51,7 +55,9 @@ class Features:
 
 def concatenate(features: Sequence[Features]) -> Features:
     """One `Features` out of several of the same N, T and k."""
-    return Features(**{f.name: torch.cat([getattr(x, f.name) for x in features]) for f in fields(Features)})
+    return Features(
+        **{f.name: torch.cat([getattr(x, f.name) for x in features]) for f in fields(Features)}
+    )
 
 
 def featurise(
@@ -67,8 +73,10 @@ def featurise(
 ) -> Features:
     """Features of B data sets (M_b, N) of the same N.
 
-    n_batches: T. rng: what the batches are drawn with; a data set uses a stream of its own, spawned in order.
-    statistic: see `statistics`. rows: of a marginal estimate at most. marginals=False leaves the batches out (T = 0).
+    n_batches: T. rng: what the batches are drawn with; a data set uses a stream of its own, spawned
+        in order.
+    statistic: see `statistics`. rows: of a marginal estimate at most. marginals=False leaves the
+        batches out (T = 0).
     """
     n_variables = samples[0].shape[1]
     k = min(k, n_variables)
@@ -76,14 +84,18 @@ def featurise(
         n_batches = 0
     streams = rng.spawn(len(samples))
     covariances = np.stack([covariance(x) for x in samples])
-    statistics = np.stack([global_statistic(x, c, statistic) for x, c in zip(samples, covariances, strict=True)])
+    statistics = np.stack(
+        [global_statistic(x, c, statistic) for x, c in zip(samples, covariances, strict=True)]
+    )
     uniforms = np.stack([stream.random((n_batches, k)) for stream in streams])
     nodes = sample_batches_many(statistics[..., 0], uniforms)
     correlations, n_rows = _batch_correlations(samples, covariances, nodes, rows, streams)
     first, second = np.nonzero(~np.eye(k, dtype=bool))
     shape = (len(samples), n_batches, len(first))
     if n_batches:
-        marks = marginal_estimates(torch.from_numpy(correlations).to(device), torch.from_numpy(n_rows).to(device))
+        marks = marginal_estimates(
+            torch.from_numpy(correlations).to(device), torch.from_numpy(n_rows).to(device)
+        )
         pairs = tokens(marks)[:, first, second].reshape(shape)
     else:
         pairs = torch.zeros(shape, dtype=torch.int64, device=device)
@@ -99,7 +111,8 @@ def featurise(
 
 
 def _single(values: np.ndarray) -> np.ndarray:
-    """In float32, which holds samples whose variances or inverse variances it does not hold: those stop at its ends."""
+    """In float32, which holds samples whose variances or inverse variances it does not hold: those
+    stop at its ends."""
     largest = np.finfo(np.float32).max
     return np.clip(values, -largest, largest).astype(np.float32)
 

@@ -1,17 +1,19 @@
 """Marginal estimates: PC and FCI with Fisher's z test on all batches of k variables at once.
 
-SEA (Wu et al. 2024) runs a classical search on many small subsets of the variables and lets a network put the answers
-together. `marginal_estimates` gives the edge marks of causal-learn 0.1.4.8 (`fci` and `pc` with default arguments),
-`reference_estimate` is causal-learn itself on one batch, `tokens` is the network's reading of the marks.
+SEA (Wu et al. 2024) runs a classical search on many small subsets of the variables and lets a
+network put the answers together. `marginal_estimates` gives the edge marks of causal-learn 0.1.4.8
+(`fci` and `pc` with default arguments), `reference_estimate` is causal-learn itself on one batch,
+`tokens` is the network's reading of the marks.
 
-The tests (every partial correlation of every pair, once) run in torch on the device of the correlations. Their
-outcomes, one bit a test and batch, then go through the search on the host as bit planes (`_bit_planes`): the rules of a
-thousand batches cost as many steps as those of one.
+The tests (every partial correlation of every pair, once) run in torch on the device of the
+correlations. Their outcomes, one bit a test and batch, then go through the search on the host as
+bit planes (`_bit_planes`): the rules of a thousand batches cost as many steps as those of one.
 
-Where causal-learn fails, here is an answer. A constant column (correlations not finite) is independent of everything. A
-variable that the conditioning set determines is independent of all others given that set, and conditioning on it adds
-nothing: of duplicated columns each counts as a copy of the other. A test with no degree of freedom (n - |S| <= 3) finds
-independence.
+Where causal-learn fails, here is an answer. A constant column (correlations not finite) is
+independent of everything. A variable that the conditioning set determines is independent of all
+others given that set, and conditioning on it adds
+nothing: of duplicated columns each counts as a copy of the other. A test with no degree of freedom
+(n - |S| <= 3) finds independence.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ NONE, TAIL, ARROW, CIRCLE = Mark.NONE, Mark.TAIL, Mark.ARROW, Mark.CIRCLE
 ALGORITHMS: dict[str, Callable[[Tests], MixedGraphs]] = {"fci": fci, "pc": pc}
 MIN_VARIABLES, MAX_VARIABLES = 2, 6
 
-# (mark at i, mark at j) of the ordered pair (i, j) -> token; 0 to 7 as numbered by the public code, 8 to 10 are new
+# (mark at i, mark at j) of the ordered pair (i, j) -> token; 0 to 7 as numbered by the public code,
+# 8 to 10 are new
 PADDING = 0
 TOKENS = {
     (NONE, NONE): 1,
@@ -53,32 +56,40 @@ TOKENS = {
 N_TOKENS = 11
 
 _CHUNK = 4096  # batches; the tests of so many fit in the cache
-_DETERMINED = {torch.float64: 1e-10, torch.float32: 1e-6}  # residual variance of a variable that a set determines
+_DETERMINED = {
+    torch.float64: 1e-10,
+    torch.float32: 1e-6,
+}  # residual variance of a variable that a set determines
 
 
 def marginal_estimates(
     correlations: Tensor, n_samples: int | Tensor, *, alpha: float = 0.05, algorithm: str = "fci"
 ) -> Tensor:
-    """Edge marks (B, k, k) int8: `[b, i, j]` is the `Mark` at j of the edge i *-* j, and i -> j has TAIL at [j, i] and
-    ARROW at [i, j].
+    """Edge marks (B, k, k) int8: `[b, i, j]` is the `Mark` at j of the edge i *-* j, and i -> j has
+    TAIL at [j, i] and ARROW at [i, j].
 
-    `correlations` (B, k, k) of the rows of each batch, k from 2 to 6; computed on in float64. `n_samples`: the rows
-    behind each, one number or (B,). `alpha`: level of the tests. `algorithm`: "fci" or "pc". The result of one batch
-    does not depend on the others. ValueError for other shapes, levels or names.
+    `correlations` (B, k, k) of the rows of each batch, k from 2 to 6; computed on in float64.
+    `n_samples`: the rows
+    behind each, one number or (B,). `alpha`: level of the tests. `algorithm`: "fci" or "pc". The
+    result of one batch does not depend on the others. ValueError for other shapes, levels or names.
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(f"no marginal algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}")
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, not {alpha}")
     if correlations.ndim != 3 or correlations.shape[1] != correlations.shape[2]:
-        raise ValueError(f"correlations must have the shape (batches, k, k), not {tuple(correlations.shape)}")
+        raise ValueError(
+            f"correlations must have the shape (batches, k, k), not {tuple(correlations.shape)}"
+        )
     n_batches, k, _ = correlations.shape
     if not MIN_VARIABLES <= k <= MAX_VARIABLES:
         raise ValueError(f"a batch must have {MIN_VARIABLES} to {MAX_VARIABLES} variables, not {k}")
     device = correlations.device
     rows = torch.as_tensor(n_samples, device=device, dtype=torch.float64)
     if rows.shape not in ((), (n_batches,)):
-        raise ValueError(f"n_samples must be one number or ({n_batches},), not of shape {tuple(rows.shape)}")
+        raise ValueError(
+            f"n_samples must be one number or ({n_batches},), not of shape {tuple(rows.shape)}"
+        )
     rows = rows.expand(n_batches)
     determined = _DETERMINED.get(correlations.dtype, max(_DETERMINED.values()))
     marks = np.zeros((n_batches, k, k), np.int8)
@@ -97,9 +108,12 @@ def tokens(marks: Tensor) -> Tensor:
     )
 
 
-def reference_estimate(samples: np.ndarray, *, alpha: float = 0.05, algorithm: str = "fci") -> np.ndarray:
-    """causal-learn's marks (k, k) int8 of one batch of rows (n, k), laid out as in `marginal_estimates`. Raises what
-    causal-learn raises, ValueError for singular correlations among others."""
+def reference_estimate(
+    samples: np.ndarray, *, alpha: float = 0.05, algorithm: str = "fci"
+) -> np.ndarray:
+    """causal-learn's marks (k, k) int8 of one batch of rows (n, k), laid out as in
+    `marginal_estimates`. Raises what causal-learn raises, ValueError for singular correlations
+    among others."""
     from contextlib import redirect_stdout
     from io import StringIO
 
@@ -112,7 +126,9 @@ def reference_estimate(samples: np.ndarray, *, alpha: float = 0.05, algorithm: s
         elif algorithm == "pc":
             graph = reference_pc(samples, alpha=alpha, show_progress=False).G
         else:
-            raise ValueError(f"no marginal algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}")
+            raise ValueError(
+                f"no marginal algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}"
+            )
     marks = np.zeros(graph.graph.shape, np.int8)
     for value, mark in ((-1, TAIL), (1, ARROW), (2, CIRCLE)):
         marks[value == graph.graph.T] = mark  # causal-learn: [i, j] is the mark at i
@@ -134,8 +150,9 @@ def _token_table(device: torch.device) -> Tensor:
 class _Level:
     """The conditioning sets of one size. Residual covariances are a table of rows (set, x <= y).
 
-    `same`, `with_first`, `with_second`, `pivot`: rows of the table of the size below, for one elimination: of the pair
-    (x, y) given the set without its last member z, of (x, z), of (y, z), of (z, z). `covariance`, `variance_x`,
+    `same`, `with_first`, `with_second`, `pivot`: rows of the table of the size below, for one
+    elimination: of the pair (x, y) given the set without its last member z, of (x, z), of (y, z),
+    of (z, z). `covariance`, `variance_x`,
     `variance_y`: rows of this table, one a test.
     """
 
@@ -173,7 +190,10 @@ def _levels(k: int) -> tuple[_Level, ...]:
                         *rest, z = given
                         keys = ((x, y), tuple(sorted((x, z))), tuple(sorted((y, z))), (z, z))
                         eliminations.append([below[(tuple(rest), *key)] for key in keys])
-            pairs += [[table[given, *key] for key in ((x, y), (x, x), (y, y))] for x, y in combinations(left, 2)]
+            pairs += [
+                [table[given, *key] for key in ((x, y), (x, x), (y, y))]
+                for x, y in combinations(left, 2)
+            ]
         same, first, second, pivot = zip(*eliminations, strict=True) if eliminations else ((),) * 4
         levels.append(_Level(same, first, second, pivot, *zip(*pairs, strict=True)))
         below = table
@@ -183,19 +203,27 @@ def _levels(k: int) -> tuple[_Level, ...]:
 @cache
 def _indices(k: int, device: torch.device) -> tuple[dict[str, Tensor], ...]:
     return tuple(
-        {name: torch.tensor(rows, device=device) for name, rows in vars(level).items()} for level in _levels(k)
+        {name: torch.tensor(rows, device=device) for name, rows in vars(level).items()}
+        for level in _levels(k)
     )
 
 
-def _independent(correlations: Tensor, n_samples: Tensor, alpha: float, determined: float) -> Tensor:
+def _independent(
+    correlations: Tensor, n_samples: Tensor, alpha: float, determined: float
+) -> Tensor:
     """(tests, B) bool: is p > alpha in the test of each of `_test_keys`?
 
-    p = 2 (1 - Phi(sqrt(n - |S| - 3) |atanh r|)) exceeds alpha where r^2 < tanh(z / sqrt(n - |S| - 3))^2, z the normal
-    quantile of 1 - alpha / 2; r^2 is compared without a division, by residual covariances and variances given S.
+    p = 2 (1 - Phi(sqrt(n - |S| - 3) |atanh r|)) exceeds alpha where r^2 < tanh(z / sqrt(n - |S| -
+    3))^2, z the normal quantile of 1 - alpha / 2; r^2 is compared without a division, by residual
+    covariances and variances given S.
     """
     k = correlations.shape[1]
     upper = torch.triu_indices(k, k, device=correlations.device)
-    table = correlations.to(torch.float64)[:, upper[0], upper[1]].T.contiguous().nan_to_num(0.0, 0.0, 0.0)
+    table = (
+        correlations.to(torch.float64)[:, upper[0], upper[1]]
+        .T.contiguous()
+        .nan_to_num(0.0, 0.0, 0.0)
+    )
     table[upper[0] == upper[1]] = 1.0
     z = norm.isf(alpha / 2)
     outcomes = []
@@ -203,9 +231,14 @@ def _independent(correlations: Tensor, n_samples: Tensor, alpha: float, determin
         if size:
             pivot = table[rows["pivot"]]
             inverse = torch.where(pivot > determined, 1.0 / pivot, 0.0)
-            table = table[rows["same"]] - table[rows["with_first"]] * table[rows["with_second"]] * inverse
+            table = (
+                table[rows["same"]]
+                - table[rows["with_first"]] * table[rows["with_second"]] * inverse
+            )
         freedom = n_samples - size - 3
-        bound = torch.where(freedom > 0, torch.tanh(z * freedom.clamp(min=1).rsqrt()) ** 2, torch.inf)
+        bound = torch.where(
+            freedom > 0, torch.tanh(z * freedom.clamp(min=1).rsqrt()) ** 2, torch.inf
+        )
         x, y = table[rows["variance_x"]], table[rows["variance_y"]]
         independent = table[rows["covariance"]] ** 2 < bound * x * y
         outcomes.append(independent | (x <= determined) | (y <= determined) | torch.isinf(bound))

@@ -1,14 +1,15 @@
-"""Mechanism tests: given how likely each edge is, fit each variable's mechanism on everything that is not suspected, and
-see where it fails.
+"""Mechanism tests: given how likely each edge is, fit each variable's mechanism on everything that
+is not suspected, and see where it fails.
 
-For each variable j, a penalised regression of z_j on the basis of its K likeliest parents, over the observational data
-and all regimes, each weighted by the probability that j is no target there:
+For each variable j, a penalised regression of z_j on the basis of its K likeliest parents, over the
+observational data and all regimes, each weighted by the probability that j is no target there:
 
     beta_j = argmin sum_d w_dj n_d E_d (z_j - beta . psi_pa)^2 + sum_i lambda_ij beta_i^2
     lambda_ij = kappa_basis (1 + exp(shift - logit_ij))
 
-so that an unlikely parent is shrunk to zero. If i's parents are right and j is no target, the residual in regime d has
-mean 0, the pooled variance, and no correlation with any parent: these are the features. All from the moments.
+so that an unlikely parent is shrunk to zero. If i's parents are right and j is no target, the
+residual in regime d has mean 0, the pooled variance, and no correlation with any parent: these are
+the features. All from the moments.
 """
 
 from __future__ import annotations
@@ -33,13 +34,17 @@ class MechanismTests(nn.Module):
         self.log_kappa = nn.Parameter(torch.tensor([0.0, 1.0, 1.0]))
         self.shift = nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, summary: Summary, edge_logits: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, summary: Summary, edge_logits: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """edge_logits: (B, N, N), [i, j] of i -> j. weights: (B, D, N) in [0, 1].
 
         -> node (B, R, N, N_NODE_TEST) and grid (B, R, N, N, N_GRID_TEST) of the R = D - 1 regimes.
         """
         weights = weights.double()
-        residual = self.residual_maker(summary, edge_logits.double(), weights)  # (B, N, F), z_j - beta . psi
+        residual = self.residual_maker(
+            summary, edge_logits.double(), weights
+        )  # (B, N, F), z_j - beta . psi
         n = summary.n_variables
         covered = torch.matmul(residual[:, None], summary.moments)  # (B, D, N, F), E[e_j psi]
         mean = covered[..., 0]
@@ -50,12 +55,15 @@ class MechanismTests(nn.Module):
         reference = (share * second).sum(1, keepdim=True).clamp(min=_TINY)
         means = summary.moments[..., 0, 1:]
         basis_mean = means[..., : 2 * n]
-        with_basis = covered[..., 1 : 1 + 2 * n] - mean[..., None] * basis_mean[..., None, :]  # (B, D, N j, 2 N i)
-        basis_variance = (summary.moments.diagonal(dim1=-2, dim2=-1)[..., 1 : 1 + 2 * n] - basis_mean.square()).clamp(
-            min=_TINY
-        )
+        with_basis = (
+            covered[..., 1 : 1 + 2 * n] - mean[..., None] * basis_mean[..., None, :]
+        )  # (B, D, N j, 2 N i)
+        basis_variance = (
+            summary.moments.diagonal(dim1=-2, dim2=-1)[..., 1 : 1 + 2 * n] - basis_mean.square()
+        ).clamp(min=_TINY)
         with_residual = (
-            torch.matmul(covered, residual[:, None].transpose(-1, -2)) - mean[..., None] * mean[..., None, :]
+            torch.matmul(covered, residual[:, None].transpose(-1, -2))
+            - mean[..., None] * mean[..., None, :]
         )
         rows = capped(summary.rows)[:, 1:, None]
         mean, variance, with_basis = mean[:, 1:], variance[:, 1:], with_basis[:, 1:]
@@ -98,12 +106,18 @@ class MechanismTests(nn.Module):
         n = summary.n_variables
         k = min(n - 1, MOST_PARENTS)
         own = torch.eye(n, dtype=torch.bool, device=edge_logits.device)
-        chosen = edge_logits.masked_fill(own, -torch.inf).transpose(1, 2).topk(k, dim=-1).indices  # (B, N j, K)
+        chosen = (
+            edge_logits.masked_fill(own, -torch.inf).transpose(1, 2).topk(k, dim=-1).indices
+        )  # (B, N j, K)
         logits = edge_logits.transpose(1, 2).gather(-1, chosen)
-        columns = torch.cat([torch.zeros_like(chosen[..., :1])] + [1 + b * n + chosen for b in range(N_BASES)], dim=-1)
+        columns = torch.cat(
+            [torch.zeros_like(chosen[..., :1])] + [1 + b * n + chosen for b in range(N_BASES)],
+            dim=-1,
+        )
         width = columns.shape[-1]
         with_own = torch.cat(
-            [columns, 1 + torch.arange(n, device=columns.device)[:, None].expand(n_tasks, n, 1)], dim=-1
+            [columns, 1 + torch.arange(n, device=columns.device)[:, None].expand(n_tasks, n, 1)],
+            dim=-1,
         )
         share = weights * summary.rows[..., None]
         total = share.sum(1)  # (B, N)
@@ -116,13 +130,22 @@ class MechanismTests(nn.Module):
                 pooled[task] = (share[task].T @ flat[task]).gather(-1, index[task])
             else:
                 for d in range(n_sets):
-                    pooled[task] = pooled[task] + share[task, d, :, None] * flat[task, d][index[task]]
+                    pooled[task] = (
+                        pooled[task] + share[task, d, :, None] * flat[task, d][index[task]]
+                    )
         pooled = pooled.reshape(n_tasks, n, width + 1, width + 1)
-        penalty = self.log_kappa.exp()[:, None] * (1 + torch.exp((self.shift - logits).clamp(max=12.0)))[..., None, :]
+        penalty = (
+            self.log_kappa.exp()[:, None]
+            * (1 + torch.exp((self.shift - logits).clamp(max=12.0)))[..., None, :]
+        )
         penalty = penalty.flatten(-2) / total[..., None]
         penalty = torch.cat([torch.zeros_like(penalty[..., :1]), penalty], dim=-1) + 1e-5
         left = pooled[..., :width, :width] + torch.diag_embed(penalty)
-        beta = torch.cholesky_solve(pooled[..., :width, width:], torch.linalg.cholesky(left))[..., 0]
+        beta = torch.cholesky_solve(pooled[..., :width, width:], torch.linalg.cholesky(left))[
+            ..., 0
+        ]
         residual = torch.zeros(n_tasks, n, size, dtype=flat.dtype, device=flat.device)
         residual = residual.scatter(-1, columns, -beta)
-        return residual + nn.functional.one_hot(1 + torch.arange(n, device=flat.device), size).to(flat.dtype)
+        return residual + nn.functional.one_hot(1 + torch.arange(n, device=flat.device), size).to(
+            flat.dtype
+        )

@@ -1,16 +1,20 @@
 """The network behind `cdn`: stages of grid layers with mechanism tests between them.
 
-State: a grid G (B, R, N, N, d) with one vector for each ordered pair and regime, and nodes V (B, R, N, c). A stage
+State: a grid G (B, R, N, N, d) with one vector for each ordered pair and regime, and nodes V (B, R,
+N, c). A stage
 
-    1. tests the mechanisms (`mechanism`) under the edges and targets that the stage before believed in,
+    1. tests the mechanisms (`mechanism`) under the edges and targets that the stage before believed
+    in,
     2. runs grid layers, in which regimes share what they know of the common graph by their mean,
-    3. states edges (one distribution over {none, i -> j, j -> i} a pair and task) and targets (one logit a node and regime).
+    3. states edges (one distribution over {none, i -> j, j -> i} a pair and task) and targets (one
+    logit a node and regime).
 
-The last stage's target logits are the scores; all stages are trained. What the observational data says enters through
-the input features, computed once a task.
+The last stage's target logits are the scores; all stages are trained. What the observational data
+says enters through the input features, computed once a task.
 
-A grid layer pools the grid to nodes by attention with weights from the tokens themselves, over rows and over columns,
-and gives back to (i, j) what i, j, (j, i), all regimes, and paths i -> k -> j say. Cost N^2 d^2 + N^3 t with t = 8 path
+A grid layer pools the grid to nodes by attention with weights from the tokens themselves, over rows
+and over columns, and gives back to (i, j) what i, j, (j, i), all regimes, and paths i -> k -> j
+say. Cost N^2 d^2 + N^3 t with t = 8 path
 channels: axial attention costs N^3 d and keeps N^3 weights a head.
 """
 
@@ -23,18 +27,26 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cdnbench.methods.cdn.features import N_GRID, N_GRID_SHIFT, N_NODE, N_NODE_SHIFT, set_features, shift_features
+from cdnbench.methods.cdn.features import (
+    N_GRID,
+    N_GRID_SHIFT,
+    N_NODE,
+    N_NODE_SHIFT,
+    set_features,
+    shift_features,
+)
 from cdnbench.methods.cdn.mechanism import N_GRID_TEST, N_NODE_TEST, MechanismTests
 from cdnbench.methods.cdn.summary import Summary
 
 ROW_CELLS = 1 << 15
-"""Grid entries that a layer updates at once where no gradient is needed: few enough for the cache."""
+"""Grid entries that a layer updates at once where no gradient is needed: few enough for the cache.
+"""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the network. d: grid width; c: node width; heads: of attention pooling; paths: channels of the path
-    product; stages: grid layers of each stage."""
+    """Sizes of the network. d: grid width; c: node width; heads: of attention pooling; paths:
+    channels of the path product; stages: grid layers of each stage."""
 
     d: int = 48
     c: int = 128
@@ -44,8 +56,8 @@ class Shape:
 
 
 class Beliefs(NamedTuple):
-    """Of one stage. targets: (B, R, N) logits. edges: (B, N, N, 3) logits of none, i -> j, j -> i; symmetric in the sense
-    that [i, j] and [j, i] say the same."""
+    """Of one stage. targets: (B, R, N) logits. edges: (B, N, N, 3) logits of none, i -> j, j -> i;
+    symmetric in the sense that [i, j] and [j, i] say the same."""
 
     targets: Tensor
     edges: Tensor
@@ -65,18 +77,30 @@ class CausalDifferentialNetwork(nn.Module):
         self.tests = nn.ModuleList([MechanismTests() for _ in shape.stages])
         self.grid_tests = nn.ModuleList([nn.Linear(N_GRID_TEST + 1, d) for _ in shape.stages])
         self.node_tests = nn.ModuleList([nn.Linear(N_NODE_TEST + 1, c) for _ in shape.stages])
-        self.layers = nn.ModuleList([nn.ModuleList([GridLayer(shape) for _ in range(n)]) for n in shape.stages])
+        self.layers = nn.ModuleList(
+            [nn.ModuleList([GridLayer(shape) for _ in range(n)]) for n in shape.stages]
+        )
         self.edge_heads = nn.ModuleList([EdgeHead(shape) for _ in shape.stages])
         self.target_heads = nn.ModuleList([TargetHead(shape) for _ in shape.stages])
 
     def forward(self, summary: Summary) -> list[Beliefs]:
         node, grid = set_features(summary)
         node_shift, grid_shift = shift_features(summary)
-        G = self.grid_before(grid[:, :1]) + self.grid_after(grid[:, 1:]) + self.grid_shift(grid_shift)
-        V = self.node_before(node[:, :1]) + self.node_after(node[:, 1:]) + self.node_shift(node_shift)
+        G = (
+            self.grid_before(grid[:, :1])
+            + self.grid_after(grid[:, 1:])
+            + self.grid_shift(grid_shift)
+        )
+        V = (
+            self.node_before(node[:, :1])
+            + self.node_after(node[:, 1:])
+            + self.node_shift(node_shift)
+        )
         n_tasks, n_regimes, n, _ = V.shape
         edge_logits = torch.zeros(n_tasks, n, n, device=V.device)
-        clean = torch.zeros(n_tasks, n_regimes, n, device=V.device)  # at first only the observational data is trusted
+        clean = torch.zeros(
+            n_tasks, n_regimes, n, device=V.device
+        )  # at first only the observational data is trusted
         target_logits = clean
         beliefs = []
         for stage, layers in enumerate(self.layers):
@@ -85,7 +109,9 @@ class CausalDifferentialNetwork(nn.Module):
                 node_tests, grid_tests = self.tests[stage](summary, edge_logits, weights)
             likely = edge_logits[:, None, :, :, None].expand(-1, n_regimes, -1, -1, -1).float()
             G = G + self.grid_tests[stage](torch.cat([grid_tests, likely.clamp(-8, 8)], dim=-1))
-            V = V + self.node_tests[stage](torch.cat([node_tests, target_logits[..., None].clamp(-8, 8)], dim=-1))
+            V = V + self.node_tests[stage](
+                torch.cat([node_tests, target_logits[..., None].clamp(-8, 8)], dim=-1)
+            )
             for layer in layers:  # type: ignore[union-attr]
                 G, V = layer(G, V)
             edges = self.edge_heads[stage](G, V).float()
@@ -105,7 +131,9 @@ class GridLayer(nn.Module):
         self.norm, self.node_norm, self.node_out = nn.LayerNorm(d), nn.LayerNorm(c), nn.LayerNorm(c)
         self.tokens = nn.Linear(d, sum(self.widths))
         self.shared = nn.Linear(d, m, bias=False)
-        self.update = nn.Sequential(nn.Linear(2 * c + 2 * h * d, 2 * c), nn.GELU(), nn.Linear(2 * c, c))
+        self.update = nn.Sequential(
+            nn.Linear(2 * c + 2 * h * d, 2 * c), nn.GELU(), nn.Linear(2 * c, c)
+        )
         self.row_node, self.column_node = nn.Linear(c, m, bias=False), nn.Linear(c, m, bias=False)
         self.path = nn.Linear(t, m, bias=False)
         self.out = nn.Linear(m, d)
@@ -116,9 +144,14 @@ class GridLayer(nn.Module):
         direct, reverse, attention, first, second = self.tokens(a).split(self.widths, dim=-1)
         by_row, by_column = attention.chunk(2, dim=-1)
         outgoing = torch.matmul(by_row.softmax(-2).transpose(-1, -2), a)  # (B, R, N i, heads, d)
-        incoming = torch.matmul(by_column.transpose(-3, -2).softmax(-2).transpose(-1, -2), a.transpose(-3, -2))
+        incoming = torch.matmul(
+            by_column.transpose(-3, -2).softmax(-2).transpose(-1, -2), a.transpose(-3, -2)
+        )
         v = self.node_norm(V)
-        pooled = torch.cat([v, v.mean(1, keepdim=True).expand_as(v), outgoing.flatten(-2), incoming.flatten(-2)], -1)
+        pooled = torch.cat(
+            [v, v.mean(1, keepdim=True).expand_as(v), outgoing.flatten(-2), incoming.flatten(-2)],
+            -1,
+        )
         V = V + self.update(pooled)
         v = self.node_out(V)
         paths = torch.matmul(first.movedim(-1, -3), second.movedim(-1, -3)).movedim(-3, -1) / n**0.5
@@ -150,7 +183,12 @@ class EdgeHead(nn.Module):
 
     def forward(self, G: Tensor, V: Tensor) -> Tensor:
         g, v = self.norm(G).mean(1), self.node_norm(V).mean(1)
-        hidden = self.forth(g) + self.back(g).transpose(1, 2) + self.tail(v)[:, :, None] + self.head(v)[:, None]
+        hidden = (
+            self.forth(g)
+            + self.back(g).transpose(1, 2)
+            + self.tail(v)[:, :, None]
+            + self.head(v)[:, None]
+        )
         edge = self.out(nn.functional.gelu(hidden))  # (B, N, N, 2): no edge, i -> j
         none = edge[..., 0] + edge[..., 0].transpose(1, 2)
         return torch.stack([none, edge[..., 1], edge[..., 1].transpose(1, 2)], dim=-1)
@@ -167,11 +205,13 @@ class TargetHead(nn.Module):
         return self.net(V)[..., 0]
 
 
-def loss(beliefs: list[Beliefs], targets: Tensor, adjacency: Tensor, known: Tensor) -> tuple[Tensor, dict[str, float]]:
+def loss(
+    beliefs: list[Beliefs], targets: Tensor, adjacency: Tensor, known: Tensor
+) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy of targets (all stages; the last counts most) and of edges.
 
-    targets: (B, R, N) bool. adjacency: (B, N, N) bool. known: (B,) bool, whether the graph may be learnt from (with hidden
-    confounders it may not).
+    targets: (B, R, N) bool. adjacency: (B, N, N) bool. known: (B,) bool, whether the graph may be
+    learnt from (with hidden confounders it may not).
     """
     n = adjacency.shape[-1]
     kinds = adjacency.long() + 2 * adjacency.transpose(1, 2).long()

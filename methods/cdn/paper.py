@@ -1,10 +1,11 @@
 """`cdn-axial` and `cdn-mlp`: the paper's causal differential networks.
 
-Each data set is featurised on its own: T marginal estimates (FCI on 5 variables and 500 rows each), one global statistic, and
-SEA's encoder, frozen after pretraining, which gives a vector for every ordered pair (`featuriser`, `aggregator`). A small
-network reads the encodings before and after and classifies the nodes (`differential`): one axial layer, or a
-perceptron on every entry; both average over the incoming edges of a node. The observational side is encoded once a task,
-regimes in batches.
+Each data set is featurised on its own: T marginal estimates (FCI on 5 variables and 500 rows each),
+one global statistic, and SEA's encoder, frozen after pretraining, which gives a vector for every
+ordered pair (`featuriser`, `aggregator`). A small network reads the encodings before and after and
+classifies the nodes (`differential`): one axial layer, or a perceptron on every entry; both average
+over the incoming edges of a node. The observational side is encoded once a task, regimes in
+batches.
 
 Parameters
     weights    name of shipped weights or path of a .safetensors file with its card beside it
@@ -12,17 +13,21 @@ Parameters
     device     "cpu" or "cuda"
 
 Deviations from the public code (what the released networks compute is the method `cdn-public`)
-    - Each batch's tokens stand alone instead of in a T x K table that is mostly empty; identities are slots within the
-      batch instead of tables of node names, so that relabelling changes nothing (`aggregator`).
-    - Feed-forward width 128 in the encoder (8 there); global statistics come from all rows and pass an arcsinh.
+    - Each batch's tokens stand alone instead of in a T x K table that is mostly empty; identities
+      are slots within the batch instead of tables of node names, so that relabelling changes
+      nothing (`aggregator`).
+    - Feed-forward width 128 in the encoder (8 there); global statistics come from all rows and pass
+      an arcsinh.
     - The mean runs over incoming edges, as the text says (the code averages the outgoing ones).
-    - Training data is our generator's and the budget is in the card (`weights/<name>.json`); scores are logits.
+    - Training data is our generator's and the budget is in the card (`weights/<name>.json`); scores
+      are logits.
 
-Variants (difference instead of concatenation, node statistics, joint training, other statistics, ablations) are options of
-`bench train cdn`; a card says which one its weights are.
+Variants (difference instead of concatenation, node statistics, joint training, other statistics,
+ablations) are options of `bench train cdn`; a card says which one its weights are.
 
-Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation targets through causal differential
-networks, ICML (arXiv:2410.03380). Reference: github.com/rmwu/cdn at 14fa0aa. Our own code. Licence: MIT, with this package.
+Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation targets through
+causal differential networks, ICML (arXiv:2410.03380). Reference: github.com/rmwu/cdn at 14fa0aa.
+Our own code. Licence: MIT, with this package.
 """
 
 from __future__ import annotations
@@ -48,14 +53,17 @@ _CELLS_AT_ONCE = 40_000  # grid cells of the regimes that are encoded together
 
 def _timeout_s(sizes: Sizes) -> float:
     # 50 ms a regime at N = 20; 40 s a data set at N = 1000
-    return 120.0 + (sizes.n_regimes + 1) * (0.5 + 2e-4 * sizes.n_variables**2 + 1.5e-7 * sizes.n_variables**3)
+    return 120.0 + (sizes.n_regimes + 1) * (
+        0.5 + 2e-4 * sizes.n_variables**2 + 1.5e-7 * sizes.n_variables**3
+    )
 
 
 def _info(name: str, summary: str) -> MethodInfo:
     return MethodInfo(
         name=name,
         summary=summary,
-        citation="Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation targets through causal "
+        citation="Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation "
+        "targets through causal "
         "differential networks, ICML",
         licence="MIT",
         reference="https://github.com/rmwu/cdn",
@@ -96,8 +104,8 @@ class CDNAxial:
 
         Raises
         ------
-        CannotRun: fewer than two variables. InvalidParameter: the weights are missing or of another version; the message
-        names the command that makes them.
+        CannotRun: fewer than two variables. InvalidParameter: the weights are missing or of another
+        version; the message names the command that makes them.
         """
         return _scores(self, task, seed)
 
@@ -110,7 +118,9 @@ class CDNMLP:
     n_batches: int = 50
     device: str = "cpu"
 
-    info: ClassVar[MethodInfo] = _info("cdn-mlp", "Causal differential network of the paper: SEA, then a perceptron")
+    info: ClassVar[MethodInfo] = _info(
+        "cdn-mlp", "Causal differential network of the paper: SEA, then a perceptron"
+    )
 
     def __post_init__(self) -> None:
         _check(self.n_batches, self.info.name)
@@ -184,7 +194,9 @@ def target_scores(
     with torch.inference_mode():
         before = encode(network, [task.observational], n_batches, rng, device)
         for first in range(0, task.n_regimes, n_together):
-            after = encode(network, task.regimes[first : first + n_together], n_batches, rng, device)
+            after = encode(
+                network, task.regimes[first : first + n_together], n_batches, rng, device
+            )
             scores.append(network(before.expand(len(after)), after).double().cpu().numpy())
     return np.concatenate(scores)
 
@@ -200,5 +212,12 @@ def encode(
     from cdnbench.methods.cdn.featuriser import featurise
 
     config = network.config.encoder
-    features = featurise(samples, n_batches, rng, statistic=config.statistic, marginals=config.marginals, device=device)
+    features = featurise(
+        samples,
+        n_batches,
+        rng,
+        statistic=config.statistic,
+        marginals=config.marginals,
+        device=device,
+    )
     return network.encode(features)

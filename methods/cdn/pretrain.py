@@ -1,10 +1,12 @@
-"""Training steps of the encoder (SEA) and of the paper's differential networks: arrays in, losses and metrics out.
+"""Training steps of the encoder (SEA) and of the paper's differential networks: arrays in, losses
+and metrics out.
 
-Where the data comes from is the caller's business (`bench train`); `trainer.fit` runs the steps. Randomness within a step
-(dropout, identities) comes from a generator named by the step, so that a resumed run is the run that was not interrupted.
+Where the data comes from is the caller's business (`bench train`); `trainer.fit` runs the steps.
+Randomness within a step (dropout, identities) comes from a generator named by the step, so that a
+resumed run is the run that was not interrupted.
 
-SEA is trained on the observational data of a graph, T log-uniform in 10..49 batches of k = 5 variables, by the
-cross-entropy of {none, i -> j, j -> i} over the pairs i < j.
+SEA is trained on the observational data of a graph, T log-uniform in 10..49 batches of k = 5
+variables, by the cross-entropy of {none, i -> j, j -> i} over the pairs i < j.
 """
 
 from __future__ import annotations
@@ -18,7 +20,12 @@ import torch
 from torch import Tensor
 
 from cdnbench.digest import generator
-from cdnbench.methods.cdn.aggregator import EncoderConfig, StructureLearner, graph_classes, graph_loss
+from cdnbench.methods.cdn.aggregator import (
+    EncoderConfig,
+    StructureLearner,
+    graph_classes,
+    graph_loss,
+)
 from cdnbench.methods.cdn.featuriser import Features, featurise
 
 TRAINING_BATCHES = (10, 49)
@@ -74,7 +81,8 @@ def sea_step(model: StructureLearner, seed: int = 0) -> StepLoss:
 
 @torch.no_grad()
 def sea_metrics(model: StructureLearner, batches: Sequence[GraphBatch]) -> dict[str, float]:
-    """Validation: mean cross-entropy, and mean over graphs of AUROC and average precision of the directed edges."""
+    """Validation: mean cross-entropy, and mean over graphs of AUROC and average precision of the
+    directed edges."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     model.eval()
@@ -97,7 +105,8 @@ def sea_metrics(model: StructureLearner, batches: Sequence[GraphBatch]) -> dict[
 
 
 class step_randomness:
-    """Within it, torch's global state (which dropout reads) is a function of the axes; on leaving it is as before.
+    """Within it, torch's global state (which dropout reads) is a function of the axes; on leaving
+    it is as before.
 
     Entering gives a CPU generator for what is drawn explicitly.
     """

@@ -1,8 +1,9 @@
-"""Reading a PyTorch or Lightning checkpoint as data: no class or function that the file names is imported or called.
+"""Reading a PyTorch or Lightning checkpoint as data: no class or function that the file names is
+imported or called.
 
-A `.ckpt` or `.pt` file (the zip format of PyTorch 1.6 and later) is a pickle beside raw storages. The pickle may name
-any class; here a dozen names stand for tensors and ordered dictionaries, and every other one for an inert `Placeholder`
-that remembers what it was given.
+A `.ckpt` or `.pt` file (the zip format of PyTorch 1.6 and later) is a pickle beside raw storages.
+The pickle may name any class; here a dozen names stand for tensors and ordered dictionaries, and
+every other one for an inert `Placeholder` that remembers what it was given.
 """
 
 from __future__ import annotations
@@ -38,14 +39,16 @@ STORAGES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """state: public name -> tensor. settings: the plain hyperparameters saved with it (empty for a plain state dict)."""
+    """state: public name -> tensor. settings: the plain hyperparameters saved with it (empty for a
+    plain state dict)."""
 
     state: dict[str, Tensor]
     settings: dict[str, Any]
 
 
 def read_checkpoint(file: Path) -> Checkpoint:
-    """The tensors and plain settings of a checkpoint: Lightning's (`state_dict`, `hyper_parameters`) or a state dict.
+    """The tensors and plain settings of a checkpoint: Lightning's (`state_dict`,
+    `hyper_parameters`) or a state dict.
 
     Raises
     ------
@@ -53,7 +56,8 @@ def read_checkpoint(file: Path) -> Checkpoint:
     """
     if not file.is_file():
         raise InvalidParameter(
-            f"{file} does not exist; expected a checkpoint of the public SEA or CDN code (.ckpt, .pt)."
+            f"{file} does not exist; expected a checkpoint of the public SEA or CDN code (.ckpt, "
+            ".pt)."
         )
     try:
         with zipfile.ZipFile(file) as archive:
@@ -62,16 +66,20 @@ def read_checkpoint(file: Path) -> Checkpoint:
             tensors = {name: _tensor(archive, stored) for name, stored in state.items()}
     except Exception as error:  # a damaged pickle can fail in any way
         raise InvalidParameter(
-            f"{file} cannot be read as a PyTorch checkpoint ({type(error).__name__}: {error}); expected the zip file that "
+            f"{file} cannot be read as a PyTorch checkpoint ({type(error).__name__}: {error}); "
+            "expected the zip file that "
             "torch.save or Lightning writes, with a state dict of tensors."
         ) from error
     if not tensors:
-        raise InvalidParameter(f"{file} holds no tensors; expected a Lightning checkpoint or a plain state dict.")
+        raise InvalidParameter(
+            f"{file} holds no tensors; expected a Lightning checkpoint or a plain state dict."
+        )
     return Checkpoint(tensors, settings)
 
 
 class Placeholder:
-    """Stands for any class or function that a file names; takes whatever a pickle does to it, and does nothing."""
+    """Stands for any class or function that a file names; takes whatever a pickle does to it, and
+    does nothing."""
 
     state: Any
     items: dict[Any, Any]
@@ -128,7 +136,8 @@ UNDERSTOOD: dict[tuple[str, str], Any] = {
 
 
 class _InertUnpickler(pickle.Unpickler):
-    """Every global is looked up in `UNDERSTOOD`; the rest become placeholders, one class a name and a file."""
+    """Every global is looked up in `UNDERSTOOD`; the rest become placeholders, one class a name and
+    a file."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
@@ -137,7 +146,9 @@ class _InertUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in UNDERSTOOD:
             return UNDERSTOOD[module, name]
-        return self._placeholders.setdefault((module, name), type("Placeholder", (Placeholder,), {}))
+        return self._placeholders.setdefault(
+            (module, name), type("Placeholder", (Placeholder,), {})
+        )
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, dtype, key, *_ = pid
@@ -148,19 +159,28 @@ class _InertUnpickler(pickle.Unpickler):
 
 def _unpickle(archive: zipfile.ZipFile) -> Any:
     root = _root(archive)
-    if f"{root}/byteorder" in archive.namelist() and _record(archive, f"{root}/byteorder") != b"little":
+    if (
+        f"{root}/byteorder" in archive.namelist()
+        and _record(archive, f"{root}/byteorder") != b"little"
+    ):
         raise ValueError("the tensors are stored big-endian")
     return _InertUnpickler(io.BytesIO(_record(archive, f"{root}/data.pkl"))).load()
 
 
 def _record(archive: zipfile.ZipFile, name: str) -> bytes:
-    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:  # which could unfold into any size
+    if (
+        archive.getinfo(name).compress_type != zipfile.ZIP_STORED
+    ):  # which could unfold into any size
         raise ValueError(f"{name} is compressed, which torch.save never does")
     return archive.read(name)
 
 
 def _root(archive: zipfile.ZipFile) -> str:
-    roots = [n.removesuffix("/data.pkl") for n in archive.namelist() if n.endswith("/data.pkl") and n.count("/") == 1]
+    roots = [
+        n.removesuffix("/data.pkl")
+        for n in archive.namelist()
+        if n.endswith("/data.pkl") and n.count("/") == 1
+    ]
     if len(roots) != 1:
         raise ValueError("the archive holds no data.pkl")
     return roots[0]
@@ -175,8 +195,12 @@ def _parts(content: Any) -> tuple[dict[str, _StoredTensor], dict[str, Any]]:
         raise ValueError("its state_dict is no dictionary")
     others = [name for name, value in state.items() if not isinstance(value, _StoredTensor)]
     if others:
-        raise ValueError(f"its state dict holds values that are no tensors: {', '.join(map(str, others[:3]))}")
-    return {str(k): v for k, v in state.items()}, _settings(content.get("hyper_parameters")) if lightning else {}
+        raise ValueError(
+            f"its state dict holds values that are no tensors: {', '.join(map(str, others[:3]))}"
+        )
+    return {str(k): v for k, v in state.items()}, _settings(
+        content.get("hyper_parameters")
+    ) if lightning else {}
 
 
 def _settings(found: Any) -> dict[str, Any]:
@@ -207,7 +231,11 @@ def _tensor(archive: zipfile.ZipFile, stored: _StoredTensor) -> Tensor:
         return torch.empty(stored.shape, dtype=stored.storage.dtype)
     stored_bytes = _record(archive, f"{_root(archive)}/data/{stored.storage.key}")
     values = torch.frombuffer(bytearray(stored_bytes), dtype=stored.storage.dtype)
-    last = stored.offset + sum((n - 1) * step for n, step in zip(stored.shape, stored.strides, strict=True))
+    last = stored.offset + sum(
+        (n - 1) * step for n, step in zip(stored.shape, stored.strides, strict=True)
+    )
     if min((stored.offset, *stored.shape, *stored.strides)) < 0 or last >= len(values):
-        raise ValueError(f"a tensor of shape {stored.shape} reaches beyond its storage of {len(values)} values")
+        raise ValueError(
+            f"a tensor of shape {stored.shape} reaches beyond its storage of {len(values)} values"
+        )
     return values.as_strided(stored.shape, stored.strides, stored.offset).contiguous().clone()

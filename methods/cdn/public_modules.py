@@ -1,20 +1,29 @@
-"""The forward pass of the authors' public SEA and CDN code in our own modules, so that their weights can be run.
+"""The forward pass of the authors' public SEA and CDN code in our own modules, so that their
+weights can be run.
 
-Our models (see `cdnbench.methods.cdn`) use a sparse token layout and mend what follows. Here everything is as the
-public code computes it for one pair of data sets (github.com/rmwu/cdn at 14fa0aa, rmwu/sea at bfb507b; our code):
+Our models (see `cdnbench.methods.cdn`) use a sparse token layout and mend what follows. Here
+everything is as the public code computes it for one pair of data sets (github.com/rmwu/cdn at
+14fa0aa, rmwu/sea at bfb507b; our code):
 
-- The T marginal estimates lie in a dense (T, K) grid over the K ordered pairs that any of them holds; token 0 elsewhere.
-- Attention is tied: one map a head for all rows (columns) of a grid. Queries of empty cells are zero, and the keys that
-  are hidden are those that are empty *in the first row (column)*. Values are never hidden.
+- The T marginal estimates lie in a dense (T, K) grid over the K ordered pairs that any of them
+  holds; token 0 elsewhere.
+- Attention is tied: one map a head for all rows (columns) of a grid. Queries of empty cells are
+  zero, and the keys that are hidden are those that are empty *in the first row (column)*. Values
+  are never hidden.
 - Maps are not divided by anything, except those between pairs: by sqrt(d_head T).
-- A trial has an identity only if it holds the first pair, and these are counted 1, 2, ...; the others share identity 0.
-- Row and column identities of the N x N statistic count its non-zero entries in the first row and column.
-- Nodes, as rows, as columns and in pairs, take their identity through three independent random permutations.
-- The grid takes the mean over *all* T trials at each sampled pair, also over those that do not hold it.
+- A trial has an identity only if it holds the first pair, and these are counted 1, 2, ...; the
+  others share identity 0.
+- Row and column identities of the N x N statistic count its non-zero entries in the first row and
+  column.
+- Nodes, as rows, as columns and in pairs, take their identity through three independent random
+  permutations.
+- The grid takes the mean over *all* T trials at each sampled pair, also over those that do not hold
+  it.
 - h_ij is the ordered pair i -> j, and targets pool over j: outgoing edges.
 - A cell whose first channel is exactly 0 counts as empty in the differential network (`AxialHead`).
 
-Only batches of one, so the public code's mix-up between the graphs of a larger batch does not arise.
+Only batches of one, so the public code's mix-up between the graphs of a larger batch does not
+arise.
 
 Axes: T trials, K pairs, N nodes, d channels. All weights are float32.
 """
@@ -36,9 +45,12 @@ HIDDEN = -10_000.0  # the score of a hidden key
 class PublicConfig:
     """Sizes and parts of a public network.
 
-    head: "axial" or "mlp" for targets, "none" for SEA alone. combination: what the head sees of the two encodings.
-    node_statistics: whether the mean and variance of each node join in. edge_head: whether there is one for graphs.
-    n_nodes: largest number of variables. n_trials: largest T. head_layers, head_hidden: of the axial head.
+    head: "axial" or "mlp" for targets, "none" for SEA alone. combination: what the head sees of the
+        two encodings.
+    node_statistics: whether the mean and variance of each node join in. edge_head: whether there is
+        one for graphs.
+    n_nodes: largest number of variables. n_trials: largest T. head_layers, head_hidden: of the
+        axial head.
     """
 
     dim: int = 64
@@ -63,7 +75,8 @@ class PublicConfig:
 
 @dataclass(frozen=True)
 class Identities:
-    """Permutations of the identities 0..n_nodes, (n_nodes + 1,) int64 each: of nodes in pairs, as rows, as columns."""
+    """Permutations of the identities 0..n_nodes, (n_nodes + 1,) int64 each: of nodes in pairs, as
+    rows, as columns."""
 
     pairs: Tensor
     rows: Tensor
@@ -74,7 +87,8 @@ class Identities:
 class Side:
     """What the network sees of one data set.
 
-    tokens: (T, K) int64, 0 where the trial does not hold the pair. pairs: (K, 2) int64 node indices, sorted.
+    tokens: (T, K) int64, 0 where the trial does not hold the pair. pairs: (K, 2) int64 node
+        indices, sorted.
     statistic: (N, N) float32. nodes: (N, 2) float32, mean and variance.
     """
 
@@ -85,7 +99,8 @@ class Side:
 
 
 class TiedAttention(nn.Module):
-    """Pre-normalised self-attention along axis 1 of an (A, L, d) grid with one (L, L) map a head for all A, and residual."""
+    """Pre-normalised self-attention along axis 1 of an (A, L, d) grid with one (L, L) map a head
+    for all A, and residual."""
 
     def __init__(self, dim: int, n_heads: int) -> None:
         super().__init__()
@@ -107,13 +122,22 @@ class TiedAttention(nn.Module):
         if empty is not None:
             scores = scores.masked_fill(empty[0], HIDDEN)
         mixed = scores.softmax(dim=-1) @ self._by_head(self.value(normed))
-        mixed = mixed.view(self.n_heads, length, shared, -1).permute(2, 1, 0, 3).reshape(shared, length, dim)
+        mixed = (
+            mixed.view(self.n_heads, length, shared, -1)
+            .permute(2, 1, 0, 3)
+            .reshape(shared, length, dim)
+        )
         return x + self.output(mixed)
 
     def _by_head(self, x: Tensor) -> Tensor:
-        """(A, L, d) -> (heads, L, A d / heads): the sum over the shared axis becomes part of one inner product."""
+        """(A, L, d) -> (heads, L, A d / heads): the sum over the shared axis becomes part of one
+        inner product."""
         shared, length, dim = x.shape
-        return x.view(shared, length, self.n_heads, -1).permute(2, 1, 0, 3).reshape(self.n_heads, length, -1)
+        return (
+            x.view(shared, length, self.n_heads, -1)
+            .permute(2, 1, 0, 3)
+            .reshape(self.n_heads, length, -1)
+        )
 
 
 class FeedForward(nn.Module):
@@ -130,7 +154,8 @@ class FeedForward(nn.Module):
 
 
 class AxialLayer(nn.Module):
-    """Attention between the columns of an (R, C, d) grid, between its rows, and a feed-forward layer."""
+    """Attention between the columns of an (R, C, d) grid, between its rows, and a feed-forward
+    layer."""
 
     def __init__(self, dim: int, n_heads: int, hidden: int, *, scaled: bool = False) -> None:
         super().__init__()
@@ -171,7 +196,12 @@ class Block(nn.Module):
         self.merge = nn.Linear(2 * config.dim, config.dim)
 
     def forward(
-        self, x: Tensor, grid: Tensor, pairs: Tensor, empty: Tensor | None, empty_grid: Tensor | None
+        self,
+        x: Tensor,
+        grid: Tensor,
+        pairs: Tensor,
+        empty: Tensor | None,
+        empty_grid: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         x = self.marginal(x, empty)
         summary = self.unsampled.expand(grid.shape).clone()
@@ -181,7 +211,8 @@ class Block(nn.Module):
 
 
 class PublicEncoder(nn.Module):
-    """SEA's aggregator: marginal estimates and a global statistic to one vector an ordered pair of nodes.
+    """SEA's aggregator: marginal estimates and a global statistic to one vector an ordered pair of
+    nodes.
 
     `marginal_norm_out` has weights in the checkpoints but no effect on the result.
     """
@@ -201,7 +232,9 @@ class PublicEncoder(nn.Module):
         self.grid_norm_in = nn.LayerNorm(dim)
         self.grid_norm_out = nn.LayerNorm(dim)
 
-    def forward(self, side: Side, identities: Identities, *, zeros_are_empty: bool = False) -> Tensor:
+    def forward(
+        self, side: Side, identities: Identities, *, zeros_are_empty: bool = False
+    ) -> Tensor:
         """(N, N, d): entry (i, j) encodes i -> j.
 
         zeros_are_empty: SEA's own code hides the exact zeros of the statistic; CDN's does not.
@@ -214,7 +247,9 @@ class PublicEncoder(nn.Module):
 
         rows = self.node_table(identities.rows[_counted(side.statistic[0] != 0)])
         columns = self.node_table(identities.columns[_counted(side.statistic[:, 0] != 0)])
-        grid = self.grid_norm_in(self.statistic(side.statistic[..., None]) + rows[:, None] + columns)
+        grid = self.grid_norm_in(
+            self.statistic(side.statistic[..., None]) + rows[:, None] + columns
+        )
         empty_grid = side.statistic == 0 if zeros_are_empty else None
         if empty_grid is not None:
             grid = grid.masked_fill(empty_grid[..., None], 0.0)
@@ -270,7 +305,8 @@ class PublicNetwork(nn.Module):
             self.targets = AxialHead(config) if config.head == "axial" else MLPHead(config)
 
     def encode(self, side: Side, identities: Identities) -> Tensor:
-        """(N, C, d): the encoding of one data set, with its node statistics as column N where the network has them."""
+        """(N, C, d): the encoding of one data set, with its node statistics as column N where the
+        network has them."""
         encoded = self.encoder(side, identities)
         if self.config.node_statistics:
             encoded = torch.cat([encoded, self.nodes(side.nodes)[:, None]], dim=1)
@@ -283,13 +319,15 @@ class PublicNetwork(nn.Module):
         return self.targets(torch.cat([observational, interventional], dim=-1))
 
     def edge_logits(self, encoded: Tensor) -> Tensor:
-        """(N (N - 1) / 2, 3) logits of {no edge, i -> j, j -> i} for i < j in row order, from the encoder's (N, N, d)."""
+        """(N (N - 1) / 2, 3) logits of {no edge, i -> j, j -> i} for i < j in row order, from the
+        encoder's (N, N, d)."""
         i, j = torch.triu_indices(len(encoded), len(encoded), 1)
         return self.edges(torch.cat([encoded[i, j], encoded[j, i]], dim=-1))
 
 
 def build(config: PublicConfig) -> PublicNetwork:
-    """A network in evaluation mode, its weights yet to be loaded; the global random state stays as it is."""
+    """A network in evaluation mode, its weights yet to be loaded; the global random state stays as
+    it is."""
     with torch.random.fork_rng(devices=[]):
         return PublicNetwork(config).eval().requires_grad_(False)
 

@@ -1,7 +1,8 @@
-"""The authors' checkpoints under our names: an explicit table, one entry a tensor, and the files made from it.
+"""The authors' checkpoints under our names: an explicit table, one entry a tensor, and the files
+made from it.
 
-`import_weights` writes two files: `<name>.safetensors` with the weights under our names and the network's sizes in its
-header, and the card `<name>.json` for people.
+`import_weights` writes two files: `<name>.safetensors` with the weights under our names and the
+network's sizes in its header, and the card `<name>.json` for people.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ METERS = ("auroc.", "auprc.", "acc.")  # state of the training code's metrics
 DEFAULT_HEADS = 8
 
 LINEAR = ("weight", "bias")
-ATTENTION = {"norm": "layer_norm", "query": "layer.q_proj", "key": "layer.k_proj", "value": "layer.v_proj"}
+ATTENTION = {
+    "norm": "layer_norm",
+    "query": "layer.q_proj",
+    "key": "layer.k_proj",
+    "value": "layer.v_proj",
+}
 ATTENTION |= {"output": "layer.out_proj"}
 AXIAL = {f"between_columns.{ours}": f"row_attn.{theirs}" for ours, theirs in ATTENTION.items()}
 AXIAL |= {f"between_rows.{ours}": f"col_attn.{theirs}" for ours, theirs in ATTENTION.items()}
@@ -91,8 +97,11 @@ def _under(ours: str, theirs: str, table: Mapping[str, str]) -> dict[str, str]:
     return {f"{ours}.{a}": f"{theirs}.{b}" for a, b in table.items()}
 
 
-def from_public(state: Mapping[str, Tensor], *, n_heads: int = DEFAULT_HEADS) -> tuple[PublicConfig, dict[str, Tensor]]:
-    """The configuration that the shapes of a public state dict imply, and its tensors under our names.
+def from_public(
+    state: Mapping[str, Tensor], *, n_heads: int = DEFAULT_HEADS
+) -> tuple[PublicConfig, dict[str, Tensor]]:
+    """The configuration that the shapes of a public state dict imply, and its tensors under our
+    names.
 
     n_heads: attention heads, the one size that no shape tells.
 
@@ -124,15 +133,19 @@ def to_public(config: PublicConfig, ours: Mapping[str, Tensor]) -> dict[str, Ten
     return {public: ours[name] for name, public in public_names(config).items()}
 
 
-def import_weights(file: Path, out: Path | None = None, *, encoder: Path | None = None) -> ImportedWeights:
+def import_weights(
+    file: Path, out: Path | None = None, *, encoder: Path | None = None
+) -> ImportedWeights:
     """Translate a checkpoint of the public code, executing nothing that it contains.
 
-    out: the .safetensors file to write; by default beside `file` and named after it. encoder: the SEA checkpoint to take
-    the encoder from where `file` holds a target head only, as the public code saves its MLP variant.
+    out: the .safetensors file to write; by default beside `file` and named after it. encoder: the
+    SEA checkpoint to take the encoder from where `file` holds a target head only, as the public
+    code saves its MLP variant.
 
     Raises
     ------
-    InvalidParameter: the file cannot be read, or does not hold the weights of a known public network.
+    InvalidParameter: the file cannot be read, or does not hold the weights of a known public
+    network.
     """
     checkpoint = read_checkpoint(file)
     state, settings = dict(checkpoint.state), dict(checkpoint.settings)
@@ -147,7 +160,9 @@ def import_weights(file: Path, out: Path | None = None, *, encoder: Path | None 
     out = file.with_suffix(".safetensors") if out is None else out
     card_file = out.with_suffix(".json")
     if out.suffix != ".safetensors":
-        raise InvalidParameter(f"--out {out}: the weights are written as .safetensors; name the file so.")
+        raise InvalidParameter(
+            f"--out {out}: the weights are written as .safetensors; name the file so."
+        )
     statistic = "correlation" if config.node_statistics else "inverse-covariance"
     card = {
         "format": FORMAT,
@@ -155,18 +170,28 @@ def import_weights(file: Path, out: Path | None = None, *, encoder: Path | None 
         "statistic": statistic,
         "n_parameters": sum(t.numel() for t in ours.values()),
         "source": {"file": file.name, "sha256": _sha256(file)},
-        "encoder_source": None if encoder is None else {"file": encoder.name, "sha256": _sha256(encoder)},
-        "settings": {k: v for k, v in sorted(settings.items()) if not (isinstance(v, str) and ("/" in v or "\\" in v))},
-        "note": "Weights of the authors of CDN, under their terms; run them with the method cdn-public.",
+        "encoder_source": None
+        if encoder is None
+        else {"file": encoder.name, "sha256": _sha256(encoder)},
+        "settings": {
+            k: v
+            for k, v in sorted(settings.items())
+            if not (isinstance(v, str) and ("/" in v or "\\" in v))
+        },
+        "note": "Weights of the authors of CDN, under their terms; run them with the method "
+        "cdn-public.",
     }
     header = {"format": FORMAT, "network": json.dumps(card["network"]), "statistic": statistic}
-    save_file({name: tensor.float().contiguous() for name, tensor in ours.items()}, out, metadata=header)
+    save_file(
+        {name: tensor.float().contiguous() for name, tensor in ours.items()}, out, metadata=header
+    )
     card_file.write_text(json.dumps(card, indent=1) + "\n")
     return ImportedWeights(out, card_file, config, statistic)
 
 
 def load_network(file: Path) -> tuple[PublicNetwork, str]:
-    """The network of imported weights, in evaluation mode, and the statistic that it was trained with.
+    """The network of imported weights, in evaluation mode, and the statistic that it was trained
+    with.
 
     Raises
     ------
@@ -178,7 +203,9 @@ def load_network(file: Path) -> tuple[PublicNetwork, str]:
         with safe_open(file, framework="pt") as opened:
             header = opened.metadata() or {}
             if header.get("format") != FORMAT:
-                raise InvalidParameter(f"{file} holds no imported public weights of this version. {HOW}.")
+                raise InvalidParameter(
+                    f"{file} holds no imported public weights of this version. {HOW}."
+                )
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (not a mapping)
         network = build(PublicConfig(**json.loads(header["network"])))
         network.load_state_dict(state)
@@ -195,7 +222,8 @@ def _implied(state: Mapping[str, Tensor], n_heads: int) -> PublicConfig:
         if name not in state or state[name].ndim != 2:
             hint = " Give the SEA checkpoint as --encoder." if "linear_out.weight" in state else ""
             raise InvalidParameter(
-                f"It has no {name}; expected a checkpoint of the public SEA or CDN code, found {_some(state)}.{hint}"
+                f"It has no {name}; expected a checkpoint of the public SEA or CDN code, found "
+                f"{_some(state)}.{hint}"
             )
     tables = [state[name] for name in TABLES.values()]
     n_tokens, n_nodes, _, n_trials = (len(table) for table in tables)
@@ -204,7 +232,9 @@ def _implied(state: Mapping[str, Tensor], n_heads: int) -> PublicConfig:
     layers = {name.split(".")[2] for name in state if name.startswith("axial_N_N_d2.layers.")}
     axial = any(name.startswith("axial_N_N_d2.") for name in state)
     mlp = any(name.startswith("mlp_out.") for name in state)
-    width = state["linear_out.weight"].shape[-1] if axial and "linear_out.weight" in state else 2 * dim
+    width = (
+        state["linear_out.weight"].shape[-1] if axial and "linear_out.weight" in state else 2 * dim
+    )
     theirs = "axial_N_N_d2.layers.0" if layers else "axial_N_N_d2"
     wide = state.get(f"{theirs}.ffn.layer.fc1.weight")
     if n_heads < 1 or dim % n_heads:
@@ -226,12 +256,15 @@ def _implied(state: Mapping[str, Tensor], n_heads: int) -> PublicConfig:
     )
 
 
-def _check_shapes(config: PublicConfig, ours: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
+def _check_shapes(
+    config: PublicConfig, ours: Mapping[str, Tensor], names: Mapping[str, str]
+) -> None:
     expected = {name: tuple(tensor.shape) for name, tensor in build(config).state_dict().items()}
     for name, shape in expected.items():
         if tuple(ours[name].shape) != shape:
             raise InvalidParameter(
-                f"{names[name]} has shape {tuple(ours[name].shape)}; the other tensors imply {shape}."
+                f"{names[name]} has shape {tuple(ours[name].shape)}; the other tensors imply "
+                f"{shape}."
             )
 
 

@@ -1,7 +1,8 @@
 """Which k variables each marginal estimate looks at: SEA's two samplers.
 
-The first batches of a data set pick variables uniformly, the others are guided by a statistic S >= 0 (zero diagonal) and
-inherit the visit counts. With W_ij = S_ij / sqrt(1 + visits_ij), S = 1 in the uniform half:
+The first batches of a data set pick variables uniformly, the others are guided by a statistic S >=
+0 (zero diagonal) and inherit the visit counts. With W_ij = S_ij / sqrt(1 + visits_ij), S = 1 in the
+uniform half:
 
     the first variable is drawn in proportion to the column sums of W,
     each next one in proportion to the sum of W_ij over the chosen i, the chosen ones excluded,
@@ -9,10 +10,12 @@ inherit the visit counts. With W_ij = S_ij / sqrt(1 + visits_ij), S = 1 in the u
 
 Where the weights sum to 0 the draw is uniform among the variables that are left.
 
-The T batches depend on each other, data sets do not: they are drawn side by side. Every draw is the inverse of a
-distribution function at a given uniform number, so a data set's batches do not depend on what it is drawn with.
+The T batches depend on each other, data sets do not: they are drawn side by side. Every draw is the
+inverse of a distribution function at a given uniform number, so a data set's batches do not depend
+on what it is drawn with.
 
-Source: Wu et al. 2024, Sample, estimate, aggregate (arXiv:2402.01929), section 3.1 and its public code.
+Source: Wu et al. 2024, Sample, estimate, aggregate (arXiv:2402.01929), section 3.1 and its public
+code.
 """
 
 from __future__ import annotations
@@ -21,18 +24,26 @@ import numpy as np
 
 
 def sample_batches(
-    statistic: np.ndarray, n_batches: int, k: int, rng: np.random.Generator, guided_share: float = 0.5
+    statistic: np.ndarray,
+    n_batches: int,
+    k: int,
+    rng: np.random.Generator,
+    guided_share: float = 0.5,
 ) -> np.ndarray:
-    """(T, k) variables of each batch, in the order they were drawn; (T, N) where N < k. `statistic` is (N, N)."""
+    """(T, k) variables of each batch, in the order they were drawn; (T, N) where N < k. `statistic`
+    is (N, N)."""
     k = min(k, len(statistic))
     return sample_batches_many(statistic[None], rng.random((1, n_batches, k)), guided_share)[0]
 
 
-def sample_batches_many(statistics: np.ndarray, uniforms: np.ndarray, guided_share: float = 0.5) -> np.ndarray:
+def sample_batches_many(
+    statistics: np.ndarray, uniforms: np.ndarray, guided_share: float = 0.5
+) -> np.ndarray:
     """(D, T, k) variables of T batches of D data sets.
 
     statistics: (D, N, N), symmetric; the absolute value is taken and the diagonal ignored.
-    uniforms: (D, T, k) in [0, 1), k <= N, what decides each draw. guided_share: of the batches, the last ones.
+    uniforms: (D, T, k) in [0, 1), k <= N, what decides each draw. guided_share: of the batches, the
+        last ones.
     """
     n_sets, n_batches, k = uniforms.shape
     n_variables = statistics.shape[1]
@@ -68,7 +79,8 @@ def sample_batches_many(statistics: np.ndarray, uniforms: np.ndarray, guided_sha
 
 
 def _draw(weights: np.ndarray, left: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-    """(D,) one column of each row of weights (D, N), among those left, by inverting the distribution function."""
+    """(D,) one column of each row of weights (D, N), among those left, by inverting the
+    distribution function."""
     cumulative = np.cumsum(np.where(left, weights, 0.0), axis=1)
     empty = cumulative[:, -1] <= 0
     if empty.any():

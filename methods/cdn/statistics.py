@@ -1,12 +1,15 @@
 """Global statistics of a data set: what SEA's global stream sees, one N x N matrix a channel.
 
-    precision   inverse covariance: pseudo-inverse below N = 100, inverse of the Ledoit-Wolf estimate from there on
+    precision   inverse covariance: pseudo-inverse below N = 100, inverse of the Ledoit-Wolf
+                estimate from there on
     corr        Pearson correlation
     corr+cov    correlation and covariance, two channels (Table 8 of the paper)
 
-Constant columns: covariance and precision 0, correlation 0 with others and 1 with itself. Nothing is ever NaN.
+Constant columns: covariance and precision 0, correlation 0 with others and 1 with itself. Nothing
+is ever NaN.
 
-Ledoit, Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices, J. Multivariate Analysis 88.
+Ledoit, Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices, J.
+Multivariate Analysis 88.
 """
 
 from __future__ import annotations
@@ -21,14 +24,16 @@ SHRINKAGE_FROM = 100
 
 
 def covariance(samples: np.ndarray) -> np.ndarray:
-    """(N, N) float64 covariance (divided by M) of samples (M, N); exactly 0 for constant columns."""
+    """(N, N) float64 covariance (divided by M) of samples (M, N); exactly 0 for constant
+    columns."""
     centred = samples - samples.mean(0, dtype=np.float64)
     centred[:, samples.max(0) == samples.min(0)] = 0
     return centred.T @ centred / len(centred)
 
 
 def correlation(covariances: np.ndarray) -> np.ndarray:
-    """(..., N, N) correlations of covariances (..., N, N); 0 where a variance is 0, 1 on the diagonal."""
+    """(..., N, N) correlations of covariances (..., N, N); 0 where a variance is 0, 1 on the
+    diagonal."""
     deviation = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
     inverse = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
     result = np.clip(covariances * inverse[..., :, None] * inverse[..., None, :], -1, 1)
@@ -38,7 +43,8 @@ def correlation(covariances: np.ndarray) -> np.ndarray:
 
 
 def ledoit_wolf(samples: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """(N, N) shrunk covariance of samples (M, N), whose covariance is given: (1 - s) S + s tr(S)/N I.
+    """(N, N) shrunk covariance of samples (M, N), whose covariance is given: (1 - s) S + s tr(S)/N
+    I.
 
     As `sklearn.covariance.ledoit_wolf`.
     """
@@ -47,13 +53,16 @@ def ledoit_wolf(samples: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     mean_variance = np.trace(covariances) / n_variables
     distance = (np.square(covariances).sum() - n_variables * mean_variance**2) / n_variables
     # sum over i, j of the variance of x_i x_j, without an N x N x M array
-    spread = (np.square(squares.sum(1)).sum() / n_rows - np.square(covariances).sum()) / (n_rows * n_variables)
+    spread = (np.square(squares.sum(1)).sum() / n_rows - np.square(covariances).sum()) / (
+        n_rows * n_variables
+    )
     shrinkage = 0.0 if distance <= 0 else min(spread, distance) / distance
     return (1 - shrinkage) * covariances + shrinkage * mean_variance * np.eye(n_variables)
 
 
 def precision(samples: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """(N, N) inverse covariance of samples (M, N), whose covariance is given; 0 in rows and columns of constants."""
+    """(N, N) inverse covariance of samples (M, N), whose covariance is given; 0 in rows and columns
+    of constants."""
     varying = np.flatnonzero(np.diagonal(covariances) > 0)
     result = np.zeros_like(covariances)
     if len(varying) == 0:
@@ -61,7 +70,8 @@ def precision(samples: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     inner = covariances[np.ix_(varying, varying)]
     if covariances.shape[0] >= SHRINKAGE_FROM:
         inner = ledoit_wolf(samples[:, varying], inner)
-    # invert at unit variances: a pseudo-inverse cuts small eigenvalues, which must not depend on the units
+    # invert at unit variances: a pseudo-inverse cuts small eigenvalues, which must not depend on
+    # the units
     scale = 1 / np.sqrt(np.diagonal(inner))
     inverse = np.linalg.pinv(inner * scale[:, None] * scale, rcond=1e-10, hermitian=True)
     result[np.ix_(varying, varying)] = inverse * scale[:, None] * scale

@@ -1,5 +1,6 @@
-"""Summary: what `cdn` keeps of the samples. Second moments of a polynomial basis, quantiles, and row counts; everything
-that the network sees is computed from it, so that its cost does not grow with the number of rows."""
+"""Summary: what `cdn` keeps of the samples. Second moments of a polynomial basis, quantiles, and
+row counts; everything that the network sees is computed from it, so that its cost does not grow
+with the number of rows."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from torch import Tensor
 N_BASES = 3
 LEVELS = (0.0, 0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975, 1.0)
 
-# Values are winsorised at this many observational standard deviations, and at fewer in the quadratic and cubic basis, so
-# that no single row decides a moment.
+# Values are winsorised at this many observational standard deviations, and at fewer in the
+# quadratic and cubic basis, so that no single row decides a moment.
 _FAR = 40.0
 _NEAR = 3.0
 _ROWS_AT_ONCE = 4096
@@ -25,9 +26,11 @@ class Summary:
     """Of B tasks with N variables and D data sets each, the observational one first.
 
     With z the values in units of the observational mean and standard deviation, the basis is
-    psi = (1, z, (z^2 - 1) / sqrt 2, (z^3 - 3 z) / sqrt 6), F = 1 + 3 N functions, all z first, then all squares, all cubes.
+    psi = (1, z, (z^2 - 1) / sqrt 2, (z^3 - 3 z) / sqrt 6), F = 1 + 3 N functions, all z first, then
+    all squares, all cubes.
 
-    moments: (B, D, F, F) float64, E[psi psi^T]; all else float32. quantiles: (B, D, N, 9), of z at `LEVELS`.
+    moments: (B, D, F, F) float64, E[psi psi^T]; all else float32. quantiles: (B, D, N, 9), of z at
+        `LEVELS`.
     mean, scale: (B, D, N), of the raw values. rows: (B, D).
     """
 
@@ -50,10 +53,11 @@ class Summary:
 
 
 def summarise(data_sets: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Summary:
-    """The summary of one task (B = 1) from its D data sets, each (rows, N), the observational one first.
+    """The summary of one task (B = 1) from its D data sets, each (rows, N), the observational one
+    first.
 
-    A variable that is constant in the observational data is measured in units of its standard deviation over all data
-    sets, and in raw units where it never varies.
+    A variable that is constant in the observational data is measured in units of its standard
+    deviation over all data sets, and in raw units where it never varies.
     """
     observational = _tensor(data_sets[0], device)
     centre, scale = observational.mean(0), observational.std(0, correction=0)
@@ -61,16 +65,24 @@ def summarise(data_sets: Sequence[np.ndarray], device: torch.device | str = "cpu
     if bool((scale <= resolution).any()):
         everything = torch.cat([_tensor(x, device) for x in data_sets])
         pooled = everything.std(0, correction=0)
-        scale = torch.where(scale > resolution, scale, torch.where(pooled > resolution, pooled, torch.ones_like(scale)))
+        scale = torch.where(
+            scale > resolution,
+            scale,
+            torch.where(pooled > resolution, pooled, torch.ones_like(scale)),
+        )
     parts = [_data_set(_tensor(x, device), centre, scale) for x in data_sets]
-    moments, quantiles, mean, spread = (torch.stack(part)[None] for part in zip(*parts, strict=True))
+    moments, quantiles, mean, spread = (
+        torch.stack(part)[None] for part in zip(*parts, strict=True)
+    )
     rows = torch.tensor([[len(x) for x in data_sets]], dtype=torch.float32, device=device)
     return Summary(moments, quantiles, mean, spread, rows)
 
 
 def stack(summaries: Sequence[Summary]) -> Summary:
     """Tasks of equal N and D side by side."""
-    return Summary(*(torch.cat([getattr(s, name) for s in summaries]) for name in Summary.__dataclass_fields__))
+    return Summary(
+        *(torch.cat([getattr(s, name) for s in summaries]) for name in Summary.__dataclass_fields__)
+    )
 
 
 def _tensor(samples: np.ndarray, device: torch.device | str) -> Tensor:

@@ -1,8 +1,9 @@
-"""The training loop that every network here shares: AdamW, warm-up, cosine decay to zero, clipping, checkpoints.
+"""The training loop that every network here shares: AdamW, warm-up, cosine decay to zero, clipping,
+checkpoints.
 
-A run is a folder: `log.jsonl` (one line a report) and `checkpoint.safetensors` (weights, the optimiser's moments and, in
-its metadata, step and seconds so far). Started again in the same folder it goes on where it stopped; batches are pure
-functions of the step. Nothing is pickled.
+A run is a folder: `log.jsonl` (one line a report) and `checkpoint.safetensors` (weights, the
+optimiser's moments and, in its metadata, step and seconds so far). Started again in the same folder
+it goes on where it stopped; batches are pure functions of the step. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ LOG = "log.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long and how fast. Training ends after `steps`, or earlier after `minutes` of wall clock; the learning rate is at
-    zero in both cases. Weight decay acts on matrices."""
+    """How long and how fast. Training ends after `steps`, or earlier after `minutes` of wall clock;
+    the learning rate is at zero in both cases. Weight decay acts on matrices."""
 
     steps: int
     minutes: float | None = None
@@ -43,12 +44,18 @@ class Plan:
 
     def rate(self, progress: float, step: int) -> float:
         """Learning rate, progress in [0, 1]."""
-        return self.lr * min(1.0, (step + 1) / self.warmup) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        return (
+            self.lr
+            * min(1.0, (step + 1) / self.warmup)
+            * 0.5
+            * (1 + math.cos(math.pi * min(progress, 1.0)))
+        )
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a run. `curve`: the reports, each with step, minutes, loss parts and, where validated, metrics."""
+    """What came of a run. `curve`: the reports, each with step, minutes, loss parts and, where
+    validated, metrics."""
 
     steps: int
     minutes: float
@@ -71,7 +78,8 @@ def fit(
 ) -> Trained:
     """Train the parameters of `model` that require a gradient.
 
-    step_loss(step, batch) -> (loss, parts of it for the log). batches(start) yields the batch of step start, start + 1, ..
+    step_loss(step, batch) -> (loss, parts of it for the log). batches(start) yields the batch of
+    step start, start + 1, ..
     identity: what the run is (laws, shape, seed); a folder that holds another run is refused.
 
     Raises
@@ -85,7 +93,11 @@ def fit(
     decayed = [p for p in parameters.values() if p.ndim > 1]
     rest = [p for p in parameters.values() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": rest, "weight_decay": 0.0}], lr=plan.lr
+        [
+            {"params": decayed, "weight_decay": plan.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ],
+        lr=plan.lr,
     )
     state = _restore(folder, model, optimiser, parameters)
     step, before = state["step"], state["seconds"]
@@ -106,7 +118,8 @@ def fit(
     stream = batches(step)
     model.train()
     done = progress() >= 1
-    while not done:  # time may run out at any point: what ends the run is what the last report and checkpoint saw
+    # Time may run out at any point: what ends the run is what the last report and checkpoint saw.
+    while not done:
         batch = next(stream)
         for group in optimiser.param_groups:
             group["lr"] = plan.rate(progress(), step)
@@ -139,7 +152,13 @@ def fit(
             say(_line(row, curve))
             sums, count, left_out, reported = {}, 0, 0, time.monotonic()
         if now - saved >= plan.checkpoint_every_s or done:
-            _save(folder, model, optimiser, parameters, {"step": step, "seconds": elapsed(), "identity": identity})
+            _save(
+                folder,
+                model,
+                optimiser,
+                parameters,
+                {"step": step, "seconds": elapsed(), "identity": identity},
+            )
             saved = time.monotonic()
     model.eval()
     return Trained(step, elapsed() / 60, curve)
@@ -155,7 +174,8 @@ def check_folder(folder: Path, identity: dict[str, Any]) -> None:
     path = folder / CHECKPOINT
     if path.exists() and _state(path)["identity"] != json.loads(json.dumps(identity)):
         raise InvalidParameter(
-            f"{folder} holds the checkpoint of another training run. Give another --run, or repeat its options."
+            f"{folder} holds the checkpoint of another training run. Give another --run, or "
+            "repeat its options."
         )
 
 
@@ -176,7 +196,9 @@ def _line(row: dict[str, Any], curve: list[dict[str, Any]]) -> str:
         chosen = [values[round(i * (len(values) - 1) / 23)] for i in range(24)]
         low, high = min(chosen), max(chosen)
         bars = "".join(_BARS[int(7 * (value - low) / (high - low or 1))] for value in chosen)
-    numbers = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if key not in ("step", "minutes"))
+    numbers = "  ".join(
+        f"{key} {value:.4f}" for key, value in row.items() if key not in ("step", "minutes")
+    )
     return f"{row['minutes']:7.1f} min  step {row['step']}  {numbers}  {bars}"
 
 
@@ -200,7 +222,10 @@ def _save(
 ) -> None:
     from safetensors.torch import save_file
 
-    tensors = {f"model/{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors = {
+        f"model/{name}": value.detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
     steps = {}
     for name, parameter in parameters.items():
         moments = optimiser.state.get(parameter)
@@ -233,7 +258,9 @@ def _restore(
     if not path.exists():
         return {"step": 0, "seconds": 0.0}
     state, tensors = _state(path), load_file(path)
-    model.load_state_dict({n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")})
+    model.load_state_dict(
+        {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
+    )
     for name, parameter in parameters.items():
         if f"first/{name}" in tensors:
             optimiser.state[parameter] = {

@@ -1,7 +1,9 @@
-"""Weights files: safetensors with a JSON card beside them. Shipped ones lie in `weights/` in this package.
+"""Weights files: safetensors with a JSON card beside them. Shipped ones lie in `weights/` in this
+package.
 
-A card says what the weights are (model, config), how they were made (command, laws, seeds, steps, hardware, versions) and
-what they reached; `format` is the version of this layout and `digest` that of the tensors.
+A card says what the weights are (model, config), how they were made (command, laws, seeds, steps,
+hardware, versions) and what they reached; `format` is the version of this layout and `digest` that
+of the tensors.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Weights(NamedTuple):
 
 
 def path_of(name: str) -> Path:
-    """The file of shipped weights (`cdn`), or the path itself (anything that ends in .safetensors)."""
+    """The file of shipped weights (`cdn`), or the path itself (anything that ends in
+    .safetensors)."""
     return Path(name) if name.endswith(".safetensors") else SHIPPED / f"{name}.safetensors"
 
 
@@ -51,20 +54,32 @@ def read_card(name: str, model: str) -> dict[str, Any]:
     make = f"Make it with: {MAKE.get(model, 'bench train --help')} --out {path}"
     if not path.exists() or not card_path.exists():
         missing = path if not path.exists() else card_path
-        raise InvalidParameter(f"The weights of {model} need {missing}, which does not exist. {make}")
+        raise InvalidParameter(
+            f"The weights of {model} need {missing}, which does not exist. {make}"
+        )
     try:
         card = json.loads(card_path.read_text())
         found = card["format"], card["model"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidParameter(f"{card_path} is not a card of weights ({error!r}). {make}") from None
+        raise InvalidParameter(
+            f"{card_path} is not a card of weights ({error!r}). {make}"
+        ) from None
     if found != (FORMAT, model):
         raise InvalidParameter(
-            f"{path} holds {found[1]} in format {found[0]}; this version needs {model} in format {FORMAT}. {make}"
+            f"{path} holds {found[1]} in format {found[0]}; this version needs {model} in format "
+            f"{FORMAT}. {make}"
         )
     if not isinstance(card.get("digest"), str):
-        raise InvalidParameter(f"{card_path} is not a card of weights (no digest of the tensors). {make}")
-    if not {"origins", "cell_lines"} <= card.get("fine_tuned", {"origins": (), "cell_lines": ()}).keys():
-        raise InvalidParameter(f"{card_path} does not say which tasks the weights were fine-tuned on. Make them anew.")
+        raise InvalidParameter(
+            f"{card_path} is not a card of weights (no digest of the tensors). {make}"
+        )
+    if (
+        not {"origins", "cell_lines"}
+        <= card.get("fine_tuned", {"origins": (), "cell_lines": ()}).keys()
+    ):
+        raise InvalidParameter(
+            f"{card_path} does not say which tasks the weights were fine-tuned on. Make them anew."
+        )
     return card
 
 
@@ -73,10 +88,13 @@ def load_weights(name: str, model: str) -> Weights:
 
     Raises
     ------
-    InvalidParameter: missing, of another format or model, or not the tensors that the card describes.
+    InvalidParameter: missing, of another format or model, or not the tensors that the card
+    describes.
     """
     card = read_card(name, model)
-    return Weights(card, _tensors(path_of(name), card["digest"], MAKE.get(model, "bench train --help")))
+    return Weights(
+        card, _tensors(path_of(name), card["digest"], MAKE.get(model, "bench train --help"))
+    )
 
 
 @lru_cache(maxsize=8)
@@ -88,7 +106,8 @@ def _tensors(path: Path, digest: str, make: str) -> dict[str, Tensor]:
     content = path.read_bytes()
     if file_digest(content) != digest:
         raise InvalidParameter(
-            f"{path} is not the file that its card describes (another digest). Take both from one place, or make it anew "
+            f"{path} is not the file that its card describes (another digest). Take both from one "
+            "place, or make it anew "
             f"with: {make}"
         )
     try:
@@ -113,10 +132,16 @@ def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
     laws = card["laws"]
     ranges = {"n_nodes": laws["sizes"], "rows": laws["rows"]}
     return {
-        **{name: {"from": min(low for low, _ in r), "to": max(high for _, high in r)} for name, r in ranges.items()},
+        **{
+            name: {"from": min(low for low, _ in r), "to": max(high for _, high in r)}
+            for name, r in ranges.items()
+        },
         **{f: laws[f + "s"] for f in ("graph", "mechanism", "intervention", "protocol")},
         "noise": ["gaussian"],
-        "n_hidden": {"from": 0, "to": max(high for _, high in laws["sizes"]) // 5 if laws["hidden"] else 0},
+        "n_hidden": {
+            "from": 0,
+            "to": max(high for _, high in laws["sizes"]) // 5 if laws["hidden"] else 0,
+        },
         **({"cell_line": card["fine_tuned"]["cell_lines"]} if "fine_tuned" in card else {}),
     }
 

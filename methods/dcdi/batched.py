@@ -1,4 +1,5 @@
-"""Training of many data sets at once with torch, for a GPU: each data set as if it were alone. `single` is the CPU's."""
+"""Training of many data sets at once with torch, for a GPU: each data set as if it were alone.
+`single` is the CPU's."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cdnbench.methods.dcdi.data import INDEX_BLOCK, NOISE_BLOCK, VALIDATION_ROWS, Ended, Options, Randomness, Rows
+from cdnbench.methods.dcdi.data import (
+    INDEX_BLOCK,
+    NOISE_BLOCK,
+    VALIDATION_ROWS,
+    Ended,
+    Options,
+    Randomness,
+    Rows,
+)
 from cdnbench.methods.dcdi.densities import Density
 from cdnbench.methods.dcdi.networks import Minibatch, Parameters, RowGradients, loss
 from cdnbench.methods.dcdi.schedule import Schedule
@@ -24,9 +33,11 @@ def train(
     device: str = "cpu",
     dtype: torch.dtype = torch.float64,
 ) -> Iterator[Ended]:
-    """Train all data sets, which have the same N and number of interventional regimes; yields each as it ends.
+    """Train all data sets, which have the same N and number of interventional regimes; yields each
+    as it ends.
 
-    reason: "converged", "iterations" (the limit was reached) or "diverged" (a loss that is not a number).
+    reason: "converged", "iterations" (the limit was reached) or "diverged" (a loss that is not a
+        number).
     """
     training = Training(data_sets, n_regimes, density, options, randomness, device, dtype)
     for iteration in range(options.max_iterations):
@@ -50,24 +61,38 @@ class Training:
         dtype: torch.dtype = torch.float64,
     ) -> None:
         self.device, self.dtype = device, dtype
-        self.generators = [torch.Generator(device).manual_seed(r.seed) for r in randomness] if device != "cpu" else []
+        self.generators = (
+            [torch.Generator(device).manual_seed(r.seed) for r in randomness]
+            if device != "cpu"
+            else []
+        )
         self.options, self.density = options, density
         self.n = data_sets[0].train.shape[1]
-        self.shapes = Shapes(self.n, n_regimes, options.hidden, density.n_outputs, density.has_scale)
+        self.shapes = Shapes(
+            self.n, n_regimes, options.hidden, density.n_outputs, density.has_scale
+        )
         self.minibatch = min(options.minibatch, *(len(d.train) for d in data_sets))
         # Training rows of all data sets, one after the other.
         self.n_rows = [len(d.train) for d in data_sets]
         self.first = np.cumsum([0, *self.n_rows])
         self.train = self._values(np.concatenate([d.train for d in data_sets]))
         self.train_regime = self._numbers(np.concatenate([d.train_regime for d in data_sets]))
-        self.validation = [(self._values(d.validation), self._numbers(d.validation_regime)) for d in data_sets]
+        self.validation = [
+            (self._values(d.validation), self._numbers(d.validation_regime)) for d in data_sets
+        ]
         self.randomness = list(randomness)
         self.schedules = [Schedule(options.constants) for _ in data_sets]
-        self.active = list(range(len(data_sets)))  # numbers of the data sets that the arrays below hold
-        self.parameters = Parameters.initial(self.shapes, [r.rng for r in randomness], dtype, device)
+        self.active = list(
+            range(len(data_sets))
+        )  # numbers of the data sets that the arrays below hold
+        self.parameters = Parameters.initial(
+            self.shapes, [r.rng for r in randomness], dtype, device
+        )
         allowed = 1 - torch.eye(self.n, dtype=dtype, device=device)
         self.allowed = allowed.repeat(len(data_sets), 1, 1)
-        self.full_constraint = float(torch.matrix_exp(allowed).trace()) - self.n or 1.0  # 0 for a single variable
+        self.full_constraint = (
+            float(torch.matrix_exp(allowed).trace()) - self.n or 1.0
+        )  # 0 for a single variable
         self.optimiser = RMSprop(self.parameters, options.learning_rate)
         self.gradients = torch.zeros_like(self.parameters.dense)
         self._multipliers()
@@ -85,7 +110,9 @@ class Training:
         h, of_h = self._constraint(edges)
         penalty = self.options.edge_penalty / self.n**2
 
-        losses, of_rows = loss(self.parameters, self.density, self._batch(iteration), self.allowed, self.gradients)
+        losses, of_rows = loss(
+            self.parameters, self.density, self._batch(iteration), self.allowed, self.gradients
+        )
         assert of_rows is not None
         g = self.parameters.views(self.gradients)
         pull = penalty + (self.gamma + self.mu * h)[:, None, None] * of_h
@@ -100,9 +127,19 @@ class Training:
         return self._heed(iteration, heeding, losses, h, penalty * edges.sum((1, 2)), edges)
 
     def _heed(
-        self, iteration: int, heeding: list[int], losses: Tensor, h: Tensor, penalty: Tensor, edges: Tensor
+        self,
+        iteration: int,
+        heeding: list[int],
+        losses: Tensor,
+        h: Tensor,
+        penalty: Tensor,
+        edges: Tensor,
     ) -> list[Ended]:
-        at, penalties, sound = h.tolist(), penalty.tolist(), (losses.isfinite() & h.isfinite()).tolist()
+        at, penalties, sound = (
+            h.tolist(),
+            penalty.tolist(),
+            (losses.isfinite() & h.isfinite()).tolist(),
+        )
         over: dict[int, str] = {}
         changed = False
         for k in heeding:
@@ -111,7 +148,11 @@ class Training:
                 over[k] = "diverged"
                 continue
             action = self.schedules[i].step(
-                iteration, at[k], penalties[k], lambda k=k: self._validation_loss(k), lambda k=k: self._is_acyclic(k)
+                iteration,
+                at[k],
+                penalties[k],
+                lambda k=k: self._validation_loss(k),
+                lambda k=k: self._is_acyclic(k),
             )
             changed = changed or bool(action)
             if action == "reset":
@@ -161,21 +202,31 @@ class Training:
         b = self.minibatch
         if iteration % INDEX_BLOCK == 0:
             drawn = [
-                self.first[i] + self.randomness[i].minibatches(self.n_rows[i], (INDEX_BLOCK, b)) for i in self.active
+                self.first[i] + self.randomness[i].minibatches(self.n_rows[i], (INDEX_BLOCK, b))
+                for i in self.active
             ]
             self.index = torch.from_numpy(np.stack(drawn)).to(self.device)
         if iteration % NOISE_BLOCK == 0:
             drawn = [self._masks(i, NOISE_BLOCK, b) for i in self.active]
-            self.edge_noise, self.target_noise = (torch.stack(parts) for parts in zip(*drawn, strict=True))
+            self.edge_noise, self.target_noise = (
+                torch.stack(parts) for parts in zip(*drawn, strict=True)
+            )
 
     def _masks(self, i: int, iterations: int, n_rows: int) -> tuple[Tensor, Tensor]:
         """As `Randomness.masks` of data set i, drawn where they are needed."""
         if not self.generators:
-            edges, targets = (torch.from_numpy(a) for a in self.randomness[i].masks(iterations, self.n, n_rows))
+            edges, targets = (
+                torch.from_numpy(a) for a in self.randomness[i].masks(iterations, self.n, n_rows)
+            )
             return edges, targets
         shape = iterations, self.n, n_rows
-        edges, targets = torch.empty(*shape, self.n, device=self.device), torch.empty(shape, device=self.device)
-        return edges.uniform_(generator=self.generators[i]), targets.uniform_(generator=self.generators[i])
+        edges, targets = (
+            torch.empty(*shape, self.n, device=self.device),
+            torch.empty(shape, device=self.device),
+        )
+        return edges.uniform_(generator=self.generators[i]), targets.uniform_(
+            generator=self.generators[i]
+        )
 
     def _batch(self, iteration: int) -> Minibatch:
         index = self.index[:, iteration % INDEX_BLOCK]
@@ -207,21 +258,27 @@ class Training:
         for low in range(0, len(rows), VALIDATION_ROWS):
             x, regime = rows[low : low + VALIDATION_ROWS], regimes[low : low + VALIDATION_ROWS]
             edge_noise, target_noise = self._masks(i, 1, len(x))
-            batch = Minibatch(x[None], regime[None], edge_noise.to(self.dtype), target_noise.to(self.dtype))
+            batch = Minibatch(
+                x[None], regime[None], edge_noise.to(self.dtype), target_noise.to(self.dtype)
+            )
             total += float(loss(alone, self.density, batch, self.allowed[k : k + 1])[0]) * len(x)
         return total / len(rows)
 
     def _is_acyclic(self, k: int) -> bool:
         from scipy.sparse.csgraph import connected_components
 
-        edges = (self.parameters.views()["edges"][k].sigmoid() * self.allowed[k] > 0.5).cpu().numpy()
+        edges = (
+            (self.parameters.views()["edges"][k].sigmoid() * self.allowed[k] > 0.5).cpu().numpy()
+        )
         return connected_components(edges, directed=True, connection="strong")[0] == self.n
 
 
 class RMSprop:
-    """torch's RMSprop with its defaults, the gradients of networks that a minibatch does not meet being zero.
+    """torch's RMSprop with its defaults, the gradients of networks that a minibatch does not meet
+    being zero.
 
-    Such a parameter does not move and its mean square only decays, which is made up for when it is next met.
+    Such a parameter does not move and its mean square only decays, which is made up for when it is
+    next met.
     """
 
     def __init__(self, parameters: Parameters, learning_rate: float) -> None:
@@ -230,9 +287,13 @@ class RMSprop:
         self.rows = torch.zeros_like(parameters.rows)
         self.last = torch.full((len(parameters.rows),), -1, device=parameters.rows.device)
 
-    def step(self, parameters: Parameters, dense: Tensor, rows: RowGradients, iteration: int) -> None:
+    def step(
+        self, parameters: Parameters, dense: Tensor, rows: RowGradients, iteration: int
+    ) -> None:
         self.dense.mul_(RMS_DECAY).addcmul_(dense, dense, value=1 - RMS_DECAY)
-        parameters.dense.addcdiv_(dense, self.dense.sqrt().add_(RMS_EPSILON), value=-self.learning_rate)
+        parameters.dense.addcdiv_(
+            dense, self.dense.sqrt().add_(RMS_EPSILON), value=-self.learning_rate
+        )
         index, gradient = rows.index, rows.values
         decay = torch.pow(RMS_DECAY, (iteration - self.last[index]).to(gradient.dtype))
         square = self.rows[index] * decay[:, None]

@@ -28,7 +28,8 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows (M, N) of one data set with their regimes (M,), 0 = observational, split into training and validation."""
+    """Rows (M, N) of one data set with their regimes (M,), 0 = observational, split into training
+    and validation."""
 
     train: np.ndarray
     train_regime: np.ndarray
@@ -36,7 +37,9 @@ class Rows:
     validation_regime: np.ndarray
 
     @staticmethod
-    def split(rows: np.ndarray, regime: np.ndarray, rng: np.random.Generator, share: float = 0.8) -> Rows:
+    def split(
+        rows: np.ndarray, regime: np.ndarray, rng: np.random.Generator, share: float = 0.8
+    ) -> Rows:
         order = rng.permutation(len(rows))
         cut = int(share * len(rows))
         first, last = order[:cut], order[cut:]
@@ -44,7 +47,8 @@ class Rows:
 
 
 class Randomness:
-    """All that training one data set draws, from streams of its own: what it gets does not depend on its neighbours."""
+    """All that training one data set draws, from streams of its own: what it gets does not depend
+    on its neighbours."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -65,14 +69,18 @@ class Randomness:
             index[twice] = self.rng.integers(n_rows, size=(len(twice), shape[1]))
 
     def masks(self, iterations: int, n: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Uniform float32 on [0, 1) for edges (iterations, N, rows, N) and targets (iterations, N, rows)."""
+        """Uniform float32 on [0, 1) for edges (iterations, N, rows, N) and targets (iterations, N,
+        rows)."""
         shape = iterations, n, n_rows
-        return self._masks.random((*shape, n), dtype=np.float32), self._masks.random(shape, dtype=np.float32)
+        return self._masks.random((*shape, n), dtype=np.float32), self._masks.random(
+            shape, dtype=np.float32
+        )
 
 
 @dataclass
 class Ended:
-    """How the training of data set `index` ended. probability (N, E): of each variable being a target of each regime."""
+    """How the training of data set `index` ended. probability (N, E): of each variable being a
+    target of each regime."""
 
     index: int
     probability: np.ndarray

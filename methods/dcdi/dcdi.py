@@ -1,38 +1,47 @@
 """DCDI: differentiable causal discovery from interventional data with unknown targets.
 
-Brouillard, Lachapelle, Lacoste, Lacoste-Julien, Drouin 2020, Differentiable causal discovery from interventional data, NeurIPS
-(arXiv 2007.01754). All regimes are learned jointly (section 3.4, unknown perfect interventions): each variable has one network
-of its masked parents, each (variable, regime) a density of its own that holds where a second mask says that the regime
-targeted the variable. Maximum likelihood under an acyclicity constraint by an augmented Lagrangian (`schedule`). The score is
-the learned probability of being a target.
+Brouillard, Lachapelle, Lacoste, Lacoste-Julien, Drouin 2020, Differentiable causal discovery from
+interventional data, NeurIPS (arXiv 2007.01754). All regimes are learned jointly (section 3.4,
+unknown perfect interventions): each variable has one network of its masked parents, each (variable,
+regime) a density of its own that holds where a second mask says that the regime targeted the
+variable. Maximum likelihood under an acyclicity constraint by an augmented Lagrangian (`schedule`).
+The score is the learned probability of being a target.
 
     dcdi-g    Gaussian conditionals, one standard deviation a variable shared by all regimes
     dcdi-dsf  conditionals by a deep sigmoidal flow of two layers of 16 sigmoids
-    dcdi-g-tuned  dcdi-g with the weights of sparsity, of twelve pairs, that had the highest mean average precision on six data
-              sets of `synthetic-dev` (docs/results): the reference's for edges, .01 for targets
+    dcdi-g-tuned  dcdi-g with the weights of sparsity, of twelve pairs, that had the highest mean
+              average precision on six data sets of `synthetic-dev` (docs/results): the reference's
+              for edges, .01 for targets
 
 Parameters (names and defaults of the reference in brackets)
     edge_penalty    weight of the mean edge probability (reg-coeff, 0.1)
-    target_penalty  weight of the sum of target probabilities (coeff-interv-sparsity, 1e-8; .01 in dcdi-g-tuned)
-    max_iterations  where training stops at the latest (num-train-iter; the reference's default is a million): 100,000. The record
-                    has the iterations, the constraint, the stage and the reason of stopping, and a note if it did not converge
+    target_penalty  weight of the sum of target probabilities (coeff-interv-sparsity, 1e-8; .01 in
+                    dcdi-g-tuned)
+    max_iterations  where training stops at the latest (num-train-iter; the reference's default is a
+                    million): 100,000. The record has the iterations, the constraint, the stage and
+                    the reason of stopping, and a note if it did not converge
     learning_rate   of RMSprop (lr, 1e-3)
     minibatch       rows of one iteration (train-batch-size, 64)
     hidden          units of each of the two hidden layers (hid-dim, 16)
-    standardise     divide by each variable's standard deviation, all rows together (normalize-data, off)
+    standardise     divide by each variable's standard deviation, all rows together (normalize-data,
+                    off)
     device          "cpu" or "cuda"
     precision       "float64", or "float32" on a GPU
 
-What it cannot see: the mask of targets is learned through what it does to a node's inputs, so a target without parents gets no
-gradient towards being one (its probability stays near sigmoid(-3), or falls), here as in the reference.
+What it cannot see: the mask of targets is learned through what it does to a node's inputs, so a
+target without parents gets no gradient towards being one (its probability stays near sigmoid(-3),
+or falls), here as in the reference.
 
-On a CPU, compiled iterations train one data set after the other (`single`); the first use on a machine compiles them, which
-takes half a minute. On a GPU many data sets are trained side by side (`batched`).
+On a CPU, compiled iterations train one data set after the other (`single`); the first use on a
+machine compiles them, which takes half a minute. On a GPU many data sets are trained side by side
+(`batched`).
 
 Loss, gradients and whole training runs equal the reference's (golden tests). Deviations
-    - The network of an intervened mechanism sees zeros only, so it is computed once a (variable, regime), not once a row.
-    - Minibatches and masks come from streams of each data set's own, so that a result does not depend on what is trained beside
-      it; masks are drawn in float32. Variables are ordered by content.
+    - The network of an intervened mechanism sees zeros only, so it is computed once a (variable,
+      regime), not once a row.
+    - Minibatches and masks come from streams of each data set's own, so that a result does not
+      depend on what is trained beside it; masks are drawn in float32. Variables are ordered by
+      content.
     - A data set whose loss is no longer a number ends with an error.
     - Sets of fewer than 80 rows have smaller minibatches (the reference cannot run them).
 
@@ -76,14 +85,19 @@ class _DCDI:
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "float64"):
-            raise InvalidParameter(f"{self.info.name}: precision is {self.precision!r}; use float64 or float32.")
+            raise InvalidParameter(
+                f"{self.info.name}: precision is {self.precision!r}; use float64 or float32."
+            )
         if self.precision == "float32" and self.device == "cpu":
             raise InvalidParameter(
-                f"{self.info.name}: precision=float32 is for device=cuda; a CPU computes in float64."
+                f"{self.info.name}: precision=float32 is for device=cuda; a CPU computes in "
+                "float64."
             )
         for name in ("max_iterations", "minibatch", "hidden"):
             if getattr(self, name) < 1:
-                raise InvalidParameter(f"{self.info.name}: {name} is {getattr(self, name)}; it must be at least 1.")
+                raise InvalidParameter(
+                    f"{self.info.name}: {name} is {getattr(self, name)}; it must be at least 1."
+                )
 
     @property
     def batch_size(self) -> int:
@@ -105,7 +119,8 @@ class _DCDI:
     def predict_targets_batch(
         self, tasks: Sequence[Task], *, seeds: Sequence[int]
     ) -> Iterator[tuple[int, Prediction | Exception]]:
-        """Tasks with equal numbers of variables and regimes are trained side by side on a GPU, one after the other on a CPU."""
+        """Tasks with equal numbers of variables and regimes are trained side by side on a GPU, one
+        after the other on a CPU."""
         from cdnbench.methods.dcdi.data import Randomness, Rows
 
         check_device(self.info.name, self.device)
@@ -118,12 +133,20 @@ class _DCDI:
         options = self._options()
         for i, ended in self._train(sets, options):
             if ended.reason == "diverged":
-                yield i, RuntimeError(f"diverged: the loss is not a number after {ended.iterations:,} iterations")
+                yield (
+                    i,
+                    RuntimeError(
+                        f"diverged: the loss is not a number after {ended.iterations:,} iterations"
+                    ),
+                )
             else:
                 yield i, _prediction(ended, orders[i], options)
 
-    def _train(self, sets: Sequence[tuple[Rows, int, Randomness]], options: Options) -> Iterator[tuple[int, Ended]]:
-        """On a CPU one after the other, since one fills a core; on a GPU all of one shape at once."""
+    def _train(
+        self, sets: Sequence[tuple[Rows, int, Randomness]], options: Options
+    ) -> Iterator[tuple[int, Ended]]:
+        """On a CPU one after the other, since one fills a core; on a GPU all of one shape at
+        once."""
         if self.device == "cpu":
             from cdnbench.methods.dcdi import single
 
@@ -141,7 +164,9 @@ class _DCDI:
         for (_, n_regimes, _), members in groups.items():
             data, _, randomness = zip(*(sets[i] for i in members), strict=True)
             dtype = getattr(torch, self.precision)
-            for ended in batched.train(data, n_regimes, density, options, randomness, self.device, dtype):
+            for ended in batched.train(
+                data, n_regimes, density, options, randomness, self.device, dtype
+            ):
                 yield members[ended.index], ended
 
     def _options(self) -> Options:
@@ -159,11 +184,15 @@ class _DCDI:
     _density: ClassVar[str]
 
 
-def _info(name: str, summary: str, max_variables: int, timeout_s: Callable[[Sizes], float]) -> MethodInfo:
+def _info(
+    name: str, summary: str, max_variables: int, timeout_s: Callable[[Sizes], float]
+) -> MethodInfo:
     return MethodInfo(
         name=name,
-        summary=f"Differentiable causal discovery with unknown targets, {summary}, all regimes jointly",
-        citation="Brouillard, Lachapelle, Lacoste, Lacoste-Julien, Drouin 2020, Differentiable causal discovery from "
+        summary=f"Differentiable causal discovery with unknown targets, {summary}, all regimes "
+        "jointly",
+        citation="Brouillard, Lachapelle, Lacoste, Lacoste-Julien, Drouin 2020, Differentiable "
+        "causal discovery from "
         "interventional data, NeurIPS",
         licence="MIT",
         reference="https://github.com/slachapelle/dcdi",
@@ -240,7 +269,8 @@ def _prediction(ended: Ended, order: CanonicalOrder, options: Options) -> Predic
     note = ""
     if ended.reason != "converged":
         note = (
-            f"not converged: stopped at {ended.iterations:,} iterations in stage {schedule.stage!r}, constraint "
+            f"not converged: stopped at {ended.iterations:,} iterations in stage "
+            f"{schedule.stage!r}, constraint "
             f"{schedule.h:.2g} (to be at most {options.constants.h_threshold:g})"
         )
     return Prediction({"": order.back(ended.probability.T)}, note, facts)

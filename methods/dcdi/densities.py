@@ -1,8 +1,9 @@
 """The two families of conditional densities of DCDI, with their derivatives by hand.
 
-A density turns n_outputs numbers of a node's network into log p(x | parents). `forward(x, outputs, log_scale)` takes x (...),
-outputs (..., n_outputs) and log_scale broadcastable to x, and gives the log-density (...) and a function from its upstream
-gradient (...) to the gradients of outputs and of log_scale (None if the density has no log_scale of its own). The gradient of x
+A density turns n_outputs numbers of a node's network into log p(x | parents). `forward(x, outputs,
+log_scale)` takes x (...), outputs (..., n_outputs) and log_scale broadcastable to x, and gives the
+log-density (...) and a function from its upstream gradient (...) to the gradients of outputs and of
+log_scale (None if the density has no log_scale of its own). The gradient of x
 is not needed: data are not parameters.
 """
 
@@ -22,12 +23,15 @@ _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 class Density(Protocol):
-    """n_outputs: of each node's network. has_scale: whether each node has one log standard deviation shared by all regimes."""
+    """n_outputs: of each node's network. has_scale: whether each node has one log standard
+    deviation shared by all regimes."""
 
     n_outputs: int
     has_scale: bool
 
-    def forward(self, x: Tensor, outputs: Tensor, log_scale: Tensor | None) -> tuple[Tensor, Backward]: ...
+    def forward(
+        self, x: Tensor, outputs: Tensor, log_scale: Tensor | None
+    ) -> tuple[Tensor, Backward]: ...
 
 
 class Gaussian:
@@ -36,7 +40,9 @@ class Gaussian:
     n_outputs: int = 1
     has_scale: bool = True
 
-    def forward(self, x: Tensor, outputs: Tensor, log_scale: Tensor | None) -> tuple[Tensor, Backward]:
+    def forward(
+        self, x: Tensor, outputs: Tensor, log_scale: Tensor | None
+    ) -> tuple[Tensor, Backward]:
         assert log_scale is not None
         residual = x - outputs[..., 0]
         precision = torch.exp(-2 * log_scale)
@@ -50,11 +56,13 @@ class Gaussian:
 
 
 class SigmoidalFlow:
-    """DCDI-DSF: a deep sigmoidal flow (Huang et al. 2018) onto a Gaussian, `n_layers` layers of `width` sigmoids.
+    """DCDI-DSF: a deep sigmoidal flow (Huang et al. 2018) onto a Gaussian, `n_layers` layers of
+    `width` sigmoids.
 
-    A layer maps h to logit(sum_k w_k sigmoid(a_k h + b_k)) with a = softplus, w = softmax of what the network gives; its
-    outputs are, layer by layer, the `width` numbers for a, then for b, then for w. Constants as in the reference: 1e-6 keeps a
-    and the logit's argument off their bounds, and the base density has log-variance 1 (not variance 1).
+    A layer maps h to logit(sum_k w_k sigmoid(a_k h + b_k)) with a = softplus, w = softmax of what
+    the network gives; its outputs are, layer by layer, the `width` numbers for a, then for b, then
+    for w. Constants as in the reference: 1e-6 keeps a and the logit's argument off their bounds,
+    and the base density has log-variance 1 (not variance 1).
     """
 
     has_scale: bool = False
@@ -63,7 +71,9 @@ class SigmoidalFlow:
         self.n_layers, self.width = n_layers, width
         self.n_outputs = 3 * n_layers * width
 
-    def forward(self, x: Tensor, outputs: Tensor, log_scale: Tensor | None = None) -> tuple[Tensor, Backward]:
+    def forward(
+        self, x: Tensor, outputs: Tensor, log_scale: Tensor | None = None
+    ) -> tuple[Tensor, Backward]:
         layers = outputs.unflatten(-1, (self.n_layers, 3, self.width))
         h, log_slope, steps = x, torch.zeros_like(x), []
         for i in range(self.n_layers):
@@ -88,7 +98,8 @@ _BASE_SCALE = 2 * math.e + 1e-5  # twice the base density's variance
 
 
 class _FlowLayer:
-    """One layer at h (...) with raw parameters (..., 3, width): the new h and the log-derivative, both (...)."""
+    """One layer at h (...) with raw parameters (..., 3, width): the new h and the log-derivative,
+    both (...)."""
 
     def __init__(self, h: Tensor, raw: Tensor) -> None:
         self.h_in, self.raw_a = h, raw[..., 0, :]
@@ -96,18 +107,24 @@ class _FlowLayer:
         self.w = torch.softmax(raw[..., 2, :], dim=-1)
         z = torch.addcmul(raw[..., 1, :], self.a, h[..., None])
         self.s = torch.sigmoid(z)
-        self.bump = self.s * torch.sigmoid(-z)  # the sigmoid's derivative, without cancellation for large z
+        self.bump = self.s * torch.sigmoid(
+            -z
+        )  # the sigmoid's derivative, without cancellation for large z
         self.weighted = self.w * self.bump
-        # Hundreds of widths from every sigmoid it underflows; the reference goes on falling in log space there.
+        # Hundreds of widths from every sigmoid it underflows; the reference goes on falling in log
+        # space there.
         self.slope = (self.weighted * self.a).sum(-1).clamp_min(torch.finfo(h.dtype).tiny * 1e4)
         self.p = (self.w * self.s).sum(-1) * (1 - _DELTA) + _DELTA / 2
         log_p, log_1_p = torch.log(self.p), torch.log1p(-self.p)
         self.h = log_p - log_1_p
         # The reference's log-sigmoids are 1e-6 too low, twice.
-        self.log_slope = torch.log(self.slope) + (math.log1p(-_DELTA) - 2 * _DELTA) - log_p - log_1_p
+        self.log_slope = (
+            torch.log(self.slope) + (math.log1p(-_DELTA) - 2 * _DELTA) - log_p - log_1_p
+        )
 
     def backward(self, of_h: Tensor, of_log_slope: Tensor, of_raw: Tensor) -> Tensor:
-        """Write the gradient of the raw parameters into `of_raw`; return that of the layer's input."""
+        """Write the gradient of the raw parameters into `of_raw`; return that of the layer's
+        input."""
         up, down = 1 / self.p, 1 / (1 - self.p)
         of_p = ((of_h * (up + down) + of_log_slope * (down - up)) * (1 - _DELTA))[..., None]
         of_slope = (of_log_slope / self.slope)[..., None]

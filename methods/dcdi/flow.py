@@ -9,7 +9,15 @@ import math
 
 import numpy as np
 
-from cdnbench.methods._elementary import LOG_SQRT_2PI, add, add_product, add_products, compiled, exp, log1p
+from cdnbench.methods._elementary import (
+    LOG_SQRT_2PI,
+    add,
+    add_product,
+    add_products,
+    compiled,
+    exp,
+    log1p,
+)
 
 _DELTA = 1e-6
 _BASE_SCALE = 2 * math.e + 1e-5  # twice the base density's variance
@@ -17,7 +25,8 @@ _BASE_SCALE = 2 * math.e + 1e-5  # twice the base density's variance
 
 @compiled
 def flow_log_density(x, outputs, gradient, of_outputs, w):
-    """Summed log-density of x (B,) under deep sigmoidal flows with parameters (P, B), as `densities.SigmoidalFlow`.
+    """Summed log-density of x (B,) under deep sigmoidal flows with parameters (P, B), as
+    `densities.SigmoidalFlow`.
 
     gradient: of each log-density; its derivatives, unless it is 0, go to of_outputs (P, B).
     """
@@ -29,7 +38,13 @@ def flow_log_density(x, outputs, gradient, of_outputs, w):
     h[:] = x
     for i in range(n_layers):
         parts = w.flow[i].reshape(5, -1)
-        a, back, s, bump, wt = parts[0, :size], parts[1, :size], parts[2, :size], parts[3, :size], parts[4, :size]
+        a, back, s, bump, wt = (
+            parts[0, :size],
+            parts[1, :size],
+            parts[2, :size],
+            parts[3, :size],
+            parts[4, :size],
+        )
         raw = outputs[3 * width * i : 3 * width * (i + 1)].reshape(3, size)
         raw_a, raw_w = raw[0], raw[2]
         h, p, slope, h_out = (
@@ -118,9 +133,20 @@ def _back(i, gradient, of_h, of_outputs, w):
     for k in range(width):
         some = slice(k * n_rows, (k + 1) * n_rows)
         _unit(
-            p, slope, h, of_h, mean, parts[0, some], parts[1, some], parts[2, some], parts[3, some], parts[4, some],
-            of_outputs[k], of_outputs[width + k], of_outputs[2 * width + k],
-        )  # fmt: skip
+            p,
+            slope,
+            h,
+            of_h,
+            mean,
+            parts[0, some],
+            parts[1, some],
+            parts[2, some],
+            parts[3, some],
+            parts[4, some],
+            of_outputs[k],
+            of_outputs[width + k],
+            of_outputs[2 * width + k],
+        )
     for k in range(width):
         weight, of_w = parts[4, k * n_rows : (k + 1) * n_rows], of_outputs[2 * width + k]
         for b in range(n_rows):
@@ -129,7 +155,8 @@ def _back(i, gradient, of_h, of_outputs, w):
 
 @compiled
 def _unit(of_p, of_slope, h, of_h, mean, a, back, s, bump, weight, of_a, of_b, of_w):
-    # One array is written at a time: with more the compiler does not check whether they overlap, and then uses no vectors.
+    # One array is written at a time: with more the compiler does not check whether they overlap,
+    # and then uses no vectors.
     for b in range(len(h)):
         of_b[b] = weight[b] * bump[b] * (of_p[b] + of_slope[b] * a[b] * (1.0 - 2.0 * s[b]))
     for b in range(len(h)):

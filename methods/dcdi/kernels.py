@@ -1,8 +1,9 @@
-"""Training iterations of DCDI for one data set on a CPU, compiled: the networks of `networks` without an array of its own for each
-operation. Everything is float64.
+"""Training iterations of DCDI for one data set on a CPU, compiled: the networks of `networks`
+without an array of its own for each operation. Everything is float64.
 
-T nodes, J candidate parents (T = J = N), E interventional regimes (numbered 1..E; 0 is observational), B rows, H hidden units, P
-outputs of a node's network. One node is worked on at a time, so that its activations (B, H) stay in the processor's first cache.
+T nodes, J candidate parents (T = J = N), E interventional regimes (numbered 1..E; 0 is
+observational), B rows, H hidden units, P outputs of a node's network. One node is worked on at a
+time, so that its activations (B, H) stay in the processor's first cache.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Intervened(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What one node needs for at most B rows, and for the S <= B regimes that are met among them."""
+    """What one node needs for at most B rows, and for the S <= B regimes that are met among
+    them."""
 
     soft: np.ndarray  # (B, J)
     inputs: np.ndarray  # (B, J)
@@ -56,7 +58,7 @@ class Work(NamedTuple):
     outputs: np.ndarray  # (P * B,), used as (P, rows)
     g3: np.ndarray
     soft_keep: np.ndarray  # (B,)
-    slot: np.ndarray  # (B,) int64: place among the regimes met, -1 where the row's mechanism is the observational one
+    slot: np.ndarray  # (B,) int64: place among the regimes met, -1: the observational mechanism
     slot_of: np.ndarray  # (E,) int64, -1 between nodes
     met: np.ndarray  # (S,) int64: regimes
     c1: np.ndarray  # (S, H): activations of their networks
@@ -70,7 +72,9 @@ class Work(NamedTuple):
     between: np.ndarray  # (layers + 1, 4, B)
 
 
-def work(n: int, n_regimes: int, hidden: int, n_outputs: int, flow: tuple[int, int], n_rows: int) -> Work:
+def work(
+    n: int, n_regimes: int, hidden: int, n_outputs: int, flow: tuple[int, int], n_rows: int
+) -> Work:
     """Arrays for at most n_rows rows. flow: layers and width, (0, 0) for a Gaussian."""
     s = min(n_rows, n_regimes)
     layers, width = flow
@@ -114,7 +118,13 @@ def _layers(flat, h, n_outputs):
     w2, b2 = h, h + h * h
     w3 = b2 + h
     b3 = w3 + h * n_outputs
-    return flat[:h], flat[w2:b2].reshape(h, h), flat[b2:w3], flat[w3:b3].reshape(h, n_outputs), flat[b3:]
+    return (
+        flat[:h],
+        flat[w2:b2].reshape(h, h),
+        flat[b2:w3],
+        flat[w3:b3].reshape(h, n_outputs),
+        flat[b3:],
+    )
 
 
 @compiled
@@ -150,7 +160,8 @@ def _back(g, weights, h, out):
 
 @compiled
 def _mask(x, noise, odds, soft, masked):
-    """Straight-through Gumbel-sigmoids: with u uniform, sigmoid(l + logit u) = e^l u / (e^l u + 1 - u)."""
+    """Straight-through Gumbel-sigmoids: with u uniform, sigmoid(l + logit u) = e^l u / (e^l u + 1 -
+    u)."""
     for b in range(len(x)):
         for j in range(len(odds)):
             u = float(noise[b, j])
@@ -162,7 +173,8 @@ def _mask(x, noise, odds, soft, masked):
 
 @compiled
 def _forward(t, net, intervened, x, regime, edge_noise, target_noise, odds, keep_odds, w):
-    """Outputs of node t for rows x (B, J), into w.outputs; the number of regimes met, whose slots are in w."""
+    """Outputs of node t for rows x (B, J), into w.outputs; the number of regimes met, whose slots
+    are in w."""
     n_rows, n = x.shape
     n_regimes = keep_odds.shape[1]
     n_outputs = w.c3.shape[1]
@@ -201,7 +213,8 @@ def _forward(t, net, intervened, x, regime, edge_noise, target_noise, odds, keep
 
 @compiled
 def _density(t, net, x, gradient, w, of_scale):
-    """Sum of the log-densities of x[:, t] given w.outputs; derivatives, times `gradient`, into w.g3 and of_scale[t]."""
+    """Sum of the log-densities of x[:, t] given w.outputs; derivatives, times `gradient`, into w.g3
+    and of_scale[t]."""
     n_rows, n_outputs = x.shape[0], w.c3.shape[1]
     outputs = w.outputs[: n_outputs * n_rows].reshape(n_outputs, n_rows)
     g3 = w.g3[: n_outputs * n_rows].reshape(n_outputs, n_rows)
@@ -222,7 +235,8 @@ def _density(t, net, x, gradient, w, of_scale):
 
 @compiled
 def _backward(t, net, intervened, x, regime, n_met, w, g):
-    """Gradients of the observational network and masks of node t into g, of the regimes met into w.d1, d2, d3."""
+    """Gradients of the observational network and masks of node t into g, of the regimes met into
+    w.d1, d2, d3."""
     n_rows, n = x.shape
     n_regimes, h, n_outputs = net.keep.shape[1], w.h1.shape[1], w.c3.shape[1]
     g1, g2, h1, h2 = w.g1[:n_rows], w.g2[:n_rows], w.h1[:n_rows], w.h2[:n_rows]
@@ -268,8 +282,8 @@ def _backward(t, net, intervened, x, regime, n_met, w, g):
 
 @compiled
 def _update_intervened(t, intervened, n_met, n_regimes, w, learning_rate, iteration):
-    """RMSprop of the networks that were met. Those that were not have gradient zero: their mean squares only decay, which is
-    made up for when they are next met."""
+    """RMSprop of the networks that were met. Those that were not have gradient zero: their mean
+    squares only decay, which is made up for when they are next met."""
     h, n_outputs = w.d1.shape[1], w.d3.shape[1]
     for s in range(n_met):
         i = t * n_regimes + w.met[s]
@@ -296,7 +310,8 @@ def _rmsprop(p, scale, g, square, decay, learning_rate):
 
 @compiled
 def _expm(a):
-    """e^a of a small square matrix without negative entries: 16 terms of the series for a / 2^k, squared k times."""
+    """e^a of a small square matrix without negative entries: 16 terms of the series for a / 2^k,
+    squared k times."""
     n, largest, squarings = len(a), 0.0, 0
     for i in range(n):
         largest = max(largest, a[i].sum())
@@ -332,15 +347,36 @@ def _probabilities(net, allowed):
 
 @compiled
 def iterate(
-    net, intervened, allowed, w, g, flat, flat_g, flat_square, data, regimes, index, edge_noise, target_noise,
-    iteration, penalty, mu, gamma, full_constraint, is_free, target_penalty, learning_rate,
-):  # fmt: skip
-    """K iterations of training; of the last one, before its step: loss, constraint and edge probabilities (T, J).
+    net,
+    intervened,
+    allowed,
+    w,
+    g,
+    flat,
+    flat_g,
+    flat_square,
+    data,
+    regimes,
+    index,
+    edge_noise,
+    target_noise,
+    iteration,
+    penalty,
+    mu,
+    gamma,
+    full_constraint,
+    is_free,
+    target_penalty,
+    learning_rate,
+):
+    """K iterations of training; of the last one, before its step: loss, constraint and edge
+    probabilities (T, J).
 
-    net, g: views into flat and flat_g (L,); flat_square: mean squares of RMSprop. allowed (T, J): 1 where an edge may be. data
-    (M, J), regimes (M,): all training rows; index (K, B) picks. edge_noise (K, T, B, J), target_noise (K, T, B): uniform on [0, 1).
-    iteration: the first one's number. penalty: of one edge. full_constraint: tr e^A - T of the full graph. is_free: 0 once edges
-    are thresholded.
+    net, g: views into flat and flat_g (L,); flat_square: mean squares of RMSprop. allowed (T, J): 1
+    where an edge may be. data (M, J), regimes (M,): all training rows; index (K, B) picks.
+    edge_noise (K, T, B, J), target_noise (K, T, B): uniform on [0, 1).
+    iteration: the first one's number. penalty: of one edge. full_constraint: tr e^A - T of the full
+    graph. is_free: 0 once edges are thresholded.
     """
     n, n_rows = data.shape[1], index.shape[1]
     x, regime = np.empty((n_rows, n)), np.empty(n_rows, dtype=np.int64)
@@ -359,11 +395,22 @@ def iterate(
         total = 0.0
         for t in range(n):
             n_met = _forward(
-                t, net, intervened, x, regime, edge_noise[i, t], target_noise[i, t], odds, keep_odds, w
-            )  # fmt: skip
+                t,
+                net,
+                intervened,
+                x,
+                regime,
+                edge_noise[i, t],
+                target_noise[i, t],
+                odds,
+                keep_odds,
+                w,
+            )
             total += _density(t, net, x, -1.0 / (n * n_rows), w, g.log_scale)
             _backward(t, net, intervened, x, regime, n_met, w, g)
-            _update_intervened(t, intervened, n_met, net.keep.shape[1], w, learning_rate, iteration + i)
+            _update_intervened(
+                t, intervened, n_met, net.keep.shape[1], w, learning_rate, iteration + i
+            )
         loss = -total / (n * n_rows)
         for t in range(n):
             for j in range(n):
@@ -386,7 +433,16 @@ def negative_log_likelihood(net, intervened, allowed, w, x, regime, edge_noise, 
         some = slice(low, min(low + step, len(x)))
         for t in range(x.shape[1]):
             _forward(
-                t, net, intervened, x[some], regime[some], edge_noise[t, some], target_noise[t, some], odds, keep_odds, w
-            )  # fmt: skip
+                t,
+                net,
+                intervened,
+                x[some],
+                regime[some],
+                edge_noise[t, some],
+                target_noise[t, some],
+                odds,
+                keep_odds,
+                w,
+            )
             total += _density(t, net, x[some], 0.0, w, nothing)
     return -total

@@ -1,14 +1,18 @@
 """The networks of DCDI for D data sets side by side: loss and gradients of a minibatch, by hand.
 
-Axes: D data sets, T nodes, J candidate parents (T = J = N), E interventional regimes (numbered 1..E; 0 is observational), B rows,
-H hidden units, P outputs of a node's network. For each row, node t sees the row times a sampled mask of parents, and its
-density is that of its observational network unless a second mask, sampled too, says that the row's regime intervened on t. Then
-the reference (unknown, perfect interventions) sets the input of regime e's own network to zero, so that its output is one number
-per (node, regime), or P of them: it is computed once for each (node, regime) that a minibatch meets. Only the gradient of the
-target mask looks at the first layer of that network, which therefore stays as it was initialised.
+Axes: D data sets, T nodes, J candidate parents (T = J = N), E interventional regimes (numbered
+1..E; 0 is observational), B rows, H hidden units, P outputs of a node's network. For each row, node
+t sees the row times a sampled mask of parents, and its density is that of its observational network
+unless a second mask, sampled too, says that the row's regime intervened on t. Then the reference
+(unknown, perfect interventions) sets the input of regime e's own network to zero, so that its
+output is one number
+per (node, regime), or P of them: it is computed once for each (node, regime) that a minibatch
+meets. Only the gradient of the target mask looks at the first layer of that network, which
+therefore stays as it was initialised.
 
-Both masks are straight-through Gumbel-sigmoids: hard in the forward pass, with the derivative of the soft value. With u uniform,
-sigmoid(l + logit u) = e^l u / (e^l u + 1 - u), so no logarithm is taken.
+Both masks are straight-through Gumbel-sigmoids: hard in the forward pass, with the derivative of
+the soft value. With u uniform, sigmoid(l + logit u) = e^l u / (e^l u + 1 - u), so no logarithm is
+taken.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ from cdnbench.methods.dcdi.shapes import LARGEST_LOGIT, LEAK, Shapes, initial
 class Parameters:
     """All parameters of D data sets in three arrays, and views into them.
 
-    dense (D, .): of the observational networks and masks. rows (D * T * E, .): of the networks of each (node, regime).
+    dense (D, .): of the observational networks and masks. rows (D * T * E, .): of the networks of
+    each (node, regime).
     first (D * T * E, J, H): the untrained first layers of the latter.
     """
 
@@ -36,10 +41,13 @@ class Parameters:
         self.shapes, self.dense, self.rows, self.first = shapes, dense, rows, first
 
     @staticmethod
-    def initial(shapes: Shapes, rngs: Sequence[np.random.Generator], dtype: torch.dtype, device: str) -> Parameters:
+    def initial(
+        shapes: Shapes, rngs: Sequence[np.random.Generator], dtype: torch.dtype, device: str
+    ) -> Parameters:
         made = [initial(shapes, rng) for rng in rngs]
         dense, rows, first = (
-            torch.from_numpy(np.concatenate(arrays)).to(device, dtype) for arrays in zip(*made, strict=True)
+            torch.from_numpy(np.concatenate(arrays)).to(device, dtype)
+            for arrays in zip(*made, strict=True)
         )
         return Parameters(shapes, dense, rows, first)
 
@@ -61,12 +69,16 @@ class Parameters:
 def _split(flat: Tensor, shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     sizes = [math.prod(shape) for shape in shapes.values()]
     parts = flat.split(sizes, dim=-1)
-    return {name: part.unflatten(-1, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+    return {
+        name: part.unflatten(-1, shape)
+        for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }
 
 
 @dataclass(frozen=True)
 class Minibatch:
-    """x (D, B, J). regime (D, B) int64, 0 = observational. edge_noise (D, T, B, J), target_noise (D, T, B): uniform on (0, 1)."""
+    """x (D, B, J). regime (D, B) int64, 0 = observational. edge_noise (D, T, B, J), target_noise
+    (D, T, B): uniform on (0, 1)."""
 
     x: Tensor
     regime: Tensor
@@ -76,18 +88,25 @@ class Minibatch:
 
 @dataclass(frozen=True)
 class RowGradients:
-    """Gradients of the networks of the (node, regime) pairs that were met: index (U,) into `Parameters.rows`, values (U, .)."""
+    """Gradients of the networks of the (node, regime) pairs that were met: index (U,) into
+    `Parameters.rows`, values (U, .)."""
 
     index: Tensor
     values: Tensor
 
 
 def loss(
-    parameters: Parameters, density: Density, batch: Minibatch, allowed: Tensor, gradients: Tensor | None = None
+    parameters: Parameters,
+    density: Density,
+    batch: Minibatch,
+    allowed: Tensor,
+    gradients: Tensor | None = None,
 ) -> tuple[Tensor, RowGradients | None]:
-    """Mean negative log-likelihood over rows and nodes: (D,), and its gradients if there is room for them.
+    """Mean negative log-likelihood over rows and nodes: (D,), and its gradients if there is room
+    for them.
 
-    allowed: (D, T, J), 1 where j may be a parent of t at all. gradients: an array like `parameters.dense`, to write into.
+    allowed: (D, T, J), 1 where j may be a parent of t at all. gradients: an array like
+        `parameters.dense`, to write into.
     """
     p = parameters.views()
     n_data, n, n_rows = batch.target_noise.shape
@@ -97,9 +116,13 @@ def loss(
     soft_edges = _gumbel_sigmoid(odds[:, :, None, :], batch.edge_noise)
     inputs = (soft_edges > 0.5) * batch.x[:, None]
     regime = batch.regime[:, None, :].expand(-1, n, -1)
-    keep = torch.cat([torch.full_like(p["keep"][..., :1], LARGEST_LOGIT), p["keep"]], dim=2).gather(2, regime)
+    keep = torch.cat([torch.full_like(p["keep"][..., :1], LARGEST_LOGIT), p["keep"]], dim=2).gather(
+        2, regime
+    )
     soft_keep = _gumbel_sigmoid(torch.exp(keep), batch.target_noise)
-    intervened = ((soft_keep <= 0.5) & (regime > 0)).flatten().nonzero()[:, 0]  # places in (D, T, B)
+    intervened = (
+        ((soft_keep <= 0.5) & (regime > 0)).flatten().nonzero()[:, 0]
+    )  # places in (D, T, B)
 
     # Networks of the observational mechanisms, for all rows
     w1, w2, w3 = (p[name].flatten(0, 1) for name in ("w1", "w2", "w3"))
@@ -146,9 +169,13 @@ def loss(
     of_keep = torch.linalg.vecdot(of_inputs, inputs).flatten()
     pull = of_inputs.mul_(batch.x[:, None]).mul_(soft_edges).mul_(1 - soft_edges)
     torch.sum(pull, 2, out=g["edges"])
-    of_keep[intervened] = constants.of_inputs_dot(inputs.flatten(0, 2)[intervened], of_constants, which)
+    of_keep[intervened] = constants.of_inputs_dot(
+        inputs.flatten(0, 2)[intervened], of_constants, which
+    )
     of_keep = of_keep.view_as(soft_keep).mul_(soft_keep).mul_(1 - soft_keep)
-    by_regime = torch.zeros(n_data, n, parameters.shapes.n_regimes + 1, dtype=of_keep.dtype, device=of_keep.device)
+    by_regime = torch.zeros(
+        n_data, n, parameters.shapes.n_regimes + 1, dtype=of_keep.dtype, device=of_keep.device
+    )
     g["keep"].copy_(by_regime.scatter_add_(2, regime, of_keep)[..., 1:])
     return losses, RowGradients(index, constants.gradients(of_constants, which))
 
@@ -161,7 +188,9 @@ class _Constants:
         self.first = parameters.first[index]
         self.p = _split(parameters.rows[index], self.shapes.rows)
         self.h1 = _leaky_(self.p["b1"].clone())
-        self.h2 = _leaky_(torch.baddbmm(self.p["b2"][:, None], self.h1[:, None], self.p["w2"])[:, 0])
+        self.h2 = _leaky_(
+            torch.baddbmm(self.p["b2"][:, None], self.h1[:, None], self.p["w2"])[:, 0]
+        )
         self.outputs = torch.baddbmm(self.p["b3"][:, None], self.h2[:, None], self.p["w3"])[:, 0]
 
     def gradients(self, of_outputs: Tensor, which: Tensor) -> Tensor:
@@ -178,9 +207,12 @@ class _Constants:
         return torch.cat([parts[name] for name in self.shapes.rows], dim=1)
 
     def of_inputs_dot(self, inputs: Tensor, of_outputs: Tensor, which: Tensor) -> Tensor:
-        """(n,): inputs (n, J), as they were before they were set to zero, times the gradient with respect to them."""
+        """(n,): inputs (n, J), as they were before they were set to zero, times the gradient with
+        respect to them."""
         if self.shapes.n_outputs == 1:  # all gradients are multiples of one vector a network
-            _, one = self._back(torch.ones_like(self.outputs), self.p["w3"], self.p["w2"], self.h2, self.h1)
+            _, one = self._back(
+                torch.ones_like(self.outputs), self.p["w3"], self.p["w2"], self.h2, self.h1
+            )
             by_input = torch.bmm(self.first, one[:, :, None])[:, :, 0]
             return of_outputs[:, 0] * torch.linalg.vecdot(inputs, by_input[which])
         parts = (self.p["w3"], self.p["w2"], self.h2, self.h1)
@@ -205,4 +237,6 @@ def _leaky_(z: Tensor) -> Tensor:
 
 def _through_leaky_(gradient: Tensor, h: Tensor) -> Tensor:
     """The gradient before a leaky ReLU that gave h, in place: h has the sign of what went in."""
-    return torch.ops.aten.leaky_relu_backward.grad_input(gradient, h, LEAK, True, grad_input=gradient)
+    return torch.ops.aten.leaky_relu_backward.grad_input(
+        gradient, h, LEAK, True, grad_input=gradient
+    )

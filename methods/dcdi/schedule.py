@@ -1,9 +1,11 @@
 """The augmented-Lagrangian schedule of one data set, with the reference's phases and constants.
 
-    subproblem   every 200 iterations, if the validation Lagrangian of the last three checks (100 iterations apart) rises, or falls
-                 by less than 1e-4 an iteration without having gone up and down: gamma += mu h; mu doubles unless h fell below
-                 0.9 of its last value; the optimiser starts anew. Until h <= 1e-8 and the graph at 1/2 is acyclic.
-    patience     every 1,000 iterations a fresh validation Lagrangian, until it failed to improve 5 times.
+    subproblem   every 200 iterations, if the validation Lagrangian of the last three checks (100
+                 iterations apart) rises, or falls by less than 1e-4 an iteration without having
+                 gone up and down: gamma += mu h; mu doubles unless h fell below 0.9 of its last
+                 value; the optimiser starts anew. Until h <= 1e-8 and the graph at 1/2 is acyclic.
+    patience     every 1,000 iterations a fresh validation Lagrangian, until it failed to improve 5
+                 times.
     threshold    edges above 1/2 stay for good, the others go.
     refit        every 1,000 iterations the validation loss, until it failed to improve 5 times.
 
@@ -36,7 +38,8 @@ class Constants:
 
 @dataclass
 class Schedule:
-    """Feed it each iteration; it says what to do: "", "reset" (the optimiser), "threshold" or "finish".
+    """Feed it each iteration; it says what to do: "", "reset" (the optimiser), "threshold" or
+    "finish".
 
     stage: subproblem, patience, refit or finished. updates: how often gamma was raised.
     """
@@ -49,17 +52,24 @@ class Schedule:
     stage: str = "subproblem"
     updates: int = 0
     best: float = math.inf
-    lagrangians: list[float] = field(default_factory=list)  # of validation; the last may have been shifted by an update
+    lagrangians: list[float] = field(
+        default_factory=list
+    )  # of validation; the last may have been shifted by an update
     thresholded: bool = False
     _h_at_update: float | None = None
 
     def __post_init__(self) -> None:
         self.mu, self.gamma = self.constants.mu_init, self.constants.gamma_init
-        self._patience, self._patience_post = self.constants.train_patience, self.constants.train_patience_post
+        self._patience, self._patience_post = (
+            self.constants.train_patience,
+            self.constants.train_patience_post,
+        )
 
     def heeds(self, iteration: int) -> bool:
         """Whether this iteration can change anything."""
-        over = self._patience_post if self.thresholded else self._patience  # at 0 the next iteration goes on
+        over = (
+            self._patience_post if self.thresholded else self._patience
+        )  # at 0 the next iteration goes on
         return iteration % CHECK_EVERY == 0 or over == 0
 
     def step(
@@ -70,14 +80,19 @@ class Schedule:
         validation_loss: Callable[[], float],
         acyclic: Callable[[], bool],
     ) -> str:
-        """h and penalty (of edges): before this iteration's step. validation_loss, acyclic: after it; the former draws masks."""
+        """h and penalty (of edges): before this iteration's step. validation_loss, acyclic: after
+        it; the former draws masks."""
         self.h = h
         besides = penalty + self._augmentation(h)
         if iteration % CHECK_EVERY == 0:
             self.lagrangians.append(validation_loss() + besides)
             self.acyclic = acyclic()
         if h > self.constants.h_threshold or not self.acyclic:
-            if iteration >= 2 * CHECK_EVERY and iteration % (2 * CHECK_EVERY) == 0 and self._is_stationary():
+            if (
+                iteration >= 2 * CHECK_EVERY
+                and iteration % (2 * CHECK_EVERY) == 0
+                and self._is_stationary()
+            ):
                 self._update(h)
                 self.lagrangians[-1] += penalty + self._augmentation(h) - besides
                 return "reset"
@@ -101,7 +116,9 @@ class Schedule:
             self.mu *= self.constants.mu_mult_factor
         self._h_at_update = h
 
-    def _converged(self, iteration: int, besides: float, validation_loss: Callable[[], float]) -> str:
+    def _converged(
+        self, iteration: int, besides: float, validation_loss: Callable[[], float]
+    ) -> str:
         if self._patience > 0:
             self.stage = "patience"
             if iteration % PATIENCE_EVERY == 0:

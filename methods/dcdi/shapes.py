@@ -29,10 +29,15 @@ class Shapes:
         """Parameters of the observational networks and of the two masks."""
         n, h, p = self.n_variables, self.hidden, self.n_outputs
         shapes = {
-            "w1": (n, n, h), "b1": (n, h), "w2": (n, h, h), "b2": (n, h), "w3": (n, h, p), "b3": (n, p),
+            "w1": (n, n, h),
+            "b1": (n, h),
+            "w2": (n, h, h),
+            "b2": (n, h),
+            "w3": (n, h, p),
+            "b3": (n, p),
             "edges": (n, n),  # [t, j]: log-odds of j -> t
             "keep": (n, self.n_regimes),  # [t, e]: log-odds that regime e leaves t alone
-        }  # fmt: skip
+        }
         return shapes | ({"log_scale": (n,)} if self.has_scale else {})
 
     @property
@@ -53,7 +58,8 @@ class Shapes:
 
 
 def initial(shapes: Shapes, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Parameters of one data set, (1, .), (N * E, .) and (N * E, N, H), as the reference initialises them.
+    """Parameters of one data set, (1, .), (N * E, .) and (N * E, N, H), as the reference
+    initialises them.
 
     Xavier-uniform over each node's weights of all regimes together, biases 0.
     """
@@ -67,9 +73,16 @@ def initial(shapes: Shapes, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
         for bound, (into, out) in zip(bounds, layers, strict=True)
     )
     dense = {
-        "w1": w1[:, 0], "b1": np.zeros((n, h)), "w2": w2[:, 0], "b2": np.zeros((n, h)), "w3": w3[:, 0], "b3": np.zeros((n, p)),
-        "edges": np.full((n, n), EDGE_LOGIT), "keep": np.full((n, e), KEEP_LOGIT), "log_scale": np.zeros(n),
-    }  # fmt: skip
+        "w1": w1[:, 0],
+        "b1": np.zeros((n, h)),
+        "w2": w2[:, 0],
+        "b2": np.zeros((n, h)),
+        "w3": w3[:, 0],
+        "b3": np.zeros((n, p)),
+        "edges": np.full((n, n), EDGE_LOGIT),
+        "keep": np.full((n, e), KEEP_LOGIT),
+        "log_scale": np.zeros(n),
+    }
     zeros = {"b1": np.zeros((n, e, h)), "b2": np.zeros((n, e, h)), "b3": np.zeros((n, e, p))}
     rows = zeros | {"w2": w2[:, 1:], "w3": w3[:, 1:]}
     return (

@@ -7,17 +7,28 @@ from scipy.linalg import expm
 from scipy.sparse.csgraph import connected_components
 
 from cdnbench.methods.dcdi import kernels
-from cdnbench.methods.dcdi.data import INDEX_BLOCK, NOISE_BLOCK, VALIDATION_ROWS, Ended, Options, Randomness, Rows
+from cdnbench.methods.dcdi.data import (
+    INDEX_BLOCK,
+    NOISE_BLOCK,
+    VALIDATION_ROWS,
+    Ended,
+    Options,
+    Randomness,
+    Rows,
+)
 from cdnbench.methods.dcdi.schedule import Schedule
 from cdnbench.methods.dcdi.shapes import Shapes, initial
 
 WIDTH = {"gaussian": (0, 0), "flow": (2, 16)}  # layers and width of the flow
 
 
-def train(rows: Rows, n_regimes: int, density: str, options: Options, randomness: Randomness) -> Ended:
+def train(
+    rows: Rows, n_regimes: int, density: str, options: Options, randomness: Randomness
+) -> Ended:
     """Train one data set. density: "gaussian" or "flow".
 
-    reason: "converged", "iterations" (the limit was reached) or "diverged" (a loss that is not a number).
+    reason: "converged", "iterations" (the limit was reached) or "diverged" (a loss that is not a
+        number).
     """
     training = Training(rows, n_regimes, density, options, randomness)
     return training.run(options.max_iterations) or training.end("iterations")
@@ -26,7 +37,9 @@ def train(rows: Rows, n_regimes: int, density: str, options: Options, randomness
 class Training:
     """The state of `train`; `run` goes on until an iteration."""
 
-    def __init__(self, rows: Rows, n_regimes: int, density: str, options: Options, randomness: Randomness) -> None:
+    def __init__(
+        self, rows: Rows, n_regimes: int, density: str, options: Options, randomness: Randomness
+    ) -> None:
         self.rows, self.options, self.randomness = rows, options, randomness
         self.n = n = rows.train.shape[1]
         layers, width = WIDTH[density]
@@ -35,8 +48,12 @@ class Training:
         self.schedule = Schedule(options.constants)
         self.iteration = 0
         self.allowed = 1 - np.eye(n)
-        self.full_constraint = float(np.trace(expm(self.allowed))) - n or 1.0  # 0 for a single variable
-        self.work = kernels.work(n, n_regimes, options.hidden, self.shapes.n_outputs, WIDTH[density], self.minibatch)
+        self.full_constraint = (
+            float(np.trace(expm(self.allowed))) - n or 1.0
+        )  # 0 for a single variable
+        self.work = kernels.work(
+            n, n_regimes, options.hidden, self.shapes.n_outputs, WIDTH[density], self.minibatch
+        )
         self.start(*initial(self.shapes, randomness.rng))
 
     def start(self, dense: np.ndarray, rows: np.ndarray, first: np.ndarray) -> None:
@@ -45,7 +62,9 @@ class Training:
         self.gradient, self.square = np.zeros_like(self.dense), np.zeros_like(self.dense)
         self.network, self.of_network = self._views(self.dense), self._views(self.gradient)
         last = np.full(len(rows), -1)
-        self.intervened = kernels.Intervened(np.ascontiguousarray(rows), first, np.zeros(rows.shape), last)
+        self.intervened = kernels.Intervened(
+            np.ascontiguousarray(rows), first, np.zeros(rows.shape), last
+        )
 
     def _views(self, flat: np.ndarray) -> kernels.Network:
         views = {name: flat[at].reshape(shape) for name, (at, shape) in self.shapes.places.items()}
@@ -62,7 +81,8 @@ class Training:
         return None
 
     def _stop(self, until: int) -> int:
-        """Where to stop next: random numbers are drawn in blocks, and the schedule may want to look."""
+        """Where to stop next: random numbers are drawn in blocks, and the schedule may want to
+        look."""
         block = self.iteration - self.iteration % NOISE_BLOCK + NOISE_BLOCK
         heeding = (i + 1 for i in range(self.iteration, block) if self.schedule.heeds(i))
         return min(until, next(heeding, block))
@@ -70,9 +90,13 @@ class Training:
     def _iterate(self, stop: int) -> tuple[float, float, np.ndarray]:
         i, n = self.iteration, self.n
         if i % INDEX_BLOCK == 0:
-            self.index = self.randomness.minibatches(len(self.rows.train), (INDEX_BLOCK, self.minibatch))
+            self.index = self.randomness.minibatches(
+                len(self.rows.train), (INDEX_BLOCK, self.minibatch)
+            )
         if i % NOISE_BLOCK == 0:
-            self.edge_noise, self.target_noise = self.randomness.masks(NOISE_BLOCK, n, self.minibatch)
+            self.edge_noise, self.target_noise = self.randomness.masks(
+                NOISE_BLOCK, n, self.minibatch
+            )
         of_index = slice(i % INDEX_BLOCK, i % INDEX_BLOCK + stop - i)
         of_noise = slice(i % NOISE_BLOCK, i % NOISE_BLOCK + stop - i)
         schedule, options = self.schedule, self.options
@@ -91,7 +115,9 @@ class Training:
         if not (np.isfinite(loss) and np.isfinite(h)):
             return "diverged"
         penalty = self.options.edge_penalty / self.n**2 * float(edges.sum())
-        action = self.schedule.step(self.iteration - 1, h, penalty, self.validation_loss, self._is_acyclic)
+        action = self.schedule.step(
+            self.iteration - 1, h, penalty, self.validation_loss, self._is_acyclic
+        )
         if action == "reset":
             self.square[:] = 0
             self.intervened.square[:] = 0
@@ -105,7 +131,10 @@ class Training:
         return (self.network.edges > 0) & (self.allowed > 0)
 
     def _is_acyclic(self) -> bool:
-        return connected_components(self._probable_edges(), directed=True, connection="strong")[0] == self.n
+        return (
+            connected_components(self._probable_edges(), directed=True, connection="strong")[0]
+            == self.n
+        )
 
     def validation_loss(self) -> float:
         """On all validation rows with freshly drawn masks."""
@@ -115,10 +144,19 @@ class Training:
             x, regime = rows[low : low + VALIDATION_ROWS], regimes[low : low + VALIDATION_ROWS]
             (edge_noise,), (target_noise,) = self.randomness.masks(1, self.n, len(x))
             total += kernels.negative_log_likelihood(
-                self.network, self.intervened, self.allowed, self.work, x, regime, edge_noise, target_noise
+                self.network,
+                self.intervened,
+                self.allowed,
+                self.work,
+                x,
+                regime,
+                edge_noise,
+                target_noise,
             )
         return total / (self.n * len(rows))
 
     def end(self, reason: str) -> Ended:
         probability = 1 / (1 + np.exp(self.network.keep))
-        return Ended(0, probability, self._probable_edges().T, self.iteration, self.schedule, reason)
+        return Ended(
+            0, probability, self._probable_edges().T, self.iteration, self.schedule, reason
+        )

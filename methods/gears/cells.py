@@ -1,4 +1,5 @@
-"""What GEARS learns from: perturbed cells beside control cells of their line, over the genes of all training tasks."""
+"""What GEARS learns from: perturbed cells beside control cells of their line, over the genes of all
+training tasks."""
 
 from __future__ import annotations
 
@@ -15,14 +16,16 @@ from cdnbench.task import LabelledTask
 
 @dataclass(eq=False)
 class Line:
-    """Control cells (M0, K) of a cell line on the genes that its tasks have, and its perturbed cells."""
+    """Control cells (M0, K) of a cell line on the genes that its tasks have, and its perturbed
+    cells."""
 
     controls: np.ndarray
     genes: list[str]
     perturbed: list[tuple[np.ndarray, list[str]]] = field(default_factory=list)
 
     def add_controls(self, cells: np.ndarray, symbols: list[str]) -> None:
-        """Genes that the line did not have yet, if these are the same cells, which the genes that it has tell."""
+        """Genes that the line did not have yet, if these are the same cells, which the genes that
+        it has tell."""
         at = {gene: i for i, gene in enumerate(self.genes)}
         shared = [(at[gene], j) for j, gene in enumerate(symbols) if gene in at]
         new = [j for j, gene in enumerate(symbols) if gene not in at]
@@ -36,8 +39,10 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class TrainingCells:
-    """genes (G,): sorted. conditions: perturbations, then the controls of each line. clusters: of the perturbations, a name each.
-    lines: blocks of cells for the correlation of genes. dropped: perturbations with a target that is not annotated."""
+    """genes (G,): sorted. conditions: perturbations, then the controls of each line. clusters: of
+    the perturbations, a name each.
+    lines: blocks of cells for the correlation of genes. dropped: perturbations with a target that
+    is not annotated."""
 
     genes: np.ndarray
     conditions: list[Condition]
@@ -46,8 +51,11 @@ class TrainingCells:
     dropped: int
 
     @staticmethod
-    def of(tasks: Iterable[LabelledTask], nodes: np.ndarray, rng: np.random.Generator) -> TrainingCells:
-        """Of all regimes of the tasks, each made and dropped in turn. nodes: sorted names of the annotated genes.
+    def of(
+        tasks: Iterable[LabelledTask], nodes: np.ndarray, rng: np.random.Generator
+    ) -> TrainingCells:
+        """Of all regimes of the tasks, each made and dropped in turn. nodes: sorted names of the
+        annotated genes.
 
         Raises
         ------
@@ -62,7 +70,11 @@ class TrainingCells:
             task = labelled.task
             if task.symbols is None:
                 raise CannotRun("a training task has no gene symbols")
-            name, symbols, controls = str(task.metadata.get("cell_line", "")), list(task.symbols), task.observational
+            name, symbols, controls = (
+                str(task.metadata.get("cell_line", "")),
+                list(task.symbols),
+                task.observational,
+            )
             line = lines.get(name)
             if line is None:
                 line = lines[name] = Line(np.array(controls), list(symbols))
@@ -76,26 +88,43 @@ class TrainingCells:
                 counted = np.flatnonzero(cells.any(axis=0))
                 genes = [symbols[i] for i in counted]
                 beside = controls[rng.integers(0, len(controls), len(cells))]
-                found.append((tuple(sorted(number[gene] for gene in targets)), genes, (cells - beside)[:, counted]))
+                found.append(
+                    (
+                        tuple(sorted(number[gene] for gene in targets)),
+                        genes,
+                        (cells - beside)[:, counted],
+                    )
+                )
                 clusters.append(f"{name}/{labelled.facts.get('cluster', len(clusters))}")
                 line.perturbed.append((cells, symbols))
         if not found:
             raise CannotRun(
-                f"none of the {dropped} training perturbations has all its targets among the {len(nodes)} annotated genes; "
+                f"none of the {dropped} training perturbations has all its targets among the "
+                f"{len(nodes)} annotated genes; "
                 "give annotations under the same gene symbols"
             )
         genes = np.array(
-            sorted({g for line in lines.values() for g in line.genes} | {g for _, s, _ in found for g in s})
+            sorted(
+                {g for line in lines.values() for g in line.genes}
+                | {g for _, s, _ in found for g in s}
+            )
         )
         places = {gene: i for i, gene in enumerate(genes.tolist())}
 
         def at(symbols: list[str]) -> np.ndarray:
             return np.array([places[gene] for gene in symbols], dtype=np.int64)
 
-        conditions = [Condition(targets, at(s), wanted, len(wanted)) for targets, s, wanted in found]
-        conditions += [Condition((), at(line.genes), None, len(line.controls)) for line in lines.values()]
+        conditions = [
+            Condition(targets, at(s), wanted, len(wanted)) for targets, s, wanted in found
+        ]
+        conditions += [
+            Condition((), at(line.genes), None, len(line.controls)) for line in lines.values()
+        ]
         blocks = [
-            [(cells, at(symbols)) for cells, symbols in [(line.controls, line.genes), *line.perturbed]]
+            [
+                (cells, at(symbols))
+                for cells, symbols in [(line.controls, line.genes), *line.perturbed]
+            ]
             for line in lines.values()
         ]
         return TrainingCells(genes, conditions, clusters, blocks, dropped)

@@ -1,7 +1,9 @@
 """The two graphs of GEARS: genes with similar annotations, and genes that vary together.
 
-Both keep the `k` strongest neighbours of a gene plus itself, among those above a threshold. Entry [i, j] of a graph is the weight of
-the edge from j into i: i gathers from j, and a graph need not be symmetric. Ties go to the gene that comes first.
+Both keep the `k` strongest neighbours of a gene plus itself, among those above a threshold. Entry
+[i, j] of a graph is the weight of
+the edge from j into i: i gathers from j, and a graph need not be symmetric. Ties go to the gene
+that comes first.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ _ROWS_AT_ONCE = 1000
 
 
 def ontology(matrix: sparse.csr_matrix, k: int, threshold: float) -> sparse.csr_matrix:
-    """(G, G) Jaccard similarity of the genes' sets of terms, from matrix (G, T): whether a gene has a term."""
+    """(G, G) Jaccard similarity of the genes' sets of terms, from matrix (G, T): whether a gene has
+    a term."""
     has = sparse.csr_matrix(matrix, dtype=np.float32)
     of_term, sizes = sparse.csr_matrix(has.T), np.diff(has.indptr)
     blocks = []
@@ -34,9 +37,15 @@ def coexpression(correlation: np.ndarray, k: int, threshold: float) -> sparse.cs
 
 
 def strongest(
-    row: np.ndarray, column: np.ndarray, value: np.ndarray, shape: tuple[int, int], k: int, threshold: float
+    row: np.ndarray,
+    column: np.ndarray,
+    value: np.ndarray,
+    shape: tuple[int, int],
+    k: int,
+    threshold: float,
 ) -> sparse.csr_matrix:
-    """The k + 1 largest values above the threshold of each row; the gene itself is one of them, as a rule."""
+    """The k + 1 largest values above the threshold of each row; the gene itself is one of them, as
+    a rule."""
     above = value > threshold
     row, column, value = row[above], column[above], value[above]
     order = np.lexsort((column, -value, row))
@@ -47,8 +56,9 @@ def strongest(
 
 
 def normalised(graph: sparse.csr_matrix) -> sparse.csr_matrix:
-    """D^-1/2 A D^-1/2 with D the sums of the rows, after edges of weight 1 from each gene to itself where it has none (the convolution
-    of Wu et al. 2019, Simplifying graph convolutional networks)."""
+    """D^-1/2 A D^-1/2 with D the sums of the rows, after edges of weight 1 from each gene to itself
+    where it has none (the convolution of Wu et al. 2019, Simplifying graph convolutional networks).
+    """
     diagonal = graph.diagonal()
     graph = sparse.csr_matrix(graph + sparse.diags(np.where(diagonal == 0, 1.0, 0.0)))
     scale = sparse.diags(1 / np.sqrt(np.asarray(graph.sum(axis=1)).ravel()))
@@ -59,10 +69,13 @@ Block = tuple[np.ndarray, np.ndarray]  # cells (M, K) and which genes (K,) they 
 
 
 def correlation(lines: Iterable[Sequence[Block]], n_genes: int) -> np.ndarray:
-    """(G, G) Pearson correlation of genes over the cells that have both, about the mean of each cell line. NaN where there is none."""
+    """(G, G) Pearson correlation of genes over the cells that have both, about the mean of each
+    cell line. NaN where there is none."""
     products, squares = np.zeros((n_genes, n_genes)), np.zeros((n_genes, n_genes))
     for blocks in lines:
-        measured, sums, square_sums = (np.zeros((len(blocks), n_genes), dtype=np.float64) for _ in range(3))
+        measured, sums, square_sums = (
+            np.zeros((len(blocks), n_genes), dtype=np.float64) for _ in range(3)
+        )
         for b, (cells, genes) in enumerate(blocks):
             measured[b, genes] = 1
             sums[b, genes] = cells.sum(axis=0, dtype=np.float64)

@@ -1,17 +1,22 @@
 """The network of GEARS: for a perturbation p, the shift delta(p) (G,) that it adds to any cell.
 
-    base_g    = mlp(relu(norm(E_g)) + 0.2 conv(coexpression, P)_g)       the same for all perturbations
-    effect_p  = mlp(conv(ontology, T)_p)                                 summed over the targets of p before the mlp; 0 for controls
+    base_g    = mlp(relu(norm(E_g)) + 0.2 conv(coexpression, P)_g)       the same for all
+              perturbations
+    effect_p  = mlp(conv(ontology, T)_p)                                 summed over the targets of
+              p before the mlp; 0 for controls
     out_pg    = v_g . mlp(relu(norm(base_g + effect_p))) + b_g           `decoder`
     delta_pg  = (out_pg, mlp(out_p.)) . u_g + b'_g
 
-conv is one step of simplified graph convolution (`graphs.normalised`) and a linear map; mlp is linear, norm, relu, linear, norm. E, P
-(G, H) and T (nodes, H) are tables whose rows are cut to norm 1 before every step. In the published form the cell is an input; it is only
-added to the output, so that nothing here looks at cells.
+conv is one step of simplified graph convolution (`graphs.normalised`) and a linear map; mlp is
+linear, norm, relu, linear, norm. E, P (G, H) and T (nodes, H) are tables whose rows are cut to norm
+1 before every step. In the published form the cell is an input; it is only added to the output, so
+that nothing here looks at cells.
 
-Batch statistics. Where the reference normalises over the cells of a batch (times the genes), each distinct perturbation counts here as
-often as it has cells, so outputs, gradients and running statistics (with their n / (n - 1)) are those of the reference to rounding.
-Its sole special case is kept: the mlp of effects sees a single perturbed cell twice, and stays as it is in a batch of controls only.
+Batch statistics. Where the reference normalises over the cells of a batch (times the genes), each
+distinct perturbation counts here as often as it has cells, so outputs, gradients and running
+statistics (with their n / (n - 1)) are those of the reference to rounding.
+Its sole special case is kept: the mlp of effects sees a single perturbed cell twice, and stays as
+it is in a batch of controls only.
 """
 
 from __future__ import annotations
@@ -28,13 +33,19 @@ from cdnbench.methods.gears.prediction import FoldedMLP
 
 MOMENTUM = 0.1
 POSITION = 0.2
-_EFFECT = ["table", "ontology", "effect"]  # first words of the parameters that only perturbations need
+_EFFECT = [
+    "table",
+    "ontology",
+    "effect",
+]  # first words of the parameters that only perturbations need
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """S distinct perturbations. rows (S, nodes): sums of the rows of their targets in the normalised ontology graph. n_targets,
-    n_cells (S,). n_controls: cells without perturbation, which stand last in the output if there are any."""
+    """S distinct perturbations. rows (S, nodes): sums of the rows of their targets in the
+    normalised ontology graph. n_targets,
+    n_cells (S,). n_controls: cells without perturbation, which stand last in the output if there
+    are any."""
 
     rows: sparse.csr_matrix
     n_targets: np.ndarray
@@ -56,7 +67,8 @@ class Gather(torch.autograd.Function):
 
 
 class Normalise(torch.autograd.Function):
-    """Rows x (n, H) about their mean and variance under weights (n,), scaled and shifted; and mean and variance, without gradients."""
+    """Rows x (n, H) about their mean and variance under weights (n,), scaled and shifted; and mean
+    and variance, without gradients."""
 
     @staticmethod
     def forward(ctx: Any, x, weights, scale, shift):  # type: ignore[override]
@@ -82,7 +94,8 @@ class Normalise(torch.autograd.Function):
 class Network:
     """Parameters by name, their running statistics, and what is computed from them.
 
-    values, gradients: the same parameters, flat: those that every batch trains, and those that only perturbations train.
+    values, gradients: the same parameters, flat: those that every batch trains, and those that only
+        perturbations train.
     """
 
     def __init__(
@@ -102,7 +115,9 @@ class Network:
         self.gradients: list[torch.Tensor] = []
         for with_effect in (False, True):
             names = [name for name in start if (name.split(".")[0] in _EFFECT) == with_effect]
-            flat = torch.from_numpy(np.concatenate([start[name].ravel() for name in names])).to(dtype)
+            flat = torch.from_numpy(np.concatenate([start[name].ravel() for name in names])).to(
+                dtype
+            )
             gradient = flat.grad = torch.zeros_like(flat)
             self.values.append(flat)
             self.gradients.append(gradient)
@@ -114,7 +129,10 @@ class Network:
                 self.parameters[name] = view
         widths = {name: p.shape[0] for name, p in self.parameters.items() if name.endswith("scale")}
         self.running = {
-            name.removesuffix(".scale"): (torch.zeros(width, dtype=dtype), torch.ones(width, dtype=dtype))
+            name.removesuffix(".scale"): (
+                torch.zeros(width, dtype=dtype),
+                torch.ones(width, dtype=dtype),
+            )
             for name, width in widths.items()
         }
 
@@ -147,7 +165,8 @@ class Network:
                 self.parameters[name].mul_(torch.where(norm > 1, 1 / (norm + 1e-7), 1.0))
 
     def deltas(self, batch: Batch) -> torch.Tensor:
-        """(S, G), or (S + 1, G) with controls: shifts under the statistics of this batch, which enter the running ones."""
+        """(S, G), or (S + 1, G) with controls: shifts under the statistics of this batch, which
+        enter the running ones."""
         p = self.parameters
         self.cut_tables()
         n_genes = len(p["gene.table"])
@@ -155,7 +174,10 @@ class Network:
         n = n_perturbed + batch.n_controls
         each_gene = torch.full((n_genes,), 1 / n_genes, dtype=self.dtype)
         gene = self._norm("gene", p["gene.table"], each_gene, n * n_genes).relu()
-        position = Gather.apply(self.coexpression, p["position.table"]) @ p["position.w"].T + p["position.b"]
+        position = (
+            Gather.apply(self.coexpression, p["position.table"]) @ p["position.w"].T
+            + p["position.b"]
+        )
         base = self._mlp("base", gene + POSITION * position, each_gene, n * n_genes)
         counts = self._vector(batch.n_cells)
         effects = []
@@ -185,18 +207,24 @@ class Network:
 
     def _mlp(self, name: str, x: torch.Tensor, weights: torch.Tensor, n: int) -> torch.Tensor:
         p = self.parameters
-        x = self._norm(f"{name}.norm1", torch.addmm(p[f"{name}.b1"], x, p[f"{name}.w1"].T), weights, n).relu()
-        return self._norm(f"{name}.norm2", torch.addmm(p[f"{name}.b2"], x, p[f"{name}.w2"].T), weights, n)
+        x = self._norm(
+            f"{name}.norm1", torch.addmm(p[f"{name}.b1"], x, p[f"{name}.w1"].T), weights, n
+        ).relu()
+        return self._norm(
+            f"{name}.norm2", torch.addmm(p[f"{name}.b2"], x, p[f"{name}.w2"].T), weights, n
+        )
 
     def _norm(self, name: str, x: torch.Tensor, weights: torch.Tensor, n: int) -> torch.Tensor:
-        """Batch normalisation whose rows stand for n rows of the reference, in the shares `weights`."""
+        """Batch normalisation whose rows stand for n rows of the reference, in the shares
+        `weights`."""
         scale, shift = self.parameters[f"{name}.scale"], self.parameters[f"{name}.shift"]
         out, mean, var = Normalise.apply(x, weights, scale, shift)
         self._track(name, mean, var, n)
         return out
 
     def _joint(self, base: torch.Tensor, effects: torch.Tensor, weights: torch.Tensor, n: int):
-        """Batch normalisation of base_g + effect_d over all (d, g), whose variance is the sum of the two: as a (G, H) and c (D, H)."""
+        """Batch normalisation of base_g + effect_d over all (d, g), whose variance is the sum of
+        the two: as a (G, H) and c (D, H)."""
         of_base, of_effect = base.mean(0), weights @ effects
         base, effects = base - of_base, effects - of_effect
         var = (base * base).mean(0) + weights @ (effects * effects)
@@ -211,7 +239,8 @@ class Network:
             kept_var.lerp_(var.detach() * (n / (n - 1)), MOMENTUM)
 
     def folded(self) -> dict[str, np.ndarray]:
-        """What `prediction.decode` needs: the network under its running statistics, normalisations folded into the maps beside them."""
+        """What `prediction.decode` needs: the network under its running statistics, normalisations
+        folded into the maps beside them."""
         self.cut_tables()
         s = {name: value.astype(np.float64) for name, value in self.state().items()}
         gene = np.maximum(s["gene.table"] * _factor(s, "gene") + _offset(s, "gene"), 0)
@@ -228,10 +257,13 @@ class Network:
             "cross_w1": cross.w1, "cross_b1": cross.b1, "cross_w2": cross.w2, "cross_b2": cross.b2,
             "own_w": s["own.w2"], "own_b": s["own.b2"],
         }  # fmt: skip
-        return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}
+        return {
+            name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()
+        }
 
     def effects(self, rows: sparse.csr_matrix, n_targets: np.ndarray) -> np.ndarray:
-        """(S, H) c of `prediction.decode` for perturbations whose targets have these rows in the graph, under the running statistics."""
+        """(S, H) c of `prediction.decode` for perturbations whose targets have these rows in the
+        graph, under the running statistics."""
         self.cut_tables()
         s = {name: value.astype(np.float64) for name, value in self.state().items()}
         summed = rows @ s["table"] @ s["ontology.w"].T + n_targets[:, None] * s["ontology.b"]
@@ -242,7 +274,10 @@ def _folded_mlp(s: dict[str, np.ndarray], name: str) -> FoldedMLP:
     layers = []
     for i in "12":
         factor = _factor(s, f"{name}.norm{i}")
-        layers += [s[f"{name}.w{i}"] * factor[:, None], s[f"{name}.b{i}"] * factor + _offset(s, f"{name}.norm{i}")]
+        layers += [
+            s[f"{name}.w{i}"] * factor[:, None],
+            s[f"{name}.b{i}"] * factor + _offset(s, f"{name}.norm{i}"),
+        ]
     return FoldedMLP(*layers)
 
 
@@ -254,8 +289,11 @@ def _offset(s: dict[str, np.ndarray], name: str) -> np.ndarray:
     return s[f"{name}.shift"] - s[f"{name}.mean"] * _factor(s, name)
 
 
-def initial(n_genes: int, n_nodes: int, hidden: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Parameters before training, by the laws of the reference: normal tables, uniform linear maps, Xavier-normal own maps."""
+def initial(
+    n_genes: int, n_nodes: int, hidden: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Parameters before training, by the laws of the reference: normal tables, uniform linear maps,
+    Xavier-normal own maps."""
     start: dict[str, np.ndarray] = {}
 
     def linear(name: str, i: str, n_in: int, n_out: int) -> None:

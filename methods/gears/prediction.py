@@ -22,7 +22,8 @@ class FoldedMLP:
 
 
 def decode(model: Mapping[str, np.ndarray], effects: np.ndarray) -> np.ndarray:
-    """(S, G) shifts of perturbations with these effects (S, H), from the arrays of `Network.folded`."""
+    """(S, G) shifts of perturbations with these effects (S, H), from the arrays of
+    `Network.folded`."""
     out = np.empty((len(effects), len(model["a"])), dtype=np.float32)
     narrow, wide = np.empty_like(model["a"]), np.empty_like(model["v"])
     for d, effect in enumerate(effects):

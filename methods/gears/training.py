@@ -20,8 +20,10 @@ N_TOP = 20  # genes that choose the epoch
 class Condition:
     """Cells of one perturbation of one line, or its controls.
 
-    targets: nodes of the ontology graph, none for controls. genes (K,): those that are measured and count in the loss. wanted (M, K)
-    float32: each cell minus the control cell it was paired with; None for controls, which are their own. n_cells: M.
+    targets: nodes of the ontology graph, none for controls. genes (K,): those that are measured and
+        count in the loss. wanted (M, K)
+    float32: each cell minus the control cell it was paired with; None for controls, which are their
+        own. n_cells: M.
     """
 
     targets: tuple[int, ...]
@@ -32,16 +34,21 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """A batch, and what its loss compares. state_of: condition -> its row in the output of the network. parts: row, genes (K,), wanted
-    (m, K) of each condition."""
+    """A batch, and what its loss compares. state_of: condition -> its row in the output of the
+    network. parts: row, genes (K,), wanted (m, K) of each condition."""
 
     batch: Batch
     state_of: Mapping[int, int]
     parts: Sequence[tuple[int, torch.Tensor, torch.Tensor | None]]
 
     @staticmethod
-    def of(conditions: Sequence[Condition], cells: Mapping[int, np.ndarray], ontology: sparse.csr_matrix) -> Step:
-        """cells: condition -> numbers of those of its cells that are in the batch. Conditions with the same targets share a row."""
+    def of(
+        conditions: Sequence[Condition],
+        cells: Mapping[int, np.ndarray],
+        ontology: sparse.csr_matrix,
+    ) -> Step:
+        """cells: condition -> numbers of those of its cells that are in the batch. Conditions with
+        the same targets share a row."""
         rows: dict[tuple[int, ...], int] = {}
         for c in cells:
             if conditions[c].targets:
@@ -56,13 +63,16 @@ class Step:
                 n_controls += len(some)
             wanted = None if condition.wanted is None else torch.from_numpy(condition.wanted[some])
             parts.append((state_of[c], torch.from_numpy(condition.genes), wanted))
-        batch = Batch(summed(list(rows), ontology), np.array([len(t) for t in rows]), n_cells, n_controls)
+        batch = Batch(
+            summed(list(rows), ontology), np.array([len(t) for t in rows]), n_cells, n_controls
+        )
         return Step(batch, state_of, parts)
 
     def autofocus(self, deltas: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Mean over conditions of the mean over their cells and genes of error^4, and its gradient.
 
-        The reference adds a direction term, .1 (sign difference)^2, whose gradient is 0 wherever it has one; it is left out.
+        The reference adds a direction term, .1 (sign difference)^2, whose gradient is 0 wherever it
+        has one; it is left out.
         """
         loss, gradient = 0.0, torch.zeros_like(deltas)
         for row, genes, wanted in self.parts:
@@ -81,7 +91,8 @@ def summed(targets: Sequence[tuple[int, ...]], ontology: sparse.csr_matrix) -> s
     number = np.repeat(np.arange(len(targets)), [len(t) for t in targets])
     column = np.array([node for t in targets for node in t], dtype=int)
     chosen = sparse.csr_matrix(
-        (np.ones(len(column), np.float32), (number, column)), shape=(len(targets), ontology.shape[0])
+        (np.ones(len(column), np.float32), (number, column)),
+        shape=(len(targets), ontology.shape[0]),
     )
     return sparse.csr_matrix(chosen @ ontology)
 
@@ -91,7 +102,9 @@ class Optimiser:
 
     def __init__(self, network: Network, learning_rate: float, weight_decay: float) -> None:
         self.network = network
-        self.adam = torch.optim.Adam(network.values, lr=learning_rate, weight_decay=weight_decay, fused=True)
+        self.adam = torch.optim.Adam(
+            network.values, lr=learning_rate, weight_decay=weight_decay, fused=True
+        )
 
     def step(self, step: Step) -> float:
         """The loss before it."""
@@ -101,7 +114,8 @@ class Optimiser:
         loss, gradient = step.autofocus(deltas.detach())
         deltas.backward(gradient)
         _, of_effects = self.network.values
-        # Adam passes over what has no gradient: a batch of controls leaves the parameters of effects as they are
+        # Adam passes over what has no gradient: a batch of controls leaves the parameters of
+        # effects as they are
         of_effects.grad = self.network.gradients[1] if len(step.batch.n_cells) else None
         for gradient in self.network.gradients:
             gradient.clamp_(-CLIP, CLIP)
@@ -113,10 +127,14 @@ class Optimiser:
             group["lr"] /= 2
 
 
-def batches(sizes: Sequence[int], size: int, group: int, rng: np.random.Generator) -> Iterator[dict[int, np.ndarray]]:
-    """Batches of `size` cells, an epoch: condition -> numbers of its cells; what does not fill a batch is left out.
+def batches(
+    sizes: Sequence[int], size: int, group: int, rng: np.random.Generator
+) -> Iterator[dict[int, np.ndarray]]:
+    """Batches of `size` cells, an epoch: condition -> numbers of its cells; what does not fill a
+    batch is left out.
 
-    Cells of a condition come in random groups of `group`, and groups in random order; a group of 1 is a plain shuffle.
+    Cells of a condition come in random groups of `group`, and groups in random order; a group of 1
+    is a plain shuffle.
     """
     condition = np.repeat(np.arange(len(sizes)), sizes)
     cell = np.concatenate([rng.permutation(n) for n in sizes])
@@ -131,7 +149,8 @@ def batches(sizes: Sequence[int], size: int, group: int, rng: np.random.Generato
 
 @dataclass(frozen=True)
 class Schedule:
-    """epochs; cells a batch and in a group; learning rate of the first epoch, half of it in each that follows; weight decay."""
+    """epochs; cells a batch and in a group; learning rate of the first epoch, half of it in each
+    that follows; weight decay."""
 
     epochs: int
     batch: int
@@ -148,14 +167,18 @@ def train(
     schedule: Schedule,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Train, and leave the network as it was after the epoch that predicts the validation perturbations best, or after the last if there
-    are none. What is returned: (epochs, 2) mean loss of each epoch and error of validation after it (NaN without)."""
+    """Train, and leave the network as it was after the epoch that predicts the validation
+    perturbations best, or after the last if there
+    are none. What is returned: (epochs, 2) mean loss of each epoch and error of validation after it
+    (NaN without)."""
     optimiser = Optimiser(network, schedule.learning_rate, schedule.weight_decay)
     best, kept, history = np.inf, network.state(), []
     for _ in range(schedule.epochs):
         losses = [
             optimiser.step(Step.of(conditions, cells, ontology))
-            for cells in batches([c.n_cells for c in conditions], schedule.batch, schedule.group, rng)
+            for cells in batches(
+                [c.n_cells for c in conditions], schedule.batch, schedule.group, rng
+            )
         ]
         optimiser.halve()
         value = error(network, validation, ontology) if validation else np.nan
@@ -167,9 +190,12 @@ def train(
 
 
 def error(network: Network, conditions: Sequence[Condition], ontology: sparse.csr_matrix) -> float:
-    """Mean over perturbations of the mean squared error of the mean shift, on the N_TOP genes that changed most (by their t)."""
+    """Mean over perturbations of the mean squared error of the mean shift, on the N_TOP genes that
+    changed most (by their t)."""
     rows = summed([c.targets for c in conditions], ontology)
-    predicted = decode(network.folded(), network.effects(rows, np.array([len(c.targets) for c in conditions])))
+    predicted = decode(
+        network.folded(), network.effects(rows, np.array([len(c.targets) for c in conditions]))
+    )
     errors = []
     for delta, condition in zip(predicted, conditions, strict=True):
         assert condition.wanted is not None

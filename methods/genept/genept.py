@@ -1,18 +1,21 @@
 """GenePT: embeddings of what is written about genes, mapped to what perturbing them does.
 
-Chen and Zou 2024 (bioRxiv 2023.10.16.562533) embed texts about genes with a language model. The CDN paper predicts the shift of expression
-from the embedding of the perturbed gene, trained on training perturbations, and ranks candidates by how near the prediction for them
-is to what was observed. Here
+Chen and Zou 2024 (bioRxiv 2023.10.16.562533) embed texts about genes with a language model. The CDN
+paper predicts the shift of expression from the embedding of the perturbed gene, trained on training
+perturbations, and ranks candidates by how near the prediction for them is to what was observed.
+Here
 
-- the map is ridge regression, nearest neighbours or a neural network, whichever predicts held-out clusters of training perturbations
-  best (`predictors`);
-- prediction and observation are compared by their Pearson correlation over genes, both as deviations from the mean training shift;
-- candidates without an embedding, or that no training task measured, score NaN (the paper gives genes without embedding the mean one,
-  which ranks them by chance).
+- the map is ridge regression, nearest neighbours or a neural network, whichever predicts held-out
+  clusters of training perturbations best (`predictors`);
+- prediction and observation are compared by their Pearson correlation over genes, both as
+  deviations from the mean training shift;
+- candidates without an embedding, or that no training task measured, score NaN (the paper gives
+  genes without embedding the mean one, which ranks them by chance).
 
-`genept` needs the published embeddings (Zenodo 10833191) as `embeddings`; reading their pickle takes about 20 GB of memory, so give
-`--memory-gb 24`, or save them once as .npz (genes, vectors). `genept-style` makes its own from `gene_text` by TF-IDF and
-a truncated SVD of `dimensions`; it is another embedding, and is never called GenePT. A shift of several targets is predicted from the mean
+`genept` needs the published embeddings (Zenodo 10833191) as `embeddings`; reading their pickle
+takes about 20 GB of memory, so give `--memory-gb 24`, or save them once as .npz (genes, vectors).
+`genept-style` makes its own from `gene_text` by TF-IDF and a truncated SVD of `dimensions`; it is
+another embedding, and is never called GenePT. A shift of several targets is predicted from the mean
 of their embeddings in training.
 
 Parameters: `dimensions` of genept-style (256).
@@ -64,21 +67,26 @@ class GenePT(Trained):
     def fit(
         self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
     ) -> dict[str, np.ndarray]:
-        """Genes and mean of the shifts, embeddings of all genes that have one, and the arrays of the predictor chosen.
+        """Genes and mean of the shifts, embeddings of all genes that have one, and the arrays of
+        the predictor chosen.
 
         Raises
         ------
         CannotRun: fewer than two training perturbations have targets with an embedding.
         """
         profiles = Profiles.of(tasks)
-        found = self.embeddings(resources, renaming(resources.get("identifiers"), profiles.genes.tolist()))
+        found = self.embeddings(
+            resources, renaming(resources.get("identifiers"), profiles.genes.tolist())
+        )
         at, there = places(found.genes, profiles.genes.tolist())
         embedded = profiles.targets & there
         rows = np.flatnonzero(embedded.any(axis=1))
         if len(rows) < 2:
             raise CannotRun(
-                f"{self.info.name} needs two training perturbations whose targets have an embedding; {len(rows)} of "
-                f"{len(profiles.shifts)} have. Do the embeddings name genes as the data do? `identifiers` translates."
+                f"{self.info.name} needs two training perturbations whose targets have an "
+                f"embedding; {len(rows)} of "
+                f"{len(profiles.shifts)} have. Do the embeddings name genes as the data do? "
+                "`identifiers` translates."
             )
         mixed = embedded[rows].astype(float) / embedded[rows].sum(axis=1, keepdims=True)
         x = mixed[:, there] @ found.vectors[at[there]]
@@ -86,7 +94,9 @@ class GenePT(Trained):
         usual = profiles.shifts.sum(axis=0) / np.maximum(profiles.known.sum(axis=0), 1)
         y = np.where(profiles.known, profiles.shifts - usual, 0.0)[rows]
         rng = generator("method", self.info.name, seed)
-        chosen, model, scores = choose((x - mean) / spread, y, profiles.clusters[rows].tolist(), rng)
+        chosen, model, scores = choose(
+            (x - mean) / spread, y, profiles.clusters[rows].tolist(), rng
+        )
         print(f"{chosen}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
         kept = np.isin(found.genes, profiles.genes)
         return {
@@ -108,7 +118,9 @@ class GenePT(Trained):
         if not known.any():
             raise CannotRun("no gene of the task was in training")
         at, there = places(m["embedded"], task.symbols)
-        predictor = {name.removeprefix(_MODEL): array for name, array in m.items() if name.startswith(_MODEL)}
+        predictor = {
+            name.removeprefix(_MODEL): array for name, array in m.items() if name.startswith(_MODEL)
+        }
         predicted = predict(predictor, m["vectors"][at[there]])[:, gene[known]]
         observed = embed(task, m["genes"])[:, gene[known]] - m["usual"][gene[known]]
         scores = np.full((task.n_regimes, task.n_variables), np.nan)
@@ -136,7 +148,9 @@ class GenePTStyle(GenePT):
 
     def __post_init__(self) -> None:
         if self.dimensions < 1:
-            raise InvalidParameter(f"genept-style: dimensions is at least 1; got {self.dimensions}.")
+            raise InvalidParameter(
+                f"genept-style: dimensions is at least 1; got {self.dimensions}."
+            )
 
     def embeddings(self, resources: Mapping[str, Path], names: Mapping[str, str]) -> Embeddings:
         texts = read_texts(resources["gene_text"], names)
@@ -144,17 +158,20 @@ class GenePTStyle(GenePT):
 
 
 def text_embeddings(texts: Mapping[str, str], dimensions: int) -> Embeddings:
-    """TF-IDF of words and pairs of words, without the name that the text stands under, reduced by a truncated SVD."""
+    """TF-IDF of words and pairs of words, without the name that the text stands under, reduced by a
+    truncated SVD."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     genes = sorted(texts)
     anonymous = [re.sub(rf"\b{re.escape(gene)}\b", " ", texts[gene]) for gene in genes]
-    words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, stop_words="english").fit_transform(
-        anonymous
-    )
+    words = TfidfVectorizer(
+        sublinear_tf=True, ngram_range=(1, 2), min_df=2, stop_words="english"
+    ).fit_transform(anonymous)
     most = min(dimensions, words.shape[1] - 1, len(genes) - 1)
-    vectors = TruncatedSVD(most, random_state=0).fit_transform(words) if most > 1 else words.toarray()
+    vectors = (
+        TruncatedSVD(most, random_state=0).fit_transform(words) if most > 1 else words.toarray()
+    )
     return Embeddings(np.array(genes), vectors.astype(np.float32))
 
 

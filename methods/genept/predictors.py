@@ -1,7 +1,8 @@
-"""From embeddings of genes to shifts of expression: ridge, nearest neighbours, a neural network, and the choice between them.
+"""From embeddings of genes to shifts of expression: ridge, nearest neighbours, a neural network,
+and the choice between them.
 
-All predict deviations from the mean training shift, from embeddings (P, D) standardised over training. What is learnt is kept as plain
-arrays; `predict` needs nothing else.
+All predict deviations from the mean training shift, from embeddings (P, D) standardised over
+training. What is learnt is kept as plain arrays; `predict` needs nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ MOST_EPOCHS = 1000
 
 
 def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> Arrays:
-    """Weights (D, V). penalty: in units of the number of dimensions, so that it means the same for any embedding."""
+    """Weights (D, V). penalty: in units of the number of dimensions, so that it means the same for
+    any embedding."""
     dual = np.linalg.solve(x @ x.T + penalty * x.shape[1] * np.eye(len(x)), y)
     return {"weights": x.T @ dual}
 
@@ -35,7 +37,10 @@ def network(x: np.ndarray, y: np.ndarray, seed: int) -> Arrays:
 
     scale = max(float(y.std()), 1e-12)
     net = MLPRegressor(
-        hidden_layer_sizes=(HIDDEN,), early_stopping=len(x) >= 20, max_iter=MOST_EPOCHS, random_state=seed
+        hidden_layer_sizes=(HIDDEN,),
+        early_stopping=len(x) >= 20,
+        max_iter=MOST_EPOCHS,
+        random_state=seed,
     )
     net.fit(x, y / scale)
     (w1, w2), (b1, b2) = net.coefs_, net.intercepts_
@@ -57,8 +62,9 @@ def predict(model: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
 def choose(
     x: np.ndarray, y: np.ndarray, groups: Sequence[str], rng: np.random.Generator
 ) -> tuple[str, Arrays, dict[str, float]]:
-    """Name and arrays of the predictor whose predictions for held-out groups correlate best with what was observed, fitted on
-    everything; and each one's mean correlation there. x (P, D), y (P, V), groups (P,): what is held out together.
+    """Name and arrays of the predictor whose predictions for held-out groups correlate best with
+    what was observed, fitted on everything; and each one's mean correlation there. x (P, D), y (P,
+    V), groups (P,): what is held out together.
     """
     seed = int(rng.integers(2**31))
     makers: dict[str, Callable[[np.ndarray, np.ndarray], Arrays]] = {
@@ -70,7 +76,10 @@ def choose(
     held = np.isin(np.array(groups), rng.permutation(names)[: max(1, len(names) // 5)])
     if held.all():
         held[: len(held) // 2] = False
-    found = {name: _correlation(predict(make(x[~held], y[~held]), x[held]), y[held]) for name, make in makers.items()}
+    found = {
+        name: _correlation(predict(make(x[~held], y[~held]), x[held]), y[held])
+        for name, make in makers.items()
+    }
     best = max(found, key=lambda name: found[name])
     return best, makers[best](x, y), found
 
@@ -78,7 +87,11 @@ def choose(
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Mean over rows."""
     return float(
-        np.mean((_unit(a - a.mean(axis=1, keepdims=True)) * _unit(b - b.mean(axis=1, keepdims=True))).sum(axis=1))
+        np.mean(
+            (
+                _unit(a - a.mean(axis=1, keepdims=True)) * _unit(b - b.mean(axis=1, keepdims=True))
+            ).sum(axis=1)
+        )
     )
 
 

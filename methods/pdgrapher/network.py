@@ -1,26 +1,34 @@
-"""The two networks of PDGrapher (Gonzalez et al. 2025): what a perturbation does (response), and which it was (discovery).
+"""The two networks of PDGrapher (Gonzalez et al. 2025): what a perturbation does (response), and
+which it was (discovery).
 
-They are alike. A node of the graph is a gene, with two inputs that are looked up in tables of its own, and an embedding of its own:
+They are alike. A node of the graph is a gene, with two inputs that are looked up in tables of its
+own, and an embedding of its own:
 
     x = [first, second, position]                               16 + 16 + 16
     h = ELU(A (x W) + b),  then [first, second, h], batch normalisation: once a layer
     output = linear layers 16 - 16 - 8 - 1 with ELU and batch normalisation between them
 
-A is the adjacency matrix with loops, normalised on both sides. Edges into nodes that are intervened upon are cut, loops stay, and the
-normalisation is that of the whole graph.
+A is the adjacency matrix with loops, normalised on both sides. Edges into nodes that are intervened
+upon are cut, loops stay, and the normalisation is that of the whole graph.
 
              first                            second                           cut
-    response   bin of expression before         target or not                    targets, mutated genes
+    response   bin of expression before         target or not                    targets, mutated
+               genes
     discovery  bin of expression before         bin of expression after          mutated genes
 
-Reference: https://github.com/mims-harvard/PDGrapher (MIT), `_models.py`, `_embed.py`, `_gcn_conv.py`. Layer by layer the same, but for
-one thing: its `GCNConv.message` views the messages of B samples over E edges, (B, E), as (E, B) when it multiplies them by the weights of
-the edges, so that with B > 1 they get those of other edges (as of commit 41285f9). Here every edge has its own; one sample at a time,
-outputs are equal. The rest that differs is arithmetic:
+Reference: https://github.com/mims-harvard/PDGrapher (MIT), `_models.py`, `_embed.py`,
+`_gcn_conv.py`. Layer by layer the same, but for
+one thing: its `GCNConv.message` views the messages of B samples over E edges, (B, E), as (E, B)
+when it multiplies them by the weights of the edges, so that with B > 1 they get those of other
+edges (as of commit 41285f9). Here every edge has its own; one sample at a time, outputs are equal.
+The rest that differs is arithmetic:
 
-- One sparse product over a batch, laid out (nodes, batch x features), in place of a message an edge and sample; cut nodes are zeroed.
-- Batch normalisation and the linear layer after it are one product with scaled weights, with its gradient in closed form.
-- A table holds rows for the (gene, bin) pairs that occur. Rows that do not occur have no gradient, so that Adam leaves them alone.
+- One sparse product over a batch, laid out (nodes, batch x features), in place of a message an edge
+  and sample; cut nodes are zeroed.
+- Batch normalisation and the linear layer after it are one product with scaled weights, with its
+  gradient in closed form.
+- A table holds rows for the (gene, bin) pairs that occur. Rows that do not occur have no gradient,
+  so that Adam leaves them alone.
 """
 
 from __future__ import annotations
@@ -38,24 +46,30 @@ from torch.nn.functional import elu, embedding
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A normalised undirected graph. between (N, N): sparse weights of edges, 0 on the diagonal. own (N, 1): weights of loops."""
+    """A normalised undirected graph. between (N, N): sparse weights of edges, 0 on the diagonal.
+    own (N, 1): weights of loops."""
 
     between: Tensor
     own: Tensor
 
     @staticmethod
     def of(n_nodes: int, edges: np.ndarray, *, loops: bool = True) -> Graph:
-        """edges (E, 2): numbers of two different nodes, each pair once. Without edges and loops a node gets no message."""
+        """edges (E, 2): numbers of two different nodes, each pair once. Without edges and loops a
+        node gets no message."""
         i, j = np.asarray(edges, dtype=np.int64).reshape(-1, 2).T
         degree = np.bincount(np.r_[i, j], minlength=n_nodes) + float(loops)
         root = np.zeros(n_nodes)
         root[degree > 0] = degree[degree > 0] ** -0.5
         weights = np.tile(root[i] * root[j], 2).astype(np.float32)
         matrix = sparse.csr_matrix((weights, (np.r_[i, j], np.r_[j, i])), shape=(n_nodes, n_nodes))
-        first, column = (torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices))
+        first, column = (
+            torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices)
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that torch's support of this form is new
-            between = torch.sparse_csr_tensor(first, column, torch.from_numpy(matrix.data), (n_nodes, n_nodes))
+            between = torch.sparse_csr_tensor(
+                first, column, torch.from_numpy(matrix.data), (n_nodes, n_nodes)
+            )
         return Graph(between, torch.from_numpy(loops * root**2).float()[:, None])
 
 
@@ -69,7 +83,8 @@ class Layers:
 
 
 class Table(nn.Module):
-    """Rows of embeddings, each of one node, which adds a bias. weight (U, D). node (U,): whose row it is. bias (N, D)."""
+    """Rows of embeddings, each of one node, which adds a bias. weight (U, D). node (U,): whose row
+    it is. bias (N, D)."""
 
     node: Tensor
 
@@ -85,7 +100,8 @@ class Table(nn.Module):
 
 
 class NormLinear(nn.Module):
-    """Batch normalisation of C columns over all rows, then a linear map to O. The columns come in parts, (M, C1), (M, C2), ..."""
+    """Batch normalisation of C columns over all rows, then a linear map to O. The columns come in
+    parts, (M, C1), (M, C2), ..."""
 
     def __init__(self, n_in: int, n_out: int, *, bias: bool = True):
         super().__init__()
@@ -103,12 +119,15 @@ class NormLinear(nn.Module):
             columns = slice(start, start := start + part.shape[1])
             mean, inverse = self._moments(part.detach(), columns)
             own = (self.linear.weight[:, columns], norm.weight[columns], norm.bias[columns])
-            output = _NormLinear.apply(part, *own, bias if total is None else None, mean, inverse, self.training)
+            output = _NormLinear.apply(
+                part, *own, bias if total is None else None, mean, inverse, self.training
+            )
             total = output if total is None else total.add_(output)
         return total
 
     def _moments(self, part: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
-        """Mean and inverse standard deviation (C,): of the batch in training, which moves the running ones, else these."""
+        """Mean and inverse standard deviation (C,): of the batch in training, which moves the
+        running ones, else these."""
         norm = self.norm
         assert norm.running_mean is not None and norm.running_var is not None
         mean, variance = norm.running_mean[columns], norm.running_var[columns]
@@ -123,8 +142,9 @@ class NormLinear(nn.Module):
 
 
 class _NormLinear(torch.autograd.Function):
-    """y = W (gamma z + beta) + b with z = (x - mean) * inverse, without keeping z. With g = W' dy, the gradient of x is
-    gamma * inverse * (g - mean(g) - z mean(g z)) where mean and inverse are those of the batch, else gamma * inverse * g."""
+    """y = W (gamma z + beta) + b with z = (x - mean) * inverse, without keeping z. With g = W' dy,
+    the gradient of x is gamma * inverse * (g - mean(g) - z mean(g z)) where mean and inverse are
+    those of the batch, else gamma * inverse * g."""
 
     @staticmethod
     def forward(ctx, x, weight, gamma, beta, bias, mean, inverse, of_batch):  # type: ignore[override]
@@ -146,15 +166,27 @@ class _NormLinear(torch.autograd.Function):
         dx = None
         if ctx.needs_input_grad[0] and ctx.of_batch:
             slope = scale * inverse * d_gamma / len(x)
-            dx = torch.addmm(slope * mean - scale * d_beta / len(x), dy, weight * scale).addcmul_(x, slope, value=-1)
+            dx = torch.addmm(slope * mean - scale * d_beta / len(x), dy, weight * scale).addcmul_(
+                x, slope, value=-1
+            )
         elif ctx.needs_input_grad[0]:
             dx = dy @ (weight * scale)
         d_bias = sums if ctx.needs_input_grad[4] else None
-        return dx, products * gamma + torch.outer(sums, beta), d_gamma, d_beta, d_bias, None, None, None
+        return (
+            dx,
+            products * gamma + torch.outer(sums, beta),
+            d_gamma,
+            d_beta,
+            d_bias,
+            None,
+            None,
+            None,
+        )
 
 
 class _Propagate(torch.autograd.Function):
-    """Messages (N, B * F) along a graph, in each of B samples; `cut` (K,): node * B + sample that hears only itself."""
+    """Messages (N, B * F) along a graph, in each of B samples; `cut` (K,): node * B + sample that
+    hears only itself."""
 
     @staticmethod
     def forward(ctx, h, cut, graph, n_features):  # type: ignore[override]
@@ -189,9 +221,12 @@ class Network(nn.Module):
             nn.init.xavier_uniform_(convolution.weight)  # type: ignore[arg-type]
 
     def forward(self, first: Tensor, second: Tensor, cut: Tensor, graph: Graph) -> Tensor:
-        """(N, B) from inputs (N * B, D), nodes first. cut (K,): rows, node * B + sample, whose incoming edges are cut."""
+        """(N, B) from inputs (N * B, D), nodes first. cut (K,): rows, node * B + sample, whose
+        incoming edges are cut."""
         n_nodes, dim = self.first.bias.shape
-        of_first, of_second, of_position = self.start.weight.split([dim, dim, self.position.shape[1]], dim=1)
+        of_first, of_second, of_position = self.start.weight.split(
+            [dim, dim, self.position.shape[1]], dim=1
+        )
         h = torch.addmm(first @ of_first.T, second, of_second.T)
         h = (h.view(n_nodes, -1, h.shape[1]) + (self.position @ of_position.T)[:, None]).view_as(h)
         for layer, shift in enumerate(self.shifts):
@@ -206,15 +241,22 @@ class Network(nn.Module):
 
 
 class Response(Network):
-    """Expression after, from expression before and targets. `second` has two rows a node: not a target, target."""
+    """Expression after, from expression before and targets. `second` has two rows a node: not a
+    target, target."""
 
     def forward(  # type: ignore[override]
-        self, before: Tensor, targets: Tensor, graph: Graph, scores: Tensor | None = None, mutated: Tensor | None = None
+        self,
+        before: Tensor,
+        targets: Tensor,
+        graph: Graph,
+        scores: Tensor | None = None,
+        mutated: Tensor | None = None,
     ) -> Tensor:
         """(N, B) expression.
 
-        before (N, B): rows of `first`. targets, mutated (K,): node * B + sample. scores (N, B): if given, they are added to all
-        entries of the embedding of being a target, so that they have a gradient.
+        before (N, B): rows of `first`. targets, mutated (K,): node * B + sample. scores (N, B): if
+        given, they are added to all entries of the embedding of being a target, so that they have a
+        gradient.
         """
         numbers = torch.arange(len(before))[:, None]
         target = torch.zeros(before.numel(), dtype=torch.long).index_fill_(0, targets, 1)
@@ -228,7 +270,10 @@ class Response(Network):
 class Discovery(Network):
     """Scores of being a target, from expression before and after."""
 
-    def forward(self, before: Tensor, after: Tensor, graph: Graph, mutated: Tensor | None = None) -> Tensor:  # type: ignore[override]
-        """(N, B) scores, from rows (N, B) of `first` and `second`. mutated (K,): node * B + sample."""
+    def forward(  # type: ignore[override]
+        self, before: Tensor, after: Tensor, graph: Graph, mutated: Tensor | None = None
+    ) -> Tensor:
+        """(N, B) scores, from rows (N, B) of `first` and `second`. mutated (K,): node * B +
+        sample."""
         cut = torch.empty(0, dtype=torch.long) if mutated is None else mutated
         return super().forward(self.first(before), self.second(after), cut, graph)

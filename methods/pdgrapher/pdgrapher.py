@@ -1,30 +1,40 @@
-"""PDGrapher: which genes were perturbed, from expression before and after, over a network of gene interactions.
+"""PDGrapher: which genes were perturbed, from expression before and after, over a network of gene
+interactions.
 
-Gonzalez et al. 2025, Combinatorial prediction of therapeutic perturbations using causally inspired neural networks (Nature Biomedical
-Engineering); reference implementation https://github.com/mims-harvard/PDGrapher (MIT). `network.py` has the two networks, `training.py`
-their losses and schedule. A score is the output of the discovery network, the log-odds of being a target.
+Gonzalez et al. 2025, Combinatorial prediction of therapeutic perturbations using causally inspired
+neural networks (Nature Biomedical Engineering); reference implementation
+https://github.com/mims-harvard/PDGrapher (MIT). `network.py` has the two networks, `training.py`
+their losses and schedule. A score is the output of the discovery network, the log-odds of being a
+target.
 
 What the data are
-    The reference pairs expression of diseased cells with that of cells treated by a knock-out or a drug, and, where there are any, of
-    healthy with diseased cells, whose mutations are known. Here the control cells of a line are "diseased" and the perturbed ones
-    "treated", as where the reference has no healthy cells: no mutation is known, and the response learns from perturbations alone.
-    A sample is a pseudobulk: the mean over cells, before and after. With `pseudobulks` > 1 each perturbation gives as many, each of
-    a random half of the perturbed and of the control cells. Predictions are made of the means of all cells.
-    Expression is scaled to [0, 1] over the training samples, gene by gene, as the reference's preparation does over all samples.
+    The reference pairs expression of diseased cells with that of cells treated by a knock-out or a
+    drug, and, where there are any, of healthy with diseased cells, whose mutations are known. Here
+    the control cells of a line are "diseased" and the perturbed ones "treated", as where the
+    reference has no healthy cells: no mutation is known, and the response learns from perturbations
+    alone.
+    A sample is a pseudobulk: the mean over cells, before and after. With `pseudobulks` > 1 each
+    perturbation gives as many, each of a random half of the perturbed and of the control cells.
+    Predictions are made of the means of all cells. Expression is scaled to [0, 1] over the training
+    samples, gene by gene, as the reference's preparation does over all samples.
 Genes
-    Nodes are the genes of the training tasks that the interactions name, with the interactions between them and a loop each (the
-    reference's preparation adds the loops that its layers then do not). Other genes are not seen, and score NaN.
-    A sample that lacks a node has, before and after, the mean of the control samples that have it; there, it counts in no loss. So
-    it does when predicting. Training perturbations without a target among the nodes are left out.
+    Nodes are the genes of the training tasks that the interactions name, with the interactions
+    between them and a loop each (the reference's preparation adds the loops that its layers then do
+    not). Other genes are not seen, and score NaN. A sample that lacks a node has, before and after,
+    the mean of the control samples that have it; there, it counts in no loss. So it does when
+    predicting. Training perturbations without a target among the nodes are left out.
 Validation
     A fifth of the clusters of perturbations of each line.
 
 Parameters, with the reference's values
-    n_layers_gnn (1; it tunes 1 to 3), n_layers_nn (1, in its experiments), dim (16), bins (500), epochs (50), patience (15),
-    batch (64), learning_rate (.01) of Adam, supervision (.01), validation (.2).
-    pseudobulks (4): ours, chosen among 1, 2, 4 and 8 on simulated lines of another seed than the suite's.
+    n_layers_gnn (1; it tunes 1 to 3), n_layers_nn (1, in its experiments), dim (16), bins (500),
+    epochs (50), patience (15), batch (64), learning_rate (.01) of Adam, supervision (.01),
+    validation (.2).
+    pseudobulks (4): ours, chosen among 1, 2, 4 and 8 on simulated lines of another seed than the
+    suite's.
 
-A (gene, bin) pair that training has not met has the row of a table that it began with, as in the reference, which gives them random rows.
+A (gene, bin) pair that training has not met has the row of a table that it began with, as in the
+reference, which gives them random rows.
 
 Licence: MIT, with this package.
 """
@@ -65,8 +75,10 @@ class PDGrapher(Trained):
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="pdgrapher",
-        summary="Graph neural networks over gene interactions, from expression before and after to the targets",
-        citation="Gonzalez et al. 2025, Combinatorial prediction of therapeutic perturbations using causally inspired neural networks",
+        summary="Graph neural networks over gene interactions, from expression before and after "
+        "to the targets",
+        citation="Gonzalez et al. 2025, Combinatorial prediction of therapeutic perturbations "
+        "using causally inspired neural networks",
         licence="MIT",
         reference="https://github.com/mims-harvard/PDGrapher",
         supervised="required",
@@ -79,14 +91,25 @@ class PDGrapher(Trained):
     )
 
     def __post_init__(self) -> None:
-        for name in ("n_layers_gnn", "n_layers_nn", "epochs", "patience", "batch", "learning_rate", "pseudobulks"):
+        for name in (
+            "n_layers_gnn",
+            "n_layers_nn",
+            "epochs",
+            "patience",
+            "batch",
+            "learning_rate",
+            "pseudobulks",
+        ):
             if getattr(self, name) <= 0:
                 raise InvalidParameter(f"pdgrapher: {name} is positive; got {getattr(self, name)}.")
         if self.dim < 2 or self.bins < 2:
-            raise InvalidParameter(f"pdgrapher: dim and bins are at least 2; got {self.dim} and {self.bins}.")
+            raise InvalidParameter(
+                f"pdgrapher: dim and bins are at least 2; got {self.dim} and {self.bins}."
+            )
         if self.supervision < 0 or not 0 <= self.validation < 1:
             raise InvalidParameter(
-                f"pdgrapher: supervision is not negative and validation in [0, 1); got {self.supervision} and {self.validation}."
+                "pdgrapher: supervision is not negative and validation in [0, 1); got "
+                f"{self.supervision} and {self.validation}."
             )
 
     def fit(
@@ -111,8 +134,10 @@ class PDGrapher(Trained):
         usable = np.flatnonzero(everything.targets[:, nodes].any(axis=1))
         if not len(usable):
             raise CannotRun(
-                f"pdgrapher: of {len(everything.genes)} genes of the training tasks, {len(nodes)} are in {resources['interactions']}, and "
-                "no target is among them. Give interactions of the same organism with gene symbols, or a table of identifiers beside them"
+                f"pdgrapher: of {len(everything.genes)} genes of the training tasks, {len(nodes)} "
+                f"are in {resources['interactions']}, and "
+                "no target is among them. Give interactions of the same organism with gene "
+                "symbols, or a table of identifiers beside them"
             )
         bulks = everything.select(usable, nodes)
         bulks = bulks.select(np.arange(len(usable)), np.flatnonzero(bulks.known.any(axis=0)))
@@ -166,7 +191,9 @@ class PDGrapher(Trained):
         symbols, column = np.unique(task.symbols or (), return_inverse=True)
         at, there = find(model["genes"], symbols)
         if not there.any():
-            raise CannotRun("pdgrapher: none of the genes is in its interactions and training tasks")
+            raise CannotRun(
+                "pdgrapher: none of the genes is in its interactions and training tasks"
+            )
         known = np.zeros(len(model["genes"]), dtype=bool)
         known[at[there]] = True
         scaling = Scaling(model["low"], model["range"], model["fill"])
@@ -193,10 +220,15 @@ class PDGrapher(Trained):
             state = {
                 name.removeprefix("discovery."): torch.from_numpy(np.asarray(value))
                 for name, value in model.items()
-                if name.startswith("discovery.") and not name.endswith((".first.weight", ".second.weight"))
+                if name.startswith("discovery.")
+                and not name.endswith((".first.weight", ".second.weight"))
             }
-            network.load_state_dict(state | {"first.weight": first.weight, "second.weight": second.weight})
-            scores = network.eval()(at_before, at_after, Graph.of(n_nodes, model["edges"])).numpy().T
+            network.load_state_dict(
+                state | {"first.weight": first.weight, "second.weight": second.weight}
+            )
+            scores = (
+                network.eval()(at_before, at_after, Graph.of(n_nodes, model["edges"])).numpy().T
+            )
         return np.where(there, scores[:, at], np.nan)[:, column]
 
     def _layers(self):
@@ -207,8 +239,8 @@ class PDGrapher(Trained):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows of the tables before training: normal numbers with a standard deviation of 2 / sqrt(N), each (table, gene) with a stream of
-    its own, so that any of them can be drawn again."""
+    """Rows of the tables before training: normal numbers with a standard deviation of 2 / sqrt(N),
+    each (table, gene) with a stream of its own, so that any of them can be drawn again."""
 
     genes: np.ndarray
     dim: int

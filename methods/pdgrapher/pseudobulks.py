@@ -13,7 +13,8 @@ from cdnbench.task import LabelledTask
 
 @dataclass(frozen=True, eq=False)
 class Pseudobulks:
-    """P samples over V genes. genes (V,): sorted. before, after (P, V) float32: 0 where a sample lacks a gene. known, targets (P, V) bool.
+    """P samples over V genes. genes (V,): sorted. before, after (P, V) float32: 0 where a sample
+    lacks a gene. known, targets (P, V) bool.
     group (P,): line and cluster of the perturbation."""
 
     genes: np.ndarray
@@ -37,12 +38,14 @@ class Pseudobulks:
             if task.symbols is None:
                 raise CannotRun("a training task has no gene symbols")
             symbols, column = np.unique(task.symbols, return_inverse=True)
-            group = f"{task.metadata.get('cell_line', '')}/{labelled.facts.get('cluster', f'task {number}')}"
+            cluster = labelled.facts.get("cluster", f"task {number}")
+            group = f"{task.metadata.get('cell_line', '')}/{cluster}"
             for cells, targets in zip(task.regimes, labelled.targets, strict=True):
                 target = np.bincount(column, weights=targets) > 0
                 for _ in range(n):
                     before, after = (
-                        mean(x if n == 1 else x[_half(len(x), rng)], column) for x in (task.observational, cells)
+                        mean(x if n == 1 else x[_half(len(x), rng)], column)
+                        for x in (task.observational, cells)
                     )
                     rows.append((symbols, before, after, target))
                     groups.append(group)
@@ -65,7 +68,8 @@ class Pseudobulks:
 
 
 def mean(cells: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """(S,) mean over cells (M, N) and over the columns of a symbol; column (N,): number of its symbol."""
+    """(S,) mean over cells (M, N) and over the columns of a symbol; column (N,): number of its
+    symbol."""
     means = np.ascontiguousarray(cells).mean(axis=0, dtype=np.float64)
     return np.bincount(column, weights=means) / np.bincount(column)
 
@@ -82,7 +86,8 @@ def _half(n: int, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Gene by gene. low, range (N,): scaled expression is (x - low) / range. fill (N,): expression of a gene that a sample lacks."""
+    """Gene by gene. low, range (N,): scaled expression is (x - low) / range. fill (N,): expression
+    of a gene that a sample lacks."""
 
     low: np.ndarray
     range: np.ndarray
@@ -95,7 +100,9 @@ class Scaling:
             low = np.minimum(low, np.where(bulks.known, values, np.inf).min(axis=0))
             high = np.maximum(high, np.where(bulks.known, values, -np.inf).max(axis=0))
         span = high - low
-        fill = np.where(bulks.known, bulks.before, 0).sum(axis=0, dtype=np.float64) / bulks.known.sum(axis=0)
+        fill = np.where(bulks.known, bulks.before, 0).sum(
+            axis=0, dtype=np.float64
+        ) / bulks.known.sum(axis=0)
         return Scaling(low, np.where(span > 0, span, 1.0), fill)
 
     def __call__(self, values: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -104,7 +111,8 @@ class Scaling:
 
 
 def held_out(group: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """(P,) bool: the samples of a share of the groups, at least one where the share is not 0; none where there is one group only."""
+    """(P,) bool: the samples of a share of the groups, at least one where the share is not 0; none
+    where there is one group only."""
     names = np.unique(group)
     number = min(max(round(share * len(names)), share > 0), len(names) - 1)
     return np.isin(group, rng.permutation(names)[:number])

@@ -1,16 +1,21 @@
-"""Training of PDGrapher's two networks on pairs of expression before and after: bins, losses, schedule.
+"""Training of PDGrapher's two networks on pairs of expression before and after: bins, losses,
+schedule.
 
     response   mean squared error of expression after, given the targets
-    discovery  mean squared error of what the response network, frozen, says of the K best scores (K: the true number of targets),
-               plus `supervision` x binary cross-entropy of the scores, a positive weighing negatives / positives
+    discovery  mean squared error of what the response network, frozen, says of the K best scores
+               (K: the true number of targets), plus `supervision` x binary cross-entropy of the
+               scores, a positive weighing negatives / positives
 
-An epoch trains the response on all samples, then the discovery. Each stops for itself when its loss on the validation samples has not
-fallen by 1e-5 for `patience` epochs; the weights of the best epoch are kept, while the discovery goes on with the response as it is.
-Bins are 500 quantiles of all values of the training samples, before and after apart. Expression that a sample lacks counts in no loss
-and no quantile, and cannot be among the K best.
+An epoch trains the response on all samples, then the discovery. Each stops for itself when its loss
+on the validation samples has not fallen by 1e-5 for `patience` epochs; the weights of the best
+epoch are kept, while the discovery goes on with the response as it is. Bins are 500 quantiles of
+all values of the training samples, before and after apart. Expression that a sample lacks counts in
+no loss and no quantile, and cannot be among the K best.
 
-Reference: `train.py`, `_utils.py`, `_embed.py` of https://github.com/mims-harvard/PDGrapher; the last incomplete batch is left out, as
-there. Other than there: fewer samples than a batch make one batch, and the loss of validation is over all samples at once.
+Reference: `train.py`, `_utils.py`, `_embed.py` of https://github.com/mims-harvard/PDGrapher; the
+last incomplete batch is left out, as
+there. Other than there: fewer samples than a batch make one batch, and the loss of validation is
+over all samples at once.
 """
 
 from __future__ import annotations
@@ -42,7 +47,8 @@ class Schedule:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """P samples over N genes. before, after (P, N) float32. known, targets (P, N) bool: targets are known. validation (P,) bool."""
+    """P samples over N genes. before, after (P, N) float32. known, targets (P, N) bool: targets are
+    known. validation (P,) bool."""
 
     before: np.ndarray
     after: np.ndarray
@@ -53,8 +59,8 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Binning:
-    """Bins of expression by quantiles, and the (gene, bin) pairs that a table has rows for. edges (Q + 1,). codes (U,): sorted,
-    gene * Q + bin."""
+    """Bins of expression by quantiles, and the (gene, bin) pairs that a table has rows for. edges
+    (Q + 1,). codes (U,): sorted, gene * Q + bin."""
 
     edges: np.ndarray
     codes: np.ndarray
@@ -76,8 +82,9 @@ class Binning:
 
 
 def encode(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(P, N) codes gene * Q + bin, of values (P, N). The bin is that of the last edge below or at a value. Of equal edges it is the first,
-    and below all of them 0, where the reference's unstable sort takes any."""
+    """(P, N) codes gene * Q + bin, of values (P, N). The bin is that of the last edge below or at a
+    value. Of equal edges it is the first, and below all of them 0, where the reference's unstable
+    sort takes any."""
     different, first = np.unique(edges, return_index=True)
     bins = first[np.maximum(np.searchsorted(different, values, side="right") - 1, 0)]
     n_bins = len(edges) - 1
@@ -105,8 +112,9 @@ def best(scores: Tensor, known: Tensor, number: Tensor) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Batches:
-    """Samples as the networks take them, all (N, P): rows of tables `at_before`, `at_after`, numbers `after`, and `known`, `targets`, which
-    are bool for all samples and numbers in a batch."""
+    """Samples as the networks take them, all (N, P): rows of tables `at_before`, `at_after`,
+    numbers `after`, and `known`, `targets`, which are bool for all samples and numbers in a batch.
+    """
 
     at_before: Tensor
     at_after: Tensor
@@ -172,7 +180,9 @@ class Pair:
     supervision: float
 
     def response_loss(self, b: Batches) -> Tensor:
-        return squared_error(self.response(b.at_before, b.intervened(), self.graph), b.after, b.known)
+        return squared_error(
+            self.response(b.at_before, b.intervened(), self.graph), b.after, b.known
+        )
 
     def discovery_loss(self, b: Batches) -> Tensor:
         scores = self.discovery(b.at_before, b.at_after, self.graph)
@@ -184,8 +194,8 @@ class Pair:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """before, after: bins and rows of the tables. response, discovery: their states of the best epoch. losses (E, 2): theirs on the
-    validation samples, NaN where they had stopped."""
+    """before, after: bins and rows of the tables. response, discovery: their states of the best
+    epoch. losses (E, 2): theirs on the validation samples, NaN where they had stopped."""
 
     before: Binning
     after: Binning
@@ -208,10 +218,15 @@ def train(
     training, held = np.flatnonzero(~samples.validation), np.flatnonzero(samples.validation)
     held = held if len(held) else training
     counted = samples.known & ~samples.validation[:, None]
-    before, after = (Binning.of(values, counted, n_bins) for values in (samples.before, samples.after))
-    at_before, at_after = (torch.from_numpy(b.rows(v)) for b, v in ((before, samples.before), (after, samples.after)))
+    before, after = (
+        Binning.of(values, counted, n_bins) for values in (samples.before, samples.after)
+    )
+    at_before, at_after = (
+        torch.from_numpy(b.rows(v)) for b, v in ((before, samples.before), (after, samples.after))
+    )
     numbers, known, targets = (
-        torch.from_numpy(np.ascontiguousarray(a.T)) for a in (samples.after, samples.known, samples.targets)
+        torch.from_numpy(np.ascontiguousarray(a.T))
+        for a in (samples.after, samples.known, samples.targets)
     )
     data = Batches(at_before, at_after, numbers, known, targets)
     positives = samples.targets[training].sum()
@@ -223,7 +238,12 @@ def train(
 
 
 def networks(
-    before: Binning, after: Binning, n_nodes: int, layers: Layers, initial: Initial, rng: np.random.Generator
+    before: Binning,
+    after: Binning,
+    n_nodes: int,
+    layers: Layers,
+    initial: Initial,
+    rng: np.random.Generator,
 ) -> tuple[Response, Discovery]:
     """Both with initial weights, drawn from the reference's laws."""
 
@@ -235,10 +255,14 @@ def networks(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**62)))
         response = Response(
-            table("response/before", before.codes, n_bins), table("response/targets", targets, 2), layers
+            table("response/before", before.codes, n_bins),
+            table("response/targets", targets, 2),
+            layers,
         )
         discovery = Discovery(
-            table("discovery/before", before.codes, n_bins), table("discovery/after", after.codes, n_bins), layers
+            table("discovery/before", before.codes, n_bins),
+            table("discovery/after", after.codes, n_bins),
+            layers,
         )
     return response, discovery
 
@@ -254,7 +278,9 @@ def _epochs(
     """States of the best epochs, and losses on the held-out samples (E, 2)."""
     networks = pair.response, pair.discovery
     losses = pair.response_loss, pair.discovery_loss
-    optimisers = [torch.optim.Adam(n.parameters(), lr=schedule.learning_rate, foreach=True) for n in networks]
+    optimisers = [
+        torch.optim.Adam(n.parameters(), lr=schedule.learning_rate, foreach=True) for n in networks
+    ]
     stops = [Stopping(n, schedule.patience) for n in networks]
     log = []
     while len(log) < schedule.epochs and not all(s.ended for s in stops):
@@ -272,6 +298,8 @@ def _epochs(
         for k in active:
             parts = np.split(held, range(schedule.batch, len(held), schedule.batch))
             with torch.no_grad():
-                log[-1][k] = sum(float(losses[k](data.of(some))) * len(some) for some in parts) / len(held)
+                log[-1][k] = sum(
+                    float(losses[k](data.of(some))) * len(some) for some in parts
+                ) / len(held)
             stops[k](log[-1][k])
     return stops[0].kept, stops[1].kept, np.array(log)

@@ -33,7 +33,9 @@ def store(tmp_path):
                 key = f"{method}{hash}"
                 failed = method == "n" and i == 1
                 if not failed:
-                    scores = {v: rng.normal(size=(2, 3)).astype(np.float32) for v in variants or [""]}
+                    scores = {
+                        v: rng.normal(size=(2, 3)).astype(np.float32) for v in variants or [""]
+                    }
                     scores[variants[0] if variants else ""][0, 0] = np.nan
                     store.write_scores(key, scores)
                 status = "timeout" if failed else "ok"
@@ -54,7 +56,11 @@ def store(tmp_path):
 def test_nothing_is_lost(store, tmp_path):
     folders = compact(store, tmp_path / "archive")
     assert [f.name for f in folders] == ["s-clean", "s-dcdi"]
-    assert sorted(p.name for p in folders[0].iterdir()) == ["m.parquet", "n.parquet", "tasks.parquet"]
+    assert sorted(p.name for p in folders[0].iterdir()) == [
+        "m.parquet",
+        "n.parquet",
+        "tasks.parquet",
+    ]
     records = [record for folder in folders for record in Archive(folder).records()]
     assert sorted(records, key=lambda r: r["key"]) == list(store.records())
     for folder in folders:
@@ -85,11 +91,20 @@ def test_a_second_compaction_keeps_what_the_store_no_longer_has(store, tmp_path)
     compact(store, tmp_path / "archive")
     clean = Archive(tmp_path / "archive" / "s-clean")
     assert sorted(r["key"] for r in clean.records()) == ["mclean0", "mclean1", "nclean0", "nclean1"]
-    assert clean.task("clean0").name == "t0-clean" and clean.scores("mclean0")["set"].shape == (2, 3)
+    assert clean.task("clean0").name == "t0-clean" and clean.scores("mclean0")["set"].shape == (
+        2,
+        3,
+    )
 
 
 def test_a_record_whose_task_could_not_be_made_is_kept(store, tmp_path):
-    record = {"key": "x", "method": "m", "suite": "s", "metadata": {"protocol": "clean"}, "task_hash": "none"}
+    record = {
+        "key": "x",
+        "method": "m",
+        "suite": "s",
+        "metadata": {"protocol": "clean"},
+        "task_hash": "none",
+    }
     store.write_record({**record, "variants": [], "status": "error"})
     compact(store, tmp_path / "archive")
     archive = Archive(tmp_path / "archive" / "s-clean")

@@ -17,7 +17,9 @@ def folder(tmp_path_factory):
 def bench(folder, *arguments):
     command = [sys.executable, "-m", "cdnbench.cli", *map(str, arguments)]
     environment = {**os.environ, "COLUMNS": "160"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, env=environment
+    )
 
 
 @pytest.fixture(scope="module")
@@ -32,13 +34,19 @@ def results(folder):
 def test_a_run_ends_with_the_leaderboard(results):
     assert "3 tasks, 9 jobs, 0 of them done" in results
     assert "9/9 jobs (9 ok)" in results
-    rows = [line.split()[0] for line in results.split("method")[-1].splitlines()[2:] if line.strip()]
+    rows = [
+        line.split()[0] for line in results.split("method")[-1].splitlines()[2:] if line.strip()
+    ]
     assert rows[0] == "ceiling" and {"random", "target-shift", "regression-invariance"} <= set(rows)
 
 
 def test_a_second_run_has_nothing_to_do(folder, results):
-    result = bench(folder, "run", "--suite", "synthetic-mini", "--methods", "random,target-shift", "--limit", 3)
-    assert "6 of them done" in result.stdout and "ceiling" in result.stdout and result.returncode == 0
+    result = bench(
+        folder, "run", "--suite", "synthetic-mini", "--methods", "random,target-shift", "--limit", 3
+    )
+    assert (
+        "6 of them done" in result.stdout and "ceiling" in result.stdout and result.returncode == 0
+    )
 
 
 def test_a_dry_run_runs_nothing(folder):
@@ -52,7 +60,16 @@ def test_a_dry_run_runs_nothing(folder):
 
 
 def test_failures_are_told_and_set_the_exit_code(folder):
-    arguments = ["--methods", "random,ut-igsp", "--limit", 1, "--timeout", 0.001, "--out", "failing"]
+    arguments = [
+        "--methods",
+        "random,ut-igsp",
+        "--limit",
+        1,
+        "--timeout",
+        0.001,
+        "--out",
+        "failing",
+    ]
     result = bench(folder, "run", "--suite", "synthetic-mini", *arguments)
     assert result.returncode == 1
     assert "1 x ut-igsp: timeout: no result within 0.001 s" in result.stdout
@@ -63,10 +80,19 @@ def test_failures_are_told_and_set_the_exit_code(folder):
     [
         (["run", "--suite", "synthetik"], "Did you mean synthetic"),
         (["run", "--suite", "synthetic", "--methods", "ut-igps"], "Did you mean ut-igsp"),
-        (["run", "--suite", "sachs", "--protocol", "dcdi"], "no option of `bench run --suite sachs` named 'protocol'"),
-        (["run", "--suite", "synthetic", "--protocol", "dirty"], "protocol takes clean or dcdi or both"),
+        (
+            ["run", "--suite", "sachs", "--protocol", "dcdi"],
+            "no option of `bench run --suite sachs` named 'protocol'",
+        ),
+        (
+            ["run", "--suite", "synthetic", "--protocol", "dirty"],
+            "protocol takes clean or dcdi or both",
+        ),
         (["run", "--suite", "synthetic", "--seeds", "a"], "--seeds takes whole numbers"),
-        (["run", "--suite", "synthetic", "--methods", "dci:alpha=1"], "no parameter of dci named 'alpha'"),
+        (
+            ["run", "--suite", "synthetic", "--methods", "dci:alpha=1"],
+            "no parameter of dci named 'alpha'",
+        ),
         (["report", "nowhere"], "No results in nowhere"),
         (["report", "--table", "table12"], "Did you mean table11"),
         (["report", "--csv", "no/such/folder/x.csv"], "does not exist"),
@@ -92,19 +118,41 @@ def test_latex_without_a_value_goes_to_standard_output(folder, results):
 
 
 def test_files_of_a_report(folder, results):
-    result = bench(folder, "report", "results/synthetic-mini", "--latex", "t.tex", "--html", "r.html", "--csv", "r.csv")
+    result = bench(
+        folder,
+        "report",
+        "results/synthetic-mini",
+        "--latex",
+        "t.tex",
+        "--html",
+        "r.html",
+        "--csv",
+        "r.csv",
+    )
     assert result.returncode == 0, result.stderr
-    assert r"\bottomrule" in (folder / "t.tex").read_text() and "</html>" in (folder / "r.html").read_text()
+    assert (
+        r"\bottomrule" in (folder / "t.tex").read_text()
+        and "</html>" in (folder / "r.html").read_text()
+    )
     with open(folder / "r.csv") as file:
         rows = list(csv.DictReader(file))
-    columns = "suite split protocol subset masking task regime n_targets method variant seed status metric value"
+    columns = (
+        "suite split protocol subset masking task regime n_targets method variant seed "
+        "status metric value"
+    )
     assert set(columns.split()) | {"mechanism", "varsortability"} <= set(rows[0])
-    assert {row["method"] for row in rows} == {"ceiling", "random", "target-shift", "regression-invariance"}
+    assert {row["method"] for row in rows} == {
+        "ceiling",
+        "random",
+        "target-shift",
+        "regression-invariance",
+    }
     bench(folder, "report", "results/synthetic-mini", "--table", "jobs", "--csv", "jobs.csv")
     with open(folder / "jobs.csv") as file:
         jobs = list(csv.DictReader(file))
     columns = (
-        "key method method_version task seed status reason note batch_size wall_s wall_s_single cpu_s peak_rss_mb "
+        "key method method_version task seed status reason note batch_size wall_s wall_s_single "
+        "cpu_s peak_rss_mb "
         "peak_gpu_mb device threads versions git_sha dirty host started_at"
     )
     assert len(jobs) == 9 and set(columns.split()) <= set(jobs[0])
@@ -114,12 +162,19 @@ def test_predict_ranks_the_shifted_variable_first(folder):
     rng = np.random.default_rng(0)
     for name, shift in [("control", 0.0), ("treated", 3.0)]:
         samples = rng.normal(size=(100, 5)) + shift * np.eye(5)[3]
-        np.savetxt(folder / f"{name}.csv", samples, delimiter=",", header="a,b,c,the one,e", comments="")
-    result = bench(folder, "predict", "control.csv", "treated.csv", "--top", 2, "--csv", "ranking.csv")
+        np.savetxt(
+            folder / f"{name}.csv", samples, delimiter=",", header="a,b,c,the one,e", comments=""
+        )
+    result = bench(
+        folder, "predict", "control.csv", "treated.csv", "--top", 2, "--csv", "ranking.csv"
+    )
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].endswith("5 variables, 100 control and 100 perturbed samples")
-    assert lines[2].split()[:3] == ["1", "the", "one"] and len([x for x in lines if x.strip()[0].isdigit()]) == 2
+    assert (
+        lines[2].split()[:3] == ["1", "the", "one"]
+        and len([x for x in lines if x.strip()[0].isdigit()]) == 2
+    )
     with open(folder / "ranking.csv") as file:
         ranking = list(csv.DictReader(file))
     assert ranking[0]["variable"] == "the one" and len(ranking) == 5
@@ -127,8 +182,13 @@ def test_predict_ranks_the_shifted_variable_first(folder):
 
 def test_predict_with_too_few_samples_says_how_many_it_needs(folder):
     for name in ("few", "less"):
-        np.savetxt(folder / f"{name}.csv", np.random.default_rng(1).normal(size=(3, 5)), delimiter=",",
-                   header="a,b,c,d,e", comments="")  # fmt: skip
+        np.savetxt(
+            folder / f"{name}.csv",
+            np.random.default_rng(1).normal(size=(3, 5)),
+            delimiter=",",
+            header="a,b,c,d,e",
+            comments="",
+        )
     result = bench(folder, "predict", "few.csv", "less.csv", "--method", "regression-invariance")
     assert result.returncode == 2 and "3 samples in the smallest data set" in result.stderr
     assert "--method target-shift runs on any samples" in result.stderr
@@ -157,7 +217,11 @@ def test_a_prepared_screen_says_what_each_step_lost(folder):
     adata.write_h5ad(folder / "screen.h5ad")
     arguments = ["data", "prepare", "screen.h5ad", "--line", "demo", "--perturbation", "gene"]
     result = bench(folder, *arguments)
-    assert result.returncode == 2 and "--control NAME" in result.stderr and "ctrl (80 cells)" in result.stderr
+    assert (
+        result.returncode == 2
+        and "--control NAME" in result.stderr
+        and "ctrl (80 cells)" in result.stderr
+    )
     result = bench(folder, *arguments, "--control", "ctrl", "--min-candidates", 30)
     assert result.returncode == 0, result.stderr
     assert "all targets among them" in result.stdout and "4 perturbations (" in result.stdout
@@ -167,5 +231,7 @@ def test_a_prepared_screen_says_what_each_step_lost(folder):
 @pytest.mark.parametrize("option", ["--cell-lines=one", "--knowledge-error=0.9"])
 def test_options_of_two_words_are_written_with_a_hyphen(folder, option):
     """They reach the suite, which then misses its data."""
-    result = bench(folder, "run", "--suite", "perturbseq", "--data", "nowhere", option, "--methods", "random")
+    result = bench(
+        folder, "run", "--suite", "perturbseq", "--data", "nowhere", option, "--methods", "random"
+    )
     assert result.returncode == 2 and "holds no prepared cell line" in result.stderr

@@ -18,8 +18,14 @@ from cdnbench.errors import InvalidParameter
 from cdnbench.runners.plan import make_plan
 
 SMALL = Simulation(
-    lines=("one", "two"), n_genes=150, n_regulators=30, n_perturbed=12, n_controls=200, cells=(60.0, 0.2), mean_degree=25.0
-)  # fmt: skip
+    lines=("one", "two"),
+    n_genes=150,
+    n_regulators=30,
+    n_perturbed=12,
+    n_controls=200,
+    cells=(60.0, 0.2),
+    mean_degree=25.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +34,13 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("prepared")
     for name in SMALL.lines:
         write_raw(SMALL, name, out / f"{name}.h5ad")
-        prepare(open_raw(out / f"{name}.h5ad"), name, out, Preparation(target="target", clusters=6), simulated=True)
+        prepare(
+            open_raw(out / f"{name}.h5ad"),
+            name,
+            out,
+            Preparation(target="target", clusters=6),
+            simulated=True,
+        )
     return out
 
 
@@ -46,28 +58,68 @@ def test_cdn_takes_the_weights(folder, tmp_path):
     out = tmp_path / "tuned.safetensors"
     options = {"data": str(folder), "split": "unseen-cl", "cell_lines": "one"}
     line = ["--data", folder, "--split", "unseen-cl", "--cell-lines", "one"]
-    assert run("--from", "cdn", "--suite", "perturbseq", *line, "--epochs", 1, "--threads", 1, "--out", out) == 0
+    assert (
+        run(
+            "--from",
+            "cdn",
+            "--suite",
+            "perturbseq",
+            *line,
+            "--epochs",
+            1,
+            "--threads",
+            1,
+            "--out",
+            out,
+        )
+        == 0
+    )
     card = json.loads(out.with_suffix(".json").read_text())
     assert card["fine_tuned"]["suite"] == "perturbseq" and card["fine_tuned"]["options"] == options
     suite = load_suite("perturbseq", **options)
     task = suite.load(suite.specs()[0]).task
-    tuned, before = (load_method("cdn", **p).predict_targets(task) for p in ({"weights": str(out)}, {}))
+    tuned, before = (
+        load_method("cdn", **p).predict_targets(task) for p in ({"weights": str(out)}, {})
+    )
     assert not np.allclose(tuned, before)
     specs = suite.training(suite.specs()[0])  # type: ignore[attr-defined]
-    assert card["fine_tuned"]["n_training"] == len(specs) and card["fine_tuned"]["cell_lines"] == ["two"]
+    assert card["fine_tuned"]["n_training"] == len(specs) and card["fine_tuned"]["cell_lines"] == [
+        "two"
+    ]
     # The same weights are not scored on what they were trained on, masked or not.
     for method in (f"cdn:weights={out}", f"cdn-cells:weights={out}"):
         for masking in ("none", "marginal"):
-            plan = make_plan("perturbseq", options | {"cell_lines": "", "part": "all", "masking": masking}, method)
+            plan = make_plan(
+                "perturbseq",
+                options | {"cell_lines": "", "part": "all", "masking": masking},
+                method,
+            )
             seen = {
-                job.spec.metadata["cell_line"] for job in plan.jobs if "were trained on this task" in (job.skip or "")
+                job.spec.metadata["cell_line"]
+                for job in plan.jobs
+                if "were trained on this task" in (job.skip or "")
             }
-            assert seen == {"two"} and {job.spec.metadata["cell_line"] for job in plan.jobs if not job.skip} == {"one"}
+            assert seen == {"two"} and {
+                job.spec.metadata["cell_line"] for job in plan.jobs if not job.skip
+            } == {"one"}
     # Nor are weights that were trained on from these.
-    more = ["--from", out, "--suite", "perturbseq", "--data", folder, "--split", "unseen-cl", "--cell-lines", "two"]
+    more = [
+        "--from",
+        out,
+        "--suite",
+        "perturbseq",
+        "--data",
+        folder,
+        "--split",
+        "unseen-cl",
+        "--cell-lines",
+        "two",
+    ]
     assert run(*more, "--epochs", 1, "--threads", 1, "--out", tmp_path / "more.safetensors") == 0
     plan = make_plan(
-        "perturbseq", options | {"cell_lines": "", "part": "all"}, f"cdn:weights={tmp_path / 'more.safetensors'}"
+        "perturbseq",
+        options | {"cell_lines": "", "part": "all"},
+        f"cdn:weights={tmp_path / 'more.safetensors'}",
     )
     assert all(job.skip for job in plan.jobs)
     # A card that does not say which tasks they were is no card.
@@ -82,7 +134,10 @@ def test_cdn_takes_the_weights(folder, tmp_path):
     [
         (["--from", "cdn"], "--from and --suite go together"),
         (["--from", "cdn", "--suite", "perturbseq", "--model", "mlp"], "without --model"),
-        (["--from", "cdn", "--suite", "perturbseq", "--minutes", "3"], "--minutes says nothing with --from"),
+        (
+            ["--from", "cdn", "--suite", "perturbseq", "--minutes", "3"],
+            "--minutes says nothing with --from",
+        ),
         (["--epochs", "3"], "--epochs says nothing without --from"),
         (["--fron", "cdn"], "'--fron' is no option"),
         (["--from", "cdn", "--suite", "synthetic-mini"], "has no training tasks"),
@@ -90,7 +145,9 @@ def test_cdn_takes_the_weights(folder, tmp_path):
         (["--from", "nowhere.safetensors", "--suite", "perturbseq"], "nowhere.safetensors"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_any_work(folder, tmp_path, monkeypatch, capsys, arguments, words):
+def test_what_cannot_be_done_is_told_before_any_work(
+    folder, tmp_path, monkeypatch, capsys, arguments, words
+):
     monkeypatch.chdir(tmp_path)
     more = ["--data", folder] if "perturbseq" in arguments else []
     assert run(*arguments, *more) == 2

@@ -55,7 +55,9 @@ id: part_of
 
 def pairs(annotations) -> set[tuple[str, str]]:
     i, j = annotations.matrix.nonzero()
-    return {(str(annotations.genes[a]), str(annotations.terms[b])) for a, b in zip(i, j, strict=True)}
+    return {
+        (str(annotations.genes[a]), str(annotations.terms[b])) for a, b in zip(i, j, strict=True)
+    }
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,10 @@ def pairs(annotations) -> set[tuple[str, str]]:
         ("a.txt", "# comment\nA1 t1\nB1 t1;t2\n"),
         ("a.tsv.gz", "A1\tt1\nB1\tt1|t2\n"),
         ("a.json", json.dumps({"A1": ["t1"], "B1": ["t1", "t2"]})),
-        ("a.json.gz", json.dumps({"A1": "Gene symbol A1. name. t1", "B1": "Gene symbol B1. name. t1; t2"})),
+        (
+            "a.json.gz",
+            json.dumps({"A1": "Gene symbol A1. name. t1", "B1": "Gene symbol B1. name. t1; t2"}),
+        ),
     ],
 )
 def test_annotations(tmp_path, name, content):
@@ -76,11 +81,17 @@ def test_annotations(tmp_path, name, content):
 
 
 def test_gene_ontology_files(tmp_path):
-    """NOT and the three roots say nothing of a gene; with an ontology beside it, terms count for what is above them."""
+    """NOT and the three roots say nothing of a gene; with an ontology beside it, terms count for
+    what is above them."""
     (tmp_path / "goa.gaf").write_text("!gaf-version: 2.2\n" + GAF)
     assert pairs(read_annotations(tmp_path / "goa.gaf")) == {("A1", "GO:1"), ("B1", "GO:3")}
     (tmp_path / "go-basic.obo").write_text(OBO)
-    assert pairs(read_annotations(tmp_path)) == {("A1", "GO:1"), ("A1", "GO:2"), ("A1", "GO:3"), ("B1", "GO:3")}
+    assert pairs(read_annotations(tmp_path)) == {
+        ("A1", "GO:1"),
+        ("A1", "GO:2"),
+        ("A1", "GO:3"),
+        ("B1", "GO:3"),
+    }
     (tmp_path / "go-basic.obo").unlink()
     with pytest.raises(InvalidData, match=r"0 \.obo files"):
         read_annotations(tmp_path)
@@ -94,8 +105,11 @@ def test_interactions_are_undirected_and_counted_once(tmp_path):
 
 
 def test_other_names_of_genes(tmp_path):
-    """A row of the table lists names of one gene; what would stand for two genes of the data stays as it is."""
-    (tmp_path / "names.tsv").write_text('symbol\tensembl\nA1\tENSG1\nB1\tENSG2\t"OLD|B0"\nC1\tENSG3\tOLD\n')
+    """A row of the table lists names of one gene; what would stand for two genes of the data stays
+    as it is."""
+    (tmp_path / "names.tsv").write_text(
+        'symbol\tensembl\nA1\tENSG1\nB1\tENSG2\t"OLD|B0"\nC1\tENSG3\tOLD\n'
+    )
     names = renaming(tmp_path / "names.tsv", ["ENSG1", "ENSG2", "ENSG3"])
     assert names == {"A1": "ENSG1", "B1": "ENSG2", "B0": "ENSG2", "C1": "ENSG3"}
     (tmp_path / "ppi.tsv").write_text("A1\tB1\nOLD\tA1\n")
@@ -152,7 +166,9 @@ def test_what_is_said_of_a_gene_by_its_own_name_counts_first(tmp_path, order):
 
 
 def test_texts(tmp_path):
-    (tmp_path / "t.tsv").write_text('symbol\tid\tsummary\nA1\t7\tIt "does" this, and that.\nB1\t8\t\n')
+    (tmp_path / "t.tsv").write_text(
+        'symbol\tid\tsummary\nA1\t7\tIt "does" this, and that.\nB1\t8\t\n'
+    )
     assert read_texts(tmp_path / "t.tsv") == {"A1": 'It "does" this, and that.'}
     (tmp_path / "t.json").write_text(json.dumps({"A1": "text"}))
     assert read_texts(tmp_path / "t.json") == {"A1": "text"}
@@ -161,8 +177,14 @@ def test_texts(tmp_path):
 def test_texts_separated_by_commas(tmp_path):
     long = "long, " * 50_000
     path = tmp_path / "t.csv"
-    path.write_text(f'gene,text\nA1,"It binds DNA, and ""more""."\nB1, "Two\n# lines"\nC1,"{long}end"\n')
-    assert read_texts(path) == {"A1": 'It binds DNA, and "more".', "B1": "Two\n# lines", "C1": long + "end"}
+    path.write_text(
+        f'gene,text\nA1,"It binds DNA, and ""more""."\nB1, "Two\n# lines"\nC1,"{long}end"\n'
+    )
+    assert read_texts(path) == {
+        "A1": 'It binds DNA, and "more".',
+        "B1": "Two\n# lines",
+        "C1": long + "end",
+    }
     assert csv.field_size_limit() < len(long)  # the limit of others is as it was
     path.write_text('A1,"It binds DNA\nB1,It does not.\n')
     with pytest.raises(InvalidData, match=r"t\.csv, row 2: .*quotes"):
@@ -222,11 +244,15 @@ def write_zip(path):
 
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("folder/other.pickle", pickle.dumps({"A1": [0.0]}))
-        archive.writestr(f"folder/{GENEPT}.", pickle.dumps(VECTORS))  # the published archive has that dot
+        archive.writestr(
+            f"folder/{GENEPT}.", pickle.dumps(VECTORS)
+        )  # the published archive has that dot
 
 
 def write_table(path):
-    path.write_text("gene\tv1\tv2\n" + "".join("\t".join([g, *map(str, v)]) + "\n" for g, v in VECTORS.items()))
+    path.write_text(
+        "gene\tv1\tv2\n" + "".join("\t".join([g, *map(str, v)]) + "\n" for g, v in VECTORS.items())
+    )
 
 
 @pytest.mark.parametrize(

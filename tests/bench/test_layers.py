@@ -37,7 +37,11 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_dependencies_point_one_way(folder):
-    files = [p for p in (ROOT / folder).rglob("*.py") if not COMMAND_LINE & set(p.relative_to(ROOT / folder).parts)]
+    files = [
+        p
+        for p in (ROOT / folder).rglob("*.py")
+        if not COMMAND_LINE & set(p.relative_to(ROOT / folder).parts)
+    ]
     assert files
     for path in files:
         wrong = {name for name in imports(path) if layer(name) not in MAY_IMPORT[folder]}
@@ -46,7 +50,9 @@ def test_dependencies_point_one_way(folder):
 
 def test_every_folder_of_code_is_installed():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    folders = {p.parent.relative_to(ROOT).as_posix() for f in MAY_IMPORT for p in (ROOT / f).rglob("*.py")}
+    folders = {
+        p.parent.relative_to(ROOT).as_posix() for f in MAY_IMPORT for p in (ROOT / f).rglob("*.py")
+    }
     assert set(settings["package-dir"].values()) == folders
     assert set(settings["packages"]) == set(settings["package-dir"])
     assert all((ROOT / folder / "__init__.py").exists() for folder in folders)

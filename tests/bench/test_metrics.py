@@ -14,11 +14,18 @@ RNG = np.random.default_rng(7)
 
 
 def random_regimes(
-    n_regimes: int, n_variables: int, levels: int | None, nan_share: float = 0.0, mask_share: float = 0.0
+    n_regimes: int,
+    n_variables: int,
+    levels: int | None,
+    nan_share: float = 0.0,
+    mask_share: float = 0.0,
 ):
-    """Scores with `levels` distinct values (None: no ties); targets and candidates with at least one of each kind."""
+    """Scores with `levels` distinct values (None: no ties); targets and candidates with at least
+    one of each kind."""
     shape = (n_regimes, n_variables)
-    scores = RNG.normal(size=shape) if levels is None else RNG.integers(levels, size=shape).astype(float)
+    scores = (
+        RNG.normal(size=shape) if levels is None else RNG.integers(levels, size=shape).astype(float)
+    )
     scores[RNG.random(shape) < nan_share] = np.nan
     targets = np.zeros(shape, bool)
     candidates = RNG.random(shape) >= mask_share
@@ -30,7 +37,9 @@ def random_regimes(
     return scores, targets, candidates
 
 
-def numbers(scores: np.ndarray, candidates: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def numbers(
+    scores: np.ndarray, candidates: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """One regime's candidates as scikit-learn wants them, NaN below all numbers."""
     s = np.where(np.isnan(scores), -1e15, scores)[candidates]
     return targets[candidates], s
@@ -43,7 +52,9 @@ def test_average_precision_and_auroc_equal_scikit_learn(levels, nan_share):
     found = evaluate(scores, targets, candidates)
     for r in range(len(scores)):
         y, s = numbers(scores[r], candidates[r], targets[r])
-        assert found["average_precision"][r] == pytest.approx(average_precision_score(y, s), abs=1e-12)
+        assert found["average_precision"][r] == pytest.approx(
+            average_precision_score(y, s), abs=1e-12
+        )
         assert found["auroc"][r] == pytest.approx(roc_auc_score(y, s), abs=1e-12)
 
 
@@ -53,7 +64,11 @@ def test_ties_are_the_mean_over_all_orders(nan_share):
     found = evaluate(scores, targets, candidates)
     for r in range(len(scores)):
         y, s = numbers(scores[r], candidates[r], targets[r])
-        orders = [np.array(p) for p in itertools.permutations(range(len(s))) if np.all(np.diff(s[list(p)]) <= 0)]
+        orders = [
+            np.array(p)
+            for p in itertools.permutations(range(len(s)))
+            if np.all(np.diff(s[list(p)]) <= 0)
+        ]
         ap = np.mean([average_precision_score(y[p], -np.arange(len(p))) for p in orders])
         assert found["average_precision_tie"][r] == pytest.approx(ap, abs=1e-12)
         for k in TOP:
@@ -80,7 +95,9 @@ def test_rank_follows_its_definition():
 def test_without_ties_both_average_precisions_agree():
     scores, targets, candidates = random_regimes(50, 15, None, mask_share=0.3)
     found = evaluate(scores, targets, candidates)
-    np.testing.assert_allclose(found["average_precision"], found["average_precision_tie"], atol=1e-12)
+    np.testing.assert_allclose(
+        found["average_precision"], found["average_precision_tie"], atol=1e-12
+    )
 
 
 def test_a_constant_score_is_chance():
@@ -88,7 +105,9 @@ def test_a_constant_score_is_chance():
     found = {name: values[0] for name, values in evaluate(np.zeros((1, 5)), targets).items()}
     assert found["auroc"] == found["rank"] == 0.5
     assert found["recall_at_1"] == pytest.approx(0.2)
-    assert found["average_precision"] == pytest.approx(0.2)  # ties grouped: as if the target came last
+    assert found["average_precision"] == pytest.approx(
+        0.2
+    )  # ties grouped: as if the target came last
     assert found["average_precision_tie"] == pytest.approx(np.mean([1 / i for i in range(1, 6)]))
 
 
@@ -136,7 +155,9 @@ def test_the_order_of_the_variables_does_not_matter():
     ids=["no target", "all are targets", "one candidate"],
 )
 def test_undefined_is_nan(targets, candidates):
-    found = evaluate(np.array([[1.0, 2.0, 3.0]]), np.array(targets, bool), np.array(candidates, bool))
+    found = evaluate(
+        np.array([[1.0, 2.0, 3.0]]), np.array(targets, bool), np.array(candidates, bool)
+    )
     for name in set(METRICS) - {"coverage"}:
         assert np.isnan(found[name][0]), name
     assert np.isnan(found["coverage"][0]) == (np.sum(targets) == 0)
@@ -172,9 +193,14 @@ def test_top1_pearson_is_of_the_first_candidate_with_a_profile():
     candidates = np.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]], dtype=bool)
     profiles = np.array([[np.nan, 0.3, 1.0, 0.5], [1.0, 0.2, 0.9, 0.7], [0.4, 1.0, np.nan, np.nan]])
     found = evaluate(scores, targets, candidates, profiles)
-    # The first has none; two tie, the fourth is no candidate; those without a score tie behind the one that has.
+    # The first has none; two tie, the fourth is no candidate; those without a score tie behind the
+    # one that has.
     np.testing.assert_allclose(found["top1_pearson"], [0.3, 0.6, 0.7])
     np.testing.assert_allclose(found["top1_profiled"], [0.0, 1.0, 0.0])
     assert np.isnan(evaluate(scores, targets, candidates)["top1_pearson"]).all()
     unknown = np.where(np.arange(3)[:, None] == 0, np.nan, profiles)
-    assert np.isnan(evaluate(scores, targets, candidates, unknown)["top1_pearson"]).tolist() == [True, False, False]
+    assert np.isnan(evaluate(scores, targets, candidates, unknown)["top1_pearson"]).tolist() == [
+        True,
+        False,
+        False,
+    ]

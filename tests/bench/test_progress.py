@@ -22,7 +22,15 @@ def test_the_time_left_does_not_count_the_fits(clock, capsys):
         clock[0] = 1020.0
         show({"kind": "predict", "method": "gears", "task": "a", "status": "ok"})
         clock[0] = 1040.0
-        show({"kind": "predict", "method": "gears", "task": "b", "status": "error", "reason": "no such gene"})
+        show(
+            {
+                "kind": "predict",
+                "method": "gears",
+                "task": "b",
+                "status": "error",
+                "reason": "no such gene",
+            }
+        )
     assert capsys.readouterr().out.splitlines() == [
         "trained gears on 83 tasks, 990 s",
         "2/10 jobs (2 ok), 1020 s, about 80 s left",
@@ -33,10 +41,28 @@ def test_the_time_left_does_not_count_the_fits(clock, capsys):
 
 def test_a_failed_fit_says_why(capsys):
     with progress.progress(1) as show:
-        show({"kind": "fit", "method": "gears", "n_tasks": 83, "wall_s": 9.4, "status": "error", "reason": "no edges"})
+        show(
+            {
+                "kind": "fit",
+                "method": "gears",
+                "n_tasks": 83,
+                "wall_s": 9.4,
+                "status": "error",
+                "reason": "no edges",
+            }
+        )
     assert capsys.readouterr().out == "trained gears on 83 tasks, 9 s: error: no edges\n"
 
 
 def test_reasons_that_differ_in_numbers_are_told_once():
-    reasons = [("a", "120 variables; at most 100"), ("b", "no edges"), ("a", "103 variables; at most 100"), ("a", "x")]
-    assert _alike(reasons) == [("a", "e.g. 103 variables; at most 100", 2), ("b", "no edges", 1), ("a", "x", 1)]
+    reasons = [
+        ("a", "120 variables; at most 100"),
+        ("b", "no edges"),
+        ("a", "103 variables; at most 100"),
+        ("a", "x"),
+    ]
+    assert _alike(reasons) == [
+        ("a", "e.g. 103 variables; at most 100", 2),
+        ("b", "no edges", 1),
+        ("a", "x", 1),
+    ]

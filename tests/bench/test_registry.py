@@ -15,7 +15,9 @@ def test_a_misspelt_name_gets_its_neighbours():
         load_method("ut-igps")
     with pytest.raises(UnknownName, match="no suite named 'synthetik'. Did you mean synthetic"):
         load_suite("synthetik")
-    with pytest.raises(UnknownName, match="no parameter of dci named 'max_setsize'. Did you mean max_set_size"):
+    with pytest.raises(
+        UnknownName, match="no parameter of dci named 'max_setsize'. Did you mean max_set_size"
+    ):
         load_method("dci", max_setsize=2)
     with pytest.raises(UnknownName, match="no option of the suite synthetic named 'protocoll'"):
         load_suite("synthetic", protocoll="clean")
@@ -31,7 +33,10 @@ def test_values_are_checked_when_they_are_given():
 def test_a_variant_is_a_name_of_its_own():
     assert resolve_method("ut-igsp") == ("ut-igsp", "soft")
     assert resolve_method("ut-igsp-set") == ("ut-igsp", "set")
-    assert load_method("ut-igsp-set").label == "ut-igsp-set" and load_method("ut-igsp").label == "ut-igsp"
+    assert (
+        load_method("ut-igsp-set").label == "ut-igsp-set"
+        and load_method("ut-igsp").label == "ut-igsp"
+    )
 
 
 def test_parameters_that_equal_the_default_are_not_counted_as_changed():
@@ -62,14 +67,18 @@ def test_methods_that_make_no_sense(text):
 
 
 def run(*arguments):
-    code = f"import sys; sys.argv[1:] = {list(arguments)!r}; from cdnbench.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code = (
+        f"import sys; sys.argv[1:] = {list(arguments)!r}; from cdnbench.cli import main\ntry: "
+        "main()\nexcept SystemExit: pass\n"
+    )
     heavy = "torch causaldag causallearn cdt pandas sklearn scipy.stats jinja2 pyarrow anndata"
     code += f"print([m for m in {heavy.split()!r} if m in sys.modules], file=sys.stderr)"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["list", "methods"], ["list", "suites"], ["list", "tables"]]
+    "arguments",
+    [["--help"], ["run", "--help"], ["list", "methods"], ["list", "suites"], ["list", "tables"]],
 )
 def test_help_and_lists_import_nothing_heavy(arguments):
     result = run(*arguments)

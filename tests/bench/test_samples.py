@@ -10,7 +10,9 @@ from cdnbench.samples import read_pair, read_samples
 
 @pytest.fixture
 def frame():
-    return pd.DataFrame(np.random.default_rng(0).normal(size=(6, 3)), columns=["a", "b", "c"]).astype("float32")
+    return pd.DataFrame(
+        np.random.default_rng(0).normal(size=(6, 3)), columns=["a", "b", "c"]
+    ).astype("float32")
 
 
 def write(frame, path):
@@ -39,19 +41,25 @@ def test_every_kind_of_file_reads_the_same(tmp_path, frame, name):
 
 def test_row_labels_are_not_a_variable(tmp_path, frame):
     frame.to_csv(tmp_path / "unnamed.csv")
-    frame.set_index(pd.Index([f"cell{i}" for i in range(6)], name="cell")).to_csv(tmp_path / "named.csv")
+    frame.set_index(pd.Index([f"cell{i}" for i in range(6)], name="cell")).to_csv(
+        tmp_path / "named.csv"
+    )
     for name in ("unnamed.csv", "named.csv"):
         assert read_samples(tmp_path / name)[1] == ["a", "b", "c"]
 
 
 def test_names_saved_as_objects_are_explained(tmp_path, frame):
-    np.savez(tmp_path / "x.npz", X=frame.to_numpy(), variables=np.array(["a", "b", "c"], dtype=object))
+    np.savez(
+        tmp_path / "x.npz", X=frame.to_numpy(), variables=np.array(["a", "b", "c"], dtype=object)
+    )
     with pytest.raises(InvalidTask, match="save the names as text"):
         read_samples(tmp_path / "x.npz")
 
 
 def test_columns_are_matched_by_name(tmp_path, frame):
-    task = read_pair(write(frame, tmp_path / "x.csv"), write(frame[["c", "a", "b"]], tmp_path / "y.csv"))
+    task = read_pair(
+        write(frame, tmp_path / "x.csv"), write(frame[["c", "a", "b"]], tmp_path / "y.csv")
+    )
     np.testing.assert_array_equal(task.observational, task.regimes[0])
 
 

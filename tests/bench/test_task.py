@@ -23,7 +23,9 @@ def task(**changes):
 
 def test_arrays_are_read_only_float32_and_all_variables_are_candidates():
     t = task()
-    assert t.observational.dtype == np.float32 and t.candidates.all() and t.candidates.shape == (2, 3)
+    assert (
+        t.observational.dtype == np.float32 and t.candidates.all() and t.candidates.shape == (2, 3)
+    )
     for array in (t.observational, *t.regimes, t.candidates):
         with pytest.raises(ValueError):
             array[0, 0] = 1
@@ -51,7 +53,10 @@ def test_one_array_stands_for_one_regime():
     "changes, words",
     [
         ({"variables": ["a", "b", "a"]}, "'a'.*repeat"),
-        ({"observational": np.full((5, 3), [1, np.nan, 1])}, "observational.*nan at row 0, variable 'b'"),
+        (
+            {"observational": np.full((5, 3), [1, np.nan, 1])},
+            "observational.*nan at row 0, variable 'b'",
+        ),
         ({"regimes": [np.ones((2, 3)), np.full((2, 3), np.inf)]}, "regime 1.*inf"),
         ({"observational": np.full((5, 3), 1e300)}, "not finite in float32"),
         ({"regimes": [np.ones((2, 4))]}, r"regime 0 samples have shape \(2, 4\)"),
@@ -60,7 +65,10 @@ def test_one_array_stands_for_one_regime():
         ({"observational": np.array([["x", "y", "z"]])}, "not numbers"),
         ({"candidates": np.ones((1, 3))}, "candidates has shape"),
         ({"candidates": np.zeros((2, 3))}, "at least one candidate"),
-        ({"observational": np.ma.masked_less(np.arange(15.0).reshape(5, 3), 2)}, "masked in places"),
+        (
+            {"observational": np.ma.masked_less(np.arange(15.0).reshape(5, 3), 2)},
+            "masked in places",
+        ),
         (
             {"observational": pd.DataFrame(np.ones((5, 3)), columns=["a", "c", "b"])},
             "not the task's variables in their order",
@@ -90,9 +98,13 @@ def test_select_reorders_everything():
 
 
 def test_one_regime_of_a_labelled_task():
-    labelled = LabelledTask(task=task(), targets=[[1, 0, 0], [0, 1, 1]], ceiling_scores=np.arange(6.0).reshape(2, 3))
+    labelled = LabelledTask(
+        task=task(), targets=[[1, 0, 0], [0, 1, 1]], ceiling_scores=np.arange(6.0).reshape(2, 3)
+    )
     one = labelled.regime(1)
-    assert one.targets.tolist() == [[False, True, True]] and one.ceiling_scores.tolist() == [[3, 4, 5]]
+    assert one.targets.tolist() == [[False, True, True]] and one.ceiling_scores.tolist() == [
+        [3, 4, 5]
+    ]
     assert np.array_equal(one.task.regimes[0], labelled.task.regimes[1])
 
 

@@ -1,6 +1,8 @@
-"""What every registered method must do. A third party's method can be put through it too: install it and run this file.
+"""What every registered method must do. A third party's method can be put through it too: install
+it and run this file.
 
-A task that a method cannot take must end in `CannotRun` with a reason; anything else must give valid scores.
+A task that a method cannot take must end in `CannotRun` with a reason; anything else must give
+valid scores.
 """
 
 from __future__ import annotations
@@ -38,12 +40,30 @@ CHEAP: dict[str, dict] = {
     "dcdi-g-tuned": {"max_iterations": 60},
 }
 EXTRAS = {"gnies": "gnies"}
-NEEDS_A_FILE = {"cdn-public"}  # the authors' weights; tests/methods/cdn/test_public.py runs it with its own
+NEEDS_A_FILE = {
+    "cdn-public"
+}  # the authors' weights; tests/methods/cdn/test_public.py runs it with its own
 TRIVIAL = {  # baselines with no paper to cite
-    "random", "target-shift", "target-shift-down", "lfc-rank", "control-mean", "nearest-profile", "centred-shift"
-}  # fmt: skip
-# A few steps tell nothing; expression of genes is not what these data are. Their own tests have what they can find.
-NO_SIGNAL = {"random", "bacadi", "dcdi-g", "dcdi-dsf", "dcdi-g-tuned", "target-shift-down", "lfc-rank", "control-mean"}
+    "random",
+    "target-shift",
+    "target-shift-down",
+    "lfc-rank",
+    "control-mean",
+    "nearest-profile",
+    "centred-shift",
+}
+# A few steps tell nothing; expression of genes is not what these data are. Their own tests have
+# what they can find.
+NO_SIGNAL = {
+    "random",
+    "bacadi",
+    "dcdi-g",
+    "dcdi-dsf",
+    "dcdi-g-tuned",
+    "target-shift-down",
+    "lfc-rank",
+    "control-mean",
+}
 # shares and sets tie; the target must be among the first
 SIGNAL_ONLY_AT_TOP = {"gnies-set", "dci-graph", "dci-reference-graph", "ut-igsp-set"}
 
@@ -65,7 +85,8 @@ def method(name, public_weights) -> LoadedMethod:
 
 @pytest.fixture(scope="session")
 def public_weights(tmp_path_factory):
-    """A network of the public architecture with random weights, as `bench weights import` writes it."""
+    """A network of the public architecture with random weights, as `bench weights import` writes
+    it."""
     import torch
     from safetensors.torch import save_file
 
@@ -115,8 +136,11 @@ def chain_task(n_variables=4, n_regimes=3, n_rows=120, seed=0, **changes) -> Tas
     return Task(**{**fields, **changes})
 
 
-def outputs_or_reason(method: LoadedMethod, task: Task, seed: int = 0) -> dict[str, np.ndarray] | None:
-    """Every reading's scores, checked to say something of each regime; None where the method declines with a reason."""
+def outputs_or_reason(
+    method: LoadedMethod, task: Task, seed: int = 0
+) -> dict[str, np.ndarray] | None:
+    """Every reading's scores, checked to say something of each regime; None where the method
+    declines with a reason."""
     try:
         outputs = method.predict_outputs(task, seed=seed)
     except CannotRun as reason:
@@ -129,10 +153,14 @@ def outputs_or_reason(method: LoadedMethod, task: Task, seed: int = 0) -> dict[s
     return outputs
 
 
-def assert_equal(first: dict[str, np.ndarray], second: dict[str, np.ndarray], rtol: float = 0.0) -> None:
+def assert_equal(
+    first: dict[str, np.ndarray], second: dict[str, np.ndarray], rtol: float = 0.0
+) -> None:
     assert list(first) == list(second)
     for variant in first:
-        np.testing.assert_allclose(first[variant], second[variant], rtol=rtol, atol=rtol, err_msg=variant)
+        np.testing.assert_allclose(
+            first[variant], second[variant], rtol=rtol, atol=rtol, err_msg=variant
+        )
 
 
 # --- what a method says of itself
@@ -169,11 +197,18 @@ def test_method_file_describes_itself(name):
 def test_parameters_are_the_fields_of_a_frozen_dataclass(name):
     cls = load_class(METHODS, name)
     assert dataclasses.is_dataclass(cls) and cls.__dataclass_params__.frozen
-    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # the others hold what a fit gave
+    fields = {
+        field.name: field for field in dataclasses.fields(cls) if field.init
+    }  # the others hold what a fit gave
     assert set(inspect.signature(cls).parameters) == set(fields)
     for field in fields.values():
-        assert field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING, field.name
-        assert field.name in module_docstring(cls), f"the parameter {field.name} is not described in the method's file"
+        assert (
+            field.default is not dataclasses.MISSING
+            or field.default_factory is not dataclasses.MISSING
+        ), field.name
+        assert field.name in module_docstring(cls), (
+            f"the parameter {field.name} is not described in the method's file"
+        )
     assert isinstance(cls(), Method)
 
 
@@ -185,7 +220,9 @@ def test_variants_are_names(name):
     variants = load_class(METHODS, name).info.variants
     for variant in variants:
         assert resolve_method(f"{name}-{variant}") == (name, variant)
-        assert load_method(f"{name}-{variant}").label == (name if variant == variants[0] else f"{name}-{variant}")
+        assert load_method(f"{name}-{variant}").label == (
+            name if variant == variants[0] else f"{name}-{variant}"
+        )
 
 
 def test_listing_methods_imports_nothing_heavy():
@@ -195,7 +232,8 @@ def test_listing_methods_imports_nothing_heavy():
         "for name, entry in entries(METHODS).items():\n"
         "    if entry.value.startswith('cdnbench.'):\n"
         "        load_class(METHODS, name)\n"
-        "heavy = {'torch', 'scipy', 'causaldag', 'pandas', 'sklearn', 'networkx', 'causallearn'} & set(sys.modules)\n"
+        "heavy = {'torch', 'scipy', 'causaldag', 'pandas', 'sklearn', 'networkx', 'causallearn'} "
+        "& set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -233,7 +271,10 @@ def test_global_state_is_left_alone(method, capfd):
 
 def test_a_method_that_is_not_stochastic_ignores_the_seed(method):
     if not method.info.stochastic:
-        assert_equal(outputs_or_reason(method, chain_task(), seed=0), outputs_or_reason(method, chain_task(), seed=1))
+        assert_equal(
+            outputs_or_reason(method, chain_task(), seed=0),
+            outputs_or_reason(method, chain_task(), seed=1),
+        )
 
 
 @pytest.mark.parametrize("permutation", [[2, 0, 3, 1], [3, 2, 1, 0]])
@@ -296,23 +337,30 @@ def test_read_only_memory_maps(method, tmp_path):
 
 
 def with_column(task: Task, column: int, before: float | None, after: float | None) -> Task:
-    """The task with a column set to a constant before (None: unchanged) and after in the first regime."""
+    """The task with a column set to a constant before (None: unchanged) and after in the first
+    regime."""
     observational, first = np.array(task.observational), np.array(task.regimes[0])
     if before is not None:
         observational[:, column] = before
     if after is not None:
         first[:, column] = after
-    return dataclasses.replace(task, observational=observational, regimes=[first, *task.regimes[1:]])
+    return dataclasses.replace(
+        task, observational=observational, regimes=[first, *task.regimes[1:]]
+    )
 
 
-@pytest.mark.parametrize("before, after", [(0.0, None), (None, 0.0), (0.0, 0.0), (3.5, 3.5), (0.0, 1.0)])
+@pytest.mark.parametrize(
+    "before, after", [(0.0, None), (None, 0.0), (0.0, 0.0), (3.5, 3.5), (0.0, 1.0)]
+)
 def test_constant_columns(method, before, after):
     outputs_or_reason(method, with_column(chain_task(), 1, before, after))
 
 
 def test_nothing_varies(method):
     ones = np.ones((30, 3))
-    outputs_or_reason(method, Task(name="flat", variables="abc", observational=ones, regimes=[ones]))
+    outputs_or_reason(
+        method, Task(name="flat", variables="abc", observational=ones, regimes=[ones])
+    )
 
 
 def test_a_column_that_hardly_varies(method):
@@ -322,7 +370,9 @@ def test_a_column_that_hardly_varies(method):
     arrays = [np.array(x) for x in (task.observational, *task.regimes)]
     for k, x in enumerate(arrays[:3]):
         x[:, 2] = sparse[k]
-    outputs_or_reason(method, dataclasses.replace(task, observational=arrays[0], regimes=arrays[1:]))
+    outputs_or_reason(
+        method, dataclasses.replace(task, observational=arrays[0], regimes=arrays[1:])
+    )
 
 
 def test_duplicate_columns_score_alike(method):
@@ -340,7 +390,9 @@ def test_linear_combinations_and_scales_far_apart(method):
     arrays = [x * np.float32([1e-8, 1, 1e8, 1]) for x in (task.observational, *task.regimes)]
     for x in arrays:
         x[:, 3] = x[:, 1] + x[:, 1]
-    outputs_or_reason(method, dataclasses.replace(task, observational=arrays[0], regimes=arrays[1:]))
+    outputs_or_reason(
+        method, dataclasses.replace(task, observational=arrays[0], regimes=arrays[1:])
+    )
 
 
 def test_values_that_are_not_finite_are_named():
@@ -354,11 +406,14 @@ def test_values_that_are_not_finite_are_named():
 
 
 def test_finds_a_strong_intervention(name):
-    """x1 -> x2 -> x3, and the middle of a chain of five set to N(4, .3): every method but guessing must see it."""
+    """x1 -> x2 -> x3, and the middle of a chain of five set to N(4, .3): every method but guessing
+    must see it."""
     if name in NO_SIGNAL | NEEDS_A_FILE:
         pytest.skip("guesses, or has no weights of its own")
     skip_if_absent(name)
-    loaded = load_method(name, **{**CHEAP.get(name, {}), **({"bootstraps": 10} if name.startswith("dci") else {})})
+    loaded = load_method(
+        name, **{**CHEAP.get(name, {}), **({"bootstraps": 10} if name.startswith("dci") else {})}
+    )
     if loaded.info.supervised == "required":
         pytest.skip("needs a fit; its own tests cover it")
     rng = np.random.default_rng(5)
@@ -369,7 +424,13 @@ def test_finds_a_strong_intervention(name):
             x[:, i] = 4 + 0.3 * x[:, i] if intervened and i == 2 else 0.8 * x[:, i - 1] + x[:, i]
         return x
 
-    task = Task(name="easy", variables="abcde", symbols="abcde", observational=sample(False), regimes=[sample(True)])
+    task = Task(
+        name="easy",
+        variables="abcde",
+        symbols="abcde",
+        observational=sample(False),
+        regimes=[sample(True)],
+    )
     for variant, scores in loaded.predict_outputs(task).items():
         label = f"{name}-{variant}" if variant else name
         others = np.delete(scores[0], 2)

@@ -1,4 +1,5 @@
-"""A method's time is its own: what it imports is declared, so that the fork server has it before the clock starts."""
+"""A method's time is its own: what it imports is declared, so that the fork server has it before
+the clock starts."""
 
 import json
 import subprocess
@@ -19,7 +20,8 @@ rng = np.random.default_rng(0)
 x = [rng.normal(size=(80, 4)) for _ in range(3)]
 before = set(sys.modules)
 method.predict_outputs(Task(name="t", variables="abcd", observational=x[0], regimes=x[1:]), seed=0)
-new = {{m for m in set(sys.modules) - before if m.split(".")[0] not in {{*sys.stdlib_module_names, "cdnbench"}}}}
+known = {{*sys.stdlib_module_names, "cdnbench"}}
+new = {{m for m in set(sys.modules) - before if m.split(".")[0] not in known}}
 print(json.dumps(sorted({{".".join(m.split(".")[:2]) for m in new if m.count(".") < 2}})))
 """
 PARAMETERS = {
@@ -36,7 +38,9 @@ EXTRAS = {"gnies"}  # a package that may be absent cannot be preloaded
 @pytest.mark.parametrize("name", sorted({*entries(METHODS)} - EXTRAS))
 def test_a_call_imports_nothing_that_was_not_declared(name):
     code = CODE.format(name=name, parameters=PARAMETERS.get(name, {}))
-    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True
+    )
     if "CannotRun" in run.stderr:
         pytest.skip(run.stderr.splitlines()[-1])
     assert run.returncode == 0, run.stderr

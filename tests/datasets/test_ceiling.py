@@ -1,5 +1,5 @@
-"""The ceiling against brute force: direct sums of scipy log densities on dense grids over every parameter of the
-law."""
+"""The ceiling against brute force: direct sums of scipy log densities on dense grids over every
+parameter of the law."""
 
 import warnings
 from dataclasses import replace
@@ -20,11 +20,24 @@ ROWS = 12
 
 
 def recipe(intervention, **changes):
-    usual = (1.0, 1.0) if intervention in HARD else SHIFT_RANGE if intervention == "soft-shift" else SCALE_RANGE
+    usual = (
+        (1.0, 1.0)
+        if intervention in HARD
+        else SHIFT_RANGE
+        if intervention == "soft-shift"
+        else SCALE_RANGE
+    )
     settings = {
-        "seed": ("test-ceiling",), "n_variables": 5, "n_edges": 6, "mechanism": "polynomial", "rows": ROWS,
-        "regimes_per_count": 1, "target_counts": (1, 2), "factor": usual, "intervention": intervention,
-    }  # fmt: skip
+        "seed": ("test-ceiling",),
+        "n_variables": 5,
+        "n_edges": 6,
+        "mechanism": "polynomial",
+        "rows": ROWS,
+        "regimes_per_count": 1,
+        "target_counts": (1, 2),
+        "factor": usual,
+        "intervention": intervention,
+    }
     return Recipe(**{**settings, **changes})
 
 
@@ -37,7 +50,8 @@ def log_area(log_values, points, rule=simpson):
 
 
 def grid(low, high, n):
-    """n points, dense at both ends, where integrands that peak outside of an interval have all their mass."""
+    """n points, dense at both ends, where integrands that peak outside of an interval have all
+    their mass."""
     return low + (high - low) * (0.5 - 0.5 * np.cos(np.pi * np.linspace(0, 1, n)))
 
 
@@ -66,11 +80,16 @@ def brute_score(simulation, r, i):
         variances = simulation.noise_variance[i, :1]
 
     def noise_logpdf(e, scale, v):
-        """Density of a noise e whose standard scale is multiplied by `scale`; e (..., rows), v and scale broadcast."""
+        """Density of a noise e whose standard scale is multiplied by `scale`; e (..., rows), v and
+        scale broadcast."""
         if root:
             return stats.uniform.logpdf(e + 0 * v, -bound * scale, 2 * bound * scale)
         sd = np.sqrt(v) * h * scale
-        return stats.laplace.logpdf(e, 0, sd / np.sqrt(2)) if rc.noise == "laplace" else stats.norm.logpdf(e, 0, sd)
+        return (
+            stats.laplace.logpdf(e, 0, sd / np.sqrt(2))
+            if rc.noise == "laplace"
+            else stats.norm.logpdf(e, 0, sd)
+        )
 
     def over_noise(log_likelihood):
         """(.., variances) -> (..): integrated over the protocol's law of the variance."""
@@ -96,7 +115,13 @@ def brute_score(simulation, r, i):
             "reweight": lambda c=c: noise_logpdf(x - c * f, 1.0, v),
             "soft-shift": lambda c=c: noise_logpdf(x - f - c, 1.0, v),
         }[rc.intervention]()
-        parts.append(log_area(over_noise(likelihood.sum(-1)) + np.log(density), points, trapezoid if root else simpson))
+        parts.append(
+            log_area(
+                over_noise(likelihood.sum(-1)) + np.log(density),
+                points,
+                trapezoid if root else simpson,
+            )
+        )
     return logsumexp(parts) - null
 
 
@@ -115,11 +140,13 @@ def test_every_law_against_brute_force(intervention, noise, protocol):
         simulation = simulate(recipe(intervention, noise=noise, protocol=protocol))
         scores = ceiling_scores(simulation)
     assert simulation.roots.any() and not simulation.roots.all()
-    expected = np.array([[brute_score(simulation, r, i) for i in range(5)] for r in range(len(scores))])
+    expected = np.array(
+        [[brute_score(simulation, r, i) for i in range(5)] for r in range(len(scores))]
+    )
     certain = ~np.isfinite(expected)
     assert (scores[certain] == np.sign(expected[certain]) * CERTAIN).all()
-    # a uniform root's likelihood jumps between two points of the grid: an error of about rows * step
-    # a Laplace likelihood has a kink at each row, which the ceiling's 48 nodes do not see
+    # a uniform root's likelihood jumps between two points of the grid: an error of about rows *
+    # step a Laplace likelihood has a kink at each row, which the ceiling's 48 nodes do not see
     absolute = np.where(simulation.roots, 2e-3, 5e-2 if noise == "laplace" else 1e-5)
     with np.errstate(invalid="ignore"):
         close = np.abs(scores - expected) <= absolute + 1e-6 * np.abs(expected)
@@ -129,16 +156,23 @@ def test_every_law_against_brute_force(intervention, noise, protocol):
 
 @pytest.mark.parametrize("intervention", ["soft-scale", "soft-shift", "variance", "reweight"])
 def test_narrow_posteriors_of_a_thousand_rows(intervention):
-    """The windows find peaks of any width and place: a fine grid over sums of squares says the same."""
+    """The windows find peaks of any width and place: a fine grid over sums of squares says the
+    same."""
     simulation = simulate(recipe(intervention, rows=1000))
     scores = ceiling_scores(simulation)
     n = 1000
     for r, i in np.argwhere(np.ones(scores.shape, bool)):
         if simulation.roots[i]:
             continue
-        x, f, v = simulation.samples[i, r + 1], simulation.effects[i, r + 1], simulation.noise_variance[i, 0]
+        x, f, v = (
+            simulation.samples[i, r + 1],
+            simulation.effects[i, r + 1],
+            simulation.noise_variance[i, 0],
+        )
         parts = []
-        for theta, points, density in parameter_grid(intervention, simulation.recipe.factor, 200_001):
+        for theta, points, density in parameter_grid(
+            intervention, simulation.recipe.factor, 200_001
+        ):
             xx, xf, ff, x1, f1 = x @ x, x @ f, f @ f, x.sum(), f.sum()
             match intervention:
                 case "soft-scale":
@@ -164,23 +198,35 @@ def average_precision(targets, scores, rng):
     return np.mean(values)
 
 
-@pytest.mark.parametrize("n, e, published", [(10, 10, 0.838), (10, 20, 0.954), (20, 20, 0.764), (20, 40, 0.890)])
+@pytest.mark.parametrize(
+    "n, e, published", [(10, 10, 0.838), (10, 20, 0.954), (20, 20, 0.764), (20, 40, 0.890)]
+)
 def test_hard_interventions_of_the_dcdi_protocol_have_the_known_ceiling(n, e, published):
     """The oracle of facts/cdn.md. Datasets differ by 0.1 or so: 10 of each setting."""
     values = []
     for spec in SyntheticStat(protocol="dcdi").specs():
         m = spec.metadata
-        wanted = (m["n_nodes"], m["n_edges"], m["mechanism"], m["intervention"]) == (n, e, "linear", "hard-uniform")
+        wanted = (m["n_nodes"], m["n_edges"], m["mechanism"], m["intervention"]) == (
+            n,
+            e,
+            "linear",
+            "hard-uniform",
+        )
         if wanted and m["index"] < 10:
             simulation = simulate(spec.recipe)
-            values.append(average_precision(simulation.targets, ceiling_scores(simulation), generator("ties")))
+            values.append(
+                average_precision(simulation.targets, ceiling_scores(simulation), generator("ties"))
+            )
     assert np.mean(values) == pytest.approx(published, abs=0.06)
 
 
 def test_the_clean_protocol_is_solved_by_the_oracle():
     for spec in Synthetic().specs()[:24]:
         simulation = simulate(spec.recipe)
-        assert average_precision(simulation.targets, ceiling_scores(simulation), generator("ties")) > 0.99
+        assert (
+            average_precision(simulation.targets, ceiling_scores(simulation), generator("ties"))
+            > 0.99
+        )
 
 
 def test_a_target_that_cannot_be_seen_scores_zero_like_every_untouched_root():
@@ -191,7 +237,9 @@ def test_a_target_that_cannot_be_seen_scores_zero_like_every_untouched_root():
 def test_scores_are_finite():
     for intervention in ("hard-uniform", "soft-scale", "soft-shift", "variance"):
         for protocol in ("clean", "dcdi"):
-            simulation = simulate(recipe(intervention, protocol=protocol, rows=1000, regimes_per_count=5))
+            simulation = simulate(
+                recipe(intervention, protocol=protocol, rows=1000, regimes_per_count=5)
+            )
             scores = ceiling_scores(simulation)
             assert np.isfinite(scores).all() and np.abs(scores).max() <= CERTAIN
 

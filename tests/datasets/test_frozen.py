@@ -1,4 +1,5 @@
-"""The suites are frozen: recipes and structure exactly, samples to 1e-5. See `cdnbench.datasets.synthetic.freeze`."""
+"""The suites are frozen: recipes and structure exactly, samples to 1e-5. See
+`cdnbench.datasets.synthetic.freeze`."""
 
 import json
 
@@ -8,7 +9,8 @@ from cdnbench.datasets.synthetic.freeze import FROZEN, fingerprint, sample, suit
 
 FROZEN_NOW = json.loads(FROZEN.read_text())
 CURE = (
-    "if the change is meant: raise GENERATOR_VERSION, run `python -m cdnbench.datasets.synthetic.freeze`, "
+    "if the change is meant: raise GENERATOR_VERSION, run `python -m "
+    "cdnbench.datasets.synthetic.freeze`, "
     "note it in CHANGES.md"
 )
 

@@ -1,4 +1,5 @@
-"""Recipe -> simulation -> task: protocols, determinism, views, and that nothing a method sees carries the answer."""
+"""Recipe -> simulation -> task: protocols, determinism, views, and that nothing a method sees
+carries the answer."""
 
 from dataclasses import replace
 
@@ -10,9 +11,14 @@ from cdnbench.datasets.synthetic.recipe import Recipe
 from cdnbench.datasets.synthetic.tasks import labelled_task, task
 
 BASE = Recipe(
-    seed=("test",), n_variables=10, n_edges=20, mechanism="linear", intervention="hard-uniform", rows=400,
-    regimes_per_count=10
-)  # fmt: skip
+    seed=("test",),
+    n_variables=10,
+    n_edges=20,
+    mechanism="linear",
+    intervention="hard-uniform",
+    rows=400,
+    regimes_per_count=10,
+)
 
 
 def tiny(index, **changes):
@@ -29,7 +35,8 @@ def test_noise_variance_is_constant_under_clean_and_redrawn_under_dcdi():
     for simulation in (clean, dcdi):
         v = simulation.noise_variance
         assert v.min() > 0.16 and v.max() < 0.32 and abs(v.mean() - 0.24) < 0.03
-        # the residuals of untouched nodes have that variance: n s^2 / v is chi-squared, standardised below
+        # the residuals of untouched nodes have that variance: n s^2 / v is chi-squared,
+        # standardised below
         residuals = (simulation.samples - simulation.effects)[~simulation.roots]
         untouched = np.vstack([np.ones((1, 10), bool), ~simulation.targets]).T[~simulation.roots]
         ratio = (residuals.var(2) / v[~simulation.roots])[untouched]
@@ -52,7 +59,11 @@ def test_the_protocols_share_structure_but_no_sample():
 
 
 def test_settings_and_indices_have_graphs_of_their_own():
-    others = [replace(BASE, index=1), replace(BASE, mechanism="sigmoid"), replace(BASE, intervention="hard-normal")]
+    others = [
+        replace(BASE, index=1),
+        replace(BASE, mechanism="sigmoid"),
+        replace(BASE, intervention="hard-normal"),
+    ]
     first = simulate(replace(BASE, rows=2)).adjacency
     assert all((simulate(replace(o, rows=2)).adjacency != first).any() for o in others)
 
@@ -125,7 +136,9 @@ def test_hidden_nodes_are_confounders_are_never_targets_and_do_not_show():
         assert not simulation.targets[:, hidden].any()
         visible = task(simulation)
         assert visible.variables == tuple(f"X{i}" for i in range(10))
-        assert (visible.observational == simulation.samples[simulation.observed, 0].T.astype(np.float32)).all()
+        assert (
+            visible.observational == simulation.samples[simulation.observed, 0].T.astype(np.float32)
+        ).all()
 
 
 # Detectability
@@ -143,7 +156,9 @@ def test_undetectable_are_uniform_hard_targets_on_uniform_roots_and_nothing_else
 def test_standardising_each_data_set_hides_what_moves_no_shape():
     shift = replace(BASE, intervention="soft-shift", factor=(0.5, 2.0), standardise="each")
     assert (labelled_task(shift).detectable == ~labelled_task(shift).targets).all()
-    scale = simulate(replace(BASE, n_edges=5, intervention="soft-scale", factor=(1.5, 6.0), standardise="each"))
+    scale = simulate(
+        replace(BASE, n_edges=5, intervention="soft-scale", factor=(1.5, 6.0), standardise="each")
+    )
     isolated = scale.roots & ~scale.adjacency.any(1)
     assert isolated.any()
     assert (labelled_task(scale.recipe).detectable == ~(scale.targets & isolated)).all()
@@ -167,8 +182,8 @@ def test_a_task_holds_no_metadata_and_its_name_no_target():
 
 
 def test_neither_the_place_of_a_regime_nor_of_a_variable_tells_anything():
-    """Over 300 datasets: target counts do not depend on the regime's place, targets not on the variable's or the
-    regime's, and the causal order not on the variable's."""
+    """Over 300 datasets: target counts do not depend on the regime's place, targets not on the
+    variable's or the regime's, and the causal order not on the variable's."""
     n_targets, frequency, place_in_graph = np.zeros(30), np.zeros((30, 10)), []
     for index in range(300):
         simulation = simulate(tiny(index))

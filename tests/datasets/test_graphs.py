@@ -25,7 +25,9 @@ def test_hundreds_of_graphs_are_acyclic(kind, n, e):
         assert (position[parents] < position[children]).all()
 
 
-@pytest.mark.parametrize("n, e, root_share", [(10, 10, 0.41), (10, 20, 0.23), (20, 20, 0.42), (20, 40, 0.24)])
+@pytest.mark.parametrize(
+    "n, e, root_share", [(10, 10, 0.41), (10, 20, 0.23), (20, 20, 0.42), (20, 40, 0.24)]
+)
 def test_erdos_renyi_has_the_expected_edges_and_the_published_share_of_roots(n, e, root_share):
     graphs = sample("er", n, e)
     n_edges = graphs.sum((1, 2))

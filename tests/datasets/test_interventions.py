@@ -1,4 +1,5 @@
-"""Intervention laws: of the parameter, of the target given its parents, and as a regression sees them."""
+"""Intervention laws: of the parameter, of the target given its parents, and as a regression sees
+them."""
 
 import numpy as np
 import pytest
@@ -11,11 +12,23 @@ from cdnbench.digest import generator
 
 
 def recipe(intervention, **changes):
-    usual = (1.0, 1.0) if intervention in HARD else SHIFT_RANGE if intervention == "soft-shift" else SCALE_RANGE
+    usual = (
+        (1.0, 1.0)
+        if intervention in HARD
+        else SHIFT_RANGE
+        if intervention == "soft-shift"
+        else SCALE_RANGE
+    )
     settings = {
-        "seed": ("test",), "n_variables": 8, "n_edges": 14, "mechanism": "linear", "rows": 2000, "regimes_per_count": 6,
-        "factor": usual, "intervention": intervention,
-    }  # fmt: skip
+        "seed": ("test",),
+        "n_variables": 8,
+        "n_edges": 14,
+        "mechanism": "linear",
+        "rows": 2000,
+        "regimes_per_count": 6,
+        "factor": usual,
+        "intervention": intervention,
+    }
     return Recipe(**{**settings, **changes})
 
 
@@ -85,7 +98,10 @@ def test_a_regression_sees_scaled_weights_and_residuals():
         parents = np.flatnonzero(simulation.adjacency[:, i])
         fits = []
         for data_set in (0, d):
-            inputs, output = simulation.samples[parents, data_set].T, simulation.samples[i, data_set]
+            inputs, output = (
+                simulation.samples[parents, data_set].T,
+                simulation.samples[i, data_set],
+            )
             weights, *_ = np.linalg.lstsq(inputs, output, rcond=None)
             fits.append((weights, np.var(output - inputs @ weights)))
         c = simulation.parameters[i]
@@ -111,4 +127,6 @@ def test_reweighting_targets_have_parents():
 def test_scaling_a_network_scales_its_output():
     simulation = simulate(recipe("soft-scale", mechanism="nn", rows=50))
     for i, d in hits(simulation, roots=False):
-        assert np.allclose(simulation.samples[i, d], simulation.parameters[i] * simulation.effects[i, d])
+        assert np.allclose(
+            simulation.samples[i, d], simulation.parameters[i] * simulation.effects[i, d]
+        )

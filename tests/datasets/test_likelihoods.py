@@ -15,7 +15,9 @@ def log_simpson(log_values, grid):
 
 
 @pytest.mark.parametrize("n", [5, 50, 1000, 20_000])
-@pytest.mark.parametrize("mean_square", [1e-6, 0.05, 0.159, 0.16, 0.2, 0.24, 0.32, 0.33, 1.0, 50.0, 1e6])
+@pytest.mark.parametrize(
+    "mean_square", [1e-6, 0.05, 0.159, 0.16, 0.2, 0.24, 0.32, 0.33, 1.0, 50.0, 1e6]
+)
 def test_variance_integrated_over_its_interval(n, mean_square):
     q = n * mean_square
     # the integrand can live in a sliver at either end: a grid that is dense at both
@@ -23,7 +25,9 @@ def test_variance_integrated_over_its_interval(n, mean_square):
     v = 0.16 + 0.16 * (0.5 - 0.5 * np.cos(np.pi * u))
     log_values = -n / 2 * np.log(2 * np.pi * v) - q / (2 * v)
     expected = log_simpson(log_values, v) - np.log(0.16)
-    assert float(log_gaussian_mixture(np.array(q), n, 0.16, 0.32)) == pytest.approx(expected, rel=1e-9, abs=1e-5)
+    assert float(log_gaussian_mixture(np.array(q), n, 0.16, 0.32)) == pytest.approx(
+        expected, rel=1e-9, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("width", [1e-4, 1e-2, 0.3, 10.0])

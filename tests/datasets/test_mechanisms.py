@@ -25,9 +25,14 @@ def by_hand(name, m, x, noise):
             return sum(m.a * m.b * (x[j] + m.c) / (1 + abs(m.b * (x[j] + m.c))) for j in range(p))
         case "sigmix":
             s = [squash(m.b[j] * (x[j] + m.c[j])) for j in range(p)]
-            return sum(m.a[j] * s[j] for j in range(p)) + sum(m.gates[j] * s[j] * s[j + 1] for j in range(p - 1))
+            return sum(m.a[j] * s[j] for j in range(p)) + sum(
+                m.gates[j] * s[j] * s[j + 1] for j in range(p - 1)
+            )
         case "fourier":
-            waves = [np.cos(sum(m.frequencies[k, j] * x[j] for j in range(p)) + m.phases[k]) for k in range(32)]
+            waves = [
+                np.cos(sum(m.frequencies[k, j] * x[j] for j in range(p)) + m.phases[k])
+                for k in range(32)
+            ]
             return np.sqrt(2 / 32) * sum(w * v for w, v in zip(m.weights, waves, strict=True))
         case "nn":
             (w, b), (v, d) = m.hidden, m.output
@@ -64,7 +69,9 @@ def test_parameters_have_their_declared_ranges():
 @pytest.mark.parametrize("n_parents", [1, 3])
 def test_fourier_effects_have_standard_deviation_about_one(n_parents):
     x = generator("fourier inputs").random((n_parents, 2000)) * 4 - 2
-    draws = [MECHANISMS["fourier"].draw(generator("fourier", k), n_parents)(x, x[0]) for k in range(200)]
+    draws = [
+        MECHANISMS["fourier"].draw(generator("fourier", k), n_parents)(x, x[0]) for k in range(200)
+    ]
     assert 0.85 < np.sqrt(np.mean(np.square(draws))) < 1.15
 
 

@@ -1,4 +1,5 @@
-"""Sachs et al. 2005: which rows are which, which target belongs to which, and what methods cannot see."""
+"""Sachs et al. 2005: which rows are which, which target belongs to which, and what methods cannot
+see."""
 
 import os
 from pathlib import Path
@@ -45,7 +46,9 @@ def test_regimes_have_the_published_numbers_of_cells(tasks):
 def test_neither_names_nor_order_nor_metadata_tell_the_target(tasks):
     for group, labelled in tasks.items():
         assert labelled.task.name == f"sachs/{group}" and not labelled.task.metadata
-        assert labelled.facts["regimes"] != [c.name for c in CONDITIONS if c.name in labelled.facts["regimes"]]
+        assert labelled.facts["regimes"] != [
+            c.name for c in CONDITIONS if c.name in labelled.facts["regimes"]
+        ]
     for spec in load_suite("sachs", track="single").specs():
         text = f"{spec.name} {dict(spec.metadata)}"
         assert not any(c.name in text for c in CONDITIONS) and not any(p in text for p in PROTEINS)
@@ -56,7 +59,9 @@ def test_logarithms_by_default_and_raw_on_request(tasks):
     raw = {spec.metadata["group"]: suite.load(spec) for spec in suite.specs()}
     for group, labelled in tasks.items():
         assert raw[group].task.observational.min() >= 1
-        assert np.allclose(np.log(raw[group].task.observational), labelled.task.observational, atol=1e-6)
+        assert np.allclose(
+            np.log(raw[group].task.observational), labelled.task.observational, atol=1e-6
+        )
         assert (raw[group].targets == labelled.targets).all()
     assert not {s.hash for s in suite.specs()} & {s.hash for s in load_suite("sachs").specs()}
 
@@ -65,8 +70,10 @@ def test_inhibiting_mek_raises_its_phosphorylation_and_psitectorigenin_empties_p
     """What is known of the reagents: a check that rows and labels belong together."""
     primary = tasks["primary"]
     mean = primary.task.observational.mean(0)
-    shift = {n.rpartition(" + ")[2]: x.mean(0) - mean
-             for n, x in zip(primary.facts["regimes"], primary.task.regimes, strict=True)}  # fmt: skip
+    shift = {
+        n.rpartition(" + ")[2]: x.mean(0) - mean
+        for n, x in zip(primary.facts["regimes"], primary.task.regimes, strict=True)
+    }
     assert shift["U0126"][PROTEINS.index("MEK")] > 0.5
     assert shift["psitectorigenin"][PROTEINS.index("PIP2")] < -0.5
 
@@ -74,7 +81,9 @@ def test_inhibiting_mek_raises_its_phosphorylation_and_psitectorigenin_empties_p
 def test_the_single_track_has_one_task_a_condition(tasks):
     suite = load_suite("sachs", track="single")
     specs = suite.specs()
-    assert [s.name for s in specs][:2] == ["sachs/primary/r000", "sachs/primary/r001"] and len(specs) == 7
+    assert [s.name for s in specs][:2] == ["sachs/primary/r000", "sachs/primary/r001"] and len(
+        specs
+    ) == 7
     assert len({s.hash for s in specs}) == 7
     for r, spec in enumerate(specs[:4]):
         one = suite.load(spec)
@@ -95,13 +104,19 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def write(path, cells, value="2.0", columns=PROTEINS):
-    rows = [f"{c.number},x,," + ",".join([value] * len(columns)) for c in CONDITIONS for _ in range(cells(c))]
+    rows = [
+        f"{c.number},x,," + ",".join([value] * len(columns))
+        for c in CONDITIONS
+        for _ in range(cells(c))
+    ]
     path.write_text("\n".join(["file,condition,target," + ",".join(columns), *rows]) + "\n")
     return path
 
 
 def test_files_that_are_something_else_are_refused(tmp_path):
-    assert set(read_conditions(write(tmp_path / "good.csv", lambda c: c.cells))) == set(range(1, 15))
+    assert set(read_conditions(write(tmp_path / "good.csv", lambda c: c.cells))) == set(
+        range(1, 15)
+    )
     with pytest.raises(BenchError, match="condition 3 .* has 910 cells; Sachs et al. have 911"):
         read_conditions(write(tmp_path / "short.csv", lambda c: c.cells - (c.number == 3)))
     with pytest.raises(BenchError, match="column JNK is missing"):
@@ -124,9 +139,13 @@ def test_unknown_options_are_refused():
 
 @pytest.fixture
 def fourteen():
-    path = Path(os.environ.get("CDNBENCH_DATA", "")) / "expression" / "sachs2005_14conditions.csv.gz"
+    path = (
+        Path(os.environ.get("CDNBENCH_DATA", "")) / "expression" / "sachs2005_14conditions.csv.gz"
+    )
     if "CDNBENCH_DATA" not in os.environ or not path.is_file():
-        pytest.skip("CDNBENCH_DATA does not name a folder with expression/sachs2005_14conditions.csv.gz")
+        pytest.skip(
+            "CDNBENCH_DATA does not name a folder with expression/sachs2005_14conditions.csv.gz"
+        )
     return path
 
 

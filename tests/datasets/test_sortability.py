@@ -1,4 +1,5 @@
-"""Sortability against the definition: every directed path length between every pair, by enumeration."""
+"""Sortability against the definition: every directed path length between every pair, by
+enumeration."""
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from cdnbench.digest import generator
 
 
 def by_enumeration(adjacency, scores):
-    """Lengths of all directed paths by depth-first walks; one vote for each (start, end, length)."""
+    """Lengths of all directed paths by depth-first walks; one vote for each (start, end,
+    length)."""
     votes = set()
 
     def walk(start, node, length):
@@ -19,7 +21,10 @@ def by_enumeration(adjacency, scores):
 
     for start in range(len(adjacency)):
         walk(start, start, 0)
-    rises = [1.0 if scores[i] < scores[j] else 0.5 if scores[i] == scores[j] else 0.0 for i, j, _ in votes]
+    rises = [
+        1.0 if scores[i] < scores[j] else 0.5 if scores[i] == scores[j] else 0.0
+        for i, j, _ in votes
+    ]
     return np.mean(rises) if rises else None
 
 
@@ -28,7 +33,9 @@ def test_order_alignment_on_hundreds_of_graphs():
         rng = generator("alignment", k)
         adjacency = GRAPHS["er"](rng, 6, 8)
         scores = np.floor(rng.random(6) * 4)  # with ties
-        assert order_alignment(adjacency, scores) == pytest.approx(by_enumeration(adjacency, scores))
+        assert order_alignment(adjacency, scores) == pytest.approx(
+            by_enumeration(adjacency, scores)
+        )
 
 
 def test_r2_is_that_of_a_regression_on_all_others():

@@ -1,4 +1,5 @@
-"""The synthetic suites: what they list, what options they take, and that they agree with one another."""
+"""The synthetic suites: what they list, what options they take, and that they agree with one
+another."""
 
 import subprocess
 import sys
@@ -18,9 +19,14 @@ from cdnbench.suite import Suite
 
 NAMES = [suite.info.name for suite in SUITES]
 SIZES = {
-    "synthetic": 120, "synthetic-full": 240, "synthetic-stat": 720, "synthetic-dev": 72, "synthetic-hard": 126,
-    "synthetic-ood": 96, "synthetic-mini": 8,
-}  # fmt: skip
+    "synthetic": 120,
+    "synthetic-full": 240,
+    "synthetic-stat": 720,
+    "synthetic-dev": 72,
+    "synthetic-hard": 126,
+    "synthetic-ood": 96,
+    "synthetic-mini": 8,
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -40,8 +46,11 @@ def test_every_suite_is_registered():
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_hold_equally_many_datasets(name):
     suite = load_suite(name)
-    settings = Counter(tuple(s.metadata[column] for column in suite.info.setting) for s in suite.specs())
-    # weak factors are told from few rows by the challenge, mechanisms and all else by a column of their own
+    settings = Counter(
+        tuple(s.metadata[column] for column in suite.info.setting) for s in suite.specs()
+    )
+    # weak factors are told from few rows by the challenge, mechanisms and all else by a column of
+    # their own
     assert set(settings.values()) == {type(suite).n_datasets}
 
 
@@ -81,7 +90,9 @@ def test_the_sizes_of_the_paper():
 
 def test_both_protocols_are_the_two_together():
     both = {s.hash for s in load_suite("synthetic", protocol="both").specs()}
-    apart = [{s.hash for s in load_suite("synthetic", protocol=p).specs()} for p in ("clean", "dcdi")]
+    apart = [
+        {s.hash for s in load_suite("synthetic", protocol=p).specs()} for p in ("clean", "dcdi")
+    ]
     assert both == apart[0] | apart[1] and not apart[0] & apart[1]
 
 
@@ -95,7 +106,10 @@ def test_the_data_sets_of_one_size_are_those_of_the_whole_suite():
 
 @pytest.mark.parametrize("option", ["obs", "each"])
 def test_standardised_data_have_hashes_and_names_of_their_own(option):
-    raw, standardised = load_suite("synthetic-mini").specs(), load_suite("synthetic-mini", standardise=option).specs()
+    raw, standardised = (
+        load_suite("synthetic-mini").specs(),
+        load_suite("synthetic-mini", standardise=option).specs(),
+    )
     assert not {s.hash for s in raw} & {s.hash for s in standardised}
     assert not {s.name for s in raw} & {s.name for s in standardised}
 
@@ -104,9 +118,15 @@ def test_the_single_track_has_one_task_a_regime_under_its_dataset():
     joint, single = load_suite("synthetic-mini"), load_suite("synthetic-mini", track="single")
     assert len(single.specs()) == sum(s.n_regimes for s in joint.specs())
     spec = single.specs()[8]
-    assert spec.metadata["dataset"] == joint.specs()[1].name and spec.name.endswith("/r002") and spec.n_regimes == 1
+    assert (
+        spec.metadata["dataset"] == joint.specs()[1].name
+        and spec.name.endswith("/r002")
+        and spec.n_regimes == 1
+    )
     whole, one = joint.load(joint.specs()[1]), single.load(spec)
-    assert (one.task.regimes[0] == whole.task.regimes[2]).all() and (one.targets == whole.targets[2:3]).all()
+    assert (one.task.regimes[0] == whole.task.regimes[2]).all() and (
+        one.targets == whole.targets[2:3]
+    ).all()
     assert one.task.name == spec.name
 
 
@@ -131,7 +151,11 @@ def test_challenges_and_their_ceilings():
     assert set(challenges) == {"few-rows", "weak", "wide", "scale-free", "hidden", "many-targets"}
     hidden = next(s for s in suite.specs() if s.metadata["challenge"] == "hidden")
     labelled = suite.load(hidden)
-    assert labelled.ceiling_scores is None and labelled.task.n_variables == 20 and hidden.metadata["n_hidden"] == 4
+    assert (
+        labelled.ceiling_scores is None
+        and labelled.task.n_variables == 20
+        and hidden.metadata["n_hidden"] == 4
+    )
     many = next(s for s in suite.specs() if s.metadata["challenge"] == "many-targets")
     assert Counter(suite.load(many).targets.sum(1)) == {1: 10, 5: 10, 10: 10}
 
@@ -139,9 +163,20 @@ def test_challenges_and_their_ceilings():
 def test_metadata_name_no_target():
     for spec in load_suite("synthetic-ood").specs():
         assert set(spec.metadata) == {
-            "dataset", "protocol", "n_nodes", "n_edges", "graph", "mechanism", "intervention", "noise", "rows",
-            "n_hidden", "index", "standardise", "track",
-        }  # fmt: skip
+            "dataset",
+            "protocol",
+            "n_nodes",
+            "n_edges",
+            "graph",
+            "mechanism",
+            "intervention",
+            "noise",
+            "rows",
+            "n_hidden",
+            "index",
+            "standardise",
+            "track",
+        }
 
 
 def test_unknown_options_are_refused():
@@ -156,14 +191,19 @@ def test_unknown_options_are_refused():
 def test_specs_are_cheap():
     start = time.process_time()
     assert len(load_suite("synthetic").specs()) == 120
-    assert time.process_time() - start < 0.2  # 5 ms; a loaded machine may be slow, but no data may be made
+    assert (
+        time.process_time() - start < 0.2
+    )  # 5 ms; a loaded machine may be slow, but no data may be made
 
 
 def test_listing_imports_neither_scipy_nor_pandas():
     code = (
-        "import sys; from cdnbench.datasets.synthetic.suites import SUITES; from cdnbench.datasets.sachs import Sachs;"
+        "import sys; from cdnbench.datasets.synthetic.suites import SUITES; from "
+        "cdnbench.datasets.sachs import Sachs;"
         "[suite().specs() for suite in SUITES];"
         "print([m for m in ('scipy', 'pandas', 'torch', 'cdt') if m in sys.modules])"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "[]"

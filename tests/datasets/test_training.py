@@ -1,4 +1,5 @@
-"""Training data keep to their laws, never meet a test, and are the same whenever a step is made again."""
+"""Training data keep to their laws, never meet a test, and are the same whenever a step is made
+again."""
 
 from dataclasses import replace
 
@@ -12,7 +13,14 @@ from cdnbench.datasets.synthetic import training
 from cdnbench.datasets.synthetic.graphs import topological_order
 from cdnbench.datasets.synthetic.mechanisms import MECHANISMS
 from cdnbench.datasets.synthetic.recipe import SHIFT_RANGE
-from cdnbench.datasets.synthetic.training import HELD_OUT_MECHANISMS, Laws, batch, draw_recipe, example, graphs
+from cdnbench.datasets.synthetic.training import (
+    HELD_OUT_MECHANISMS,
+    Laws,
+    batch,
+    draw_recipe,
+    example,
+    graphs,
+)
 from cdnbench.digest import generator
 from cdnbench.registry import SUITES, entries, load_suite
 
@@ -35,7 +43,10 @@ def examples(laws: Laws, count=30, n=12, regimes=4) -> list:
 def test_a_batch_is_a_function_of_laws_seed_and_step():
     def content(laws=FEW, seed=0, step=3, cells=600):
         np.random.seed(step)  # noqa: NPY002  (global state is not read)
-        return [(e.task.content_hash, e.recipe, e.targets.tolist()) for e in batch(laws, seed, step, cells=cells)]
+        return [
+            (e.task.content_hash, e.recipe, e.targets.tolist())
+            for e in batch(laws, seed, step, cells=cells)
+        ]
 
     assert content() == content()
     others = [content(seed=1), content(step=4), content(laws=replace(FEW, many=0.1))]
@@ -73,7 +84,9 @@ def test_datasets_of_a_batch_have_one_size_and_fill_the_cells():
 
 def test_where_one_dataset_is_too_much_regimes_are_fewer_and_one_is_made():
     laws = replace(FEW, sizes=((30, 30),))
-    assert {(len(m), m[0].task.n_regimes) for m in (batch(laws, 0, s, cells=1800) for s in range(5))} == {(1, 2)}
+    assert {
+        (len(m), m[0].task.n_regimes) for m in (batch(laws, 0, s, cells=1800) for s in range(5))
+    } == {(1, 2)}
     assert len(batch(laws, 0, 0, cells=100)) == 1
 
 
@@ -83,7 +96,9 @@ def test_graphs_have_one_size_and_fill_the_cells():
         n = made[0][0].shape[1]
         assert len(made) == min(5, 700 // n**2)
         for samples, adjacency in made:
-            assert samples.shape[1] == n and 30 <= len(samples) <= 60 and samples.dtype == np.float32
+            assert (
+                samples.shape[1] == n and 30 <= len(samples) <= 60 and samples.dtype == np.float32
+            )
             assert adjacency.shape == (n, n) and len(topological_order(adjacency)) == n
 
 
@@ -123,14 +138,20 @@ def test_every_choice_of_the_laws_is_drawn_and_nothing_else():
     assert {r.factor for r in made if r.intervention == "soft-shift"} == {SHIFT_RANGE, (0.2, 2.0)}
     assert {r.factor for r in made if r.intervention.startswith("hard")} == {(1.0, 1.0)}
     assert {r.noise for r in made} == {"gaussian"}
-    assert np.mean([r.graph == "er" for r in made]) == pytest.approx(2 / 3, abs=0.12)  # repeated in the laws
+    assert np.mean([r.graph == "er" for r in made]) == pytest.approx(
+        2 / 3, abs=0.12
+    )  # repeated in the laws
 
 
 def test_one_two_or_three_targets_a_regime_and_up_to_ten_where_the_laws_say_so():
     few, many = examples(FEW, n=20, regimes=6), examples(replace(FEW, many=1.0), n=20, regimes=6)
     assert {int(c) for e in few for c in e.targets.sum(1)} == {1, 2, 3}
     assert {int(c) for e in many for c in e.targets.sum(1)} == {1, 5, 10}
-    assert {int(c) for e in examples(replace(FEW, many=1.0), n=19) for c in e.targets.sum(1)} == {1, 2, 3}
+    assert {int(c) for e in examples(replace(FEW, many=1.0), n=19) for c in e.targets.sum(1)} == {
+        1,
+        2,
+        3,
+    }
 
 
 def test_any_number_of_regimes_is_left_of_a_dataset():
@@ -181,7 +202,8 @@ def test_uneven_regimes_have_fewer_rows_and_never_fewer_than_thirty():
 
 
 def test_the_answer_is_that_of_the_samples():
-    """Of a strong shift: the targets of a regime are the variables that moved most in it, up to their descendants."""
+    """Of a strong shift: the targets of a regime are the variables that moved most in it, up to
+    their descendants."""
     laws = replace(
         FEW,
         interventions=("soft-scale",),
@@ -225,7 +247,12 @@ def test_no_suite_has_a_seed_of_training():
 
 
 def test_datasets_of_a_run_have_seeds_of_their_own():
-    seeds = [e.recipe.seed for seed in range(2) for step in range(6) for e in batch(FEW, seed, step, cells=900)]
+    seeds = [
+        e.recipe.seed
+        for seed in range(2)
+        for step in range(6)
+        for e in batch(FEW, seed, step, cells=900)
+    ]
     assert len(set(seeds)) == len(seeds)
     assert {s[0] for s in seeds} == {"training"}
 

@@ -41,7 +41,9 @@ def test_equals_causal_learn(n_variables, seed):
     for r, regime in enumerate(task.regimes):
         pooled = np.concatenate([task.observational, regime]).astype(float)
         context = np.repeat([0.0, 1.0], [len(task.observational), len(regime)])[:, None]
-        graph = cdnod(pooled, context, alpha=0.05, indep_test="fisherz", show_progress=False).G.graph
+        graph = cdnod(
+            pooled, context, alpha=0.05, indep_test="fisherz", show_progress=False
+        ).G.graph
         np.testing.assert_array_equal(outputs["fisherz-set"][r], graph[-1, :-1] != 0)
         tests = ContextTests(task.observational, regime)
         adjacent, _ = skeleton(tests.log_p_fisherz, n_variables + 1, np.log(0.05), n_variables)
@@ -71,11 +73,17 @@ def test_the_variance_test_is_a_regression_with_common_slopes():
     design = np.column_stack([np.ones(len(pooled)), context, pooled[:, conditions]])
     residual = pooled[:, node] - design @ np.linalg.lstsq(design, pooled[:, node], rcond=None)[0]
     df = [len(x) - 1 - 2 * len(x) / len(pooled) for x in (before, after)]
-    ratio = (residual[context == 0] ** 2).sum() / df[0] / ((residual[context == 1] ** 2).sum() / df[1])
+    ratio = (
+        (residual[context == 0] ** 2).sum() / df[0] / ((residual[context == 1] ** 2).sum() / df[1])
+    )
     tests = ContextTests(before, after)
-    s = -tests.log_p_fisherz(np.array([[node, 5, *conditions]]))[0] - log_f_two_sided(np.array(ratio), *df)
+    s = -tests.log_p_fisherz(np.array([[node, 5, *conditions]]))[0] - log_f_two_sided(
+        np.array(ratio), *df
+    )
     for pair in ([node, 5], [5, node]):
-        assert tests.log_p(np.array([[*pair, *conditions]]))[0] == pytest.approx(np.log1p(s) - s, rel=1e-6)
+        assert tests.log_p(np.array([[*pair, *conditions]]))[0] == pytest.approx(
+            np.log1p(s) - s, rel=1e-6
+        )
 
 
 @pytest.mark.parametrize("shift, scale, least", [(1.5, 1, 22), (0, 2.5, 22), (0, 0.4, 18)])
@@ -109,6 +117,8 @@ def test_constant_variables():
     before, after = np.array(task.observational), np.array(task.regimes[0])
     before[:, 0] = after[:, 0] = 5
     before[:, 1], after[:, 1] = 1, 2
-    outputs = CDNOD().predict_outputs(Task(name="t", variables="abcde", observational=before, regimes=[after]))
+    outputs = CDNOD().predict_outputs(
+        Task(name="t", variables="abcde", observational=before, regimes=[after])
+    )
     assert outputs["soft"][0, 0] == 0 and outputs["set"][0, 0] == 0
     assert outputs["set"][0, 1] == 1 and np.isfinite(outputs["soft"]).all()

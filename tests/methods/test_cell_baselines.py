@@ -25,9 +25,14 @@ def test_lfc_rank():
     t = task()
     outputs = load_method("lfc-rank", pseudo=1e-9).predict_outputs(t)
     mean = [np.expm1(x.mean(0, dtype=float)) for x in (t.observational, t.regimes[0])]
-    np.testing.assert_allclose(outputs["down"][0, :2], np.log2(mean[0][:2] / mean[1][:2]), rtol=1e-6)
+    np.testing.assert_allclose(
+        outputs["down"][0, :2], np.log2(mean[0][:2] / mean[1][:2]), rtol=1e-6
+    )
     np.testing.assert_array_equal(outputs["size"], np.abs(outputs["down"]))
-    assert outputs["size"][0, 2] == 0 and load_method("lfc-rank-down").predict_targets(t)[0].argmax() == 0
+    assert (
+        outputs["size"][0, 2] == 0
+        and load_method("lfc-rank-down").predict_targets(t)[0].argmax() == 0
+    )
 
 
 def test_target_shift_down_is_the_signed_shift():
@@ -116,7 +121,11 @@ def test_mlp_learns_which_gene_was_the_target():
     fitted = method.fitted(model)
     for target in range(4):
         scores = fitted.predict_targets(labelled(target, 500 + target).task)[0]
-        assert scores[:4].argmax() == target and scores[:4].sum() == pytest.approx(1) and np.isnan(scores[4:]).all()
+        assert (
+            scores[:4].argmax() == target
+            and scores[:4].sum() == pytest.approx(1)
+            and np.isnan(scores[4:]).all()
+        )
     with pytest.raises(CannotRun, match="at least two"):
         method.fit(training[:1])
 
@@ -140,12 +149,19 @@ def test_a_pseudo_count_of_zero_is_refused():
 
 
 def test_a_gene_that_never_varies_says_nothing_to_centred_shift():
-    """It moved in training, so that it deviates from what is usual, with no error to measure that by."""
+    """It moved in training, so that it deviates from what is usual, with no error to measure that
+    by."""
     method = load_method("centred-shift")
     model = method.fit(TRAINING)
     t = labelled(2, 50).task
     observational, regime = np.array(t.observational), np.array(t.regimes[0])
     observational[:, -1] = regime[:, -1] = 5.0
-    still = Task(name="t", variables=t.variables, symbols=t.symbols, observational=observational, regimes=[regime])
+    still = Task(
+        name="t",
+        variables=t.variables,
+        symbols=t.symbols,
+        observational=observational,
+        regimes=[regime],
+    )
     scores = method.fitted(model).predict_targets(still)[0]
     assert scores[-1] == 0 and scores.max() < 100

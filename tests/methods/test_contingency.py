@@ -12,7 +12,11 @@ from cdnbench.methods._contingency import kmeans_bins, log_chi2_sf, log_p_indepe
 def test_kmeans_bins_equal_scikit_learns(seed):
     rng = np.random.default_rng(seed)
     x = np.column_stack(
-        [rng.normal(size=400), rng.exponential(size=400), rng.normal(size=400) + 6 * rng.integers(2, size=400)]
+        [
+            rng.normal(size=400),
+            rng.exponential(size=400),
+            rng.normal(size=400) + 6 * rng.integers(2, size=400),
+        ]
     )
     theirs = KBinsDiscretizer(5, encode="ordinal", strategy="kmeans").fit_transform(x)
     agreement = (kmeans_bins(x, 5) == theirs).mean(axis=0)
@@ -52,7 +56,9 @@ def test_equals_one_table_at_a_time(seed):
     group, strata = rng.integers(2, size=n), rng.integers(6, size=n)
     bins = np.minimum(rng.integers(5, size=(n, 3)) + rng.integers(2, size=3) * group[:, None], 4)
     expected = [slow_log_p(group, bins[:, j], strata, 5) for j in range(3)]
-    np.testing.assert_allclose(log_p_independent(group, bins, strata, 5), expected, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        log_p_independent(group, bins, strata, 5), expected, rtol=1e-8, atol=1e-10
+    )
 
 
 def test_no_degree_of_freedom_means_no_evidence():
@@ -64,6 +70,8 @@ def test_no_degree_of_freedom_means_no_evidence():
 def test_tail_is_finite_and_continuous_where_the_probability_underflows():
     x = np.array([1.0, 50.0, 1000.0, 1320.0, 1330.0, 1340.0, 5000.0])
     ours = log_chi2_sf(x, 4)
-    np.testing.assert_allclose(ours, np.log1p(x / 2) - x / 2, rtol=1e-10)  # the closed form for 4 degrees
+    np.testing.assert_allclose(
+        ours, np.log1p(x / 2) - x / 2, rtol=1e-10
+    )  # the closed form for 4 degrees
     large = log_chi2_sf(np.array([5000.0, 5100.0]), 300)
     assert np.isfinite(large).all() and large[1] < large[0]

@@ -1,4 +1,5 @@
-"""DCI's engine against a slow version of its formulas, and what the method adds to it. Against causaldag: test_dci_parity.py."""
+"""DCI's engine against a slow version of its formulas, and what the method adds to it. Against
+causaldag: test_dci_parity.py."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -30,10 +31,17 @@ def chain_task(n_variables=5, n_regimes=2, n_rows=200, seed=0) -> Task:
     rng = np.random.default_rng(seed)
     regimes = [chain(rng, n_variables, n_rows, 1 + r % (n_variables - 1)) for r in range(n_regimes)]
     observational = chain(rng, n_variables, n_rows)
-    return Task(name="t", variables=[f"v{i}" for i in range(n_variables)], observational=observational, regimes=regimes)
+    return Task(
+        name="t",
+        variables=[f"v{i}" for i in range(n_variables)],
+        observational=observational,
+        regimes=regimes,
+    )
 
 
-def two_sides(n_variables=6, n_rows=(300, 250), bootstraps=3, seed=0) -> tuple[Conditionals, Conditionals]:
+def two_sides(
+    n_variables=6, n_rows=(300, 250), bootstraps=3, seed=0
+) -> tuple[Conditionals, Conditionals]:
     rng = np.random.default_rng(seed)
     sides = []
     for rows, target in zip(n_rows, (None, 2), strict=True):
@@ -61,7 +69,9 @@ def test_conditionals_are_schur_complements(cache_bytes):
         rest = [k for k in range(6) if k not in prefix]
         for s, found in zip(side.covariances, side.given(prefix), strict=True):
             expected = np.linalg.inv(
-                np.linalg.inv(s[np.ix_([*rest, *prefix], [*rest, *prefix])])[: len(rest), : len(rest)]
+                np.linalg.inv(s[np.ix_([*rest, *prefix], [*rest, *prefix])])[
+                    : len(rest), : len(rest)
+                ]
             )
             if prefix:
                 np.testing.assert_allclose(found[np.ix_(rest, rest)], expected, rtol=1e-8)
@@ -78,12 +88,16 @@ def test_residual_variances_of_all_sets():
     required[2, 3] = True
     for size in range(5):
         seen = set()
-        for rows, members, inside, *variances in _variances(before, after, q, i, allowed, required, size):
+        for rows, members, inside, *variances in _variances(
+            before, after, q, i, allowed, required, size
+        ):
             for side, found in zip((before, after), variances, strict=True):
                 for e, s in np.argwhere(inside):
                     row, given = rows[e], members[s].tolist()
                     matrix = side.covariances[q[row]]
-                    expected = 1 / np.linalg.inv(matrix[np.ix_([i[row], *given], [i[row], *given])])[0, 0]
+                    expected = (
+                        1 / np.linalg.inv(matrix[np.ix_([i[row], *given], [i[row], *given])])[0, 0]
+                    )
                     np.testing.assert_allclose(found[e, s], expected, rtol=1e-8)
                     seen.add((row, *given))
         assert len(seen) == 2 * comb(5, size) + (comb(4, size - 1) if size else 0)
@@ -100,7 +114,10 @@ def slow_skeleton(s0, s1, n0, n1, pairs, nodes, alpha, max_set_size) -> set[tupl
                 for response, regressor in ((i, j), (j, i)):
                     k = [*given, regressor]
                     inverses = [np.linalg.inv(s[np.ix_(k, k)]) for s in (s0, s1)]
-                    slopes = [inverse @ s[k, response] for inverse, s in zip(inverses, (s0, s1), strict=True)]
+                    slopes = [
+                        inverse @ s[k, response]
+                        for inverse, s in zip(inverses, (s0, s1), strict=True)
+                    ]
                     noise = [
                         (s[response, response] - s[response, k] @ b) * n / (n - len(k) + 1)
                         for s, b, n in zip((s0, s1), slopes, (n0, n1), strict=True)
@@ -127,13 +144,18 @@ def test_skeletons_are_those_of_single_regressions(seed):
                 mine = (found.subsample == b) & found.kept[:, g, a]
                 sides = before.covariances[b], after.covariances[b], before.n_rows, after.n_rows
                 slow = slow_skeleton(*sides, pairs, nodes, alpha, max_set_size=3)
-                assert set(zip(found.first[mine].tolist(), found.second[mine].tolist(), strict=True)) == slow
+                assert (
+                    set(zip(found.first[mine].tolist(), found.second[mine].tolist(), strict=True))
+                    == slow
+                )
 
 
 def test_extreme_levels():
     before, after = two_sides()
     level = difference_graphs(before, after, np.array([0.0, 1.0]))
-    assert (level[:, ~np.eye(6, dtype=bool)] == 1).all()  # alpha 1 lets everything in, alpha 0 nothing
+    assert (
+        level[:, ~np.eye(6, dtype=bool)] == 1
+    ).all()  # alpha 1 lets everything in, alpha 0 nothing
     all_kept = skeletons(before, after, level, np.array([0.0, 1.0]), 3).kept
     assert all_kept[:, 1, 1].all() and not all_kept[:, 0].any() and not all_kept[:, 1, 0].any()
 
@@ -175,7 +197,9 @@ def test_a_regime_does_not_depend_on_the_others():
 def test_nothing_changes_with_units():
     task = chain_task()
     units = np.float32([1024, 1 / 1024, 1, 2**20, 2**-20])
-    scaled = replace(task, observational=task.observational * units, regimes=[x * units for x in task.regimes])
+    scaled = replace(
+        task, observational=task.observational * units, regimes=[x * units for x in task.regimes]
+    )
     before, after = two_sides()
     again = [Conditionals(s.covariances * 4.0, s.n_rows) for s in (before, after)]
     grid = ((0.001, 0.01), (0.1, 0.5), (0.001, 0.01), 3)
@@ -189,7 +213,9 @@ def test_readings():
     ones = DCI(**CHEAP, indicator=True).predict_outputs(task)["graph"]
     np.testing.assert_array_equal(ones, outputs["graph"] > 0)
     incident = DCI(**CHEAP, counted="incident").predict_outputs(task)
-    assert (incident["stability"] >= outputs["stability"]).all() and (incident["graph"] >= outputs["graph"]).all()
+    assert (incident["stability"] >= outputs["stability"]).all() and (
+        incident["graph"] >= outputs["graph"]
+    ).all()
     np.testing.assert_allclose(incident["stability"].sum(), 2 * outputs["stability"].sum())
     with pytest.raises(InvalidParameter, match="outgoing"):
         DCI(counted="outgoing").predict_targets(task)  # type: ignore[arg-type]
@@ -200,7 +226,10 @@ def test_a_constant_column_is_left_out():
     first = np.array(task.regimes[0])
     first[:, 3] = 0
     scores = DCI(**CHEAP).predict_targets(replace(task, regimes=[first, task.regimes[1]]))
-    assert np.isnan(scores[0]).tolist() == [False, False, False, True, False] and np.isfinite(scores[1]).all()
+    assert (
+        np.isnan(scores[0]).tolist() == [False, False, False, True, False]
+        and np.isfinite(scores[1]).all()
+    )
 
 
 def test_collinear_and_nearly_constant_columns_have_scores():

@@ -1,8 +1,9 @@
 """DCI's engine has causaldag's edges: the same subsamples through both, phase by phase.
 
-A problem is an observational and a perturbed data set, some subsamples of them, and the published grid of levels. In
-all 200 and more (`-m slow`) no edge differed when this was written; a difference would pass if it were that of a test
-whose p lies within 1e-6 of its level, in at most one edge of a thousand.
+A problem is an observational and a perturbed data set, some subsamples of them, and the published
+grid of levels. In all 200 and more (`-m slow`) no edge differed when this was written; a difference
+would pass if it were that of a test whose p lies within 1e-6 of its level, in at most one edge of a
+thousand.
 """
 
 from itertools import product
@@ -37,25 +38,38 @@ def problem(n_variables, mechanism, intervention, rows, index) -> tuple[np.ndarr
     )
     data = task(simulate(recipe))
     scale = data.observational.std(axis=0)
-    return np.array(data.observational / scale, float), np.array(data.regimes[index % 3] / scale, float)
+    return np.array(data.observational / scale, float), np.array(
+        data.regimes[index % 3] / scale, float
+    )
 
 
 def subsampled(samples: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, Conditionals]:
     n = len(samples)
-    rows = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (count, 1)), axis=1)[:, : int(0.7 * n)]
+    rows = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (count, 1)), axis=1)[
+        :, : int(0.7 * n)
+    ]
     return rows, Conditionals(covariances(samples, rows), rows.shape[1])
 
 
 def reference(x0, x1, alpha_ug, alpha_skeleton, alpha_orient, max_set_size):
     """causaldag's skeleton (i < j) and edges of one subsample."""
-    from graphical_model_learning.algorithms.difference.difference_dag import dci_orient, dci_skeleton
+    from graphical_model_learning.algorithms.difference.difference_dag import (
+        dci_orient,
+        dci_skeleton,
+    )
     from graphical_model_learning.algorithms.difference.difference_ug import dci_undirected_graph
 
     with quarantine(0):
         pairs, nodes = dci_undirected_graph(x0, x1, alpha=alpha_ug)
-        skeleton = dci_skeleton(x0, x1, pairs, nodes, alpha=alpha_skeleton, max_set_size=max_set_size)
-        adjacency = dci_orient(x0, x1, skeleton, nodes, alpha=alpha_orient, max_set_size=max_set_size)
-    return {(min(pair), max(pair)) for pair in skeleton}, set(map(tuple, np.argwhere(adjacency).tolist()))
+        skeleton = dci_skeleton(
+            x0, x1, pairs, nodes, alpha=alpha_skeleton, max_set_size=max_set_size
+        )
+        adjacency = dci_orient(
+            x0, x1, skeleton, nodes, alpha=alpha_orient, max_set_size=max_set_size
+        )
+    return {(min(pair), max(pair)) for pair in skeleton}, set(
+        map(tuple, np.argwhere(adjacency).tolist())
+    )
 
 
 def shifted(levels, by: float) -> list[np.ndarray]:
@@ -65,7 +79,9 @@ def shifted(levels, by: float) -> list[np.ndarray]:
 def engine(x0: Conditionals, x1: Conditionals, levels, max_set_size):
     """Skeletons and edges in the form of `reference`, for each cell of the grid."""
     n = x0.n_variables
-    found = skeletons(x0, x1, difference_graphs(x0, x1, np.array(levels[0])), np.array(levels[1]), max_set_size)
+    found = skeletons(
+        x0, x1, difference_graphs(x0, x1, np.array(levels[0])), np.array(levels[1]), max_set_size
+    )
     counts = orient(x0, x1, found, np.array(levels[2]), max_set_size, np.arange(n))
     np.testing.assert_array_equal(counts, changed_edges(x0, x1, *levels, max_set_size))
     cells = {}
@@ -80,9 +96,14 @@ def compare(cases, count, max_set_size=3) -> None:
     totals, differing, unexplained = np.zeros(2, int), np.zeros(2, int), 0
     for number, case in enumerate(cases):
         x0, x1 = problem(*case)
-        (rows0, side0), (rows1, side1) = subsampled(x0, count, number), subsampled(x1, count, number + 10_000)
+        (rows0, side0), (rows1, side1) = (
+            subsampled(x0, count, number),
+            subsampled(x1, count, number + 10_000),
+        )
         for b in range(count):
-            sides = [Conditionals(side.covariances[b : b + 1], side.n_rows) for side in (side0, side1)]
+            sides = [
+                Conditionals(side.covariances[b : b + 1], side.n_rows) for side in (side0, side1)
+            ]
             ours = engine(*sides, GRID, max_set_size)
             near = None
             for cell, mine in ours.items():
@@ -93,10 +114,14 @@ def compare(cases, count, max_set_size=3) -> None:
                     wrong = len(mine[phase] ^ theirs[phase])
                     differing[phase] += wrong
                     if wrong:
-                        # explained if the result hangs on whether some p lies above or below its level by a hair
-                        near = near or [engine(*sides, shifted(GRID, by), max_set_size) for by in (-1e-6, 1e-6)]
+                        # explained if the result hangs on whether some p lies above or below its
+                        # level by a hair
+                        near = near or [
+                            engine(*sides, shifted(GRID, by), max_set_size) for by in (-1e-6, 1e-6)
+                        ]
                         unexplained += near[0][cell] == near[1][cell]
-    print(f"{len(list(cases))} problems x {count} subsamples x 8 cells: skeleton {totals[0]}, edges {totals[1]}; "
+    print(f"{len(list(cases))} problems x {count} subsamples x 8 cells: skeleton {totals[0]}, "
+        f"edges {totals[1]}; "
           f"differing {differing}, unexplained {unexplained}")  # fmt: skip
     assert totals.min() > 0
     assert (differing <= 0.001 * totals).all() and unexplained == 0
@@ -127,8 +152,11 @@ def test_parity_at_other_set_sizes():
         compare(cases(8, (200, 600), 1), 1, max_set_size)
 
 
-def stock_subsamples(n0: int, n1: int, count: int, random_state: int) -> tuple[np.ndarray, np.ndarray]:
-    """causaldag's: two lazy generators that draw in turn from one global stream, each seeding it as it starts."""
+def stock_subsamples(
+    n0: int, n1: int, count: int, random_state: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """causaldag's: two lazy generators that draw in turn from one global stream, each seeding it as
+    it starts."""
     from sklearn.utils.random import sample_without_replacement
 
     state, rows0, rows1 = np.random.RandomState(random_state), [], []

@@ -11,7 +11,12 @@ from cdnbench.methods._causaldag import quarantine
 from cdnbench.methods.dci_reference import DCIReference
 from cdnbench.task import Task
 
-CHEAP = {"bootstraps": 4, "alpha_ug": (0.001, 0.01), "alpha_skeleton": (0.1,), "alpha_orient": (0.001, 0.01)}
+CHEAP = {
+    "bootstraps": 4,
+    "alpha_ug": (0.001, 0.01),
+    "alpha_skeleton": (0.1,),
+    "alpha_orient": (0.001, 0.01),
+}
 
 
 def chain_task(n_variables=5, n_regimes=2, n_rows=200, seed=0) -> Task:
@@ -24,7 +29,12 @@ def chain_task(n_variables=5, n_regimes=2, n_rows=200, seed=0) -> Task:
         return x
 
     regimes = [sample(1 + r % (n_variables - 1)) for r in range(n_regimes)]
-    return Task(name="t", variables=[f"v{i}" for i in range(n_variables)], observational=sample(), regimes=regimes)
+    return Task(
+        name="t",
+        variables=[f"v{i}" for i in range(n_variables)],
+        observational=sample(),
+        regimes=regimes,
+    )
 
 
 def stock(task: Task, seed: int, bootstraps: int, **grid) -> dict[str, np.ndarray]:
@@ -75,7 +85,9 @@ def test_equals_causaldag_with_the_published_parameters():
 def test_a_regime_does_not_depend_on_the_others():
     task = chain_task()
     together = DCIReference(**CHEAP).predict_targets(task)
-    np.testing.assert_array_equal(together[1:], DCIReference(**CHEAP).predict_targets(task.regime(1)))
+    np.testing.assert_array_equal(
+        together[1:], DCIReference(**CHEAP).predict_targets(task.regime(1))
+    )
 
 
 def test_a_constant_column_is_left_out():
@@ -84,7 +96,10 @@ def test_a_constant_column_is_left_out():
     first[:, 3] = 0
     changed = replace(task, regimes=[first, task.regimes[1]])
     scores = DCIReference(**CHEAP).predict_targets(changed)
-    assert np.isnan(scores[0]).tolist() == [False, False, False, True, False] and np.isfinite(scores[1]).all()
+    assert (
+        np.isnan(scores[0]).tolist() == [False, False, False, True, False]
+        and np.isfinite(scores[1]).all()
+    )
 
 
 def test_rows_are_capped():
@@ -101,4 +116,6 @@ def test_too_few_rows_or_variables():
         DCIReference(**CHEAP).predict_targets(task)
     x = np.random.default_rng(0).normal(size=(100, 1))
     with pytest.raises(CannotRun, match="two variables"):
-        DCIReference(**CHEAP).predict_targets(Task(name="t", variables=["a"], observational=x, regimes=[x]))
+        DCIReference(**CHEAP).predict_targets(
+            Task(name="t", variables=["a"], observational=x, regimes=[x])
+        )

@@ -67,7 +67,9 @@ def test_a_constant_variable_cannot_be_said():
     task = linear_task(n_regimes=1)
     before = np.array(task.observational)
     before[:, 2] = 1
-    outputs = GnIES().predict_outputs(Task(name="t", variables="abcd", observational=before, regimes=task.regimes))
+    outputs = GnIES().predict_outputs(
+        Task(name="t", variables="abcd", observational=before, regimes=task.regimes)
+    )
     for scores in outputs.values():
         assert np.isnan(scores[0]).tolist() == [False, False, True, False]
 

@@ -39,14 +39,20 @@ def test_equals_one_fit_at_a_time(n_knots, regressors):
     quantiles = np.arange(1, n_knots + 1) / (n_knots + 1)
     knots = [np.quantile(pooled[:, j], quantiles) for j in range(3)]
     designs = [
-        np.column_stack([np.ones(len(x)), *(spline_design(x[:, j], knots[j])[:, 1:] for j in regressors)])
+        np.column_stack(
+            [np.ones(len(x)), *(spline_design(x[:, j], knots[j])[:, 1:] for j in regressors)]
+        )
         for x in (before, after)
     ]
     k = designs[0].shape[1]
-    responses = [[x[:, 0], *(np.maximum(x[:, 0] - knot, 0) for knot in knots[0])] for x in (before, after)]
+    responses = [
+        [x[:, 0], *(np.maximum(x[:, 0] - knot, 0) for knot in knots[0])] for x in (before, after)
+    ]
     each = [slow((designs[0], y0), (designs[1], y1), k) for y0, y1 in zip(*responses, strict=True)]
     assert tests.minus_log_p(0, regressors)[0] == pytest.approx(each[0], rel=2e-3, abs=2e-3)
-    assert tests.minus_log_p_of_functions(0, regressors)[0] == pytest.approx(each, rel=2e-3, abs=2e-3)
+    assert tests.minus_log_p_of_functions(0, regressors)[0] == pytest.approx(
+        each, rel=2e-3, abs=2e-3
+    )
 
 
 def test_units_do_not_matter():
@@ -56,14 +62,18 @@ def test_units_do_not_matter():
     plain, scaled = RegressionTests(samples, 2), RegressionTests(samples * units + 5 * units, 2)
     for node in range(3):
         regressors = [j for j in range(3) if j != node]
-        np.testing.assert_allclose(plain.minus_log_p(node, regressors), scaled.minus_log_p(node, regressors), rtol=1e-6)
+        np.testing.assert_allclose(
+            plain.minus_log_p(node, regressors), scaled.minus_log_p(node, regressors), rtol=1e-6
+        )
 
 
 def test_under_the_null_the_score_is_minus_log_of_a_uniform():
     rng = np.random.default_rng(0)
     samples = rng.normal(size=(400, 40, 2))
     samples[:, :, 1] += samples[:, :, 0]
-    scores = [RegressionTests(samples[k : k + 2], 0).minus_log_p(1, [0])[0] for k in range(0, 400, 2)]
+    scores = [
+        RegressionTests(samples[k : k + 2], 0).minus_log_p(1, [0])[0] for k in range(0, 400, 2)
+    ]
     assert stats.kstest(np.exp(-np.array(scores)), "uniform").pvalue > 0.01
 
 

@@ -9,7 +9,8 @@ from cdnbench.task import Task
 
 
 def linear_task(weights, targets, n_rows=1000, seed=0):
-    """weights[i, j]: coefficient of i -> j for i < j. In a regime its targets lose their parents and are N(0, 2)."""
+    """weights[i, j]: coefficient of i -> j for i < j. In a regime its targets lose their parents
+    and are N(0, 2)."""
     rng = np.random.default_rng(seed)
     n = len(weights)
 
@@ -17,7 +18,9 @@ def linear_task(weights, targets, n_rows=1000, seed=0):
         noise = rng.normal(size=(n_rows, n))
         x = np.zeros((n_rows, n))
         for j in range(n):
-            x[:, j] = 2 * noise[:, j] if j in intervened else noise[:, j] + x[:, :j] @ weights[:j, j]
+            x[:, j] = (
+                2 * noise[:, j] if j in intervened else noise[:, j] + x[:, :j] @ weights[:j, j]
+            )
         return x
 
     return Task(
@@ -46,7 +49,8 @@ def test_recovers_the_targets_of_a_chain(seed):
 
 
 def test_other_regimes_orient_the_graph():
-    """x0 - x1 alone could point either way; a regime that leaves p(x1 | x0) alone and moves x0 decides for all regimes."""
+    """x0 - x1 alone could point either way; a regime that leaves p(x1 | x0) alone and moves x0
+    decides for all regimes."""
     task = linear_task(np.array([[0, 0.9], [0, 0]]), [(0,), (1,)])
     alone = MechanismShift().predict_targets(task.regime(1))
     jointly = MechanismShift().predict_targets(task)
@@ -58,7 +62,9 @@ def test_colliders_are_oriented_without_regimes():
     weights = np.zeros((3, 3))
     weights[0, 2] = weights[1, 2] = 1.0
     for search in ("boss", "pc"):
-        cpdag = MechanismShift(search=search)._cpdag(linear_task(weights, [()]), np.random.default_rng(0))
+        cpdag = MechanismShift(search=search)._cpdag(
+            linear_task(weights, [()]), np.random.default_rng(0)
+        )
         np.testing.assert_array_equal(cpdag, weights != 0)
 
 
@@ -70,7 +76,8 @@ def test_enumeration_is_capped():
 
 
 def test_splines_see_what_lines_do_not():
-    """In a collider x -> y <- z, y = x + z + x^2 becomes y = x + z - x^2 + 2: same slopes, same variance."""
+    """In a collider x -> y <- z, y = x + z + x^2 becomes y = x + z - x^2 + 2: same slopes, same
+    variance."""
     rng = np.random.default_rng(0)
 
     def sample(sign):
@@ -78,7 +85,10 @@ def test_splines_see_what_lines_do_not():
         return np.column_stack([x, z, x + z + sign * (x**2 - 1) + 0.3 * noise])
 
     task = Task(name="t", variables="xzy", observational=sample(1), regimes=[sample(-1)])
-    splines, lines = MechanismShift().predict_targets(task)[0], MechanismShift(n_knots=0).predict_targets(task)[0]
+    splines, lines = (
+        MechanismShift().predict_targets(task)[0],
+        MechanismShift(n_knots=0).predict_targets(task)[0],
+    )
     assert splines[2] > 100 > 20 > lines[2]
     assert splines.argmax() == 2
 
@@ -86,4 +96,6 @@ def test_splines_see_what_lines_do_not():
 def test_needs_more_rows_than_variables():
     x = np.random.default_rng(0).normal(size=(8, 6))
     with pytest.raises(CannotRun, match="8 observational rows"):
-        MechanismShift().predict_targets(Task(name="t", variables="abcdef", observational=x, regimes=[x]))
+        MechanismShift().predict_targets(
+            Task(name="t", variables="abcdef", observational=x, regimes=[x])
+        )

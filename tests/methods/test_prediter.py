@@ -1,4 +1,5 @@
-"""PreDITEr: the sparse precision differences against their optimality conditions, and recovery of known targets."""
+"""PreDITEr: the sparse precision differences against their optimality conditions, and recovery of
+known targets."""
 
 import numpy as np
 import pytest
@@ -9,10 +10,15 @@ from cdnbench.methods.prediter import PreDITEr, precision_difference, standardiz
 from cdnbench.task import Task
 
 
-def linear_task(n_variables: int, seed: int, n_rows: int = 20_000, scale: float = 2.0, shift: float = 0.0):
-    """A random linear SEM in random order, two targets with rescaled and shifted noise: the task and its (N,) targets."""
+def linear_task(
+    n_variables: int, seed: int, n_rows: int = 20_000, scale: float = 2.0, shift: float = 0.0
+):
+    """A random linear SEM in random order, two targets with rescaled and shifted noise: the task
+    and its (N,) targets."""
     rng = np.random.default_rng([n_variables, seed])
-    weights = np.triu(rng.uniform(0.4, 1, (n_variables, n_variables)) * rng.choice([-1, 1], (n_variables,) * 2), 1)
+    weights = np.triu(
+        rng.uniform(0.4, 1, (n_variables, n_variables)) * rng.choice([-1, 1], (n_variables,) * 2), 1
+    )
     weights *= rng.random(weights.shape) < 3 / (n_variables - 1)
     targets = rng.choice(n_variables, 2, replace=False)
     order = rng.permutation(n_variables)
@@ -48,7 +54,8 @@ def test_nothing_changed_nothing_found():
 
 
 def test_the_parents_of_a_target_are_affected_but_not_targets():
-    """x0 -> x1, the noise of x1 doubled: the precision of x0 changes in {x0, x1}, and its variance does not."""
+    """x0 -> x1, the noise of x1 doubled: the precision of x0 changes in {x0, x1}, and its variance
+    does not."""
     rng = np.random.default_rng(0)
     x0, noise = rng.normal(size=(2, 2, 5000))
     noise[1] *= 2
@@ -57,7 +64,10 @@ def test_the_parents_of_a_target_are_affected_but_not_targets():
     outputs = PreDITEr().predict_outputs(task)
     covariances = standardized_covariances(before, after, center=True)
     assert (precision_difference(*covariances[:, None], 0.1)[0].diagonal() != 0).all()
-    assert outputs["set"].tolist() == [[0, 1]] and outputs["soft"][0, 1] > 100 > 10 > outputs["soft"][0, 0]
+    assert (
+        outputs["set"].tolist() == [[0, 1]]
+        and outputs["soft"][0, 1] > 100 > 10 > outputs["soft"][0, 0]
+    )
 
 
 def test_shifts_need_second_moments():
@@ -65,7 +75,10 @@ def test_shifts_need_second_moments():
     for seed in range(5):
         task, targets = linear_task(6, seed, scale=1.0, shift=2.0)
         missed += PreDITEr().predict_outputs(task)["set"].sum()
-        found += (PreDITEr(center=False).predict_outputs(task)["soft"][0].argmax() == np.flatnonzero(targets)).any()
+        found += (
+            PreDITEr(center=False).predict_outputs(task)["soft"][0].argmax()
+            == np.flatnonzero(targets)
+        ).any()
     assert missed == 0 and found == 5
 
 
@@ -76,15 +89,20 @@ def random_covariances(k: int, batch: int, seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize("k", [2, 4, 7])
 def test_precision_difference_is_optimal(k):
-    """Where an entry is zero its gradient is below the penalty; elsewhere it is minus the penalty times the sign."""
+    """Where an entry is zero its gradient is below the penalty; elsewhere it is minus the penalty
+    times the sign."""
     before, after, penalty = random_covariances(k, 5, 0), random_covariances(k, 5, 1), 0.1
     for a, b in zip(before, after, strict=True):
         sparse = _unsymmetric(a, b, penalty)
         gradient = a @ sparse @ b - (a - b)
         assert (np.abs(gradient) <= penalty + 1e-3).all()
         nonzero = sparse != 0
-        np.testing.assert_allclose(gradient[nonzero], -penalty * np.sign(sparse[nonzero]), atol=1e-3)
-        ours = precision_difference(a[None], b[None], penalty, tolerance=1e-8, max_iterations=20_000)[0]
+        np.testing.assert_allclose(
+            gradient[nonzero], -penalty * np.sign(sparse[nonzero]), atol=1e-3
+        )
+        ours = precision_difference(
+            a[None], b[None], penalty, tolerance=1e-8, max_iterations=20_000
+        )[0]
         np.testing.assert_allclose(ours, (sparse + sparse.T) / 2, atol=1e-3)
 
 
@@ -106,7 +124,8 @@ def test_precision_difference_without_penalty_is_the_difference():
 
 
 def test_the_soft_score_is_the_least_evidence():
-    """One regression after the other, over every set that two undecided nodes and the whole give."""
+    """One regression after the other, over every set that two undecided nodes and the whole
+    give."""
     task, _ = linear_task(5, 4, n_rows=300)
     method = PreDITEr()
     covariances = standardized_covariances(task.observational, task.regimes[0], center=True)
@@ -125,7 +144,9 @@ def test_the_soft_score_is_the_least_evidence():
                 residual.append(((x[:, i] - fitted) ** 2).sum() / 299)
             df = 299 - len(given)
             evidence.append(-log_f_two_sided(np.array(residual[0] / residual[1]), df, df))
-        assert method.predict_targets(task)[0, i] == pytest.approx(max(min(evidence), 0), rel=1e-4, abs=1e-4)
+        assert method.predict_targets(task)[0, i] == pytest.approx(
+            max(min(evidence), 0), rel=1e-4, abs=1e-4
+        )
 
 
 def test_units_do_not_matter():
@@ -138,7 +159,9 @@ def test_units_do_not_matter():
         regimes=[x * units for x in task.regimes],
     )
     for variant, scores in PreDITEr().predict_outputs(task).items():
-        np.testing.assert_allclose(PreDITEr().predict_outputs(scaled)[variant], scores, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(
+            PreDITEr().predict_outputs(scaled)[variant], scores, rtol=1e-3, atol=1e-3
+        )
 
 
 def test_too_few_rows():

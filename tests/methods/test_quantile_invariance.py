@@ -17,7 +17,8 @@ def task_of(sample) -> Task:
 
 
 def nonlinear_change(kind: str, seed: int) -> Task:
-    """x -> y, and w apart. Target y; its mean, its variance and its linear regression on x stay as they were."""
+    """x -> y, and w apart. Target y; its mean, its variance and its linear regression on x stay as
+    they were."""
     rng = np.random.default_rng(seed)
 
     def sample(after):
@@ -44,7 +45,8 @@ def test_sees_a_purely_nonlinear_change(kind, seed):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_sees_a_flipped_sign_that_leaves_every_marginal(seed):
-    """The minimum over conditioning sets is zero here; the second term ranks the target and its parent first."""
+    """The minimum over conditioning sets is zero here; the second term ranks the target and its
+    parent first."""
     rng = np.random.default_rng(seed)
 
     def sample(after):
@@ -57,14 +59,17 @@ def test_sees_a_flipped_sign_that_leaves_every_marginal(seed):
 
 @pytest.mark.parametrize("target", range(4))
 def test_parents_and_children_are_told_apart(target):
-    """In x0 -> x1 -> x2 -> x3, replacing any variable by noise of another variance changes that variable most."""
+    """In x0 -> x1 -> x2 -> x3, replacing any variable by noise of another variance changes that
+    variable most."""
     rng = np.random.default_rng(target)
 
     def sample(after):
         columns = []
         for i in range(4):
             mean = np.tanh(2 * columns[-1]) + 0.5 * columns[-1] if i else 0.0
-            columns.append(3 * rng.normal(size=1000) if after and i == target else mean + rng.normal(size=1000))
+            columns.append(
+                3 * rng.normal(size=1000) if after and i == target else mean + rng.normal(size=1000)
+            )
         return columns
 
     scores = QuantileInvariance().predict_targets(task_of(sample))[0]
@@ -82,4 +87,6 @@ def test_null_regimes_score_low():
 def test_needs_more_rows_than_variables():
     x = np.random.default_rng(0).normal(size=(8, 6))
     with pytest.raises(CannotRun, match="8 rows"):
-        QuantileInvariance().predict_targets(Task(name="t", variables="abcdef", observational=x, regimes=[x]))
+        QuantileInvariance().predict_targets(
+            Task(name="t", variables="abcdef", observational=x, regimes=[x])
+        )

@@ -39,11 +39,16 @@ def test_set_is_the_neighbours_of_f_and_holds_the_best():
     members = np.flatnonzero(outputs["set"][0])
     assert 4 in members and len(members) < 8
     assert set(np.unique(outputs["set"])) <= {0.0, 1.0}
-    assert outputs["soft"][0, members].min() > -np.log(0.001) > np.delete(outputs["soft"][0], members).max()
+    assert (
+        outputs["soft"][0, members].min()
+        > -np.log(0.001)
+        > np.delete(outputs["soft"][0], members).max()
+    )
 
 
 def test_descendants_are_explained_away():
-    """Given its parent, the target's child does not depend on F; without conditioning it does, strongly."""
+    """Given its parent, the target's child does not depend on F; without conditioning it does,
+    strongly."""
     task = chain(3, (1,), n_rows=3000)
     marginal = RCD(max_depth=0).predict_targets(task)[0]
     conditional = RCD().predict_targets(task)[0]
@@ -68,15 +73,24 @@ def test_strong_effects_do_not_tie():
 def test_a_regime_does_not_depend_on_the_others():
     task = chain(12, (3,))
     other = chain(12, (5,), seed=1).regimes[0]
-    both = Task(name="b", variables=task.variables, observational=task.observational, regimes=[task.regimes[0], other])
+    both = Task(
+        name="b",
+        variables=task.variables,
+        observational=task.observational,
+        regimes=[task.regimes[0], other],
+    )
     swapped = Task(
-        name="b", variables=task.variables, observational=task.observational, regimes=[other, task.regimes[0]]
+        name="b",
+        variables=task.variables,
+        observational=task.observational,
+        regimes=[other, task.regimes[0]],
     )
     np.testing.assert_array_equal(RCD().predict_targets(both), RCD().predict_targets(swapped)[::-1])
 
 
 def test_work_is_bounded():
-    """Forty shifted variables that stay: the step stops before the depth that would take too many tests."""
+    """Forty shifted variables that stay: the step stops before the depth that would take too many
+    tests."""
     rng = np.random.default_rng(0)
     before, after = rng.normal(size=(2, 300, 40))
     search = _LocalSearch(before, after + 0.8, RCD(max_tests=500))

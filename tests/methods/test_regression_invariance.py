@@ -1,4 +1,5 @@
-"""Regression invariance against one ordinary regression a variable and data set, done the slow way."""
+"""Regression invariance against one ordinary regression a variable and data set, done the slow
+way."""
 
 import numpy as np
 import pytest
@@ -23,7 +24,11 @@ def residual_sum(x: np.ndarray, i: int) -> float:
 def slow_score(before: np.ndarray, after: np.ndarray, i: int) -> float:
     """The docstring's formulas, literally."""
     n0, n1, k = len(before), len(after), before.shape[1]
-    rss0, rss1, rss = residual_sum(before, i), residual_sum(after, i), residual_sum(np.vstack([before, after]), i)
+    rss0, rss1, rss = (
+        residual_sum(before, i),
+        residual_sum(after, i),
+        residual_sum(np.vstack([before, after]), i),
+    )
     chow = ((rss - rss0 - rss1) / k) / ((rss0 + rss1) / (n0 + n1 - 2 * k))
     ratio = (rss0 / (n0 - k)) / (rss1 / (n1 - k))
     p_coefficients = stats.f.sf(chow, k, n0 + n1 - 2 * k)
@@ -34,21 +39,32 @@ def slow_score(before: np.ndarray, after: np.ndarray, i: int) -> float:
 @pytest.mark.parametrize("seed", range(10))
 def test_equals_one_regression_at_a_time(seed):
     rng = np.random.default_rng(seed)
-    n_variables, n0, n1 = int(rng.integers(1, 8)), int(rng.integers(30, 200)), int(rng.integers(30, 200))
+    n_variables, n0, n1 = (
+        int(rng.integers(1, 8)),
+        int(rng.integers(30, 200)),
+        int(rng.integers(30, 200)),
+    )
     mixing = rng.normal(size=(n_variables, n_variables))
     before = rng.normal(size=(n0, n_variables)) @ mixing + 5
-    after = rng.normal(size=(n1, n_variables)) @ (mixing + 0.1 * rng.normal(size=mixing.shape)) + 5.1
+    after = (
+        rng.normal(size=(n1, n_variables)) @ (mixing + 0.1 * rng.normal(size=mixing.shape)) + 5.1
+    )
     task = task_of(before, after)
     before, after = task.observational.astype(float), task.regimes[0].astype(float)
     expected = [slow_score(before, after, i) for i in range(n_variables)]
-    np.testing.assert_allclose(RegressionInvariance().predict_targets(task)[0], expected, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        RegressionInvariance().predict_targets(task)[0], expected, rtol=1e-6, atol=1e-9
+    )
 
 
 def test_score_is_minus_log_of_an_exact_p_value():
     """Pairs of data sets of unequal sizes from one Gaussian law: exp(-score) is uniform."""
     rng = np.random.default_rng(0)
     mixing = rng.normal(size=(4, 4))
-    tasks = [task_of(rng.normal(size=(25, 4)) @ mixing, rng.normal(size=(14, 4)) @ mixing) for _ in range(400)]
+    tasks = [
+        task_of(rng.normal(size=(25, 4)) @ mixing, rng.normal(size=(14, 4)) @ mixing)
+        for _ in range(400)
+    ]
     scores = [RegressionInvariance().predict_targets(task)[0, 0] for task in tasks]
     assert stats.kstest(np.exp(-np.array(scores)), "uniform").pvalue > 0.01
 

@@ -26,7 +26,8 @@ def test_ks_equals_scipy(seed):
     second[:, 5] += 100  # separated
     task = task_of(first, second)
     expected = [
-        stats.ks_2samp(task.observational[:, i], task.regimes[0][:, i], method="asymp").statistic for i in range(6)
+        stats.ks_2samp(task.observational[:, i], task.regimes[0][:, i], method="asymp").statistic
+        for i in range(6)
     ]
     scores = KSShift().predict_targets(task)[0]
     np.testing.assert_allclose(scores, np.array(expected) * np.sqrt(n * m / (n + m)), rtol=1e-12)
@@ -42,7 +43,9 @@ def test_winsorised_moments_equal_scipy(share):
         w = np.asarray(stats.mstats.winsorize(x[:, i], limits=(g / 401, g / 401)))
         assert moments.mean[i] == pytest.approx(w.mean())
         assert moments.variance[i] == pytest.approx(w.var(ddof=1))
-        assert np.sqrt(moments.mean_error[i]) == pytest.approx(w.std(ddof=1) / (1 - 2 * g / 401) / np.sqrt(401))
+        assert np.sqrt(moments.mean_error[i]) == pytest.approx(
+            w.std(ddof=1) / (1 - 2 * g / 401) / np.sqrt(401)
+        )
         kurtosis = stats.kurtosis(w, fisher=False)
         assert moments.log_variance_error[i] == pytest.approx((kurtosis - 1 + 2 / 400) / 401)
 
@@ -74,7 +77,8 @@ def test_target_shift_is_not_decided_by_one_broken_row():
 
 
 def test_target_shift_of_constants():
-    """Unchanged constants score nothing; a variable that became constant, or another constant, scores high."""
+    """Unchanged constants score nothing; a variable that became constant, or another constant,
+    scores high."""
     before = np.random.default_rng(0).normal(size=(100, 4))
     after = np.random.default_rng(1).normal(size=(100, 4))
     before[:, 0], after[:, 0] = 7, 7
@@ -119,5 +123,7 @@ def test_target_shift_takes_a_rare_gene_that_was_not_drawn_for_what_it_is():
     assert scores[unseen].max() < 3
     reversed_ = TargetShift(winsorised=0.0).predict_targets(task_of(cells, controls))[0]
     np.testing.assert_allclose(
-        reversed_, TargetShift(winsorised=0.0).predict_targets(task_of(controls, cells))[0], rtol=1e-9
+        reversed_,
+        TargetShift(winsorised=0.0).predict_targets(task_of(controls, cells))[0],
+        rtol=1e-9,
     )

@@ -1,4 +1,5 @@
-"""Log tail probabilities against scipy where it has digits, and against many-digit arithmetic where it has none."""
+"""Log tail probabilities against scipy where it has digits, and against many-digit arithmetic where
+it has none."""
 
 import numpy as np
 import pytest
@@ -16,12 +17,18 @@ def test_agrees_with_scipy_where_it_does_not_underflow(df1, df2):
         np.testing.assert_allclose(log_p[normal], np.log(p[normal]), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("statistic, df1, df2", [(36.0, 969, 969), (1e9, 969, 960), (200.0, 10, 1e4), (1e12, 2, 300)])
+@pytest.mark.parametrize(
+    "statistic, df1, df2", [(36.0, 969, 969), (1e9, 969, 960), (200.0, 10, 1e4), (1e12, 2, 300)]
+)
 def test_agrees_with_many_digits_where_scipy_underflows(statistic, df1, df2):
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(50):
         x = mpmath.mpf(df2) / (df2 + mpmath.mpf(df1) * statistic)
-        expected = float(mpmath.log(mpmath.betainc(mpmath.mpf(df2) / 2, mpmath.mpf(df1) / 2, 0, x, regularized=True)))
+        expected = float(
+            mpmath.log(
+                mpmath.betainc(mpmath.mpf(df2) / 2, mpmath.mpf(df1) / 2, 0, x, regularized=True)
+            )
+        )
     assert float(log_f_sf(np.array(statistic), df1, df2)) == pytest.approx(expected, rel=1e-9)
     assert float(log_f_cdf(np.array(1 / statistic), df2, df1)) == pytest.approx(expected, rel=1e-9)
 

@@ -14,7 +14,8 @@ from cdnbench.task import Task
 
 
 def linear_task(n_variables=6, n_edges=8, n_regimes=6, n_rows=300, seed=0, hard=True) -> Task:
-    """A random linear SCM with one or two targets a regime, replaced by U(-1, 1) or scaled by 2.5."""
+    """A random linear SCM with one or two targets a regime, replaced by U(-1, 1) or scaled by
+    2.5."""
     rng = np.random.default_rng([n_variables, n_edges, n_regimes, seed])
     pairs = [(a, b) for b in range(n_variables) for a in range(b)]
     weights = np.zeros((n_variables, n_variables))
@@ -30,16 +31,23 @@ def linear_task(n_variables=6, n_edges=8, n_regimes=6, n_rows=300, seed=0, hard=
         return x + np.arange(n_variables)
 
     regimes = [
-        sample(int(rng.integers(n_rows // 2, n_rows)), rng.choice(n_variables, rng.integers(1, 3), replace=False))
+        sample(
+            int(rng.integers(n_rows // 2, n_rows)),
+            rng.choice(n_variables, rng.integers(1, 3), replace=False),
+        )
         for _ in range(n_regimes)
     ]
     return Task(
-        name="linear", variables=[f"v{i}" for i in range(n_variables)], observational=sample(n_rows), regimes=regimes
+        name="linear",
+        variables=[f"v{i}" for i in range(n_variables)],
+        observational=sample(n_rows),
+        regimes=regimes,
     )
 
 
 def stock(task: Task, seed: int, **parameters) -> dict[str, np.ndarray]:
-    """causaldag as its authors run it, on the variables in canonical order, from the wrapper's seed."""
+    """causaldag as its authors run it, on the variables in canonical order, from the wrapper's
+    seed."""
     import causaldag
 
     method = UTIGSP(**parameters)
@@ -58,7 +66,9 @@ def stock(task: Task, seed: int, **parameters) -> dict[str, np.ndarray]:
                     causaldag.partial_correlation_suffstat(observational),
                     alpha=method.alpha,
                 ),
-                causaldag.MemoizedInvarianceTester(causaldag.gauss_invariance_test, invariance, alpha=method.alpha_inv),
+                causaldag.MemoizedInvarianceTester(
+                    causaldag.gauss_invariance_test, invariance, alpha=method.alpha_inv
+                ),
                 depth=method.depth,
                 nruns=method.n_runs,
             )
@@ -83,7 +93,8 @@ def test_equals_causaldag(seed, hard):
 
 
 def assert_soft_equal(ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Equal where causaldag's 1 - cdf has digits left; beyond 1e-9 ours goes on and theirs saturates."""
+    """Equal where causaldag's 1 - cdf has digits left; beyond 1e-9 ours goes on and theirs
+    saturates."""
     precise = theirs < -np.log(1e-9)
     np.testing.assert_allclose(ours[precise], theirs[precise], rtol=1e-5, atol=1e-7)
     assert (ours[~precise] > -np.log(1e-8)).all()
@@ -118,7 +129,10 @@ def test_invariance_tests_equal_causaldag(parents):
     import causaldag
 
     task = linear_task(seed=2, n_regimes=4)
-    observational, regimes = np.array(task.observational, float), [np.array(x, float) for x in task.regimes]
+    observational, regimes = (
+        np.array(task.observational, float),
+        [np.array(x, float) for x in task.regimes],
+    )
     suffstat = causaldag.gauss_invariance_suffstat(observational, regimes)
     tester = GaussianInvariance(observational, regimes, alpha=0.01)
     log_p = tester.log_p(1, frozenset(parents))
@@ -141,12 +155,15 @@ def test_strong_effects_do_not_tie():
 
 
 def test_constant_variables():
-    """Constant throughout: not a target. Varying on one side only, or another constant: a target."""
+    """Constant throughout: not a target. Varying on one side only, or another constant: a
+    target."""
     task = linear_task(seed=1, n_regimes=2)
     observational, first, second = (np.array(x) for x in (task.observational, *task.regimes))
     observational[:, 0], first[:, 0], second[:, 0] = 5, 5, 6
     first[:, 1] = 0
-    outputs = UTIGSP().predict_outputs(replace(task, observational=observational, regimes=[first, second]))
+    outputs = UTIGSP().predict_outputs(
+        replace(task, observational=observational, regimes=[first, second])
+    )
     assert outputs["set"][:, 0].tolist() == [0, 1] and outputs["soft"][0, 0] < 0.1
     assert outputs["set"][0, 1] == 1 and np.isfinite(outputs["soft"]).all()
 

@@ -95,7 +95,11 @@ class FakeStore:
             **fields,
         }
         record["key"] = digest(
-            {name: str(record[name]) for name in ("method", "method_version", "parameters", "seed")}, task
+            {
+                name: str(record[name])
+                for name in ("method", "method_version", "parameters", "seed")
+            },
+            task,
         )
         if status == "ok" and outputs is not None:
             self.store.write_scores(record["key"], outputs)
@@ -111,7 +115,8 @@ class FakeStore:
 
     @staticmethod
     def at_place(targets: np.ndarray, place: int) -> np.ndarray:
-        """(R, N) scores that put the one target of every regime at `place` (1 is first), without ties."""
+        """(R, N) scores that put the one target of every regime at `place` (1 is first), without
+        ties."""
         scores = np.zeros(targets.shape)
         for r, row in enumerate(targets):
             others = [i for i in range(len(row)) if not row[i]]
@@ -122,5 +127,6 @@ class FakeStore:
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[..., FakeStore]:
-    """`make_store("sachs")`: an empty store of that suite, in a folder of that name below `tmp_path`."""
+    """`make_store("sachs")`: an empty store of that suite, in a folder of that name below
+    `tmp_path`."""
     return lambda suite="synthetic", folder=None: FakeStore(tmp_path / (folder or suite), suite)

@@ -10,7 +10,8 @@ from cdnbench.reports.frame import read
 
 
 def filled(make_store, protocol="dcdi", n_datasets=5):
-    """UT-IGSP's sets on (10, 10, linear, hard): empty, so the AUC is .5 in every regime of every dataset."""
+    """UT-IGSP's sets on (10, 10, linear, hard): empty, so the AUC is .5 in every regime of every
+    dataset."""
     store = make_store()
     targets = store.one_target_each(4, 10)
     setting = {
@@ -31,7 +32,9 @@ def test_the_difference_and_its_limit(make_store):
     auc = differences(filled(make_store)).query("metric == 'auc'").iloc[0]
     assert (auc["label"], auc["published_method"]) == ("ut-igsp-set", "ut-igsp")
     assert auc["difference"] == pytest.approx(0.5 - 0.57)
-    assert auc["limit"] == pytest.approx(T_97_5 * 0.03 / np.sqrt(5))  # ours has no spread, the printed one .03
+    assert auc["limit"] == pytest.approx(
+        T_97_5 * 0.03 / np.sqrt(5)
+    )  # ours has no spread, the printed one .03
     assert not auc["agrees"]
 
 

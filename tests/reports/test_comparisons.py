@@ -12,7 +12,8 @@ N = 6
 
 
 def screens(make_store, *, genes: bool, beside: bool = False):
-    """Two methods on 12 genes in two lines each; on a gene, "better" differs from "target-shift" in the same way in both lines."""
+    """Two methods on 12 genes in two lines each; on a gene, "better" differs from "target-shift" in
+    the same way in both lines."""
     fake = make_store(suite="perturbseq")
     for gene in range(12):
         for line in ("a", "b"):
@@ -20,7 +21,12 @@ def screens(make_store, *, genes: bool, beside: bool = False):
             targets[0, gene % N] = True
             facts = {"perturbation": f"g{gene}"} if genes else {}
             task = fake.task(
-                f"{line}/{gene}", targets, setting=("cell_line",), cell_line=line, masking="none", facts=facts
+                f"{line}/{gene}",
+                targets,
+                setting=("cell_line",),
+                cell_line=line,
+                masking="none",
+                facts=facts,
             )
             good, bad = np.where(targets, 2.0, 0.0), np.where(targets, -1.0, np.arange(N))
             fake.job("better", task, good if gene % 4 else bad)
@@ -31,14 +37,18 @@ def screens(make_store, *, genes: bool, beside: bool = False):
         for i in range(4):
             targets = other.one_target_each(4, 4)
             other.job(
-                "target-shift", other.task(f"d{i}", targets, protocol="clean", mechanism="ab"[i % 2]), targets * 1.0
+                "target-shift",
+                other.task(f"d{i}", targets, protocol="clean", mechanism="ab"[i % 2]),
+                targets * 1.0,
             )
         stores.append(other.store)
     return read(stores)
 
 
 def test_a_gene_in_two_lines_is_resampled_as_one(make_store):
-    by_gene, by_dataset = (differences(screens(make_store, genes=genes)).iloc[0] for genes in (True, False))
+    by_gene, by_dataset = (
+        differences(screens(make_store, genes=genes)).iloc[0] for genes in (True, False)
+    )
     assert by_gene["difference"] == by_dataset["difference"]
     assert by_gene["high"] - by_gene["low"] > 1.2 * (by_dataset["high"] - by_dataset["low"])
     assert by_gene["p"] > by_dataset["p"]
@@ -49,7 +59,10 @@ def test_another_suite_beside_it_changes_nothing(make_store):
     columns = ["low", "high", "p", "by_gene"]
     own = differences(both).query("suite == 'perturbseq'")[columns]
     np.testing.assert_array_equal(own.to_numpy(), differences(alone)[columns].to_numpy())
-    rows = [standings(r).query("suite == 'perturbseq'").set_index("label")[["low", "high"]] for r in (alone, both)]
+    rows = [
+        standings(r).query("suite == 'perturbseq'").set_index("label")[["low", "high"]]
+        for r in (alone, both)
+    ]
     np.testing.assert_array_equal(*rows)
     blocks = {block.title: " ".join(block.notes) for block in leaderboard(both).blocks}
     (synthetic,) = (notes for title, notes in blocks.items() if title.startswith("synthetic"))
@@ -64,11 +77,22 @@ def test_the_note_says_what_was_resampled(make_store):
 def test_leaderboards_of_cells_say_what_leaks_and_what_the_cells_allow(make_store):
     fake = make_store(suite="perturbseq")
     targets = np.eye(1, N, dtype=bool)
-    for gene, (seen, r, found) in enumerate([(True, 0.5, 1.0), (False, 0.9, 0.5), (True, float("nan"), float("nan"))]):
-        facts = {"perturbation": f"g{gene}", "target_in_training": seen, "reliability": r, "retrieval": found}
-        task = fake.task(f"a/{gene}", targets, setting=("cell_line",), cell_line="a", masking="none", facts=facts)
+    for gene, (seen, r, found) in enumerate(
+        [(True, 0.5, 1.0), (False, 0.9, 0.5), (True, float("nan"), float("nan"))]
+    ):
+        facts = {
+            "perturbation": f"g{gene}",
+            "target_in_training": seen,
+            "reliability": r,
+            "retrieval": found,
+        }
+        task = fake.task(
+            f"a/{gene}", targets, setting=("cell_line",), cell_line="a", masking="none", facts=facts
+        )
         fake.job("target-shift", task, targets.astype(float))
-    notes = " ".join(note for block in leaderboard(read([fake.store])).blocks for note in block.notes)
+    notes = " ".join(
+        note for block in leaderboard(read([fake.store])).blocks for note in block.notes
+    )
     assert "2 of 3 tasks have a target that training has as well" in notes
     assert "profiles correlate 0.700" in notes and "in 0.750 (labelled" in notes
 
@@ -78,10 +102,33 @@ def test_methods_with_other_knowledge_are_other_rows(make_store):
     targets = np.eye(1, N, dtype=bool)
     task = fake.task("a/0", targets, setting=("cell_line",), cell_line="a", masking="none")
     fake.job("gears", task, targets * 1.0, knowledge={"name": "", "annotations": "abc"})
-    fake.job("gears", task, 1.0 - targets, knowledge={"name": "error 0.9", "annotations": "def"}, method_version="1b")
+    fake.job(
+        "gears",
+        task,
+        1.0 - targets,
+        knowledge={"name": "error 0.9", "annotations": "def"},
+        method_version="1b",
+    )
     files = "annotations=data/goa_human.gaf.gz,interactions=data/HuRI.tsv"
-    fake.job("gears", task, targets * 2.0, knowledge={"name": files, "annotations": "ghi"}, method_version="1c")
+    fake.job(
+        "gears",
+        task,
+        targets * 2.0,
+        knowledge={"name": files, "annotations": "ghi"},
+        method_version="1c",
+    )
     elsewhere = files.replace("data/", "elsewhere/")
-    fake.job("gears", task, targets * 2.0, knowledge={"name": elsewhere, "annotations": "jkl"}, method_version="1d")
-    labels = {"gears", "gears [goa_human.gaf.gz jkl]", "gears [error 0.9]", "gears [goa_human.gaf.gz ghi]"}
+    fake.job(
+        "gears",
+        task,
+        targets * 2.0,
+        knowledge={"name": elsewhere, "annotations": "jkl"},
+        method_version="1d",
+    )
+    labels = {
+        "gears",
+        "gears [goa_human.gaf.gz jkl]",
+        "gears [error 0.9]",
+        "gears [goa_human.gaf.gz ghi]",
+    }
     assert set(standings(read([fake.store]))["label"]) == labels

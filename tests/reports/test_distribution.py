@@ -1,4 +1,5 @@
-"""Settings are marked by what a pretrained method says of its training; variants of Tables 7 and 8 are told by their weights."""
+"""Settings are marked by what a pretrained method says of its training; variants of Tables 7 and 8
+are told by their weights."""
 
 from __future__ import annotations
 
@@ -10,12 +11,19 @@ from cdnbench.reports.frame import read
 from cdnbench.reports.paper import table7, table8
 
 LAWS = {"mechanism": ["linear"], "n_nodes": {"from": 5, "to": 10}}
-LINEAR = {"protocol": "dcdi", "n_nodes": 10, "n_edges": 10, "mechanism": "linear", "intervention": "hard-uniform"}
+LINEAR = {
+    "protocol": "dcdi",
+    "n_nodes": 10,
+    "n_edges": 10,
+    "mechanism": "linear",
+    "intervention": "hard-uniform",
+}
 
 
 @pytest.fixture
 def store(make_store):
-    """A pretrained method (first, then second place) and an untrained one on a linear, a polynomial and a larger setting."""
+    """A pretrained method (first, then second place) and an untrained one on a linear, a polynomial
+    and a larger setting."""
     fake = make_store()
     targets = fake.one_target_each(10, 10)
     for name, changes, place in (
@@ -40,8 +48,12 @@ def test_distance_to_the_ceiling_and_the_best_untrained(store):
     frame = settings(read([store]))
     rows = {row.outside: row for row in frame.itertuples()}
     assert rows[""].gap == pytest.approx(0)
-    assert rows["mechanism"].value == pytest.approx(0.5) and rows["mechanism"].gap == pytest.approx(0.5)
-    assert rows["mechanism"].best_method == "target-shift" and rows["mechanism"].best == pytest.approx(0.25)
+    assert rows["mechanism"].value == pytest.approx(0.5) and rows["mechanism"].gap == pytest.approx(
+        0.5
+    )
+    assert rows["mechanism"].best_method == "target-shift" and rows[
+        "mechanism"
+    ].best == pytest.approx(0.25)
 
 
 def test_results_of_untrained_methods_alone_say_so(make_store):
@@ -58,13 +70,25 @@ def test_variants_are_told_by_the_names_of_their_weights(make_store):
     for variant, place in (("corr", 1), ("corr+cov", 2)):
         weights = {"weights": f"/somewhere/table8/{variant}.safetensors"}
         fake.job("cdn-axial", task, fake.at_place(targets, place), parameters=weights)
-    fake.job("cdn-axial", task, fake.at_place(targets, 3), parameters={"weights": "table7/no_global.safetensors"})
+    fake.job(
+        "cdn-axial",
+        task,
+        fake.at_place(targets, 3),
+        parameters={"weights": "table7/no_global.safetensors"},
+    )
     fake.job("cdn-axial", task, fake.at_place(targets, 4))
     results = read([fake.store])
     eight, seven = table8(results).frame, table7(results).frame
-    ours = eight[(eight["source"] == "ours") & (eight["metric"] == "map")].set_index("label")["mean"]
+    ours = eight[(eight["source"] == "ours") & (eight["metric"] == "map")].set_index("label")[
+        "mean"
+    ]
     assert ours.to_dict() == {"corr": pytest.approx(1.0), "corr+cov": pytest.approx(0.5)}
-    assert set(eight.loc[eight["source"] == "printed", "label"]) == {"mlp", "axial", "corr", "corr+cov"}
+    assert set(eight.loc[eight["source"] == "printed", "label"]) == {
+        "mlp",
+        "axial",
+        "corr",
+        "corr+cov",
+    }
     assert set(seven["label"]) == {"no_global"}
 
 

@@ -14,12 +14,25 @@ from cdnbench.reports.frame import ReportWarning, jobs, read, tidy
 
 @pytest.fixture
 def filled(make_store):
-    """One task of 3 regimes and 4 variables; `good` finishes, `pair` has two readings, `slow` times out."""
+    """One task of 3 regimes and 4 variables; `good` finishes, `pair` has two readings, `slow` times
+    out."""
     store = make_store()
     targets = store.one_target_each(3, 4)
-    task = store.task("t0", targets, ceiling=targets.astype(float), protocol="clean", mechanism="linear", n_edges=4)
+    task = store.task(
+        "t0",
+        targets,
+        ceiling=targets.astype(float),
+        protocol="clean",
+        mechanism="linear",
+        n_edges=4,
+    )
     store.job("good", task, store.at_place(targets, 1))
-    store.job("pair", task, {"a": store.at_place(targets, 2), "b": np.zeros(targets.shape)}, variants=("a", "b"))
+    store.job(
+        "pair",
+        task,
+        {"a": store.at_place(targets, 2), "b": np.zeros(targets.shape)},
+        variants=("a", "b"),
+    )
     store.job("slow", task, status="timeout")
     return store
 
@@ -27,7 +40,9 @@ def filled(make_store):
 def test_one_row_per_reading_regime_and_metric(filled):
     frame = tidy([filled.store])
     done = frame[frame["status"] == "ok"]
-    existing = [name for name in METRICS if name not in ("recall_at_5", "recall_at_20")]  # k >= 4 candidates: no row
+    existing = [
+        name for name in METRICS if name not in ("recall_at_5", "recall_at_20")
+    ]  # k >= 4 candidates: no row
     assert set(done["metric"]) == set(existing)
     assert len(done) == 4 * 3 * len(existing)  # good, pair's two readings and the ceiling
     assert set(done["label"]) == {"good", "pair", "pair-b", "ceiling"}
@@ -63,9 +78,21 @@ def test_columns_that_scripts_may_rely_on(filled):
     ]
     assert [c for c in promised if c not in frame.columns] == []
     row = frame.iloc[0]
-    assert (row["suite"], row["protocol"], row["split"], row["masking"]) == ("synthetic", "clean", "", "")
-    assert (row["mechanism"], row["n_edges"], row["dataset"], row["varsortability"]) == ("linear", 4, "t0", 0.5)
-    assert pd.api.types.is_integer_dtype(frame["regime"]) and pd.api.types.is_integer_dtype(frame["n_targets"])
+    assert (row["suite"], row["protocol"], row["split"], row["masking"]) == (
+        "synthetic",
+        "clean",
+        "",
+        "",
+    )
+    assert (row["mechanism"], row["n_edges"], row["dataset"], row["varsortability"]) == (
+        "linear",
+        4,
+        "t0",
+        0.5,
+    )
+    assert pd.api.types.is_integer_dtype(frame["regime"]) and pd.api.types.is_integer_dtype(
+        frame["n_targets"]
+    )
 
 
 def test_what_failed_has_one_row_without_a_value(filled):
@@ -111,7 +138,11 @@ def test_parameters_are_part_of_the_label(make_store):
     targets = store.one_target_each(2, 4)
     task = store.task("t0", targets)
     store.job(
-        "dci", task, {"x": targets * 1.0, "y": targets * 1.0}, variants=("x", "y"), parameters={"max_set_size": 2}
+        "dci",
+        task,
+        {"x": targets * 1.0, "y": targets * 1.0},
+        variants=("x", "y"),
+        parameters={"max_set_size": 2},
     )
     assert set(tidy([store.store])["label"]) == {"dci[max_set_size=2]", "dci-y[max_set_size=2]"}
 
@@ -120,12 +151,21 @@ def test_only_the_newest_record_of_a_job_counts(make_store):
     store = make_store()
     targets = store.one_target_each(2, 4)
     task = store.task("t0", targets)
-    store.job("m", task, store.at_place(targets, 1), method_version="1", started_at="2026-01-01T00:00:00")
-    store.job("m", task, store.at_place(targets, 4), method_version="2", started_at="2026-02-01T00:00:00")
+    store.job(
+        "m", task, store.at_place(targets, 1), method_version="1", started_at="2026-01-01T00:00:00"
+    )
+    store.job(
+        "m", task, store.at_place(targets, 4), method_version="2", started_at="2026-02-01T00:00:00"
+    )
     results = read([store.store])
-    assert results.notes == ("1 older records are superseded by newer ones (see `superseded` in the jobs table)",)
+    assert results.notes == (
+        "1 older records are superseded by newer ones (see `superseded` in the jobs table)",
+    )
     assert (results.regimes["rank"] == 0).all() and len(results.regimes) == 2
-    assert results.jobs.set_index("method_version")["superseded"].to_dict() == {"1": True, "2": False}
+    assert results.jobs.set_index("method_version")["superseded"].to_dict() == {
+        "1": True,
+        "2": False,
+    }
 
 
 def test_suites_of_different_sizes_stand_in_one_frame(make_store):
@@ -158,7 +198,13 @@ def test_a_missing_task_file_is_named(filled):
 
 def test_a_skipped_job_without_a_task_file_counts_if_its_record_tells_the_factors(filled):
     other = filled.task("t1", filled.one_target_each(1, 4))
-    filled.job("good", other, status="skipped", metadata={"protocol": "clean", "dataset": "t1"}, setting=["protocol"])
+    filled.job(
+        "good",
+        other,
+        status="skipped",
+        metadata={"protocol": "clean", "dataset": "t1"},
+        setting=["protocol"],
+    )
     filled.store.task_path(other).unlink()
     row = tidy([filled.store]).query("task == 't1'").iloc[0]
     assert (row["status"], row["protocol"]) == ("skipped", "clean")

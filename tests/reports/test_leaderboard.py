@@ -16,11 +16,19 @@ from cdnbench.reports.terminal import plain, show
 
 @pytest.fixture
 def store(make_store):
-    """Four datasets in two settings. `fine` is always second, `best` first but times out on two, `random` last."""
+    """Four datasets in two settings. `fine` is always second, `best` first but times out on two,
+    `random` last."""
     store = make_store()
     targets = store.one_target_each(4, 4)
     for i in range(4):
-        task = store.task(f"d{i}", targets, ceiling=targets * 1.0, protocol="clean", mechanism="ab"[i % 2], n_edges=4)
+        task = store.task(
+            f"d{i}",
+            targets,
+            ceiling=targets * 1.0,
+            protocol="clean",
+            mechanism="ab"[i % 2],
+            n_edges=4,
+        )
         store.job("fine", task, store.at_place(targets, 2), wall_s=float(i))
         store.job("random", task, store.at_place(targets, 4))
         if i < 2:
@@ -62,7 +70,9 @@ def test_a_method_that_never_finished_is_listed_last(store):
     assert table.index.tolist()[-2:] == ["never", "never-y"]
     assert table.loc["never", "failures"] == "4 skipped" and table.loc["never", "finished"] == 0
     assert np.isnan(table.loc["never", "average_precision_tie"])
-    assert table.loc["never", "average_rank"] == 4.25  # tied last: with never-y, and with best where that failed
+    assert (
+        table.loc["never", "average_rank"] == 4.25
+    )  # tied last: with never-y, and with best where that failed
 
 
 def test_a_method_run_on_fewer_tasks_is_ranked_on_those(store):
@@ -72,7 +82,9 @@ def test_a_method_run_on_fewer_tasks_is_ranked_on_those(store):
     assert (table.loc["some", "finished"], table.loc["some", "total"]) == (1, 4)
 
 
-@pytest.mark.parametrize("factor", ["protocol", "split", "subset", "masking", "track", "standardise"])
+@pytest.mark.parametrize(
+    "factor", ["protocol", "split", "subset", "masking", "track", "standardise"]
+)
 def test_a_block_for_each_factor(make_store, factor):
     store = make_store()
     targets = store.one_target_each(2, 4)
@@ -80,7 +92,10 @@ def test_a_block_for_each_factor(make_store, factor):
         task = store.task(f"t-{value}", targets, **{factor: value})
         store.job("m", task, store.at_place(targets, place))
     table = leaderboard(read([store.store]))
-    assert [block.title for block in table.blocks] == [f"synthetic, {factor} one", f"synthetic, {factor} two"]
+    assert [block.title for block in table.blocks] == [
+        f"synthetic, {factor} one",
+        f"synthetic, {factor} two",
+    ]
     assert table.frame["average_precision_tie"].tolist() == [1, 0.25]
 
 
@@ -109,7 +124,10 @@ def test_shown_in_a_log(store):
 
 def test_shown_on_a_narrow_terminal(store):
     out = io.StringIO()
-    show(leaderboard(read([store.store])), Console(file=out, width=60, force_terminal=True, color_system=None))
+    show(
+        leaderboard(read([store.store])),
+        Console(file=out, width=60, force_terminal=True, color_system=None),
+    )
     assert max(len(line) for line in out.getvalue().splitlines()) <= 60
     assert "Too narrow for" in out.getvalue() and "mAP" in out.getvalue()
 
@@ -129,6 +147,8 @@ def test_simulated_data_say_so(make_store):
 def test_no_interval_from_a_handful_of_datasets_of_several_settings():
     found = pd.DataFrame({"average_precision_tie": [0.1, 0.9], "setting": ["a", "b"]})
     assert np.isnan(interval(found)).all()
-    enough = pd.DataFrame({"average_precision_tie": [0.1, 0.3, 0.2, 0.9, 0.8, 0.7], "setting": list("aaabbb")})
+    enough = pd.DataFrame(
+        {"average_precision_tie": [0.1, 0.3, 0.2, 0.9, 0.8, 0.7], "setting": list("aaabbb")}
+    )
     low, high = interval(enough)
     assert 0.1 < low < high < 0.9

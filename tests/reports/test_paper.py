@@ -23,7 +23,13 @@ def test_the_files_are_packaged(name):
 
 
 def test_printed_values_appear():
-    where = {"n_nodes": 10, "n_edges": 10, "mechanism": "linear", "intervention": "hard", "metric": "map"}
+    where = {
+        "n_nodes": 10,
+        "n_edges": 10,
+        "mechanism": "linear",
+        "intervention": "hard",
+        "metric": "map",
+    }
     row = cell(published.table11(), method="cdn-mlp", source="printed", **where)
     assert (row["mean"], row["sd"]) == (0.73, 0.04)
     row = cell(published.table4(), method="cdn-mlp", n_targets=1, **where)
@@ -31,12 +37,20 @@ def test_printed_values_appear():
 
 
 def test_the_correction_takes_the_observational_regime_out():
-    where = {"n_nodes": 10, "n_edges": 10, "mechanism": "linear", "intervention": "hard", "method": "cdn-mlp"}
+    where = {
+        "n_nodes": 10,
+        "n_edges": 10,
+        "mechanism": "linear",
+        "intervention": "hard",
+        "method": "cdn-mlp",
+    }
     fixed = cell(published.table11(), source="corrected", metric="map", **where)
     assert fixed["mean"] == pytest.approx((31 * 0.73 + 1) / 30)
     assert (30 * fixed["mean"] - 1) / 31 == pytest.approx(0.73)  # one regime of -1 among 31
     assert fixed["sd"] == pytest.approx(0.04 * 31 / 30)
-    assert cell(published.table11(), source="corrected", metric="auc", **where)["mean"] == pytest.approx(0.86 * 31 / 30)
+    assert cell(published.table11(), source="corrected", metric="auc", **where)[
+        "mean"
+    ] == pytest.approx(0.86 * 31 / 30)
 
 
 def test_only_the_cdn_rows_of_table_11_are_corrected():
@@ -47,19 +61,28 @@ def test_only_the_cdn_rows_of_table_11_are_corrected():
 
 @pytest.mark.parametrize("metric", ["map", "auc"])
 def test_the_correction_brings_table_11_nearer_to_table_4(metric):
-    """Table 11 averages over 1, 2 and 3 targets, so at N = 10, E = 10 it should lie near Table 4's mean of 1 and 3."""
-    four = published.table4().query("metric == @metric").groupby(["method", "mechanism", "intervention"])["mean"].mean()
+    """Table 11 averages over 1, 2 and 3 targets, so at N = 10, E = 10 it should lie near Table 4's
+    mean of 1 and 3."""
+    four = (
+        published.table4()
+        .query("metric == @metric")
+        .groupby(["method", "mechanism", "intervention"])["mean"]
+        .mean()
+    )
     eleven = published.table11().query("metric == @metric and n_nodes == 10 and n_edges == 10")
     distance = {}
     for source, rows in eleven.groupby("source"):
-        cdn = rows[rows["method"].isin(published.CORRECTED_METHODS)].set_index(list(four.index.names))["mean"]
+        cdn = rows[rows["method"].isin(published.CORRECTED_METHODS)].set_index(
+            list(four.index.names)
+        )["mean"]
         distance[source] = (cdn - four).dropna().abs().mean()
     assert distance["corrected"] < 0.6 * distance["printed"]
 
 
 @pytest.fixture
 def results(make_store):
-    """Five datasets of one setting under both protocols: the target first (clean) or second (dcdi) of ten variables."""
+    """Five datasets of one setting under both protocols: the target first (clean) or second (dcdi)
+    of ten variables."""
     store = make_store()
     targets = store.one_target_each(4, 10)
     targets[3, 5:7] = True  # three targets in one regime
@@ -78,7 +101,12 @@ def results(make_store):
                     intervention=intervention,
                 )
                 scores = store.at_place(store.one_target_each(4, 10), place)
-                store.job("ut-igsp", task, {"soft": scores, "set": np.zeros(targets.shape)}, variants=variants)
+                store.job(
+                    "ut-igsp",
+                    task,
+                    {"soft": scores, "set": np.zeros(targets.shape)},
+                    variants=variants,
+                )
                 if i:
                     store.job("random", task, scores)
     return read([store.store])
@@ -86,7 +114,13 @@ def results(make_store):
 
 def test_ours_stands_beside_the_printed_value_by_protocol(results):
     table = table11(results)
-    where = {"n_nodes": 10, "n_edges": 10, "mechanism": "linear", "intervention": "hard", "label": "ut-igsp-set"}
+    where = {
+        "n_nodes": 10,
+        "n_edges": 10,
+        "mechanism": "linear",
+        "intervention": "hard",
+        "label": "ut-igsp-set",
+    }
     for protocol in ("clean", "dcdi"):
         mine = cell(table.frame, protocol=protocol, source="ours", metric="auc", **where)
         assert (mine["mean"], mine["sd"], mine["n"], mine["partial"]) == (0.5, 0, 5, False)
@@ -96,16 +130,26 @@ def test_ours_stands_beside_the_printed_value_by_protocol(results):
 
 
 def test_the_paper_groups_ties(results):
-    """All-equal scores of 3 targets in 4 regimes of 10: grouped average precision is the share of targets."""
-    mine = table11(results).frame.query("label == 'ut-igsp-set' and source == 'ours' and protocol == 'clean'")
+    """All-equal scores of 3 targets in 4 regimes of 10: grouped average precision is the share of
+    targets."""
+    mine = table11(results).frame.query(
+        "label == 'ut-igsp-set' and source == 'ours' and protocol == 'clean'"
+    )
     assert cell(mine, metric="map")["mean"] == pytest.approx((0.1 * 3 + 0.3) / 4)
 
 
 def test_the_ceilings_ties_count_in_expectation(make_store):
-    """Nothing can be told apart, so the ceiling is what guessing gets: (1 + 1/2 + 1/3 + 1/4) / 4 for one target of 4."""
+    """Nothing can be told apart, so the ceiling is what guessing gets: (1 + 1/2 + 1/3 + 1/4) / 4
+    for one target of 4."""
     store = make_store()
     targets = store.one_target_each(4, 4)
-    setting = {"n_nodes": 4, "n_edges": 10, "mechanism": "linear", "intervention": "hard-uniform", "protocol": "dcdi"}
+    setting = {
+        "n_nodes": 4,
+        "n_edges": 10,
+        "mechanism": "linear",
+        "intervention": "hard-uniform",
+        "protocol": "dcdi",
+    }
     task = store.task("d", targets, ceiling=np.zeros(targets.shape), **setting)
     store.job("random", task, np.zeros(targets.shape))
     mine = ours(read([store.store]), by_targets=False)
@@ -115,9 +159,18 @@ def test_the_ceilings_ties_count_in_expectation(make_store):
 
 def test_blocks_order_and_notes(results):
     table = table11(results)
-    clean = next(b for b in table.blocks if b.title == "synthetic, protocol clean: N = 10, E = 10, hard interventions")
+    clean = next(
+        b
+        for b in table.blocks
+        if b.title == "synthetic, protocol clean: N = 10, E = 10, hard interventions"
+    )
     names = [(row.cells[0].text, row.cells[1].text) for row in clean.rows]
-    assert names[:4] == [("ceiling", "ours"), ("ut-igsp-set", "ours"), ("ut-igsp-set", "printed"), ("ut-igsp", "ours")]
+    assert names[:4] == [
+        ("ceiling", "ours"),
+        ("ut-igsp-set", "ours"),
+        ("ut-igsp-set", "printed"),
+        ("ut-igsp", "ours"),
+    ]
     assert ("cdn-axial", "corrected") in names and names[-1] == ("random", "ours")
     assert any("Not the paper's law" in note for note in clean.notes)
     dcdi = next(b for b in table.blocks if "protocol dcdi: N = 10, E = 10, hard" in b.title)
@@ -128,7 +181,9 @@ def test_blocks_order_and_notes(results):
 
 def test_table_4_splits_by_targets(results):
     table = table4(results)
-    mine = table.frame.query("label == 'ut-igsp' and source == 'ours' and protocol == 'dcdi' and metric == 'map'")
+    mine = table.frame.query(
+        "label == 'ut-igsp' and source == 'ours' and protocol == 'dcdi' and metric == 'map'"
+    )
     assert mine.set_index("n_targets")["mean"][1] == pytest.approx(0.5)
     assert set(mine["n_targets"]) == {1, 3}
     block = next(b for b in table.blocks if "dcdi" in b.title and "hard" in b.title)
@@ -147,6 +202,12 @@ def test_without_our_results_the_printed_values_stand_alone(make_store):
 def test_suites_of_other_laws_do_not_stand_beside_the_paper(make_store):
     store = make_store("synthetic-hard")
     targets = store.one_target_each(2, 10)
-    about = {"n_nodes": 10, "n_edges": 10, "mechanism": "linear", "intervention": "hard-uniform", "protocol": "dcdi"}
+    about = {
+        "n_nodes": 10,
+        "n_edges": 10,
+        "mechanism": "linear",
+        "intervention": "hard-uniform",
+        "protocol": "dcdi",
+    }
     store.job("m", store.task("t", targets, **about), store.at_place(targets, 1))
     assert "ours" not in set(table11(read([store.store])).frame["source"])

@@ -26,7 +26,9 @@ def folder(make_store, tmp_path):
         for mechanism in ("linear", "polynomial"):
             about = {"protocol": "dcdi", "n_nodes": 10, "n_edges": 10, "intervention": "soft-scale"}
             ceiling = targets + 0.1 * rng.normal(size=targets.shape)
-            task = store.task(f"d{i}-{mechanism}", targets, ceiling=ceiling, mechanism=mechanism, **about)
+            task = store.task(
+                f"d{i}-{mechanism}", targets, ceiling=ceiling, mechanism=mechanism, **about
+            )
             for method, signal in (("random", 0.0), ("target-shift", 1.0), ("my_method", 3.0)):
                 store.job(method, task, rng.normal(size=targets.shape) + signal * targets)
             store.job("slow", task, status="timeout", reason="600 s & more")
@@ -74,7 +76,9 @@ def test_what_was_left_out_is_shown_with_every_table(folder):
 
 def test_csv_of_the_leaderboard_is_the_tidy_frame(report, tmp_path):
     report.to_csv(tmp_path / "tidy.csv")
-    frame = pd.read_csv(tmp_path / "tidy.csv", keep_default_na=False, na_values={"value": [""], "regime": [""]})
+    frame = pd.read_csv(
+        tmp_path / "tidy.csv", keep_default_na=False, na_values={"value": [""], "regime": [""]}
+    )
     assert len(frame) == len(report.tidy)
     np.testing.assert_allclose(frame["value"], report.tidy["value"])
     assert frame["label"].tolist() == report.tidy["label"].astype(str).tolist()
@@ -97,14 +101,18 @@ def test_csv_into_no_folder_is_an_error(report, tmp_path):
 @pytest.mark.parametrize("name", sorted(reports.TABLES))
 def test_latex_is_balanced(report, name):
     text = report.to_latex(name)
-    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == len(report.table(name).blocks)
+    assert (
+        text.count(r"\begin{table}") == text.count(r"\end{table}") == len(report.table(name).blocks)
+    )
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     assert re.sub(r"\\[{}]", "", body).count("{") == re.sub(r"\\[{}]", "", body).count("}")
     assert re.search(r"(?<!\\)[_#]", re.sub(r"\\label\{.*?\}", "", body)) is None
     assert body.isascii()
     labels = re.findall(r"\\label\{(.*?)\}", body)
     assert len(set(labels)) == len(labels)
-    for tabular in re.findall(r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}(.*?)\\end\{tabular\}", body, flags=re.S):
+    for tabular in re.findall(
+        r"\\begin\{tabular\}\{@\{\}([lr]+)@\{\}\}(.*?)\\end\{tabular\}", body, flags=re.S
+    ):
         rows = [line for line in tabular[1].splitlines() if line.endswith(r"\\")]
         for row in rows:
             spans = [int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", row)]
@@ -146,7 +154,15 @@ def test_html_is_whole_and_self_contained(report):
     assert not {"script", "link", "img", "iframe"} & set(tags.seen)
     assert "@import" not in page and "url(" not in page
     assert tags.seen.count("svg") == 2  # one figure a block
-    for text in ("my_method", "600 s &amp; more", "ceiling", "Table 11", "numpy 2.0.0", "0123456789", "real"):
+    for text in (
+        "my_method",
+        "600 s &amp; more",
+        "ceiling",
+        "Table 11",
+        "numpy 2.0.0",
+        "0123456789",
+        "real",
+    ):
         assert text in page, text
 
 
@@ -171,7 +187,9 @@ def test_comparisons_within_one_setting_have_no_p(make_store):
     row = reports.build(store.store).table("comparisons").frame.iloc[0]
     values = np.array([1 / 2, 1 / 3, 1 / 2, 1 / 3, 1 / 2]) - 1
     assert row["difference"] == pytest.approx(values.mean()) and np.isnan(row["p"])
-    assert row["high"] - row["low"] == pytest.approx(2 * 2.7764 * values.std(ddof=1) / np.sqrt(5), rel=1e-4)
+    assert row["high"] - row["low"] == pytest.approx(
+        2 * 2.7764 * values.std(ddof=1) / np.sqrt(5), rel=1e-4
+    )
 
 
 def test_comparisons_rest_on_what_both_finished(make_store):
@@ -201,12 +219,26 @@ def test_regimes_show_the_place_of_the_target(report):
 def test_jobs_say_what_did_not_finish(report):
     blocks = report.table("jobs").blocks
     assert [block.title for block in blocks] == ["jobs by method", "what did not finish"]
-    assert [c.text for c in blocks[1].rows[0].cells[:5]] == ["synthetic", "slow", "timeout", "12", "600 s & more"]
+    assert [c.text for c in blocks[1].rows[0].cells[:5]] == [
+        "synthetic",
+        "slow",
+        "timeout",
+        "12",
+        "600 s & more",
+    ]
 
 
 def test_names_import_nothing_heavy():
     import subprocess
     import sys
 
-    code = "import sys, cdnbench.reports.names; print(*({'pandas', 'scipy', 'jinja2', 'numpy'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == ""
+    code = (
+        "import sys, cdnbench.reports.names; print(*({'pandas', 'scipy', 'jinja2', 'numpy'} & "
+        "set(sys.modules)))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == ""
+    )

@@ -16,7 +16,9 @@ RNG = np.random.default_rng(3)
 
 
 def regimes(rows: list[dict]) -> pd.DataFrame:
-    return pd.DataFrame([{**dict.fromkeys(FACTORS, ""), "label": "m", "setting": "s", **row} for row in rows])
+    return pd.DataFrame(
+        [{**dict.fromkeys(FACTORS, ""), "label": "m", "setting": "s", **row} for row in rows]
+    )
 
 
 def test_regimes_are_averaged_within_datasets_first():
@@ -29,14 +31,18 @@ def test_regimes_are_averaged_within_datasets_first():
 
 
 def test_undefined_regimes_are_left_out_of_the_mean():
-    frame = regimes([{"dataset": "a", "x": np.nan}, {"dataset": "a", "x": 0.8}, {"dataset": "b", "x": np.nan}])
+    frame = regimes(
+        [{"dataset": "a", "x": np.nan}, {"dataset": "a", "x": 0.8}, {"dataset": "b", "x": np.nan}]
+    )
     found = s.over_datasets(s.dataset_means(frame, ["x"]), ["x"], ["label"])
     assert (found["mean"].item(), found["n"].item()) == (pytest.approx(0.8), 1)
 
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_no_mean_crosses_a_factor(factor):
-    frame = regimes([{"dataset": "a", "x": 0.0, factor: "one"}, {"dataset": "a", "x": 1.0, factor: "two"}])
+    frame = regimes(
+        [{"dataset": "a", "x": 0.0, factor: "one"}, {"dataset": "a", "x": 1.0, factor: "two"}]
+    )
     assert sorted(s.dataset_means(frame, ["x"])["x"]) == [0, 1]
 
 
@@ -51,13 +57,17 @@ def test_t_interval_is_scipys():
 def test_failures_are_tied_last():
     values = np.array([[0.9, 0.5, np.nan, np.nan], [0.2, 0.2, 0.1, np.nan]])
     ran = np.array([[True, True, True, True], [True, True, True, False]])
-    np.testing.assert_allclose(s.average_ranks(values, ran), [(1 + 1.5) / 2, (2 + 1.5) / 2, (3.5 + 3) / 2, 3.5])
+    np.testing.assert_allclose(
+        s.average_ranks(values, ran), [(1 + 1.5) / 2, (2 + 1.5) / 2, (3.5 + 3) / 2, 3.5]
+    )
     assert np.isnan(s.average_ranks(np.full((2, 1), np.nan), np.zeros((2, 1), bool))[0])
 
 
 def test_bootstrap_has_the_stratified_standard_error():
     strata = np.repeat(np.arange(24), 5)
-    values = RNG.normal(size=120) + 3 * strata  # settings differ a lot: that must not widen the interval
+    values = (
+        RNG.normal(size=120) + 3 * strata
+    )  # settings differ a lot: that must not widen the interval
     low, high = s.bootstrap_interval(values, strata)
     within = np.mean([values[strata == k].var(ddof=1) for k in range(24)])
     assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(within / 120), rel=0.05)
@@ -103,7 +113,9 @@ def test_clusters_of_several_sizes_have_the_standard_error_of_a_ratio():
     values = RNG.normal(size=200)[genes] + 0.3 * RNG.normal(size=len(genes))
     low, high = s.cluster_bootstrap_interval(values, genes)
     residual = np.bincount(genes, weights=values - values.mean())
-    assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt((residual**2).sum()) / len(values), rel=0.06)
+    assert (high - low) / 2 == pytest.approx(
+        1.96 * np.sqrt((residual**2).sum()) / len(values), rel=0.06
+    )
     assert np.isnan(s.cluster_bootstrap_interval(np.ones(5), np.zeros(5))).all()
 
 
@@ -117,7 +129,9 @@ def test_sign_flips_are_exact_where_they_can_be():
 
 def test_sign_flips_by_chance_agree_with_all_of_them():
     differences = RNG.normal(0.4, size=12)
-    assert s.sign_flip_test(differences, resamples=4000) == pytest.approx(s.sign_flip_test(differences), abs=0.03)
+    assert s.sign_flip_test(differences, resamples=4000) == pytest.approx(
+        s.sign_flip_test(differences), abs=0.03
+    )
 
 
 def test_sign_flips_hold_their_size():
@@ -128,5 +142,7 @@ def test_sign_flips_hold_their_size():
 
 
 def test_holm_by_hand():
-    np.testing.assert_allclose(s.holm(np.array([0.01, 0.04, 0.03, np.nan])), [0.03, 0.06, 0.06, np.nan])
+    np.testing.assert_allclose(
+        s.holm(np.array([0.01, 0.04, 0.03, np.nan])), [0.03, 0.06, 0.06, np.nan]
+    )
     np.testing.assert_allclose(s.holm(np.array([0.6, 0.7])), [1, 1])

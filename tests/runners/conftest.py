@@ -1,4 +1,5 @@
-"""A package of methods and a suite that misbehave, registered the way any third-party package is."""
+"""A package of methods and a suite that misbehave, registered the way any third-party package
+is."""
 
 import importlib
 import sys
@@ -36,7 +37,8 @@ class Slow(Good):
 
 @dataclass(frozen=True)
 class Daemon(Good):
-    """Leaves a daemon behind (forked twice, in a session of its own) and returns, or loops if `loops`."""
+    """Leaves a daemon behind (forked twice, in a session of its own) and returns, or loops if
+    `loops`."""
     pids: str = ""
     loops: bool = False
     info: ClassVar[MethodInfo] = MethodInfo(name="daemon", summary="leaves a daemon behind")
@@ -149,7 +151,8 @@ class Hungry(Good):
 
 @dataclass(frozen=True)
 class Batched(Good):
-    """Solves tasks together, the last first. Task i: `fails` raises; `dies` takes the process along unless it is alone."""
+    """Solves tasks together, the last first. Task i: `fails` raises; `dies` takes the process
+    along unless it is alone."""
     fails: int = -1
     dies: int = -1
     pause: float = 0.0
@@ -173,7 +176,8 @@ class Batched(Good):
 
 @dataclass(frozen=True)
 class Learner(Good):
-    """Learns the mean target of its training tasks; `how` the fit ends, `trace` a file with a line a fit."""
+    """Learns the mean target of its training tasks; `how` the fit ends, `trace` a file with a
+    line a fit."""
     how: str = "well"
     trace: str = ""
     info: ClassVar[MethodInfo] = MethodInfo(name="learner", summary="has to be trained", supervised="required")

@@ -1,4 +1,5 @@
-"""Methods that solve many tasks at once: who runs with whom, what a record holds, and that no task harms another."""
+"""Methods that solve many tasks at once: who runs with whom, what a record holds, and that no task
+harms another."""
 
 import os
 import signal
@@ -38,7 +39,12 @@ def test_batches_are_those_of_the_whole_plan(faulty, tmp_path):
     sweep(tmp_path, f"batched:trace={trace}", limit=2)
     assert trace.read_text().split() == ["2"]
     store = sweep(tmp_path, f"batched:trace={trace}")
-    assert trace.read_text().split() == ["2", "1", "3", "1"]  # 0, 1 were done: 2 alone, then 3 to 5, then 6
+    assert trace.read_text().split() == [
+        "2",
+        "1",
+        "3",
+        "1",
+    ]  # 0, 1 were done: 2 alone, then 3 to 5, then 6
     assert len(list(store.records())) == 7
 
 
@@ -46,12 +52,20 @@ def test_a_record_has_note_facts_batch_size_and_share_of_the_time(faulty, tmp_pa
     done = []
     records = by_task(sweep(tmp_path, "batched:pause=0.1", limit=3, on_record=done.append))
     assert len(done) == 3 and {r["task"] for r in done} == set(records)
-    assert [records[f"tiny/{i}"]["note"] for i in range(3)] == ["", "not converged", "not converged"]
-    assert [records[f"tiny/{i}"]["facts"] for i in range(3)] == [{"iterations": 7 + i} for i in range(3)]
+    assert [records[f"tiny/{i}"]["note"] for i in range(3)] == [
+        "",
+        "not converged",
+        "not converged",
+    ]
+    assert [records[f"tiny/{i}"]["facts"] for i in range(3)] == [
+        {"iterations": 7 + i} for i in range(3)
+    ]
     assert {r["batch_size"] for r in records.values()} == {3}
     assert {r["wall_s"] for r in records.values()} == {records["tiny/0"]["wall_s"]}
     assert 0.1 <= records["tiny/0"]["wall_s"] < 0.2  # a third of 0.3 s
-    assert records["tiny/0"]["wall_s_single"] is None and records["tiny/0"]["peak_rss_mb"] is not None
+    assert (
+        records["tiny/0"]["wall_s_single"] is None and records["tiny/0"]["peak_rss_mb"] is not None
+    )
 
 
 def test_timing_runs_each_alone_and_keeps_its_share(faulty, tmp_path):
@@ -104,6 +118,8 @@ def test_what_a_batch_had_done_survives_the_end_of_the_run(faulty, tmp_path):
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_batched_and_other_methods_together(faulty, tmp_path, jobs):
     store = sweep(tmp_path, "good,batched", jobs=jobs)
-    scores = {(r["method"], r["task"]): store.scores(r["key"])[""].tolist() for r in store.records()}
+    scores = {
+        (r["method"], r["task"]): store.scores(r["key"])[""].tolist() for r in store.records()
+    }
     assert len(scores) == 14
     assert all(scores["good", task] == value for (_, task), value in scores.items())

@@ -1,4 +1,5 @@
-"""Methods that have to be trained: each fit once, for all who need it, and what follows if it fails."""
+"""Methods that have to be trained: each fit once, for all who need it, and what follows if it
+fails."""
 
 import json
 
@@ -26,10 +27,17 @@ def test_each_training_set_is_learnt_once(faulty, tmp_path):
     assert sorted(trace.read_text().split()) == ["1", "2"]
     assert {r["status"] for r in records.values()} == {"ok"} and len(records) == 5
     np.testing.assert_array_equal(store.scores(records["tiny/0"]["key"])[""], [[1.0, 0.0, 0.0]])
-    fits = [json.loads(path.read_text()) for path in (tmp_path / "results" / "models").glob("*/record.json")]
+    fits = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "results" / "models").glob("*/record.json")
+    ]
     assert {f["n_tasks"] for f in fits} == {1, 2}
     assert all(
-        f["status"] == "ok" and f["wall_s"] >= 0 and f["peak_rss_mb"] >= 0 and f["git_sha"] is not None for f in fits
+        f["status"] == "ok"
+        and f["wall_s"] >= 0
+        and f["peak_rss_mb"] >= 0
+        and f["git_sha"] is not None
+        for f in fits
     )
 
 
@@ -51,7 +59,9 @@ def test_a_second_run_learns_nothing_again(faulty, tmp_path):
     ],
 )
 def test_if_a_fit_fails_its_predictions_are_skipped(faulty, tmp_path, how, reason):
-    records, _ = sweep(tmp_path, f"learner:how={how},good", timeout_s=1.0 if how == "loops" else 60.0)
+    records, _ = sweep(
+        tmp_path, f"learner:how={how},good", timeout_s=1.0 if how == "loops" else 60.0
+    )
     by_method = {}
     for record in Store(tmp_path / "results").records():
         by_method.setdefault(record["method"], []).append(record)
@@ -100,7 +110,9 @@ def test_what_is_known_reaches_the_fit_and_its_key(faulty, tmp_path):
 def test_without_what_it_needs_a_method_is_skipped_and_says_what(faulty, tmp_path):
     records, _ = sweep(tmp_path, "reader")
     assert {r["status"] for r in records.values()} == {"skipped"}
-    assert all(r["reason"].startswith("reader needs interactions: --knowledge") for r in records.values())
+    assert all(
+        r["reason"].startswith("reader needs interactions: --knowledge") for r in records.values()
+    )
     assert "reader needs interactions" in make_plan("tiny", {"n": 5}, None).left_out["reader"]
 
 
@@ -117,7 +129,8 @@ def test_all_is_trained_before_the_first_prediction(faulty, tmp_path):
 
 
 def test_files_are_named_from_where_the_run_was_started(faulty, tmp_path, monkeypatch):
-    """Fits and predictions work in folders of their own; a relative path still means what it meant to the user."""
+    """Fits and predictions work in folders of their own; a relative path still means what it meant
+    to the user."""
     weights = tmp_path / "w.safetensors"
     weights.write_text("5")
     monkeypatch.chdir(tmp_path)

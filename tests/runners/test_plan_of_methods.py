@@ -34,7 +34,10 @@ def test_only_methods_with_a_choice_get_the_device():
 
 
 def test_the_device_is_part_of_the_key_but_not_of_the_name():
-    keys = {make_plan("synthetic-mini", {}, "cdn", limit=1, device=device).jobs[0].key for device in ("cpu", "cuda")}
+    keys = {
+        make_plan("synthetic-mini", {}, "cdn", limit=1, device=device).jobs[0].key
+        for device in ("cpu", "cuda")
+    }
     assert len(keys) == 2
     assert shown_parameters({"device": "cuda", "weights": "x"}) == "[weights=x]"
     assert shown_parameters({"device": "cuda"}) == ""

@@ -26,7 +26,11 @@ def sweep(tmp_path, methods, *, options=None, jobs=2, limits=None, limit=None, s
 def same(store):
     """What makes two runs the same: key, status, reason, scores."""
     return {
-        r["key"]: (r["status"], r["reason"], store.scores(r["key"])[""].tolist() if r["status"] == "ok" else None)
+        r["key"]: (
+            r["status"],
+            r["reason"],
+            store.scores(r["key"])[""].tolist() if r["status"] == "ok" else None,
+        )
         for r in store.records()
     }
 
@@ -41,17 +45,33 @@ def by_method(store):
         ("raises", "error", "RuntimeError: no luck"),
         ("refuses", "skipped", "not today"),
         ("exits", "error", "the process exited with code 3 before it gave a result"),
-        ("is-killed", "killed", "by SIGKILL, not by the runner (by the system, if it ran out of memory)"),
-        ("real-time", "killed", "by signal 40, not by the runner (by the system, if it ran out of memory)"),
-        ("wrong-shape", "error", "ValueError: wrong-shape returned scores of shape (3,); expected (R, N) = (1, 3)"),
+        (
+            "is-killed",
+            "killed",
+            "by SIGKILL, not by the runner (by the system, if it ran out of memory)",
+        ),
+        (
+            "real-time",
+            "killed",
+            "by signal 40, not by the runner (by the system, if it ran out of memory)",
+        ),
+        (
+            "wrong-shape",
+            "error",
+            "ValueError: wrong-shape returned scores of shape (3,); expected (R, N) = (1, 3)",
+        ),
         ("narrow", "skipped", "3 variables; narrow takes at most 2"),
     ],
 )
-def test_each_end_has_its_status_and_the_others_are_untouched(faulty, tmp_path, method, status, reason):
+def test_each_end_has_its_status_and_the_others_are_untouched(
+    faulty, tmp_path, method, status, reason
+):
     store = sweep(tmp_path, f"good,{method}")
     records = list(store.records())
     assert len(records) == 8
-    assert {(r["status"], r["reason"]) for r in records if r["method"] == method} == {(status, reason)}
+    assert {(r["status"], r["reason"]) for r in records if r["method"] == method} == {
+        (status, reason)
+    }
     assert {r["status"] for r in records if r["method"] == "good"} == {"ok"}
 
 
@@ -75,7 +95,9 @@ def test_a_daemon_left_behind_is_ended_and_holds_nothing_up(faulty, tmp_path):
     pids = tmp_path / "pids"
     store = sweep(tmp_path, f"daemon:pids={pids},good", limit=2)
     assert {r["status"] for r in store.records()} == {"ok"}
-    assert len(pids.read_text().split()) == 2 and not any(alive(int(pid)) for pid in pids.read_text().split())
+    assert len(pids.read_text().split()) == 2 and not any(
+        alive(int(pid)) for pid in pids.read_text().split()
+    )
 
 
 def test_what_a_job_printed_before_it_was_ended_is_kept(faulty, tmp_path, monkeypatch):
@@ -137,7 +159,9 @@ def test_a_folder_that_cannot_be_written_is_named(faulty, tmp_path):
         sweep(tmp_path, "good", limit=1)
 
 
-@pytest.mark.parametrize("name, words", [("unimportable", "SyntaxError"), ("misnamed", "info.name is 'good'")])
+@pytest.mark.parametrize(
+    "name, words", [("unimportable", "SyntaxError"), ("misnamed", "info.name is 'good'")]
+)
 def test_a_broken_plugin_is_named_and_stops_no_other(faulty, name, words):
     with pytest.raises(BenchError, match=words):
         make_plan("tiny", {}, name)
@@ -202,7 +226,11 @@ def test_a_default_written_out_is_the_same_job(faulty, tmp_path):
     "fault, reason",
     [
         ("raise", "the task could not be made: RuntimeError: the data are gone"),
-        ("exit", "the task could not be made: the suite's process ended with code 7 while it made the task"),
+        (
+            "exit",
+            "the task could not be made: the suite's process ended with code 7 while it made the "
+            "task",
+        ),
     ],
 )
 def test_a_task_that_cannot_be_made_costs_its_own_jobs_only(faulty, tmp_path, fault, reason):
@@ -230,7 +258,9 @@ def test_a_run_from_a_script_without_a_main_guard(faulty, tmp_path):
         f"store = Store(Path({str(tmp_path / 'results')!r}))\n"
         "print(execute(make_plan('tiny', {}, 'good'), store, jobs=2), 'jobs')\n"
     )
-    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120
+    )
     assert (result.stdout, result.returncode) == ("4 jobs\n", 0), result.stderr
 
 
@@ -246,7 +276,16 @@ def run_process(faulty, tmp_path):
     """Start `bench run` on the tiny suite in a process of its own."""
 
     def start(methods, out, *more):
-        command = [sys.executable, "-m", "cdnbench.cli", "run", "--suite", "tiny", "--methods", methods]
+        command = [
+            sys.executable,
+            "-m",
+            "cdnbench.cli",
+            "run",
+            "--suite",
+            "tiny",
+            "--methods",
+            methods,
+        ]
         command += ["--out", str(tmp_path / out), "--jobs", "2", *more]
         with open(tmp_path / "output.txt", "w") as output:
             return subprocess.Popen(
@@ -254,7 +293,8 @@ def run_process(faulty, tmp_path):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # A shell that started the tests in the background has them ignore it, and so would the run.
+                # A shell that started the tests in the background has them ignore it, and so would
+                # the run.
                 preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 

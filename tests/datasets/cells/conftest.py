@@ -28,7 +28,9 @@ def papalexi(real_file):
 
     adata = anndata.read_h5ad(real_file("papalexi2021_thp1_eccite_299genes_counts.h5ad"))
     cells = adata.X.tocsr().astype(np.float32)
-    cells.data = np.log1p(cells.data / np.repeat(adata.obs["total_umis"].to_numpy(), np.diff(cells.indptr)) * 1e4)
+    cells.data = np.log1p(
+        cells.data / np.repeat(adata.obs["total_umis"].to_numpy(), np.diff(cells.indptr)) * 1e4
+    )
     return cells.astype(np.float32), adata.obs["perturbation"].astype(str).to_numpy()
 
 
@@ -36,9 +38,11 @@ GENES = [f"G{i}" for i in range(60)] + ["MT-A"]
 CONTROL = "non-targeting"
 
 
-def counts(seed: int = 0, per_perturbation: int = 60, controls: int = 300) -> tuple[sparse.csr_matrix, pd.DataFrame]:
-    """Perturbations of G0 .. G7 lower their gene and shift 20 others; "weak" targets do nothing; "Elsewhere" is no gene; some cells have
-    no perturbation."""
+def counts(
+    seed: int = 0, per_perturbation: int = 60, controls: int = 300
+) -> tuple[sparse.csr_matrix, pd.DataFrame]:
+    """Perturbations of G0 .. G7 lower their gene and shift 20 others; "weak" targets do nothing;
+    "Elsewhere" is no gene; some cells have no perturbation."""
     rng = np.random.default_rng(seed)
     base = rng.uniform(1, 6, len(GENES))
     rows, labels = [], []

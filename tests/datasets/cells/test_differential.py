@@ -43,9 +43,12 @@ def test_rank_sums(chunk):
 
 
 def test_fold_changes_rest_on_sums_of_double_precision():
-    """A relative error of 1e-7 in the mean of a gene with large values is more than 1e-6 in its fold change."""
+    """A relative error of 1e-7 in the mean of a gene with large values is more than 1e-6 in its
+    fold change."""
     rng = np.random.default_rng(0)
-    controls, perturbed = (sparse.csr_matrix(rng.uniform(7, 9, (n, 20)).astype(np.float32)) for n in (20_000, 100))
+    controls, perturbed = (
+        sparse.csr_matrix(rng.uniform(7, 9, (n, 20)).astype(np.float32)) for n in (20_000, 100)
+    )
     mean1, mean0 = (x.toarray().mean(0, dtype=float) for x in (perturbed, controls))
     change = streamed(controls, perturbed, np.zeros(100, dtype=int), 100).tests(0).log2_fold_change
     np.testing.assert_allclose(change, np.log2(np.expm1(mean1) / np.expm1(mean0)), atol=1e-9)
@@ -55,7 +58,8 @@ def test_values_that_tie_with_many_controls_cost_no_more():
     def spent(distinct: int) -> float:
         rng = np.random.default_rng(0)
         controls, perturbed = (
-            sparse.csr_matrix(rng.integers(1, distinct + 1, (20_000, 20)).astype(np.float32)) for _ in range(2)
+            sparse.csr_matrix(rng.integers(1, distinct + 1, (20_000, 20)).astype(np.float32))
+            for _ in range(2)
         )
         sums, labels = RankSums(Controls.of(controls), 1), np.zeros(20_000, dtype=int)
         sums.add(perturbed[:1], labels[:1])  # compiles
@@ -74,7 +78,10 @@ def test_what_is_stored_as_zero_counts_as_zero():
     controls, perturbed, labels = cells(0, 50), cells(1, 40), np.zeros(40, dtype=int)
     padded = perturbed.tocoo()
     padded = sparse.csr_matrix(
-        (np.append(padded.data, 0.0).astype(np.float32), (np.append(padded.row, 0), np.append(padded.col, 0))),
+        (
+            np.append(padded.data, 0.0).astype(np.float32),
+            (np.append(padded.row, 0), np.append(padded.col, 0)),
+        ),
         shape=perturbed.shape,
     )
     padded.data[padded.data == padded.data.max()] = 0
@@ -114,14 +121,23 @@ def test_scanpy_says_the_same(papalexi):
     adata = scanpy.AnnData(cells[kept])
     adata.obs["group"] = labels[kept]
     scanpy.tl.rank_genes_groups(
-        adata, "group", groups=names, reference="non-targeting", method="wilcoxon", tie_correct=False
+        adata,
+        "group",
+        groups=names,
+        reference="non-targeting",
+        method="wilcoxon",
+        tie_correct=False,
     )
     sums = RankSums(Controls.of(cells[controls]), len(names))
     for p, name in enumerate(names):
         mine = labels == name
         sums.add(cells[mine], np.full(mine.sum(), p))
-        theirs = scanpy.get.rank_genes_groups_df(adata, name).set_index("names").loc[adata.var_names]
+        theirs = (
+            scanpy.get.rank_genes_groups_df(adata, name).set_index("names").loc[adata.var_names]
+        )
         tests = sums.tests(p)
         np.testing.assert_allclose(tests.score, theirs.scores, rtol=1e-6, atol=1e-6)
         np.testing.assert_allclose(tests.p_adjusted, theirs.pvals_adj, rtol=1e-6, atol=1e-12)
-        np.testing.assert_allclose(tests.log2_fold_change, theirs.logfoldchanges, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(
+            tests.log2_fold_change, theirs.logfoldchanges, rtol=1e-6, atol=1e-6
+        )

@@ -15,7 +15,8 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """/whole sends all, /ranges what is asked for, /cut half of what it promises, /other something else, /none 404."""
+    """/whole sends all, /ranges what is asked for, /cut half of what it promises, /other something
+    else, /none 404."""
 
     def do_GET(self):
         self.server.asked.append((self.path, self.headers.get("Range")))
@@ -86,12 +87,19 @@ def test_a_download_that_breaks_off_is_kept_and_told(server, tmp_path):
 
 
 def test_mirrors_are_tried_in_turn(server, tmp_path):
-    demo = remote(f"{server.address}/none/a.h5ad", f"{server.address}/other/a.h5ad", f"{server.address}/whole/a.h5ad")
+    demo = remote(
+        f"{server.address}/none/a.h5ad",
+        f"{server.address}/other/a.h5ad",
+        f"{server.address}/whole/a.h5ad",
+    )
     assert fetch(demo, tmp_path)[0].read_bytes() == CONTENT
 
 
 def test_without_a_network_it_says_what_to_place_where(tmp_path):
-    with pytest.raises(InvalidData, match=r"(?s)could not be fetched.*Place it at .*a.h5ad yourself \(GSE0.*Ask them"):
+    with pytest.raises(
+        InvalidData,
+        match=r"(?s)could not be fetched.*Place it at .*a.h5ad yourself \(GSE0.*Ask them",
+    ):
         fetch(remote("http://127.0.0.1:9/a.h5ad"), tmp_path)
 
 
@@ -100,7 +108,9 @@ def test_another_file_than_published_is_refused(server, tmp_path):
         fetch(remote(f"{server.address}/other/a.h5ad"), tmp_path)
     assert not (tmp_path / "a.h5ad").exists()
     (tmp_path / "a.h5ad").write_bytes(CONTENT[:-1])
-    with pytest.raises(InvalidData, match="1,279,999 bytes; the published file has 1,280,000.*Delete"):
+    with pytest.raises(
+        InvalidData, match="1,279,999 bytes; the published file has 1,280,000.*Delete"
+    ):
         fetch(remote(f"{server.address}/whole/a.h5ad"), tmp_path)
     (tmp_path / "a.h5ad").write_bytes(CONTENT[::-1])
     with pytest.raises(InvalidData, match=f"the published file has {MD5}"):
@@ -108,10 +118,20 @@ def test_another_file_than_published_is_refused(server, tmp_path):
 
 
 def test_the_catalogue_has_the_data_sets_of_the_paper_and_more():
-    assert {s.name for s in SCREENS if s.paper} == {"k562_gw", "k562_es", "rpe1", "hepg2", "jurkat", "a172", "t98g"}
+    assert {s.name for s in SCREENS if s.paper} == {
+        "k562_gw",
+        "k562_es",
+        "rpe1",
+        "hepg2",
+        "jurkat",
+        "a172",
+        "t98g",
+    }
     assert {"papalexi", "norman", "adamson"} <= {s.name for s in SCREENS}
     for found in SCREENS:
-        assert found.accession and found.licence and found.prepare.startswith(f"--line {found.name}")
+        assert (
+            found.accession and found.licence and found.prepare.startswith(f"--line {found.name}")
+        )
         assert all(url.startswith("https://") for file in found.files for url in file.urls)
     with pytest.raises(UnknownName, match="Did you mean rpe1"):
         screen("rpe")
@@ -122,7 +142,9 @@ def test_knowledge_comes_as_it_is_looked_for(server, tmp_path, monkeypatch):
     from cdnbench.datasets.cells import sources
     from cdnbench.knowledge import find_knowledge
 
-    files = [RemoteFile(f.name, (f"{server.address}/whole",)) for s in sources.SOURCES for f in s.files]
+    files = [
+        RemoteFile(f.name, (f"{server.address}/whole",)) for s in sources.SOURCES for f in s.files
+    ]
     for file in files:
         fetch(Screen("k", "", "", "", "", (file,), ""), tmp_path)
     assert set(find_knowledge(str(tmp_path))) == {"annotations", "interactions", "identifiers"}

@@ -51,7 +51,9 @@ def auroc(score: np.ndarray, positive: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("numbers", [terms_of_genes, degrees])
-@pytest.mark.parametrize(("simulation", "error"), [(SMALL, 1.0), (LARGE, 1.0), (LARGE, float(ERROR)), (LARGE, 0.0)])
+@pytest.mark.parametrize(
+    ("simulation", "error"), [(SMALL, 1.0), (LARGE, 1.0), (LARGE, float(ERROR)), (LARGE, 0.0)]
+)
 def test_numbers_do_not_tell_regulators(
     numbers: Callable[[Simulation, float, int], np.ndarray], simulation: Simulation, error: float
 ):
@@ -73,7 +75,12 @@ def test_sizes_and_names_of_complexes_do_not_tell_regulators():
 def test_true_edges_are_complexes_strongest_regulators_and_shared_processes():
     net, found = network(SMALL, None), truth()
     edges = set(map(tuple, found.edges.tolist()))
-    members = {(i, j) for i in range(SMALL.n_genes) for j in range(i) if found.complexes[i] == found.complexes[j]}
+    members = {
+        (i, j)
+        for i in range(SMALL.n_genes)
+        for j in range(i)
+        if found.complexes[i] == found.complexes[j]
+    }
     upstream = set()
     for g, weights in enumerate(np.abs(net.weights)):
         for r in sorted(np.flatnonzero(weights), key=lambda r: -weights[r])[:UPSTREAM]:
@@ -124,7 +131,9 @@ def test_files_are_written_once_and_read(tmp_path):
     paths = write_knowledge(SMALL, 0.5, tmp_path / "one")
     written = {kind: (path.stat().st_mtime_ns, path.stat().st_ino) for kind, path in paths.items()}
     assert write_knowledge(SMALL, 0.5, tmp_path / "one") == paths
-    assert {kind: (path.stat().st_mtime_ns, path.stat().st_ino) for kind, path in paths.items()} == written
+    assert {
+        kind: (path.stat().st_mtime_ns, path.stat().st_ino) for kind, path in paths.items()
+    } == written
     for kind, path in write_knowledge(SMALL, 0.5, tmp_path / "two").items():
         assert path != paths[kind]
         assert path.read_bytes() == paths[kind].read_bytes()

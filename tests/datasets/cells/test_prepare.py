@@ -44,7 +44,10 @@ def test_the_perturbations_with_effects_become_tasks(line):
 
 
 def test_attrition_counts_what_each_step_left(line):
-    steps = {step: (cells, perturbations, genes) for step, cells, perturbations, genes in line.attributes["attrition"]}
+    steps = {
+        step: (cells, perturbations, genes)
+        for step, cells, perturbations, genes in line.attributes["attrition"]
+    }
     assert steps["file"] == (912, 11, 61)
     assert steps["cells with a perturbation"] == (905, 11, 61)
     assert steps["perturbations of 20 cells or more"] == (900, 10, 61)
@@ -53,7 +56,9 @@ def test_attrition_counts_what_each_step_left(line):
 
 
 def test_cells_and_controls_are_those_of_the_file(line, screen):
-    np.testing.assert_allclose(line.controls().toarray(), expected(screen, screen.CONTROL), rtol=1e-6)
+    np.testing.assert_allclose(
+        line.controls().toarray(), expected(screen, screen.CONTROL), rtol=1e-6
+    )
     for p, name in enumerate(line.names):
         np.testing.assert_allclose(line.cells(p).toarray(), expected(screen, name), rtol=1e-6)
 
@@ -76,11 +81,15 @@ def test_candidates_are_the_largest_changes_filled_up_at_random():
     change = np.array([0.1, -5.0, 3.0, 0.2, 0.0, -4.0, 0.3, 0.4])
     differential = np.array([1, 1, 1, 0, 0, 1, 0, 0], dtype=bool)
     rng = np.random.default_rng(0)
-    assert candidate_genes(change, differential, Preparation(min_candidates=2, max_candidates=2), rng).tolist() == [
+    assert candidate_genes(
+        change, differential, Preparation(min_candidates=2, max_candidates=2), rng
+    ).tolist() == [
         1,
         5,
     ]
-    filled = candidate_genes(change, differential, Preparation(min_candidates=6, max_candidates=10), rng)
+    filled = candidate_genes(
+        change, differential, Preparation(min_candidates=6, max_candidates=10), rng
+    )
     assert {0, 1, 2, 5} < set(filled) and len(filled) == 6
     assert len(candidate_genes(change, differential, Preparation(min_candidates=100), rng)) == 8
 
@@ -88,7 +97,9 @@ def test_candidates_are_the_largest_changes_filled_up_at_random():
 def test_trivial_means_the_largest_differential_change_is_the_target(line):
     differential = line.arrays["adjusted"] < 0.05
     for p, (target,) in enumerate(line.targets):
-        largest = max(np.flatnonzero(differential[p]), key=lambda g: abs(line.arrays["change"][p, g]))
+        largest = max(
+            np.flatnonzero(differential[p]), key=lambda g: abs(line.arrays["change"][p, g])
+        )
         assert line.arrays["trivial"][p] == (line.genes[largest] == target)
 
 
@@ -101,9 +112,13 @@ def test_controls_are_capped_by_a_named_seed(raw, line, tmp_path):
     capped = prepare(raw, "demo", tmp_path, Preparation(min_candidates=40, max_controls=50))
     assert capped.controls().shape[0] == 50
     np.testing.assert_array_equal(capped.arrays["change"], line.arrays["change"])  # tests use all
-    again = prepare(raw, "demo", tmp_path / "again", Preparation(min_candidates=40, max_controls=50))
+    again = prepare(
+        raw, "demo", tmp_path / "again", Preparation(min_candidates=40, max_controls=50)
+    )
     assert again.hash == capped.hash
-    other = prepare(raw, "demo", tmp_path / "other", Preparation(min_candidates=40, max_controls=50, seed=1))
+    other = prepare(
+        raw, "demo", tmp_path / "other", Preparation(min_candidates=40, max_controls=50, seed=1)
+    )
     assert other.hash != capped.hash
 
 
@@ -139,7 +154,10 @@ def test_log_normalised_values_give_the_same_tasks(raw, line, tmp_path, screen):
     with pytest.raises(InvalidData, match="--values lognorm"):
         prepare(open_raw(path), "demo", tmp_path, OPTIONS)
     ours = prepare(
-        open_raw(path), "demo", tmp_path, Preparation(min_candidates=40, max_candidates=50, values="lognorm")
+        open_raw(path),
+        "demo",
+        tmp_path,
+        Preparation(min_candidates=40, max_candidates=50, values="lognorm"),
     )
     assert sorted(ours.names) == sorted(line.names)
     np.testing.assert_allclose(ours.arrays["profiles"], line.arrays["profiles"], atol=1e-4)
@@ -147,7 +165,10 @@ def test_log_normalised_values_give_the_same_tasks(raw, line, tmp_path, screen):
 
 def test_filters(raw, tmp_path, screen):
     line = prepare(
-        raw, "demo", tmp_path, Preparation(min_candidates=40, where="batch == 1", max_mito=0.03, min_genes=45)
+        raw,
+        "demo",
+        tmp_path,
+        Preparation(min_candidates=40, where="batch == 1", max_mito=0.03, min_genes=45),
     )
     x, obs = screen.counts()
     dense = x.toarray()
@@ -158,17 +179,34 @@ def test_filters(raw, tmp_path, screen):
         & obs["perturbation"].notna().to_numpy()
     )
     assert line.attributes["attrition"][2][1] == kept.sum()
-    assert line.controls().shape[0] == (kept & (obs["perturbation"] == screen.CONTROL).to_numpy()).sum()
+    assert (
+        line.controls().shape[0]
+        == (kept & (obs["perturbation"] == screen.CONTROL).to_numpy()).sum()
+    )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"perturbation": "pertubation"}, "no column of obs.*pertubation.*Did you mean perturbation"),
-        ({"control": "NT"}, r"no cell has perturbation = 'NT'.*--control NAME.*Frequent: non-targeting \(300 cells\)"),
+        (
+            {"perturbation": "pertubation"},
+            "no column of obs.*pertubation.*Did you mean perturbation",
+        ),
+        (
+            {"control": "NT"},
+            r"no cell has perturbation = 'NT'.*--control NAME.*Frequent: non-targeting \(300 "
+            r"cells\)",
+        ),
         ({"min_perturbed": 1000}, "no perturbation has 1000 cells"),
-        ({"more_than": 60}, "(?s)no perturbation has more than 60 differential genes.*their targets among the genes"),
-        ({"where": "bath == 1"}, "--where 'bath == 1' cannot be evaluated.*Columns: perturbation, batch"),
+        (
+            {"more_than": 60},
+            "(?s)no perturbation has more than 60 differential genes.*"
+            "their targets among the genes",
+        ),
+        (
+            {"where": "bath == 1"},
+            "--where 'bath == 1' cannot be evaluated.*Columns: perturbation, batch",
+        ),
         ({"total": "nUMI"}, "no column of obs.*nUMI"),
     ],
 )
@@ -177,7 +215,9 @@ def test_what_cannot_be_prepared_says_why(raw, tmp_path, options, message):
         prepare(raw, "demo", tmp_path, Preparation(**options))
 
 
-@pytest.mark.parametrize("options", [{"alpha": 2}, {"values": "tpm"}, {"min_candidates": 2000}, {"min_perturbed": 0}])
+@pytest.mark.parametrize(
+    "options", [{"alpha": 2}, {"values": "tpm"}, {"min_candidates": 2000}, {"min_perturbed": 0}]
+)
 def test_a_threshold_out_of_range_is_named(options):
     with pytest.raises(InvalidParameter, match=next(iter(options))):
         Preparation(**options)
@@ -197,10 +237,13 @@ def test_clusters_do_not_straddle_the_split_and_the_largest_is_for_training():
 def test_a_published_split_can_be_used(raw, tmp_path):
     table = pd.DataFrame(
         {
-            "pert": [f"ENSG{i}" for i in range(6)], "name": [f"G{i}" for i in range(6)], "cluster": range(6),
-            "split": ["train", "test"] * 3, "fp_data": ["data/single_cell/demo/x.npy"] * 5 + ["data/single_cell/other/x.npy"],
+            "pert": [f"ENSG{i}" for i in range(6)],
+            "name": [f"G{i}" for i in range(6)],
+            "cluster": range(6),
+            "split": ["train", "test"] * 3,
+            "fp_data": ["data/single_cell/demo/x.npy"] * 5 + ["data/single_cell/other/x.npy"],
         }
-    )  # fmt: skip
+    )
     table.to_csv(tmp_path / "split.csv")
     line = prepare(raw, "demo", tmp_path, OPTIONS, split_list=tmp_path / "split.csv")
     assert dict(zip(line.names, line.split, strict=True)) == {

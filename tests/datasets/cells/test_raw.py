@@ -41,7 +41,9 @@ def tenx(path):
 def market(path):
     path.mkdir()
     mmwrite(path / "matrix.mtx", COUNTS.T)
-    (path / "features.tsv").write_text("".join(f"ENSG{i}\t{g}\tGene Expression\n" for i, g in enumerate(GENES)))
+    (path / "features.tsv").write_text(
+        "".join(f"ENSG{i}\t{g}\tGene Expression\n" for i, g in enumerate(GENES))
+    )
     with gzip.open(path / "barcodes.tsv.gz", "wt") as file:
         file.write("".join(f"{b}\n" for b in BARCODES))
     return path
@@ -57,20 +59,25 @@ def layouts(tmp_path):
     yield open_raw(h5ad(tmp_path / "csr.h5ad"))
     yield open_raw(h5ad(tmp_path / "csc.h5ad", COUNTS.tocsc()))
     yield open_raw(h5ad(tmp_path / "dense.h5ad", COUNTS.toarray()))
-    yield open_raw(h5ad(tmp_path / "layer.h5ad", 0.5 * COUNTS, layers={"counts": COUNTS}), layer="counts")
+    yield open_raw(
+        h5ad(tmp_path / "layer.h5ad", 0.5 * COUNTS, layers={"counts": COUNTS}), layer="counts"
+    )
     yield open_raw(tenx(tmp_path / "tenx.h5"), cells=cells)
     yield open_raw(market(tmp_path / "market"), cells=cells)
 
 
 def test_all_layouts_give_the_same_cells(tmp_path):
     for raw in layouts(tmp_path):
-        assert raw.genes == GENES and raw.obs["perturbation"].tolist() == OBS["perturbation"].tolist()
+        assert (
+            raw.genes == GENES and raw.obs["perturbation"].tolist() == OBS["perturbation"].tolist()
+        )
         read = sparse.vstack([chunk for _, chunk in replace(raw, at_once=4).chunks()])
         np.testing.assert_array_equal(read.toarray(), COUNTS.toarray())
 
 
 def test_cells_read_at_once_hold_a_limited_number_of_values(tmp_path, monkeypatch):
-    """Stored ones: the non-zero values of a sparse matrix, all of an array, whose blocks are not torn."""
+    """Stored ones: the non-zero values of a sparse matrix, all of an array, whose blocks are not
+    torn."""
     monkeypatch.setattr("cdnbench.datasets.cells.raw.CHUNK_VALUES", 12)
     csr, _, dense, _, tenx, market = layouts(tmp_path)
     assert csr.at_once == tenx.at_once == 12 * 9 // COUNTS.nnz
@@ -81,7 +88,9 @@ def test_cells_read_at_once_hold_a_limited_number_of_values(tmp_path, monkeypatc
         file.create_dataset("X", data=COUNTS.toarray(), chunks=(5, 2)).attrs.update(attributes)
     blocks = open_raw(tmp_path / "blocks.h5ad")
     assert blocks.at_once == 5
-    np.testing.assert_array_equal(sparse.vstack([c for _, c in blocks.chunks()]).toarray(), COUNTS.toarray())
+    np.testing.assert_array_equal(
+        sparse.vstack([c for _, c in blocks.chunks()]).toarray(), COUNTS.toarray()
+    )
 
 
 def test_genes_can_be_named_by_their_identifiers(tmp_path):
@@ -111,15 +120,32 @@ def wrong_shape(path):
 
 BROKEN = {
     "missing": (lambda p: p / "no.h5ad", {}, "does not exist"),
-    "truncated": (lambda p: truncated(p / "t.h5ad"), {}, "t.h5ad cannot be read; it may be truncated"),
+    "truncated": (
+        lambda p: truncated(p / "t.h5ad"),
+        {},
+        "t.h5ad cannot be read; it may be truncated",
+    ),
     "kind": (lambda p: cells_csv(p / "x.csv"), {}, "unknown kind of file"),
     "empty folder": (lambda p: p, {}, "has no features.tsv or genes.tsv"),
-    "shape": (lambda p: wrong_shape(p / "s.h5ad"), {}, r"X has shape \(9, 7\), but there are 9 cells and 6 genes"),
-    "gene column": (lambda p: h5ad(p / "a.h5ad"), {"genes": "symbol"}, "var has no column 'symbol'; it has gene_id"),
+    "shape": (
+        lambda p: wrong_shape(p / "s.h5ad"),
+        {},
+        r"X has shape \(9, 7\), but there are 9 "
+        r"cells and 6 genes",
+    ),
+    "gene column": (
+        lambda p: h5ad(p / "a.h5ad"),
+        {"genes": "symbol"},
+        "var has no column 'symbol'; it has gene_id",
+    ),
     "layer": (lambda p: h5ad(p / "a.h5ad"), {"layer": "counts"}, "has no layers/counts"),
-    "repeated genes": (lambda p: h5ad(p / "a.h5ad", genes=["A", "A", "B", "C", "D", "E"]), {}, "1 gene names repeat.*--genes gene_id"),
+    "repeated genes": (
+        lambda p: h5ad(p / "a.h5ad", genes=["A", "A", "B", "C", "D", "E"]),
+        {},
+        "1 gene names repeat.*--genes gene_id",
+    ),
     "nothing of the cells": (lambda p: tenx(p / "a.h5"), {}, "--cells FILE"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.filterwarnings("ignore:Variable names are not unique")

@@ -47,14 +47,17 @@ def test_values_are_counts_of_about_the_declared_library(one):
 
 
 def test_a_knock_down_leaves_what_it_declares(one):
-    """With 10 % failed guides, a target keeps between .05 and .4, plus .1 of what it had; the network may feed back on it."""
+    """With 10 % failed guides, a target keeps between .05 and .4, plus .1 of what it had; the
+    network may feed back on it."""
     counts, obs = one
     share = counts.multiply(1 / counts.sum(1)).tocsr()
     mean = {
         name: np.asarray(share[(obs["perturbation"] == name).to_numpy()].mean(0)).ravel()
         for name in set(obs["perturbation"])
     }
-    left = [mean[name][genes[0]] / mean[CONTROL][genes[0]] for name, genes in targets_of(SMALL).items()]
+    left = [
+        mean[name][genes[0]] / mean[CONTROL][genes[0]] for name, genes in targets_of(SMALL).items()
+    ]
     assert 0.1 < np.median(left) < 0.6 and max(left) < 0.9
 
 
@@ -62,7 +65,9 @@ def test_lines_share_most_edges_and_not_all():
     a, b = (network(SMALL, line).weights for line in SMALL.lines)
     same = (a != 0) & (a == b)
     assert 0.5 < same.sum() / (a != 0).sum() < 0.9
-    np.testing.assert_array_equal(network(SMALL, "one").regulators, network(SMALL, "two").regulators)
+    np.testing.assert_array_equal(
+        network(SMALL, "one").regulators, network(SMALL, "two").regulators
+    )
 
 
 def test_the_steady_state_solves_its_equation():
@@ -75,7 +80,9 @@ def test_the_steady_state_solves_its_equation():
 
 def test_drugs_have_one_to_three_targets():
     targets = targets_of(replace(DRUGS, n_genes=200, n_regulators=40))
-    assert {len(t) for t in targets.values()} == {1, 2, 3} and set(targets) == {f"drug-{i + 1}" for i in range(40)}
+    assert {len(t) for t in targets.values()} == {1, 2, 3} and set(targets) == {
+        f"drug-{i + 1}" for i in range(40)
+    }
 
 
 def test_cells_stand_in_no_telling_order(one):

@@ -1,4 +1,5 @@
-"""The cell suites: what a task holds, what it does not tell, and that masking hides what it should."""
+"""The cell suites: what a task holds, what it does not tell, and that masking hides what it
+should."""
 
 from pathlib import Path
 
@@ -16,8 +17,14 @@ from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.metrics import evaluate
 
 SMALL = Simulation(
-    lines=("one", "two"), n_genes=250, n_regulators=60, n_perturbed=40, n_controls=800, cells=(90.0, 0.2), mean_degree=25.0
-)  # fmt: skip
+    lines=("one", "two"),
+    n_genes=250,
+    n_regulators=60,
+    n_perturbed=40,
+    n_controls=800,
+    cells=(90.0, 0.2),
+    mean_degree=25.0,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +33,13 @@ def folder(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("prepared")
     for name in SMALL.lines:
         write_raw(SMALL, name, out / f"{name}.h5ad")
-        prepare(open_raw(out / f"{name}.h5ad"), name, out, Preparation(target="target", clusters=12), simulated=True)
+        prepare(
+            open_raw(out / f"{name}.h5ad"),
+            name,
+            out,
+            Preparation(target="target", clusters=12),
+            simulated=True,
+        )
     return out
 
 
@@ -49,7 +62,11 @@ def test_tasks_are_the_test_perturbations_of_all_lines(folder):
     for spec in specs[:5]:
         labelled = suite.load(spec)
         task = labelled.task
-        assert (task.n_variables, task.n_regimes, task.n_samples) == (spec.n_variables, 1, spec.n_samples)
+        assert (task.n_variables, task.n_regimes, task.n_samples) == (
+            spec.n_variables,
+            1,
+            spec.n_samples,
+        )
         assert labelled.targets.sum() == 1 and task.symbols == task.variables
         target = task.variables[int(np.argmax(labelled.targets))]
         assert labelled.facts["targets"] == [target]
@@ -59,14 +76,21 @@ def test_tasks_are_the_test_perturbations_of_all_lines(folder):
 def test_the_same_task_twice(folder):
     suite = load_suite("perturbseq", data=str(folder), masking="marginal")
     spec = suite.specs()[0]
-    one, other = suite.load(spec).task, load_suite("perturbseq", data=str(folder), masking="marginal").load(spec).task
+    one, other = (
+        suite.load(spec).task,
+        load_suite("perturbseq", data=str(folder), masking="marginal").load(spec).task,
+    )
     assert one.content_hash == other.content_hash
 
 
 def test_both_splits_score_the_same_tasks(folder):
-    seen, unseen = (load_suite("perturbseq", data=str(folder), split=s).specs() for s in ("seen", "unseen-cl"))
+    seen, unseen = (
+        load_suite("perturbseq", data=str(folder), split=s).specs() for s in ("seen", "unseen-cl")
+    )
     assert [s.name for s in seen] == [s.name for s in unseen]
-    assert not {s.hash for s in seen} & {s.hash for s in unseen}  # what is trained differs, and so do the results
+    assert not {s.hash for s in seen} & {
+        s.hash for s in unseen
+    }  # what is trained differs, and so do the results
     assert {s.metadata["split"] for s in unseen} == {"unseen-cl"}
 
 
@@ -80,10 +104,13 @@ def test_training_sets_hold_what_the_split_says(folder):
         return {gene for name, p in found for gene in lines[name].targets[p]}
 
     assert (
-        all(lines[name].split[p] == "train" for name, p in of("seen")["one"]) and of("seen")["one"] == of("seen")["two"]
+        all(lines[name].split[p] == "train" for name, p in of("seen")["one"])
+        and of("seen")["one"] == of("seen")["two"]
     )
     unseen = of("unseen-cl")
-    assert {name for name, _ in unseen["one"]} == {"two"} and len(unseen["one"]) == lines["two"].n_perturbations
+    assert {name for name, _ in unseen["one"]} == {"two"} and len(unseen["one"]) == lines[
+        "two"
+    ].n_perturbations
     for split in ("seen-strict", "unseen-cl-strict"):
         for name, found in of(split).items():
             assert found and set(found) <= set(of(split.removesuffix("-strict"))[name])
@@ -104,10 +131,16 @@ def test_the_audit_counts_leaks(folder):
         genes = {gene for targets in lines[other].targets for gene in targets}
         assert (
             leak.same_gene
-            == sum(bool(genes & set(lines[leak.line].targets[p])) for _, p in scored(lines, leak.line))
+            == sum(
+                bool(genes & set(lines[leak.line].targets[p])) for _, p in scored(lines, leak.line)
+            )
             > 0
         )
-        assert clean.same_gene == 0 and clean.n_test == leak.n_test and clean.n_training < leak.n_training
+        assert (
+            clean.same_gene == 0
+            and clean.n_test == leak.n_test
+            and clean.n_training < leak.n_training
+        )
     assert all(leak.straddling == 0 for leak in audit(lines, "seen"))  # clusters are split whole
     twins = {"one": lines["one"], "copy": lines["one"]}
     assert all(leak.alike == leak.n_test for leak in audit(twins, "unseen-cl"))
@@ -132,7 +165,9 @@ def test_profiles_are_correlations_of_shifts_over_all_genes(folder):
         if labelled.targets[0, i]:
             assert value == 1
         elif gene in names:  # knock-downs are named after their gene
-            assert value == pytest.approx(np.corrcoef(own, line.arrays["profiles"][names.index(gene)])[0, 1], abs=1e-5)
+            assert value == pytest.approx(
+                np.corrcoef(own, line.arrays["profiles"][names.index(gene)])[0, 1], abs=1e-5
+            )
         else:
             assert np.isnan(value)
     assert np.isfinite(labelled.profiles).sum() > 3
@@ -141,7 +176,10 @@ def test_profiles_are_correlations_of_shifts_over_all_genes(folder):
 def test_lines_and_subsets_can_be_picked(folder):
     one = load_suite("perturbseq", data=str(folder), cell_lines="two")
     assert {s.metadata["cell_line"] for s in one.specs()} == {"two"}
-    parts = [load_suite("perturbseq", data=str(folder), subset=s) for s in ("all", "trivial", "nontrivial")]
+    parts = [
+        load_suite("perturbseq", data=str(folder), subset=s)
+        for s in ("all", "trivial", "nontrivial")
+    ]
     names = [{s.hash for s in suite.specs()} for suite in parts]
     assert names[1] | names[2] == names[0] and not names[1] & names[2]
     assert all(parts[1].load(s).facts["trivial"] for s in parts[1].specs()[:3])
@@ -169,12 +207,16 @@ def test_target_shift_finds_knock_downs_and_falls_to_chance_where_it_should(fold
 def test_marginal_masking_keeps_how_genes_depend_on_each_other():
     rng = np.random.default_rng(0)
     base = rng.normal(size=(2000, 1))
-    cells = (np.concatenate([base, base + 0.1 * rng.normal(size=(2000, 1))], axis=1) * 5 + 3).astype(np.float32)
+    cells = (
+        np.concatenate([base, base + 0.1 * rng.normal(size=(2000, 1))], axis=1) * 5 + 3
+    ).astype(np.float32)
     controls = rng.normal(size=(3000, 2)).astype(np.float32)
     masked = masking.marginal(cells, controls, rng)
     assert np.corrcoef(masked.T)[0, 1] > 0.97
     np.testing.assert_allclose(
-        np.quantile(masked, [0.1, 0.5, 0.9], axis=0), np.quantile(controls, [0.1, 0.5, 0.9], axis=0), atol=0.01
+        np.quantile(masked, [0.1, 0.5, 0.9], axis=0),
+        np.quantile(controls, [0.1, 0.5, 0.9], axis=0),
+        atol=0.01,
     )
 
 
@@ -182,7 +224,10 @@ def test_the_column_mask_takes_the_target_and_others_from_control_cells(folder):
     suite = load_suite("perturbseq", data=str(folder), masking="column")
     labelled = suite.load(suite.specs()[0])
     candidates = labelled.task.candidates[0]
-    assert candidates.sum() == min(100, labelled.task.n_variables) and (labelled.targets[0] <= candidates).all()
+    assert (
+        candidates.sum() == min(100, labelled.task.n_variables)
+        and (labelled.targets[0] <= candidates).all()
+    )
 
 
 @pytest.mark.parametrize(
@@ -190,7 +235,11 @@ def test_the_column_mask_takes_the_target_and_others_from_control_cells(folder):
     [
         ({"masking": "rows"}, InvalidParameter, "masking takes none, marginal, column, null"),
         ({"cell_lines": "thre"}, BenchError, "prepared cell line named 'thre'"),
-        ({"data": "nowhere"}, BenchError, "nowhere holds no prepared cell line.*bench data prepare"),
+        (
+            {"data": "nowhere"},
+            BenchError,
+            "nowhere holds no prepared cell line.*bench data prepare",
+        ),
     ],
 )
 def test_what_is_not_there_is_named(folder, options, error, message):
@@ -208,8 +257,11 @@ def test_a_trained_method_finds_data_and_knowledge_by_relative_paths(folder, tmp
         "".join(f"SIM{g + 1:04d}\tgene {g % 7} of kind {g % 5}\n" for g in range(250))
     )
     options = {
-        "data": folder.name, "split": "unseen-cl", "cell_lines": "one", "knowledge": "gene_text=text.tsv",
-    }  # fmt: skip
+        "data": folder.name,
+        "split": "unseen-cl",
+        "cell_lines": "one",
+        "knowledge": "gene_text=text.tsv",
+    }
     limits = Limits(timeout_s=120)
     plan = make_plan("perturbseq", options, "linear,genept-style", limit=1, limits=limits)
     store = Store(tmp_path / "results")
@@ -233,7 +285,11 @@ def test_knowledge_of_a_suite(folder):
 
 def test_the_training_side_can_be_scored_too(folder):
     both, test = (load_suite("perturbseq", data=str(folder), part=part) for part in ("all", "test"))
-    assert len(both.specs()) == sum(line.n_perturbations for line in both.lines.values()) > len(test.specs())  # type: ignore[attr-defined]
+    assert (
+        len(both.specs())
+        == sum(line.n_perturbations for line in both.lines.values())
+        > len(test.specs())
+    )  # type: ignore[attr-defined]
     assert {s.metadata["split"] for s in both.specs()} == {"seen (all)"}
     assert not {s.hash for s in both.specs()} & {s.hash for s in test.specs()}
     assert both.training(both.specs()[0]) == []  # type: ignore[attr-defined]

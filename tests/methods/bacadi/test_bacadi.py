@@ -1,4 +1,5 @@
-"""BaCaDI: recovery, readings, independence of the batch, relabelling, degenerate and diverging data."""
+"""BaCaDI: recovery, readings, independence of the batch, relabelling, degenerate and diverging
+data."""
 
 from __future__ import annotations
 
@@ -63,7 +64,9 @@ def test_finds_the_targets_of_an_easy_problem(likelihood):
     )
     ((_, prediction),) = method.predict_targets_batch([task], seeds=[0])
     ap = {
-        variant: np.mean([average_precision_score(t, s) for t, s in zip(targets, scores, strict=True)])
+        variant: np.mean(
+            [average_precision_score(t, s) for t, s in zip(targets, scores, strict=True)]
+        )
         for variant, scores in prediction.outputs.items()
     }
     assert ap["soft"] >= 0.9
@@ -101,13 +104,26 @@ def test_data_sets_side_by_side_do_not_touch(kind):
         data = [[x * (scale if d == 1 else 1) for x in samples[d]] for d in chosen]
         posterior = Posterior(kind(data), Regimes.of(data, "cpu"), Prior())
         draws = Draws([np.random.default_rng(d) for d in chosen])
-        return fit(posterior, draws, n_regimes=5, n_particles=4, n_steps=6, n_grad_samples=16, n_acyclicity_samples=8)
+        return fit(
+            posterior,
+            draws,
+            n_regimes=5,
+            n_particles=4,
+            n_steps=6,
+            n_grad_samples=16,
+            n_acyclicity_samples=8,
+        )
 
     together = fitted([0, 1, 2])
     singles = [fitted([d]) for d in range(3)]
     beside_a_bad_one = fitted([0, 1, 2], scale=np.float64(1e200))
     assert together.failed_at == [-1, -1, -1]
-    assert beside_a_bad_one.failed_at[0] == beside_a_bad_one.failed_at[2] == -1 < beside_a_bad_one.failed_at[1]
+    assert (
+        beside_a_bad_one.failed_at[0]
+        == beside_a_bad_one.failed_at[2]
+        == -1
+        < beside_a_bad_one.failed_at[1]
+    )
     for d in range(3):
         for x, y, z in zip(
             together.particles.tensors(),
@@ -160,7 +176,9 @@ def test_degenerate_data_have_an_answer(likelihood, what):
 
 
 def test_what_it_refuses():
-    task = Task(name="one", variables=["X"], observational=np.ones((3, 1)), regimes=[np.ones((3, 1))])
+    task = Task(
+        name="one", variables=["X"], observational=np.ones((3, 1)), regimes=[np.ones((3, 1))]
+    )
     ((_, result),) = BaCaDI().predict_targets_batch([task], seeds=[0])
     assert isinstance(result, CannotRun)
     for wrong in ({"likelihood": "dense"}, {"device": "tpu"}, {"n_steps": 0}):

@@ -1,4 +1,5 @@
-"""One step of BaCaDI equals the reference's, for both likelihoods: `golden/one_step.npz` (see `golden/make_bacadi.py`)."""
+"""One step of BaCaDI equals the reference's, for both likelihoods: `golden/one_step.npz` (see
+`golden/make_bacadi.py`)."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def expected() -> dict[str, np.ndarray]:
 
 
 def flat_theta(likelihood: str, parts: dict[str, np.ndarray], prefix: str = "") -> np.ndarray:
-    """(P, F) of the reference's parameters or gradients, whose first axis after the particle's is the child."""
+    """(P, F) of the reference's parameters or gradients, whose first axis after the particle's is
+    the child."""
     if likelihood == "linear":
         return parts[f"{prefix}theta"].reshape(len(parts[f"{prefix}theta"]), -1)
     w1, b1 = parts[f"{prefix}w1"].transpose(0, 3, 2, 1), parts[f"{prefix}b1"].transpose(0, 2, 1)
@@ -45,7 +47,9 @@ def setting(golden, likelihood: str) -> tuple[Posterior, Particles, Noise]:
     put = lambda a: torch.as_tensor(np.ascontiguousarray(a))[None]  # noqa: E731
     samples = [np.split(x["rows"], np.cumsum(golden.ROWS)[:-1])]
     model = (Linear if likelihood == "linear" else FullyConnected)(samples)
-    particles = Particles(put(x["z"]), put(flat_theta(likelihood, x)), put(x["means"]), put(x["gamma"]))
+    particles = Particles(
+        put(x["z"]), put(flat_theta(likelihood, x)), put(x["means"]), put(x["gamma"])
+    )
     noise = Noise(*(put(x[f"{name}_words"]) for name in ("graph", "target", "cycle", "sparsity")))
     return Posterior(model, Regimes.of(samples, "cpu"), Prior()), particles, noise
 
@@ -71,7 +75,10 @@ def test_log_joint(golden, expected, likelihood):
         ("soft", (alpha * scores).sigmoid() * off, (alpha / 2 * gamma).sigmoid()),
     ):
         found = posterior.log_joint(
-            particles.theta, particles.means, graphs.movedim(1, 3)[..., None], targets.movedim(1, 3)[..., None]
+            particles.theta,
+            particles.means,
+            graphs.movedim(1, 3)[..., None],
+            targets.movedim(1, 3)[..., None],
         )
         close(found, expected[f"{likelihood}_log_joint_{kind}"])
 
@@ -79,7 +86,11 @@ def test_log_joint(golden, expected, likelihood):
 def test_gradients(golden, expected, likelihood):
     posterior, particles, noise = setting(golden, likelihood)
     found = posterior.gradients(particles, golden.STEP, noise)
-    wanted = {name.removeprefix(f"{likelihood}_"): x for name, x in expected.items() if name.startswith(likelihood)}
+    wanted = {
+        name.removeprefix(f"{likelihood}_"): x
+        for name, x in expected.items()
+        if name.startswith(likelihood)
+    }
     close(found.z, wanted["grad_z"])
     close(found.gamma, wanted["grad_gamma"])
     close(found.means, wanted["grad_means"])
@@ -88,7 +99,11 @@ def test_gradients(golden, expected, likelihood):
 
 def test_kernel_and_direction(golden, expected, likelihood):
     _, particles, _ = setting(golden, likelihood)
-    wanted = {name.removeprefix(f"{likelihood}_"): x for name, x in expected.items() if name.startswith(likelihood)}
+    wanted = {
+        name.removeprefix(f"{likelihood}_"): x
+        for name, x in expected.items()
+        if name.startswith(likelihood)
+    }
     put = lambda a: torch.as_tensor(np.ascontiguousarray(a))[None]  # noqa: E731
     h = Bandwidths()
     close(sum(kernels(particles, h)), wanted["kernel"])

@@ -16,8 +16,11 @@ from cdnbench.methods.bacadi.likelihood import OBSERVATION_VARIANCE, FullyConnec
 P, S = 2, 6
 
 
-def formula(likelihood: FullyConnected, samples: list[np.ndarray], theta: Tensor, graphs: Tensor) -> Tensor:
-    """(R + 1, N, P, S) deviations for theta (P, F) and graphs (N, N, P, S), in the dtype of theta."""
+def formula(
+    likelihood: FullyConnected, samples: list[np.ndarray], theta: Tensor, graphs: Tensor
+) -> Tensor:
+    """(R + 1, N, P, S) deviations for theta (P, F) and graphs (N, N, P, S), in the dtype of
+    theta."""
     by_regime = []
     w1, b1, w2, b2 = likelihood.unpack(theta)
     for x in samples:
@@ -47,7 +50,12 @@ def case(request, counts) -> tuple[FullyConnected, list[np.ndarray], Tensor, Ten
     likelihood = FullyConnected([samples])
     rng = np.random.default_rng(0)
     graphs = torch.as_tensor(rng.random((n, n, P, S))) * (1 - torch.eye(n))[..., None, None]
-    return likelihood, samples, torch.as_tensor(2 * rng.standard_normal((P, likelihood.n_parameters))), graphs
+    return (
+        likelihood,
+        samples,
+        torch.as_tensor(2 * rng.standard_normal((P, likelihood.n_parameters))),
+        graphs,
+    )
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard", "all draws the same"])
@@ -65,7 +73,8 @@ def test_deviations(case, kind):
 
 
 def test_screened_densities_are_far_within_their_margin():
-    """The error in single precision, relative to `size`, for large weights and rows, and many of these."""
+    """The error in single precision, relative to `size`, for large weights and rows, and many of
+    these."""
     samples = [100 * x for x in rows([3000, 20, 20], 10)]
     likelihood = FullyConnected([samples])
     rng = np.random.default_rng(0)

@@ -35,8 +35,11 @@ def lightning():
     """Writes a checkpoint of a public state dict."""
 
     def write(state, path: Path, **extra) -> Path:
-        """A checkpoint as Lightning writes it: settings in a Namespace, and more beside the weights."""
-        settings = argparse.Namespace(n_heads=2, num_vars=12, algorithm="fci", save_path="/somewhere/else", lr=1e-4)
+        """A checkpoint as Lightning writes it: settings in a Namespace, and more beside the
+        weights."""
+        settings = argparse.Namespace(
+            n_heads=2, num_vars=12, algorithm="fci", save_path="/somewhere/else", lr=1e-4
+        )
         content = {
             "epoch": 3,
             "pytorch-lightning_version": "2.4.0",

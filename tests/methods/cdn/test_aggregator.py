@@ -1,7 +1,8 @@
 """The encoder against its own description, a graph, a line, a pair at a time, at random weights.
 
-What a graph's encoding may depend on is that graph alone: the public code's scatter writes every graph's list of pairs
-into all graphs of a batch, so everything here is also asked of graphs that were encoded together.
+What a graph's encoding may depend on is that graph alone: the public code's scatter writes every
+graph's list of pairs into all graphs of a batch, so everything here is also asked of graphs that
+were encoded together.
 """
 
 from dataclasses import replace
@@ -25,7 +26,14 @@ from cdnbench.methods.cdn.aggregator import (
     graph_logits,
     graph_loss,
 )
-from cdnbench.methods.cdn.axial import AxialLayer, FeedForward, LineAttention, MLPHead, SequenceAttention, attend
+from cdnbench.methods.cdn.axial import (
+    AxialLayer,
+    FeedForward,
+    LineAttention,
+    MLPHead,
+    SequenceAttention,
+    attend,
+)
 from cdnbench.methods.cdn.featuriser import Features, featurise
 from cdnbench.methods.cdn.marginals import N_TOKENS
 
@@ -57,13 +65,20 @@ def config_of(variant: str) -> EncoderConfig:
     return replace(SMALL, **VARIANTS[variant])
 
 
-def mixed_features(n: int = 7, n_sets: int = 8, n_batches: int = 6, statistic="precision") -> Features:
-    """Data sets of several sizes, densities and units; with T = 6 and N = 7 some pairs are sampled never, some often."""
+def mixed_features(
+    n: int = 7, n_sets: int = 8, n_batches: int = 6, statistic="precision"
+) -> Features:
+    """Data sets of several sizes, densities and units; with T = 6 and N = 7 some pairs are sampled
+    never, some often."""
     rng = generator("aggregator", n)
     sets = []
     for _ in range(n_sets):
         weights = np.triu(rng.normal(size=(n, n)) * (rng.random((n, n)) < rng.uniform(0.1, 0.9)), 1)
-        x = rng.normal(size=(rng.integers(12, 700), n)) @ (np.eye(n) + weights) * 10 ** rng.uniform(-1, 1, n)
+        x = (
+            rng.normal(size=(rng.integers(12, 700), n))
+            @ (np.eye(n) + weights)
+            * 10 ** rng.uniform(-1, 1, n)
+        )
         sets.append(x[:, rng.permutation(n)])
     return featurise(sets, n_batches, rng, statistic=statistic)
 
@@ -130,7 +145,9 @@ def test_pairs_are_counted_a_graph():
     assert pairs.counts[:, 0].tolist() == [len(expected[c]) for c in cells]
     for index, cell in enumerate(cells):
         assert (pairs.inverse == index).nonzero()[:, 0].tolist() == expected[cell]
-    assert 0 < len(cells) < 8 * 7 * 6 and pairs.counts.max() > 2, "some pairs are never sampled, some often"
+    assert 0 < len(cells) < 8 * 7 * 6 and pairs.counts.max() > 2, (
+        "some pairs are never sampled, some often"
+    )
 
 
 # Relabelling
@@ -160,7 +177,10 @@ def test_relative_identities_are_equivariant(variant):
 def test_the_order_of_batches_counts_with_times_only():
     features = mixed_features()
     backwards = replace(
-        features, tokens=features.tokens.flip(1), rows=features.rows.flip(1), columns=features.columns.flip(1)
+        features,
+        tokens=features.tokens.flip(1),
+        rows=features.rows.flip(1),
+        columns=features.columns.flip(1),
     )
     for variant, same in (("default", True), ("table", False)):
         encoder = at_random(Encoder(config_of(variant)))
@@ -175,11 +195,15 @@ def test_a_table_tells_nodes_apart_and_forgets_them_in_training():
     with torch.no_grad():
         canonical = encoder(features)
         assert torch.equal(encoder(features), canonical)
-        assert not torch.allclose(encoder(relabelled(features, order)), canonical[:, order][:, :, order], atol=1e-3)
+        assert not torch.allclose(
+            encoder(relabelled(features, order)), canonical[:, order][:, :, order], atol=1e-3
+        )
         encoder.train()
         drawn = [encoder(features, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
     assert torch.equal(drawn[0], drawn[1])
-    assert not torch.allclose(drawn[0], drawn[2], atol=1e-3) and not torch.allclose(drawn[0], canonical, atol=1e-3)
+    assert not torch.allclose(drawn[0], drawn[2], atol=1e-3) and not torch.allclose(
+        drawn[0], canonical, atol=1e-3
+    )
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -197,7 +221,9 @@ def test_more_nodes_and_batches_than_a_table_holds(monkeypatch, training):
 def test_every_parameter_is_used(variant):
     config = config_of(variant)
     model = StructureLearner(config).train()
-    logits = model(mixed_features(n_sets=2, statistic=config.statistic), torch.Generator().manual_seed(0))
+    logits = model(
+        mixed_features(n_sets=2, statistic=config.statistic), torch.Generator().manual_seed(0)
+    )
     assert logits.shape == (2, 21, 3)
     logits.square().sum().backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
@@ -275,7 +301,8 @@ def test_pair_pooling_survives_extreme_logits():
 
 @pytest.mark.parametrize("last", [False, True])
 def test_a_block_is_its_six_steps(last):
-    """Step 4 as the paper has it: one Linear on the concatenation of the grid and the means, a scalar where there are none."""
+    """Step 4 as the paper has it: one Linear on the concatenation of the grid and the means, a
+    scalar where there are none."""
     features = mixed_features()
     pairs = Pairs.of(features)
     block, tokens, grid = at_random(Block(SMALL)), random_tokens(features), random_grid(8, 7, 7, 16)
@@ -315,7 +342,9 @@ def test_tied_attention_has_one_map_for_all_lines():
         normed = layer.norm(x)
         queries, keys = layer.queries_keys(normed).chunk(2, dim=-1)
         q, k, v = (z.unflatten(-1, (4, 4)) for z in (queries, keys, layer.values(normed)))
-        logits = torch.einsum("blihc,bljhc->bhij", q, k) / 6 / 4**0.5  # mean over lines; four channels a head
+        logits = (
+            torch.einsum("blihc,bljhc->bhij", q, k) / 6 / 4**0.5
+        )  # mean over lines; four channels a head
         attention = (logits * layer.log_scale.exp()[:, None, None]).softmax(-1)
         expected = layer.out(torch.einsum("bhij,bljhc->blihc", attention, v).flatten(-2))
         close(layer(x), expected)
@@ -329,7 +358,11 @@ def test_tied_attention_means_the_same_at_any_number_of_lines():
 
 def as_torch_attention(layer: LineAttention | SequenceAttention) -> nn.MultiheadAttention:
     theirs = nn.MultiheadAttention(16, layer.n_heads, batch_first=True).eval()
-    parts = [layer.queries_keys, layer.values] if isinstance(layer, LineAttention) else [layer.queries_keys_values]
+    parts = (
+        [layer.queries_keys, layer.values]
+        if isinstance(layer, LineAttention)
+        else [layer.queries_keys_values]
+    )
     theirs.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
     theirs.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
     theirs.out_proj.load_state_dict(layer.out.state_dict())
@@ -366,7 +399,8 @@ def test_an_axial_layer_goes_along_rows_then_columns_then_feeds_forward(tied):
 
 @torch.no_grad()
 def test_each_half_of_an_axial_layer_looks_along_its_line():
-    """Untied and without columns, an entry reaches its row and nothing else; without rows, its column."""
+    """Untied and without columns, an entry reaches its row and nothing else; without rows, its
+    column."""
     grid = random_grid(1, 6, 5, 16)
     changed = grid.clone()
     changed[0, 2, 3] += random_grid(16)
@@ -388,7 +422,9 @@ def test_inference_in_chunks_changes_nothing(variant, size, monkeypatch):
     whole = encoder(features).detach()
     monkeypatch.setattr(axial, "CHUNK_TOKENS", size)
     pieces = []
-    monkeypatch.setattr(axial, "_join", lambda parts, join=axial._join: pieces.append(len(parts)) or join(parts))
+    monkeypatch.setattr(
+        axial, "_join", lambda parts, join=axial._join: pieces.append(len(parts)) or join(parts)
+    )
     with torch.no_grad():
         close(encoder(features), whole)
     assert -(-7 // max(1, size // (4 * 7))) in pieces, "it did go in pieces"
@@ -400,7 +436,10 @@ def test_inference_in_chunks_changes_nothing(variant, size, monkeypatch):
 @torch.no_grad()
 def test_feed_forward_and_head():
     layer, x = at_random(FeedForward(16, 24)), random_grid(2, 3, 4, 16)
-    close(layer(x), layer.out(F.gelu(layer.into(F.layer_norm(x, (16,), layer.norm.weight, layer.norm.bias)))))
+    close(
+        layer(x),
+        layer.out(F.gelu(layer.into(F.layer_norm(x, (16,), layer.norm.weight, layer.norm.bias)))),
+    )
     head = at_random(MLPHead(16, 3))
     close(head(x), nn.Sequential(head.into, nn.GELU(), head.norm, head.out)(x))
 
@@ -415,7 +454,9 @@ def test_graph_classes_are_read_pair_by_pair():
     classes = graph_classes(adjacency)
     for b in range(3):
         expected = [
-            1 if adjacency[b, i, j] else 2 if adjacency[b, j, i] else 0 for i in range(5) for j in range(i + 1, 5)
+            1 if adjacency[b, i, j] else 2 if adjacency[b, j, i] else 0
+            for i in range(5)
+            for j in range(i + 1, 5)
         ]
         assert classes[b].tolist() == expected and classes.dtype == torch.int64
 

@@ -46,8 +46,11 @@ def chain_task(n_variables=6, n_regimes=4, rows=60, seed=0) -> Task:
 
     regimes = [chain(1 + r % max(1, n_variables - 1)) for r in range(n_regimes)]
     return Task(
-        name="t", variables=[f"v{i}" for i in range(n_variables)], observational=chain(), regimes=regimes
-    )  # fmt: skip
+        name="t",
+        variables=[f"v{i}" for i in range(n_variables)],
+        observational=chain(),
+        regimes=regimes,
+    )
 
 
 # --- scores
@@ -65,12 +68,17 @@ def test_scores_are_the_target_logits_of_the_last_stage(weights):
 
 @pytest.mark.parametrize("n_variables", [6, 25])
 def test_relabelling_permutes_the_scores(weights, n_variables):
-    """Beyond 21 variables the network itself ranks equal parents by their position; the method's canonical order heals that."""
+    """Beyond 21 variables the network itself ranks equal parents by their position; the method's
+    canonical order heals that."""
     task = chain_task(n_variables, n_regimes=2)
     order = np.random.default_rng(0).permutation(n_variables)
     method = CDN(weights=weights)
-    renamed = replace(task.select(order), variables=[f"w{i}" for i in range(n_variables)], name="other")
-    np.testing.assert_allclose(method.predict_targets(renamed), method.predict_targets(task)[:, order], atol=1e-5)
+    renamed = replace(
+        task.select(order), variables=[f"w{i}" for i in range(n_variables)], name="other"
+    )
+    np.testing.assert_allclose(
+        method.predict_targets(renamed), method.predict_targets(task)[:, order], atol=1e-5
+    )
 
 
 def test_every_set_of_weights_has_its_own_scores_and_digest(tmp_path):
@@ -84,9 +92,12 @@ def test_every_set_of_weights_has_its_own_scores_and_digest(tmp_path):
 # --- groups of regimes
 
 
-@pytest.mark.parametrize("limit, groups", [(36 * 4, [4]), (36 * 3, [3, 1]), (36 * 2, [2, 2]), (1, [1, 1, 1, 1])])
+@pytest.mark.parametrize(
+    "limit, groups", [(36 * 4, [4]), (36 * 3, [3, 1]), (36 * 2, [2, 2]), (1, [1, 1, 1, 1])]
+)
 def test_beyond_the_limit_regimes_are_read_in_groups(monkeypatch, limit, groups):
-    """A group is a task of its own: its regimes share what they know with each other and with no other group."""
+    """A group is a task of its own: its regimes share what they know with each other and with no
+    other group."""
     monkeypatch.setattr(module, "_CELLS_AT_ONCE", limit)
     task, net = chain_task(), network()
     scores, expected, first = target_scores(net, task), [], 0
@@ -113,8 +124,14 @@ def test_grouping_changes_scores_since_regimes_inform_each_other(monkeypatch):
 
 def test_missing_weights_name_the_command_that_makes_them(tmp_path):
     path = tmp_path / "none.safetensors"
-    for call in (CDN(weights=str(path)).weights_digest, lambda: CDN(weights=str(path)).predict_targets(chain_task())):
-        with pytest.raises(InvalidParameter, match=r"none\.safetensors, which does not exist.*bench train cdn --out"):
+    for call in (
+        CDN(weights=str(path)).weights_digest,
+        lambda: CDN(weights=str(path)).predict_targets(chain_task()),
+    ):
+        with pytest.raises(
+            InvalidParameter,
+            match=r"none\.safetensors, which does not exist.*bench train cdn --out",
+        ):
             call()
     (tmp_path / "bare.safetensors").write_bytes(b"")
     with pytest.raises(InvalidParameter, match=r"bare\.json, which does not exist"):
@@ -191,7 +208,9 @@ def test_what_it_cannot_run_is_skipped_with_a_reason_weights_or_not():
     method = load_method("cdn", weights="none.safetensors")
     with pytest.raises(CannotRun, match="2000 variables; cdn takes at most 1500"):
         method.predict_targets(chain_task(n_variables=2000, n_regimes=1, rows=30))
-    with pytest.raises(CannotRun, match="20 samples in the smallest data set; cdn needs at least 30"):
+    with pytest.raises(
+        CannotRun, match="20 samples in the smallest data set; cdn needs at least 30"
+    ):
         method.predict_targets(chain_task(rows=20))
 
 
@@ -204,5 +223,7 @@ def test_a_gpu_gives_the_scores_of_the_cpu(name):
         pytest.skip("no CUDA device")
     suite = load_suite("synthetic-mini")
     task = suite.load(suite.specs()[0]).task
-    here, there = (load_method(name, device=device).predict_targets(task, seed=0) for device in ("cpu", "cuda"))
+    here, there = (
+        load_method(name, device=device).predict_targets(task, seed=0) for device in ("cpu", "cuda")
+    )
     np.testing.assert_allclose(here, there, rtol=1e-2, atol=1e-2)

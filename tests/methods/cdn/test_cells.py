@@ -15,7 +15,8 @@ SMALL = {"sampled": 6, "epochs": 2, "learning_rate": 5e-4}
 
 
 def labelled(seed: int, *, cluster: int | None = None, n_targets: int = 1) -> LabelledTask:
-    """The targets fall; other genes rise more than they fall, which only training can tell from an effect on a target."""
+    """The targets fall; other genes rise more than they fall, which only training can tell from an
+    effect on a target."""
     rng = np.random.default_rng(seed)
     targets = np.isin(np.arange(N), rng.choice(N, n_targets, replace=False))
     others = rng.permutation(np.flatnonzero(~targets))[:4]
@@ -23,7 +24,9 @@ def labelled(seed: int, *, cluster: int | None = None, n_targets: int = 1) -> La
     cells[:, targets] -= 1.0
     cells[:, others] += 1.5
     task = Task(name="t", variables=GENES, symbols=GENES, observational=controls, regimes=[cells])
-    return LabelledTask(task=task, targets=targets[None], facts={"cluster": seed if cluster is None else cluster})
+    return LabelledTask(
+        task=task, targets=targets[None], facts={"cluster": seed if cluster is None else cluster}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +38,31 @@ def fitted():
 def test_it_learns_what_pretraining_could_not(fitted):
     """Before, genes that rose come first; afterwards the one that fell does."""
     tests = [labelled(seed) for seed in range(100, 110)]
-    after = np.mean([fitted.predict_targets(t.task)[0].argmax() == t.targets[0].argmax() for t in tests])
-    before = np.mean([load_method("cdn").predict_targets(t.task)[0].argmax() == t.targets[0].argmax() for t in tests])
+    after = np.mean(
+        [fitted.predict_targets(t.task)[0].argmax() == t.targets[0].argmax() for t in tests]
+    )
+    before = np.mean(
+        [
+            load_method("cdn").predict_targets(t.task)[0].argmax() == t.targets[0].argmax()
+            for t in tests
+        ]
+    )
     assert before < 0.7 < 0.9 <= after
 
 
 def test_the_stack_is_linear_in_its_parts(fitted):
     task = labelled(200).task
     outputs = fitted.predict_outputs(task)
-    parts = np.concatenate([outputs["network"][..., None], c.shift_scores(task.observational, task.regimes)], axis=-1)
+    parts = np.concatenate(
+        [outputs["network"][..., None], c.shift_scores(task.observational, task.regimes)], axis=-1
+    )
     np.testing.assert_allclose(outputs["stack"], parts @ fitted.method.model["stack"])
-    down, shift = (load_method(name).predict_targets(task) for name in ("target-shift-down", "target-shift"))
+    down, shift = (
+        load_method(name).predict_targets(task) for name in ("target-shift-down", "target-shift")
+    )
     np.testing.assert_allclose(
-        c.shift_scores(task.observational, task.regimes), np.arcsinh(np.stack([down, shift], axis=-1))
+        c.shift_scores(task.observational, task.regimes),
+        np.arcsinh(np.stack([down, shift], axis=-1)),
     )
 
 
@@ -59,7 +74,9 @@ def test_the_order_of_genes_changes_nothing(fitted):
         observational=task.observational[:, order], regimes=[task.regimes[0][:, order]],
     )  # fmt: skip
     for variant, scores in fitted.predict_outputs(task).items():
-        np.testing.assert_allclose(fitted.predict_outputs(other)[variant], scores[:, order], atol=1e-5)
+        np.testing.assert_allclose(
+            fitted.predict_outputs(other)[variant], scores[:, order], atol=1e-5
+        )
 
 
 def test_a_fit_is_repeatable():
@@ -74,7 +91,9 @@ def test_small_panels_give_all_they_have():
     whole = [labelled(seed) for seed in range(5)]
     part = [labelled(seed) for seed in range(5, 8)]
     for one in part:
-        kept = np.sort(np.concatenate([np.flatnonzero(one.targets[0]), np.flatnonzero(~one.targets[0])[:8]]))
+        kept = np.sort(
+            np.concatenate([np.flatnonzero(one.targets[0]), np.flatnonzero(~one.targets[0])[:8]])
+        )
         task = Task(
             name="t", variables=[GENES[i] for i in kept], symbols=[GENES[i] for i in kept],
             observational=one.task.observational[:, kept], regimes=[one.task.regimes[0][:, kept]],
@@ -83,7 +102,13 @@ def test_small_panels_give_all_they_have():
     method = load_method("cdn-cells", sampled=64, epochs=1)
     views, _ = method.method._views(whole, np.random.default_rng(0))
     assert [len(view.targets) for view in views] == [12] * 5 + [9] * 3
-    assert list(c._batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [[0, 1], [7, 5], [2, 3], [6], [4]]
+    assert list(c._batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [
+        [0, 1],
+        [7, 5],
+        [2, 3],
+        [6],
+        [4],
+    ]
     scores = method.fitted(method.fit(whole)).predict_targets(whole[-1].task)
     assert scores.shape == (1, 9) and np.isfinite(scores).all()
 
@@ -101,7 +126,10 @@ def test_conditional_logit_is_the_optimum():
     spread = np.std(np.concatenate([f - f.mean(axis=0) for f in features]))
 
     def penalised(b: float) -> float:
-        logs = [f[t, 0][0] * b - np.log(np.exp(b * f[:, 0]).sum()) for f, t in zip(features, targets, strict=True)]
+        logs = [
+            f[t, 0][0] * b - np.log(np.exp(b * f[:, 0]).sum())
+            for f, t in zip(features, targets, strict=True)
+        ]
         return sum(logs) - 0.5 * c.PENALTY * (b * spread) ** 2
 
     grid = np.linspace(0.3, 0.7, 401)
@@ -113,7 +141,10 @@ def test_no_cluster_is_on_both_sides():
     training, validation = c.split_by_cluster(
         list(zip(clusters, range(50), strict=True)), clusters, np.random.default_rng(0)
     )  # type: ignore[arg-type]
-    assert not {v[0] for v in training} & {v[0] for v in validation} and len(training) + len(validation) == 50
+    assert (
+        not {v[0] for v in training} & {v[0] for v in validation}
+        and len(training) + len(validation) == 50
+    )
     training, validation = c.split_by_cluster([1, 2, 3], ["a"] * 3, np.random.default_rng(0))  # type: ignore[list-item]
     assert training and validation
 

@@ -1,4 +1,5 @@
-"""The paper's heads against loops over variables, at random weights: which entries each score reads, and which it cannot."""
+"""The paper's heads against loops over variables, at random weights: which entries each score
+reads, and which it cannot."""
 
 import json
 from dataclasses import replace
@@ -11,7 +12,12 @@ from torch import nn
 from cdnbench.digest import generator
 from cdnbench.methods.cdn import axial
 from cdnbench.methods.cdn.aggregator import EncoderConfig, StructureLearner, graph_logits
-from cdnbench.methods.cdn.differential import DifferentialConfig, DifferentialNetwork, Encoded, target_loss
+from cdnbench.methods.cdn.differential import (
+    DifferentialConfig,
+    DifferentialNetwork,
+    Encoded,
+    target_loss,
+)
 from cdnbench.methods.cdn.featuriser import featurise
 
 ENCODER = EncoderConfig(width=16, n_heads=4, batch_heads=2, n_blocks=1, hidden=24)
@@ -95,7 +101,9 @@ def test_a_perceptron_score_reads_its_own_column_and_nothing_else(combination):
 def test_relabelling_permutes_the_scores(config):
     network, before, after = at_random(DifferentialNetwork(config)), random_side(1), random_side(2)
     order = torch.from_numpy(generator("differential").permutation(N))
-    one, two = (Encoded(x.grid[:, order][:, :, order], x.moments[:, order]) for x in (before, after))
+    one, two = (
+        Encoded(x.grid[:, order][:, :, order], x.moments[:, order]) for x in (before, after)
+    )
     close(network(one, two), network(before, after)[:, order])
 
 
@@ -125,7 +133,9 @@ def test_concatenation_tells_the_sides_apart_and_a_difference_their_order():
         before, after = random_side(1), random_side(2)
         assert not torch.allclose(network(before, after), network(after, before), atol=1e-3)
         shifted = [Encoded(x.grid + 1, x.moments) for x in (before, after)]
-        assert torch.allclose(network(*shifted), network(before, after), atol=1e-4) == (combination == "difference")
+        assert torch.allclose(network(*shifted), network(before, after), atol=1e-4) == (
+            combination == "difference"
+        )
 
 
 @configs
@@ -138,7 +148,10 @@ def test_moments_count_only_as_node_statistics(config):
 
 @torch.no_grad()
 def test_extreme_moments_give_finite_scores():
-    network, before = at_random(DifferentialNetwork(CONFIGS["axial concat statistics"])), random_side(1)
+    network, before = (
+        at_random(DifferentialNetwork(CONFIGS["axial concat statistics"])),
+        random_side(1),
+    )
     extreme = Encoded(before.grid, torch.tensor([-3e38, 3e38]).expand(3, N, 2))
     assert torch.isfinite(network(before, extreme)).all()
 
@@ -199,12 +212,18 @@ def test_the_encoder_comes_from_a_structure_learner():
     features = features_of()
     with torch.no_grad():
         encoded = network.encode(features)
-        assert torch.equal(encoded.grid, learner.encoder(features)) and torch.equal(encoded.moments, features.moments)
+        assert torch.equal(encoded.grid, learner.encoder(features)) and torch.equal(
+            encoded.moments, features.moments
+        )
         assert torch.equal(network.graph(encoded), learner(features))
         assert torch.equal(network.graph(encoded), graph_logits(encoded.grid, network.graph_head))
     after = network.state_dict()
-    assert all(torch.equal(after[name], tensor) for name, tensor in head.items()), "the head is left as it was"
-    assert not any(parameter.requires_grad for parameter in network.encoder.parameters()), "still frozen"
+    assert all(torch.equal(after[name], tensor) for name, tensor in head.items()), (
+        "the head is left as it was"
+    )
+    assert not any(parameter.requires_grad for parameter in network.encoder.parameters()), (
+        "still frozen"
+    )
 
 
 def test_an_encoder_of_other_sizes_is_refused():
@@ -215,7 +234,10 @@ def test_an_encoder_of_other_sizes_is_refused():
 
 def test_target_loss_is_the_mean_surprise_of_all_nodes():
     rng = generator("target loss")
-    logits, targets = torch.from_numpy(rng.normal(size=(4, N)) * 3), torch.from_numpy(rng.random((4, N)) < 0.3)
+    logits, targets = (
+        torch.from_numpy(rng.normal(size=(4, N)) * 3),
+        torch.from_numpy(rng.random((4, N)) < 0.3),
+    )
     p = 1 / (1 + np.exp(-logits.numpy()))
     surprise = -np.log(np.where(targets.numpy(), p, 1 - p))
     assert target_loss(logits, targets).item() == pytest.approx(surprise.mean(), rel=1e-5)
@@ -224,7 +246,13 @@ def test_target_loss_is_the_mean_surprise_of_all_nodes():
 
 @configs
 def test_a_configuration_survives_its_card(config):
-    config = replace(config, joint=True, pretrained=False, dropout=0.0, encoder=replace(ENCODER, statistic="corr+cov"))
+    config = replace(
+        config,
+        joint=True,
+        pretrained=False,
+        dropout=0.0,
+        encoder=replace(ENCODER, statistic="corr+cov"),
+    )
     plain = json.loads(json.dumps(config.plain()))
     assert DifferentialConfig.from_plain(plain) == config
     with pytest.raises(TypeError, match="colour"):

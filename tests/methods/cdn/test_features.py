@@ -1,4 +1,5 @@
-"""Features against one pair of columns at a time. The data stay within 3 standard deviations, where nothing is winsorised."""
+"""Features against one pair of columns at a time. The data stay within 3 standard deviations, where
+nothing is winsorised."""
 
 import numpy as np
 import pytest
@@ -79,7 +80,9 @@ def slow_set_grid(z: np.ndarray, i: int, j: int) -> list[float]:
 def slow_set_node(x: np.ndarray, z: np.ndarray, j: int) -> list[float]:
     shrunk = np.corrcoef(z, rowvar=False) + (1e-3 + 0.2 * N / len(z)) * np.eye(N)
     others = [k for k in range(N) if k != j]
-    unexplained = shrunk[j, j] - shrunk[j, others] @ np.linalg.solve(shrunk[np.ix_(others, others)], shrunk[others, j])
+    unexplained = shrunk[j, j] - shrunk[j, others] @ np.linalg.solve(
+        shrunk[np.ix_(others, others)], shrunk[others, j]
+    )
     return [
         np.arcsinh(x[:, j].mean()),
         np.log(x[:, j].std()),
@@ -101,7 +104,9 @@ def test_features_of_a_data_set():
         for j in range(N):
             np.testing.assert_allclose(node[0, d, j], slow_set_node(x, z, j), rtol=1e-4, atol=1e-5)
         for i, j in ordered_pairs():
-            np.testing.assert_allclose(grid[0, d, i, j], slow_set_grid(z, i, j), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                grid[0, d, i, j], slow_set_grid(z, i, j), rtol=1e-4, atol=1e-5
+            )
 
 
 def test_partial_correlations_are_those_of_residuals_where_rows_abound():
@@ -166,11 +171,19 @@ def slow_shift_grid(before: np.ndarray, after: np.ndarray, i: int, j: int) -> li
 def test_features_of_a_regime_against_the_observational_data():
     sets = data_sets()
     node, grid = shift_features(summarise(sets))
-    assert node.shape == (1, D - 1, N, N_NODE_SHIFT) and grid.shape == (1, D - 1, N, N, N_GRID_SHIFT)
+    assert node.shape == (1, D - 1, N, N_NODE_SHIFT) and grid.shape == (
+        1,
+        D - 1,
+        N,
+        N,
+        N_GRID_SHIFT,
+    )
     z = standardised(sets)
     for r in range(D - 1):
         for j in range(N):
-            np.testing.assert_allclose(node[0, r, j], slow_shift_node(z[0], z[r + 1], j), rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(
+                node[0, r, j], slow_shift_node(z[0], z[r + 1], j), rtol=1e-4, atol=1e-4
+            )
         for i, j in ordered_pairs():
             expected = slow_shift_grid(z[0], z[r + 1], i, j)
             np.testing.assert_allclose(grid[0, r, i, j], expected, rtol=1e-4, atol=1e-4)
@@ -189,7 +202,9 @@ def test_beyond_4000_rows_standard_errors_no_longer_shrink():
     many = [np.tile(x, (100, 1)) for x in sets]
     more = [np.tile(x, (200, 1)) for x in sets]
     for a, b in zip(shift_features(summarise(many)), shift_features(summarise(more)), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-2)  # quantiles interpolate a little differently
+        torch.testing.assert_close(
+            a, b, rtol=1e-2, atol=1e-2
+        )  # quantiles interpolate a little differently
 
 
 # --- what holds of all of them
@@ -205,7 +220,10 @@ def degenerate_sets() -> dict[str, list[np.ndarray]]:
     def normal(*rows, n=5):
         return [rng.normal(size=(m, n)) for m in rows]
 
-    found = {name: normal(40, 35, 30) for name in ("constant", "constant before", "constant after", "two values")}
+    found = {
+        name: normal(40, 35, 30)
+        for name in ("constant", "constant before", "constant after", "two values")
+    }
     for x in found["constant"]:
         x[:, 2] = 7
     found["constant before"][0][:, 2] = 0
@@ -252,9 +270,16 @@ def test_other_orders_of_variables_and_regimes_reorder_the_features():
 
 def test_a_task_has_the_same_features_among_others():
     tasks = [summarise(data_sets(seed)) for seed in range(3)]
-    for together, *single in zip(everything(stack(tasks)), *(everything(s) for s in tasks), strict=True):
+    for together, *single in zip(
+        everything(stack(tasks)), *(everything(s) for s in tasks), strict=True
+    ):
         torch.testing.assert_close(together, torch.cat(single), rtol=1e-5, atol=1e-6)
 
 
 def test_sizes_are_those_that_the_network_is_built_for():
-    assert (module.N_NODE, module.N_GRID, module.N_NODE_SHIFT, module.N_GRID_SHIFT) == (25, 8, 14, 9)
+    assert (module.N_NODE, module.N_GRID, module.N_NODE_SHIFT, module.N_GRID_SHIFT) == (
+        25,
+        8,
+        14,
+        9,
+    )

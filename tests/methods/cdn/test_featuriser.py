@@ -1,4 +1,5 @@
-"""Features against one batch at a time; a data set's features are its own, whatever it is featurised with."""
+"""Features against one batch at a time; a data set's features are its own, whatever it is
+featurised with."""
 
 from dataclasses import fields
 
@@ -29,7 +30,8 @@ def assert_equal(a: Features, b: Features) -> None:
 
 @pytest.fixture
 def estimated(monkeypatch):
-    """What `marginal_estimates` is asked: a list of (correlations (B T, k, k), rows (B T,)), one a call."""
+    """What `marginal_estimates` is asked: a list of (correlations (B T, k, k), rows (B T,)), one a
+    call."""
     calls = []
     original = featuriser.marginal_estimates
 
@@ -44,7 +46,9 @@ def estimated(monkeypatch):
 @pytest.mark.parametrize("statistic, channels", [("precision", 1), ("corr", 1), ("corr+cov", 2)])
 @pytest.mark.parametrize("n, k", [(2, 2), (3, 3), (4, 4), (5, 5), (9, 5)])
 def test_shapes_and_types(n, k, statistic, channels):
-    features = featurise([random_samples(30, n, s) for s in range(3)], 7, generator("f"), statistic=statistic)
+    features = featurise(
+        [random_samples(30, n, s) for s in range(3)], 7, generator("f"), statistic=statistic
+    )
     pairs = (3, 7, k * (k - 1))
     for name, shape, dtype in [
         ("tokens", pairs, torch.int64),
@@ -53,7 +57,9 @@ def test_shapes_and_types(n, k, statistic, channels):
         ("statistics", (3, n, n, channels), torch.float32),
         ("moments", (3, n, 2), torch.float32),
     ]:
-        assert getattr(features, name).shape == shape and getattr(features, name).dtype == dtype, name
+        assert getattr(features, name).shape == shape and getattr(features, name).dtype == dtype, (
+            name
+        )
     assert len(features) == 3
     assert (features.tokens != PADDING).all() and (features.rows != features.columns).all()
     assert features.rows.max() < n and features.columns.max() < n
@@ -64,7 +70,9 @@ def test_the_pairs_of_a_batch_are_all_ordered_pairs_of_its_variables():
     for rows, columns in zip(features.rows[0].tolist(), features.columns[0].tolist(), strict=True):
         nodes = set(rows)
         assert len(nodes) == 4
-        assert sorted(zip(rows, columns, strict=True)) == sorted((i, j) for i in nodes for j in nodes if i != j)
+        assert sorted(zip(rows, columns, strict=True)) == sorted(
+            (i, j) for i in nodes for j in nodes if i != j
+        )
 
 
 @pytest.mark.parametrize("n_rows", [12, 80, BATCH_ROWS])
@@ -83,9 +91,12 @@ def test_tokens_are_causal_learns_reading_of_all_rows_of_a_small_set(n_rows, est
 
 
 def test_windows_of_a_large_set_are_rows_of_one_permutation(estimated):
-    """The stream of a data set gives, in this order, the variables of the batches, the starts and the permutation."""
+    """The stream of a data set gives, in this order, the variables of the batches, the starts and
+    the permutation."""
     n_batches, k, rows = 15, 5, 40
-    sets = [random_samples(m, 7, m) + m for m in (41, 100, 30)]  # the last is small, and takes all rows
+    sets = [
+        random_samples(m, 7, m) + m for m in (41, 100, 30)
+    ]  # the last is small, and takes all rows
     featurise(sets, n_batches, generator("windows"), rows=rows)
     ((correlations, counted),) = estimated
     assert counted.reshape(3, n_batches).T.tolist() == [[40, 40, 30]] * n_batches
@@ -105,7 +116,9 @@ def test_windows_of_a_large_set_are_rows_of_one_permutation(estimated):
 def test_every_subset_of_rows_is_equally_likely(estimated):
     """Four rows, three a batch: the correlation tells which row was left out."""
     x = np.array([[0, 0], [1, 2], [2, 1], [5, 3]], np.float32)
-    left_out = np.array([np.corrcoef(np.delete(x, r, axis=0), rowvar=False)[0, 1] for r in range(4)])
+    left_out = np.array(
+        [np.corrcoef(np.delete(x, r, axis=0), rowvar=False)[0, 1] for r in range(4)]
+    )
     featurise([x] * 1500, 2, generator("subsets"), rows=3)
     ((correlations, _),) = estimated
     distances = np.abs(correlations[:, 0, 1, None] - left_out)
@@ -117,7 +130,9 @@ def test_every_subset_of_rows_is_equally_likely(estimated):
 def test_the_seed_decides():
     x = [random_samples(600, 9)]
     assert_equal(featurise(x, 8, generator("s", 1)), featurise(x, 8, generator("s", 1)))
-    assert not torch.equal(featurise(x, 8, generator("s", 1)).rows, featurise(x, 8, generator("s", 2)).rows)
+    assert not torch.equal(
+        featurise(x, 8, generator("s", 1)).rows, featurise(x, 8, generator("s", 2)).rows
+    )
 
 
 def test_a_data_set_has_the_features_it_has_in_other_company():
@@ -134,8 +149,12 @@ def test_a_data_set_has_the_features_it_has_in_other_company():
 def test_statistics_and_moments_are_of_all_rows():
     x = random_samples(700, 6) + 3
     features = featurise([x], 4, generator("f"), statistic="corr+cov")
-    np.testing.assert_allclose(features.statistics[0, ..., 0], np.corrcoef(x, rowvar=False), atol=1e-5)
-    np.testing.assert_allclose(features.statistics[0, ..., 1], np.cov(x, rowvar=False, bias=True), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        features.statistics[0, ..., 0], np.corrcoef(x, rowvar=False), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        features.statistics[0, ..., 1], np.cov(x, rowvar=False, bias=True), rtol=1e-4, atol=1e-5
+    )
     np.testing.assert_allclose(features.moments[0], np.stack([x.mean(0), x.var(0)], -1), rtol=1e-4)
 
 
@@ -166,5 +185,7 @@ def test_features_are_finite_in_any_unit(unit, statistic):
 def test_select_and_concatenate_are_inverse():
     features = featurise([random_samples(30, 6, s) for s in range(5)], 3, generator("f"))
     assert_equal(concatenate([features.select([b]) for b in range(5)]), features)
-    assert_equal(concatenate([features.select(slice(2)), features.select(torch.tensor([2, 3, 4]))]), features)
+    assert_equal(
+        concatenate([features.select(slice(2)), features.select(torch.tensor([2, 3, 4]))]), features
+    )
     assert_equal(features.to("cpu"), features)

@@ -1,7 +1,8 @@
 """The bit-plane searches have causal-learn's marks whatever the tests say, contradictions included.
 
-causal-learn runs here on tables of made-up test outcomes, so that the rare rules are reached; each of FCI's rules is
-also compared on its own, on random mixed graphs, where the data would never take it.
+causal-learn runs here on tables of made-up test outcomes, so that the rare rules are reached; each
+of FCI's rules is also compared on its own, on random mixed graphs, where the data would never take
+it.
 """
 
 from contextlib import redirect_stdout
@@ -42,13 +43,15 @@ register_ci_test("outcome-table", OutcomeTable)
 
 
 def random_outcomes(k: int, count: int, seed: int) -> np.ndarray:
-    """(tests, count) bool: half are noise at several rates, half have a sparse or dense graph of dependent pairs and
-    one or two separating sets for each of the others."""
+    """(tests, count) bool: half are noise at several rates, half have a sparse or dense graph of
+    dependent pairs and one or two separating sets for each of the others."""
     rng = generator("marginal-rules", k, seed)
     keys = _test_keys(k)
     size = np.array([given.bit_count() for *_, given in keys])
     noise = rng.random((len(keys), count)) < rng.choice([0, 0.02, 0.05, 0.1, 0.2, 0.3], size=count)
-    outcomes = noise & (rng.random((len(keys), count)) < rng.choice([0.3, 1.0], size=(k, count))[size])
+    outcomes = noise & (
+        rng.random((len(keys), count)) < rng.choice([0.3, 1.0], size=(k, count))[size]
+    )
     for b in range(0, count, 2):
         adjacent = rng.random((k, k)) < rng.uniform(0.3, 0.95)
         outcomes[:, b] = rng.random(len(keys)) < rng.choice([0, 0.01])
@@ -56,7 +59,9 @@ def random_outcomes(k: int, count: int, seed: int) -> np.ndarray:
             if not adjacent[x, y]:
                 rows = [row for row, key in enumerate(keys) if key[:2] == (x, y)]
                 weights = np.array([1, 2, 3, 3, 3])[size[rows]]
-                outcomes[rng.choice(rows, size=rng.integers(1, 3), p=weights / weights.sum()), b] = True
+                outcomes[
+                    rng.choice(rows, size=rng.integers(1, 3), p=weights / weights.sum()), b
+                ] = True
     return outcomes
 
 
@@ -64,9 +69,13 @@ def reference_marks(independent: set, k: int, algorithm: str) -> np.ndarray:
     rows = np.zeros((30, k))
     with redirect_stdout(StringIO()):
         if algorithm == "fci":
-            graph, _ = reference_module.fci(rows, "outcome-table", show_progress=False, independent=independent)
+            graph, _ = reference_module.fci(
+                rows, "outcome-table", show_progress=False, independent=independent
+            )
         else:
-            graph = reference_pc(rows, 0.05, "outcome-table", show_progress=False, independent=independent).G
+            graph = reference_pc(
+                rows, 0.05, "outcome-table", show_progress=False, independent=independent
+            ).G
     return marks_of(graph)
 
 
@@ -85,7 +94,11 @@ def different(k: int, algorithm: str, count: int, seed: int) -> list[int]:
         for b in range(count)
         if (
             marks[b]
-            != reference_marks({key for key, on in zip(_test_keys(k), outcomes[:, b], strict=True) if on}, k, algorithm)
+            != reference_marks(
+                {key for key, on in zip(_test_keys(k), outcomes[:, b], strict=True) if on},
+                k,
+                algorithm,
+            )
         ).any()
     ]
 
@@ -104,7 +117,8 @@ def test_any_outcomes_give_the_marks_of_causal_learn_at_length(algorithm):
 
 @pytest.fixture
 def ordered_children(monkeypatch):
-    """Sets that causal-learn walks through in hash order: fixed to the order of the variables, or the reverse."""
+    """Sets that causal-learn walks through in hash order: fixed to the order of the variables, or
+    the reverse."""
     original = reference_module.find_possible_children
 
     def choose(reverse: bool):
@@ -118,21 +132,29 @@ def ordered_children(monkeypatch):
 
 
 @pytest.mark.slow
-def test_six_variables_differ_from_causal_learn_only_where_its_own_hash_order_decides(ordered_children):
-    # possible-d-sep walks a set of neighbours: at k = 6 two level-one nodes may come in either order
+def test_six_variables_differ_from_causal_learn_only_where_its_own_hash_order_decides(
+    ordered_children,
+):
+    # possible-d-sep walks a set of neighbours: at k = 6 two level-one nodes may come in either
+    # order
     assert len(different(6, "fci", 600, 0)) <= 0.015 * 600
     assert different(6, "pc", 300, 0) == []
 
 
 def random_graphs(k: int, count: int, seed: str) -> np.ndarray:
-    """(count, k, k) marks with every combination of ends, some graphs rich in circles, some in tails."""
+    """(count, k, k) marks with every combination of ends, some graphs rich in circles, some in
+    tails."""
     rng = generator("random-mixed-graphs", seed, k)
     adjacent = np.triu(rng.random((count, k, k)) < rng.uniform(0.4, 1.0, size=(count, 1, 1)), 1)
     adjacent |= adjacent.transpose(0, 2, 1)
     shares = rng.dirichlet([0.7, 0.7, 0.7], size=count)
-    pick = (rng.random((count, k, k, 1)) > shares.cumsum(axis=1)[:, None, None, :2]).sum(axis=-1) + 1
+    pick = (rng.random((count, k, k, 1)) > shares.cumsum(axis=1)[:, None, None, :2]).sum(
+        axis=-1
+    ) + 1
     marks = (pick * adjacent).astype(np.int8)
-    for i, j, at_i, at_j in PREMISES.get(seed, ()):  # in every third graph, or the rule would hardly ever fire
+    for i, j, at_i, at_j in PREMISES.get(
+        seed, ()
+    ):  # in every third graph, or the rule would hardly ever fire
         marks[::3, j, i], marks[::3, i, j] = at_i, at_j
     return marks
 
@@ -158,7 +180,9 @@ def as_planes(marks: np.ndarray) -> MixedGraphs:
         return [flat[i * k : (i + 1) * k] for i in range(k)]
 
     graphs = MixedGraphs(planes(rows > 0), Mark.CIRCLE)
-    graphs.tail, graphs.arrow, graphs.circle = (planes(rows == m) for m in (Mark.TAIL, Mark.ARROW, Mark.CIRCLE))
+    graphs.tail, graphs.arrow, graphs.circle = (
+        planes(rows == m) for m in (Mark.TAIL, Mark.ARROW, Mark.CIRCLE)
+    )
     return graphs
 
 
@@ -219,7 +243,8 @@ def test_rules_with_separating_sets_change_what_causal_learn_changes(name):
     members |= members.transpose(0, 2, 1, 3)
     outcomes = rng.random((len(_test_keys(k)), COUNT)) < 0.3
     separators = SeparatingSets(
-        [pack(known[:, i].T) for i in range(k)], [[pack(members[:, i, j].T) for j in range(k)] for i in range(k)]
+        [pack(known[:, i].T) for i in range(k)],
+        [[pack(members[:, i, j].T) for j in range(k)] for i in range(k)],
     )
     graphs = as_planes(before)
     everywhere = (1 << COUNT) - 1
@@ -233,13 +258,17 @@ def test_rules_with_separating_sets_change_what_causal_learn_changes(name):
     for b in range(COUNT):
         graph = as_reference(before[b])
         sets = {
-            (i, j): set(np.flatnonzero(members[b, i, j]).tolist()) for i in range(k) for j in range(k) if known[b, i, j]
+            (i, j): set(np.flatnonzero(members[b, i, j]).tolist())
+            for i in range(k)
+            for j in range(k)
+            if known[b, i, j]
         }
         if name == "rule_3":
             flag = reference_module.ruleR3(graph, sets, None, False)
         else:
             test = OutcomeTable(
-                np.zeros((30, k)), {key for key, on in zip(_test_keys(k), outcomes[:, b], strict=True) if on}
+                np.zeros((30, k)),
+                {key for key, on in zip(_test_keys(k), outcomes[:, b], strict=True) if on},
             )
             flag = reference_module.ruleR4B(graph, -1, None, test, 0.05, sets, False, None)
         fired += flag

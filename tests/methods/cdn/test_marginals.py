@@ -1,6 +1,8 @@
-"""The batched marginal estimates are causal-learn's, batch by batch, on data of every kind that the featuriser may meet.
+"""The batched marginal estimates are causal-learn's, batch by batch, on data of every kind that the
+featuriser may meet.
 
-The search alone, on made-up test outcomes, is compared in `test_marginal_rules`; here the numbers count as well. The
+The search alone, on made-up test outcomes, is compared in `test_marginal_rules`; here the numbers
+count as well. The
 only excuse for another answer is a test on the edge: a p-value within 1e-6 of alpha.
 """
 
@@ -28,11 +30,16 @@ from cdnbench.methods.cdn.marginals import (
 
 ALPHA = 0.05
 EDGE = 1e-6  # in p: what may round to either side of alpha
-MECHANISMS = {"linear": lambda x: x, "nn": lambda x: 2 * np.tanh(x), "relu": lambda x: np.maximum(x, 0) - x / 4}
+MECHANISMS = {
+    "linear": lambda x: x,
+    "nn": lambda x: 2 * np.tanh(x),
+    "relu": lambda x: np.maximum(x, 0) - x / 4,
+}
 
 
 def random_samples(rng: np.random.Generator, k: int, n_rows: int) -> np.ndarray:
-    """(n_rows, k) of k variables out of a random SCM of up to k + 3, in random order: the others are hidden."""
+    """(n_rows, k) of k variables out of a random SCM of up to k + 3, in random order: the others
+    are hidden."""
     n = k + rng.integers(4)
     weights = np.triu(rng.uniform(0.25, 1.2, (n, n)) * rng.choice([-1, 1], (n, n)), 1)
     weights *= rng.random((n, n)) < rng.uniform(0.15, 0.9)
@@ -62,9 +69,12 @@ def p_values(x: np.ndarray) -> np.ndarray:
 
 
 def check_against_causal_learn(batches, algorithm="fci", alpha=ALPHA, needed=0.999):
-    """All batches have the same k. At least `needed` of them agree, the others sit on the edge of alpha."""
+    """All batches have the same k. At least `needed` of them agree, the others sit on the edge of
+    alpha."""
     n_rows = torch.tensor([len(x) for x in batches])
-    marks = marginal_estimates(correlations_of(batches), n_rows, alpha=alpha, algorithm=algorithm).numpy()
+    marks = marginal_estimates(
+        correlations_of(batches), n_rows, alpha=alpha, algorithm=algorithm
+    ).numpy()
     different = []
     for b, x in enumerate(batches):
         if (marks[b] != reference_estimate(x, alpha=alpha, algorithm=algorithm)).any():
@@ -78,9 +88,14 @@ def test_a_thousand_batches_of_500_rows_are_those_of_causal_learn():
     rng = generator("marginals", 500)
     marks = check_against_causal_learn([random_samples(rng, 5, 500) for _ in range(1000)])
     ends = {(m[j, i], m[i, j]) for m in marks for i, j in combinations(range(5), 2)}
-    assert ends >= {(NONE, NONE), (TAIL, ARROW), (ARROW, TAIL), (ARROW, ARROW), (CIRCLE, ARROW), (CIRCLE, CIRCLE)}, (
-        "the data reach every common mark"
-    )
+    assert ends >= {
+        (NONE, NONE),
+        (TAIL, ARROW),
+        (ARROW, TAIL),
+        (ARROW, ARROW),
+        (CIRCLE, ARROW),
+        (CIRCLE, CIRCLE),
+    }, "the data reach every common mark"
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 5, 6])
@@ -105,7 +120,9 @@ def test_pc_is_that_of_causal_learn(k, count):
 @pytest.mark.parametrize("algorithm", ["fci", "pc"])
 def test_many_more_batches(algorithm):
     rng = generator("marginals", "many", algorithm)
-    check_against_causal_learn([random_samples(rng, 5, 500) for _ in range(8000)], algorithm=algorithm)
+    check_against_causal_learn(
+        [random_samples(rng, 5, 500) for _ in range(8000)], algorithm=algorithm
+    )
 
 
 def test_a_batch_alone_has_the_marks_it_has_among_others(monkeypatch):
@@ -114,7 +131,9 @@ def test_a_batch_alone_has_the_marks_it_has_among_others(monkeypatch):
     correlations, n_rows = correlations_of(batches), torch.tensor([len(x) for x in batches])
     together = marginal_estimates(correlations, n_rows)
     for b in range(len(batches)):
-        assert torch.equal(marginal_estimates(correlations[b : b + 1], n_rows[b : b + 1])[0], together[b])
+        assert torch.equal(
+            marginal_estimates(correlations[b : b + 1], n_rows[b : b + 1])[0], together[b]
+        )
     monkeypatch.setattr("cdnbench.methods.cdn.marginals._CHUNK", 9)
     assert torch.equal(marginal_estimates(correlations, n_rows), together)
 
@@ -130,7 +149,9 @@ def test_one_number_of_rows_serves_all():
 def test_correlations_in_float32_give_the_marks_of_float64():
     rng = generator("marginals", "float32")
     correlations = correlations_of([random_samples(rng, 5, 500) for _ in range(400)])
-    different = (marginal_estimates(correlations.float(), 500) != marginal_estimates(correlations, 500)).flatten(1)
+    different = (
+        marginal_estimates(correlations.float(), 500) != marginal_estimates(correlations, 500)
+    ).flatten(1)
     assert different.any(1).sum() <= 2
 
 
@@ -138,7 +159,9 @@ def test_marks_are_of_edges_and_skeletons_are_symmetric():
     rng = generator("marginals", "symmetric")
     for algorithm in ("fci", "pc"):
         marks = marginal_estimates(
-            correlations_of([random_samples(rng, 5, 60) for _ in range(200)]), 60, algorithm=algorithm
+            correlations_of([random_samples(rng, 5, 60) for _ in range(200)]),
+            60,
+            algorithm=algorithm,
         )
         assert marks.dtype == torch.int8
         assert torch.equal(marks != NONE, (marks != NONE).mT)
@@ -170,21 +193,28 @@ def test_a_constant_column_is_apart_and_changes_nothing_else(algorithm, fill):
 
 @pytest.mark.parametrize("algorithm", ["fci", "pc"])
 def test_everything_constant_gives_no_edge(algorithm):
-    assert (marginal_estimates(torch.full((2, 5, 5), torch.nan), 500, algorithm=algorithm) == NONE).all()
+    assert (
+        marginal_estimates(torch.full((2, 5, 5), torch.nan), 500, algorithm=algorithm) == NONE
+    ).all()
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_of_duplicated_columns_each_counts_as_a_copy_of_the_other(sign, dtype):
-    """Given its copy a column is independent of the rest, so that each keeps an edge to the other at most."""
+    """Given its copy a column is independent of the rest, so that each keeps an edge to the other
+    at most."""
     rng = generator("marginals", "duplicates")
     for _ in range(20):
         x = random_samples(rng, 4, 500)
-        marks = marginal_estimates(correlations_of([np.column_stack([x, sign * x[:, 3]])]).to(dtype), 500)[0]
+        marks = marginal_estimates(
+            correlations_of([np.column_stack([x, sign * x[:, 3]])]).to(dtype), 500
+        )[0]
         assert marks[3, 4] != NONE and marks[4, 3] != NONE
         assert (marks[3:, :3] == NONE).all() and (marks[:3, 3:] == NONE).all()
     copies = correlations_of([np.column_stack([x[:, 0]] * 5)]).to(dtype)
-    assert torch.equal(marginal_estimates(copies, 500), marginal_estimates(torch.ones(1, 5, 5), 500))
+    assert torch.equal(
+        marginal_estimates(copies, 500), marginal_estimates(torch.ones(1, 5, 5), 500)
+    )
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 2, 3])
@@ -195,11 +225,16 @@ def test_without_a_degree_of_freedom_all_is_independent(n_rows):
 
 
 def test_sets_without_a_degree_of_freedom_separate():
-    """n = 4 tests pairs alone; the first set leaves n - 1 - 3 = 0, so that every pair with a neighbour is separated."""
+    """n = 4 tests pairs alone; the first set leaves n - 1 - 3 = 0, so that every pair with a
+    neighbour is separated."""
     full = torch.full((1, 3, 3), 0.999, dtype=torch.float64)
     full[0].fill_diagonal_(1)
     assert (marginal_estimates(full, 4) == NONE).all()
-    assert (marginal_estimates(full[:, :2, :2], 4)[0] == CIRCLE).logical_xor(torch.eye(2, dtype=torch.bool)).all()
+    assert (
+        (marginal_estimates(full[:, :2, :2], 4)[0] == CIRCLE)
+        .logical_xor(torch.eye(2, dtype=torch.bool))
+        .all()
+    )
 
 
 # The reading of the marks
@@ -242,14 +277,29 @@ def test_a_collider_is_read_from_data():
 @pytest.mark.parametrize(
     "correlations, n_rows, options, message",
     [
-        (torch.ones(1, 5, 5), 9, {"algorithm": "ges"}, "no marginal algorithm 'ges'; there are fci, pc"),
+        (
+            torch.ones(1, 5, 5),
+            9,
+            {"algorithm": "ges"},
+            "no marginal algorithm 'ges'; there are fci, pc",
+        ),
         (torch.ones(1, 5, 5), 9, {"alpha": 0.0}, "alpha must lie between 0 and 1"),
         (torch.ones(1, 5, 5), 9, {"alpha": 1.0}, "alpha must lie between 0 and 1"),
         (torch.ones(5, 5), 9, {}, r"must have the shape \(batches, k, k\)"),
         (torch.ones(1, 5, 4), 9, {}, r"must have the shape \(batches, k, k\)"),
         (torch.ones(1, 1, 1), 9, {}, "must have 2 to 6 variables, not 1"),
-        (torch.ones(1, MAX_VARIABLES + 1, MAX_VARIABLES + 1), 9, {}, "must have 2 to 6 variables, not 7"),
-        (torch.ones(2, 5, 5), torch.tensor([9, 9, 9]), {}, r"n_samples must be one number or \(2,\)"),
+        (
+            torch.ones(1, MAX_VARIABLES + 1, MAX_VARIABLES + 1),
+            9,
+            {},
+            "must have 2 to 6 variables, not 7",
+        ),
+        (
+            torch.ones(2, 5, 5),
+            torch.tensor([9, 9, 9]),
+            {},
+            r"n_samples must be one number or \(2,\)",
+        ),
     ],
 )
 def test_bad_input_is_named(correlations, n_rows, options, message):

@@ -1,4 +1,5 @@
-"""Mechanism tests against one penalised regression a variable on the rows themselves, and the residuals that it leaves."""
+"""Mechanism tests against one penalised regression a variable on the rows themselves, and the
+residuals that it leaves."""
 
 import numpy as np
 import pytest
@@ -18,7 +19,9 @@ def data_sets(n_variables=5, rows=ROWS, seed=0) -> list[np.ndarray]:
     for d, m in enumerate(rows):
         x = rng.normal(size=(m, n_variables))
         for j in range(1, n_variables):
-            x[:, j] = 2 * x[:, j] + 2 if d == j else x[:, j] + 0.8 * x[:, j - 1] + np.cos(x[:, j - 1])
+            x[:, j] = (
+                2 * x[:, j] + 2 if d == j else x[:, j] + 0.8 * x[:, j - 1] + np.cos(x[:, j - 1])
+            )
         found.append(x)
     return found
 
@@ -36,7 +39,11 @@ def basis(sets: list[np.ndarray]) -> list[np.ndarray]:
     for x in sets:
         z = (x - sets[0].mean(0)) / sets[0].std(0)
         near = z.clip(-3, 3)
-        found.append(np.column_stack([np.ones(len(z)), z, (near**2 - 1) / 2**0.5, (near**3 - 3 * near) / 6**0.5]))
+        found.append(
+            np.column_stack(
+                [np.ones(len(z)), z, (near**2 - 1) / 2**0.5, (near**3 - 3 * near) / 6**0.5]
+            )
+        )
     return found
 
 
@@ -46,11 +53,18 @@ def slow_coefficients(psi, logits, weights, j, most_parents=20) -> np.ndarray:
     parents = sorted((i for i in range(n) if i != j), key=lambda i: -logits[i, j])[:most_parents]
     columns = [0, *[1 + b * n + i for b in range(3) for i in parents]]
     kappa = np.exp([0.0, 1.0, 1.0])  # of a new module, and shift = 2
-    penalty = [0.0, *[kappa[b] * (1 + np.exp(min(2 - logits[i, j], 12))) for b in range(3) for i in parents]]
-    root = np.concatenate([np.full(len(x), np.sqrt(w)) for x, w in zip(psi, weights[:, j], strict=True)])
+    penalty = [
+        0.0,
+        *[kappa[b] * (1 + np.exp(min(2 - logits[i, j], 12))) for b in range(3) for i in parents],
+    ]
+    root = np.concatenate(
+        [np.full(len(x), np.sqrt(w)) for x, w in zip(psi, weights[:, j], strict=True)]
+    )
     rows = np.concatenate(psi)
     tiny = 1e-5 * (root**2).sum()  # keeps the equations solvable
-    left = np.concatenate([rows[:, columns] * root[:, None], np.diag(np.sqrt(np.add(penalty, tiny)))])
+    left = np.concatenate(
+        [rows[:, columns] * root[:, None], np.diag(np.sqrt(np.add(penalty, tiny)))]
+    )
     right = np.concatenate([rows[:, 1 + j] * root, np.zeros(len(columns))])
     beta = np.zeros(rows.shape[1])
     beta[columns] = np.linalg.lstsq(left, right, rcond=None)[0]
@@ -88,7 +102,8 @@ def test_a_variable_is_no_parent_of_itself():
 
 
 def test_unlikely_parents_hardly_count():
-    """Many variables take another path, with the likeliest parents only; where the rest is unlikely it comes to the same."""
+    """Many variables take another path, with the likeliest parents only; where the rest is unlikely
+    it comes to the same."""
     sets = data_sets(n_variables=6)
     logits, weights = torch.full((1, 6, 6), -40.0), torch.ones(1, 3, 6)
     for j in range(1, 6):
@@ -171,10 +186,16 @@ def test_features_are_moments_of_the_residuals():
     residuals, w = slow_residuals(psi, logits[0].numpy(), weights[0].numpy()), weights[0].numpy()
     for r in range(2):
         for j in range(5):
-            np.testing.assert_allclose(node[0, r, j].detach(), slow_node(residuals, w, r, j), rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(
+                node[0, r, j].detach(), slow_node(residuals, w, r, j), rtol=1e-3, atol=1e-4
+            )
             for i in range(5):
-                expected = slow_grid(residuals, psi, w, r, i, j) if i != j else np.zeros(N_GRID_TEST)
-                np.testing.assert_allclose(grid[0, r, i, j].detach(), expected, rtol=1e-3, atol=1e-4)
+                expected = (
+                    slow_grid(residuals, psi, w, r, i, j) if i != j else np.zeros(N_GRID_TEST)
+                )
+                np.testing.assert_allclose(
+                    grid[0, r, i, j].detach(), expected, rtol=1e-3, atol=1e-4
+                )
 
 
 def test_the_targets_stand_out_under_the_true_graph():
@@ -196,9 +217,13 @@ def test_other_orders_of_variables_and_regimes_reorder_the_features():
     node, grid = MechanismTests()(summarise(sets), logits, weights)
     order = [3, 0, 4, 2, 1]
     shuffled = summarise([sets[d][:, order] for d in (0, 2, 1)])
-    found = MechanismTests()(shuffled, logits[:, order][:, :, order], weights[:, [0, 2, 1]][:, :, order])
+    found = MechanismTests()(
+        shuffled, logits[:, order][:, :, order], weights[:, [0, 2, 1]][:, :, order]
+    )
     torch.testing.assert_close(found[0], node[:, [1, 0]][:, :, order], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found[1], grid[:, [1, 0]][:, :, order][:, :, :, order], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        found[1], grid[:, [1, 0]][:, :, order][:, :, :, order], rtol=1e-5, atol=1e-5
+    )
 
 
 def test_a_task_has_the_same_features_among_others():
@@ -207,7 +232,9 @@ def test_a_task_has_the_same_features_among_others():
     tests = MechanismTests()
     together = tests(stack(tasks), logits, weights)
     for b, single in enumerate(tasks):
-        for all_of_them, one in zip(together, tests(single, logits[b : b + 1], weights[b : b + 1]), strict=True):
+        for all_of_them, one in zip(
+            together, tests(single, logits[b : b + 1], weights[b : b + 1]), strict=True
+        ):
             torch.testing.assert_close(all_of_them[b : b + 1], one)
 
 
@@ -223,7 +250,10 @@ def test_gradients_reach_edges_weights_and_the_penalty(monkeypatch, most_parents
     (node.square().sum() + grid.square().sum()).backward()
     off_diagonal = ~torch.eye(5, dtype=torch.bool)
     reached = (logits.grad[0] != 0) & off_diagonal
-    assert reached.sum(0).tolist() == [min(4, most_parents)] * 5 and (logits.grad[0].diagonal() == 0).all()
+    assert (
+        reached.sum(0).tolist() == [min(4, most_parents)] * 5
+        and (logits.grad[0].diagonal() == 0).all()
+    )
     assert (weights.grad != 0).all()
     assert (tests.log_kappa.grad != 0).all() and tests.shift.grad != 0
 

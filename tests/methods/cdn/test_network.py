@@ -1,4 +1,5 @@
-"""The network of `cdn`, at random weights: what it may not depend on, its loss, and input at the edge."""
+"""The network of `cdn`, at random weights: what it may not depend on, its loss, and input at the
+edge."""
 
 from dataclasses import asdict
 
@@ -13,7 +14,8 @@ SMALL = Shape(d=8, c=16, heads=2, paths=3, stages=(1, 2))
 
 
 def network(shape: Shape = SMALL, seed: int = 0) -> CausalDifferentialNetwork:
-    """At random weights, larger than those that training starts from, so that beliefs are opinions."""
+    """At random weights, larger than those that training starts from, so that beliefs are
+    opinions."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         made = CausalDifferentialNetwork(shape)
@@ -26,7 +28,10 @@ def network(shape: Shape = SMALL, seed: int = 0) -> CausalDifferentialNetwork:
 
 def data_sets(n_variables=5, n_regimes=3, rows=60, seed=0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    mix = np.eye(n_variables) + np.triu(rng.normal(size=(n_variables, n_variables)), 1) / n_variables**0.5
+    mix = (
+        np.eye(n_variables)
+        + np.triu(rng.normal(size=(n_variables, n_variables)), 1) / n_variables**0.5
+    )
     found = []
     for d in range(n_regimes + 1):
         noise = rng.normal(size=(rows + 7 * d, n_variables))
@@ -67,19 +72,24 @@ def test_other_orders_of_variables_reorder_the_beliefs(n_variables):
     for a, b in zip(before, after, strict=True):
         torch.testing.assert_close(b.targets, a.targets[..., order], rtol=1e-4, atol=1e-4)
         off = ~torch.eye(n_variables, dtype=torch.bool)
-        torch.testing.assert_close(b.edges[:, off], a.edges[:, order][:, :, order][:, off], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            b.edges[:, off], a.edges[:, order][:, :, order][:, off], rtol=1e-4, atol=1e-4
+        )
 
 
 def test_other_orders_of_regimes_reorder_the_targets_and_leave_the_graph():
     sets, order = data_sets(), [2, 0, 1]
-    before, after = (network()(summarise(s)) for s in (sets, [sets[0], *(sets[1 + r] for r in order)]))
+    before, after = (
+        network()(summarise(s)) for s in (sets, [sets[0], *(sets[1 + r] for r in order)])
+    )
     for a, b in zip(before, after, strict=True):
         torch.testing.assert_close(b.targets, a.targets[:, order], rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(b.edges, a.edges, rtol=1e-4, atol=1e-4)
 
 
 def test_regimes_of_a_task_inform_each_other():
-    """They share the graph: without the others a regime is read differently, and twice the same regime is no news."""
+    """They share the graph: without the others a regime is read differently, and twice the same
+    regime is no news."""
     sets, net = data_sets(), network()
     alone = net(summarise(sets[:2]))[-1].targets[0, 0]
     together = net(summarise(sets))[-1].targets[0, 0]
@@ -105,7 +115,9 @@ def test_a_network_is_built_from_what_a_card_stores():
     assert again.shape == SMALL
     again.load_state_dict(made.state_dict())
     summary = summarise(data_sets())
-    torch.testing.assert_close(again.eval()(summary)[-1].targets, made(summary)[-1].targets, rtol=0, atol=0)
+    torch.testing.assert_close(
+        again.eval()(summary)[-1].targets, made(summary)[-1].targets, rtol=0, atol=0
+    )
 
 
 # --- the loss

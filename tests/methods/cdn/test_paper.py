@@ -22,11 +22,16 @@ CONFIGS = {
     "axial": DifferentialConfig(encoder=ENCODER, hidden=32),
     "mlp": DifferentialConfig(encoder=ENCODER, head="mlp"),
     "final": DifferentialConfig(
-        encoder=replace(ENCODER, statistic="corr"), node_statistics=True, combination="difference", hidden=32
+        encoder=replace(ENCODER, statistic="corr"),
+        node_statistics=True,
+        combination="difference",
+        hidden=32,
     ),
     "two channels": DifferentialConfig(encoder=replace(ENCODER, statistic="corr+cov"), hidden=32),
     "no marginals": DifferentialConfig(encoder=replace(ENCODER, marginals=False), hidden=32),
-    "no global statistic": DifferentialConfig(encoder=replace(ENCODER, global_statistic=False), hidden=32),
+    "no global statistic": DifferentialConfig(
+        encoder=replace(ENCODER, global_statistic=False), hidden=32
+    ),
 }
 N, R = 7, 5
 
@@ -60,7 +65,12 @@ def random_task(n: int = N, n_regimes: int = R, n_rows: int = 40, unit: float = 
     regimes = [sample(n_rows + 5 * r) for r in range(n_regimes)]
     for r, x in enumerate(regimes):
         x[:, r % n] *= 3
-    return Task(name="random", variables=[f"v{i}" for i in range(n)], observational=sample(600), regimes=regimes)
+    return Task(
+        name="random",
+        variables=[f"v{i}" for i in range(n)],
+        observational=sample(600),
+        regimes=regimes,
+    )
 
 
 def close(a, b):
@@ -113,7 +123,9 @@ def test_relabelling_permutes_the_scores(saved, name):
     task, order = random_task(), generator("order").permutation(N)
     scores = method.predict_targets(task)
     close(method.predict_targets(task.select(order)), scores[:, order])
-    np.testing.assert_array_equal(method.predict_targets(replace(task, variables="abcdefg")), scores)
+    np.testing.assert_array_equal(
+        method.predict_targets(replace(task, variables="abcdefg")), scores
+    )
 
 
 def test_variables_that_nothing_tells_apart_get_one_score(saved):
@@ -147,14 +159,18 @@ def test_few_variables(saved, n):
 
 def test_a_single_variable_cannot_be_compared(saved):
     for method in (CDNAxial(weights=saved["axial"]), CDNMLP(weights=saved["mlp"])):
-        with pytest.raises(CannotRun, match=f"{method.info.name} compares variables .* needs at least 2"):
+        with pytest.raises(
+            CannotRun, match=f"{method.info.name} compares variables .* needs at least 2"
+        ):
             method.predict_targets(random_task(1, 1))
 
 
 def test_few_rows_are_skipped(saved):
     loaded = LoadedMethod(CDNAxial(weights=saved["axial"], n_batches=6), "", {})
     assert loaded.predict_targets(random_task(n_rows=10)).shape == (R, N)
-    with pytest.raises(CannotRun, match="9 samples in the smallest data set; cdn-axial needs at least 10"):
+    with pytest.raises(
+        CannotRun, match="9 samples in the smallest data set; cdn-axial needs at least 10"
+    ):
         loaded.predict_targets(random_task(n_rows=9))
 
 
@@ -163,10 +179,15 @@ def test_few_rows_are_skipped(saved):
 
 @pytest.mark.parametrize("call", ["predict_targets", "weights_digest"])
 @pytest.mark.parametrize("kind, option", [(CDNAxial, "axial"), (CDNMLP, "mlp")])
-def test_missing_weights_name_the_command_that_makes_them(kind, option, call, tmp_path, monkeypatch):
+def test_missing_weights_name_the_command_that_makes_them(
+    kind, option, call, tmp_path, monkeypatch
+):
     monkeypatch.setattr(weights, "SHIPPED", tmp_path)
     missing = tmp_path / "absent.safetensors"
-    for method, path in ((kind(weights=str(missing)), missing), (kind(), tmp_path / f"cdn-{option}.safetensors")):
+    for method, path in (
+        (kind(weights=str(missing)), missing),
+        (kind(), tmp_path / f"cdn-{option}.safetensors"),
+    ):
         arguments = (random_task(),) if call == "predict_targets" else ()
         with pytest.raises(InvalidParameter) as error:
             getattr(method, call)(*arguments)
@@ -175,7 +196,9 @@ def test_missing_weights_name_the_command_that_makes_them(kind, option, call, tm
 
 
 def test_weights_of_the_other_model_are_refused(saved):
-    with pytest.raises(InvalidParameter, match="holds cdn-mlp in format 1; this version needs cdn-axial"):
+    with pytest.raises(
+        InvalidParameter, match="holds cdn-mlp in format 1; this version needs cdn-axial"
+    ):
         CDNAxial(weights=saved["mlp"]).predict_targets(random_task())
 
 
@@ -185,7 +208,9 @@ def test_weights_made_anew_give_their_own_scores(tmp_path):
     method = CDNAxial(weights=str(path), n_batches=6)
     for seed in (0, 1):
         network = random_network(CONFIGS["axial"], seed)
-        save_weights(path, network.state_dict(), {"model": "cdn-axial", "config": CONFIGS["axial"].plain()})
+        save_weights(
+            path, network.state_dict(), {"model": "cdn-axial", "config": CONFIGS["axial"].plain()}
+        )
         scores.append(method.predict_targets(random_task()))
         digests.append(method.weights_digest())
     assert digests[0] != digests[1] and not np.allclose(scores[0], scores[1], atol=1e-3)
@@ -194,5 +219,8 @@ def test_weights_made_anew_give_their_own_scores(tmp_path):
 @pytest.mark.parametrize("n_batches", [0, 10_001])
 @pytest.mark.parametrize("kind", [CDNAxial, CDNMLP])
 def test_bad_numbers_of_batches(kind, n_batches):
-    with pytest.raises(InvalidParameter, match=f"{kind.info.name}: n_batches is between 1 and 10000; got {n_batches}"):
+    with pytest.raises(
+        InvalidParameter,
+        match=f"{kind.info.name}: n_batches is between 1 and 10000; got {n_batches}",
+    ):
         kind(n_batches=n_batches)

@@ -1,4 +1,5 @@
-"""The authors' networks in our modules: their own outputs, their checkpoints, and the pipeline around them."""
+"""The authors' networks in our modules: their own outputs, their checkpoints, and the pipeline
+around them."""
 
 from pathlib import Path
 
@@ -31,10 +32,17 @@ def side(cases, kind: str) -> Side:
     """The golden inputs, spread densely by an obvious loop."""
     pairs = torch.from_numpy(cases[f"unique_{kind}"]) - 1
     dense = torch.zeros(len(cases[f"input_{kind}"]), len(pairs), dtype=torch.int64)
-    for t, (tokens, index) in enumerate(zip(cases[f"input_{kind}"], cases[f"index_{kind}"], strict=True)):
+    for t, (tokens, index) in enumerate(
+        zip(cases[f"input_{kind}"], cases[f"index_{kind}"], strict=True)
+    ):
         for token, pair in zip(tokens, index, strict=True):
             dense[t, pair] = int(token)
-    return Side(dense, pairs, torch.from_numpy(cases[f"feats_2d_{kind}"]), torch.from_numpy(cases[f"feats_1d_{kind}"]))
+    return Side(
+        dense,
+        pairs,
+        torch.from_numpy(cases[f"feats_2d_{kind}"]),
+        torch.from_numpy(cases[f"feats_1d_{kind}"]),
+    )
 
 
 def identities(cases, name: str, kind: str = "obs") -> Identities:
@@ -44,7 +52,9 @@ def identities(cases, name: str, kind: str = "obs") -> Identities:
 
 def close(ours: torch.Tensor, golden: np.ndarray) -> None:
     assert ours.shape == golden.shape
-    np.testing.assert_allclose(ours.numpy(), golden, rtol=EXACT, atol=EXACT)  # float32: logits reach 11
+    np.testing.assert_allclose(
+        ours.numpy(), golden, rtol=EXACT, atol=EXACT
+    )  # float32: logits reach 11
 
 
 # -- the authors' own outputs
@@ -73,9 +83,13 @@ def test_the_original_encoder_hides_zeros(cases, states):
 @pytest.mark.parametrize("name", TARGET_NETWORKS)
 def test_target_logits(cases, states, name):
     network = built(states[name])
-    before, after = (network.encode(side(cases, k), identities(cases, name, k)) for k in ("obs", "int"))
+    before, after = (
+        network.encode(side(cases, k), identities(cases, name, k)) for k in ("obs", "int")
+    )
     close(network.target_logits(before, after), cases[f"{name}.logits"])
-    assert np.abs(network.target_logits(after, before).numpy() - cases[f"{name}.logits"]).max() > 0.1
+    assert (
+        np.abs(network.target_logits(after, before).numpy() - cases[f"{name}.logits"]).max() > 0.1
+    )
 
 
 def test_exact_zeros_are_hidden_in_the_axial_head(cases, states):
@@ -92,7 +106,12 @@ def test_permutations_matter(cases, states):
         Identities(golden.rows, golden.rows, golden.columns),
         Identities(golden.pairs, golden.columns, golden.rows),
     ):
-        assert np.abs(network.encoder(side(cases, "obs"), swapped).numpy() - cases["sea.encoded"]).max() > 0.01
+        assert (
+            np.abs(
+                network.encoder(side(cases, "obs"), swapped).numpy() - cases["sea.encoded"]
+            ).max()
+            > 0.01
+        )
 
 
 # -- the authors' featurisation
@@ -139,7 +158,12 @@ def shifted_task(n_variables=6, n_rows=80, n_regimes=2) -> Task:
     mix = np.eye(n_variables) + np.triu(rng.normal(size=(n_variables, n_variables)), 1)
     draw = lambda: rng.normal(size=(n_rows, n_variables)) @ mix  # noqa: E731
     names = [f"x{i}" for i in range(n_variables)]
-    return Task(name="t", variables=names, observational=draw(), regimes=[draw() + 1 for _ in range(n_regimes)])
+    return Task(
+        name="t",
+        variables=names,
+        observational=draw(),
+        regimes=[draw() + 1 for _ in range(n_regimes)],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +195,9 @@ def test_the_pipeline_scores_every_variable_the_same_under_any_names(imported, n
     assert np.array_equal(scores, ours.predict_targets(task, seed=1))
     assert not np.allclose(scores, ours.predict_targets(task, seed=2))
     order = [3, 0, 5, 1, 4, 2]
-    assert np.allclose(ours.predict_targets(task.select(order), seed=1), scores[:, order], atol=1e-5)
+    assert np.allclose(
+        ours.predict_targets(task.select(order), seed=1), scores[:, order], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("n_variables", [2, 3, 12])
@@ -180,9 +206,16 @@ def test_few_variables_and_constant_or_repeated_columns(imported, n_variables):
     columns = task.observational.copy()
     columns[:, 0] = 1.0
     columns[:, -1] = columns[:, 1]
-    odd = Task(name="odd", variables=task.variables, observational=columns, regimes=[columns, *task.regimes])
+    odd = Task(
+        name="odd",
+        variables=task.variables,
+        observational=columns,
+        regimes=[columns, *task.regimes],
+    )
     for statistic in public.STATISTICS:
-        scores = method(weights=imported["axial-difference"], n_batches=4, statistic=statistic).predict_targets(odd)
+        scores = method(
+            weights=imported["axial-difference"], n_batches=4, statistic=statistic
+        ).predict_targets(odd)
         assert np.isfinite(scores).all()
 
 
@@ -209,7 +242,11 @@ def test_dense_tokens_put_each_pair_in_its_place():
     tokens = rng.integers(1, 8, (6, 4, 4))
     dense, pairs = public.dense_tokens(torch.from_numpy(nodes), torch.from_numpy(tokens))
     held = {
-        (t, nodes[t, a], nodes[t, b]): tokens[t, a, b] for t in range(6) for a in range(4) for b in range(4) if a != b
+        (t, nodes[t, a], nodes[t, b]): tokens[t, a, b]
+        for t in range(6)
+        for a in range(4)
+        for b in range(4)
+        if a != b
     }
     assert [tuple(p) for p in pairs.tolist()] == sorted({(i, j) for _, i, j in held})
     for t in range(6):

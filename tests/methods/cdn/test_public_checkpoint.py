@@ -1,4 +1,5 @@
-"""The authors' checkpoints: names of tensors, files that are read without executing anything, and the command that imports them."""
+"""The authors' checkpoints: names of tensors, files that are read without executing anything, and
+the command that imports them."""
 
 import json
 import os
@@ -16,7 +17,13 @@ from cdnbench.commands.weights import weights_app
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.public_checkpoint import read_checkpoint
 from cdnbench.methods.cdn.public_modules import PublicConfig, PublicNetwork
-from cdnbench.methods.cdn.public_weights import from_public, import_weights, load_network, public_names, to_public
+from cdnbench.methods.cdn.public_weights import (
+    from_public,
+    import_weights,
+    load_network,
+    public_names,
+    to_public,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 TARGET_NETWORKS = ["axial", "axial-statistics", "axial-difference", "mlp"]
@@ -56,21 +63,28 @@ def test_every_tensor_of_every_variant_has_one_public_name():
             assert set(names) == set(PublicNetwork(config).state_dict())
             assert len(set(names.values())) == len(names)
     stacked = public_names(PublicConfig(head_layers=2))
-    assert stacked["targets.layers.1.feed_forward.widen.bias"] == "axial_N_N_d2.layers.1.ffn.layer.fc1.bias"
+    assert (
+        stacked["targets.layers.1.feed_forward.widen.bias"]
+        == "axial_N_N_d2.layers.1.ffn.layer.fc1.bias"
+    )
 
 
 def test_missing_and_unexpected_names_are_told(states):
     state = dict(states["axial"])
     del state["linear_out.bias"]
     state["axial_N_N_d2.lora_A"] = torch.zeros(2)
-    with pytest.raises(InvalidParameter, match=r"1 missing \(linear_out.bias\); 1 unexpected \(axial_N_N_d2.lora_A\)"):
+    with pytest.raises(
+        InvalidParameter,
+        match=r"1 missing \(linear_out.bias\); 1 unexpected \(axial_N_N_d2.lora_A\)",
+    ):
         from_public(state)
     with pytest.raises(InvalidParameter, match="encoder.embed_feats.weight has shape"):
         from_public(states["sea"] | {"encoder.embed_feats.weight": torch.zeros(8, 2)})
     with pytest.raises(InvalidParameter, match="3 attention heads do not divide 8"):
         from_public(states["sea"], n_heads=3)
     with pytest.raises(
-        InvalidParameter, match="expected a checkpoint of the public SEA or CDN code, found conv.weight"
+        InvalidParameter,
+        match="expected a checkpoint of the public SEA or CDN code, found conv.weight",
     ):
         from_public({"conv.weight": torch.zeros(2, 2)})
 
@@ -94,7 +108,10 @@ def test_import_writes_weights_and_a_card(lightning, states, cases, tmp_path, na
 
 
 def test_the_card_says_which_statistic_the_network_was_trained_with(lightning, states, tmp_path):
-    found = {n: import_weights(lightning(states[n], tmp_path / f"{n}.ckpt")).statistic for n in TARGET_NETWORKS}
+    found = {
+        n: import_weights(lightning(states[n], tmp_path / f"{n}.ckpt")).statistic
+        for n in TARGET_NETWORKS
+    }
     assert found == {
         "axial": "inverse-covariance",
         "mlp": "inverse-covariance",
@@ -130,7 +147,9 @@ def test_plain_state_dicts_of_every_layout_read_like_torch_load(tmp_path):
     found = read_checkpoint(tmp_path / "plain.pt")
     assert found.settings == {} and found.state.keys() == state.keys()
     for name, tensor in torch.load(tmp_path / "plain.pt", weights_only=True).items():
-        assert found.state[name].dtype == tensor.dtype and torch.equal(found.state[name], tensor), name
+        assert found.state[name].dtype == tensor.dtype and torch.equal(found.state[name], tensor), (
+            name
+        )
     torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "module.pt")
     assert read_checkpoint(tmp_path / "module.pt").state["weight"].shape == (3, 2)
 
@@ -148,7 +167,11 @@ class Attack:
 @pytest.mark.parametrize("where", ["settings", "callbacks", "state"])
 def test_nothing_in_a_file_is_executed(lightning, states, tmp_path, where):
     trap = tmp_path / "trap"
-    attacks = [Attack(os.system, f"touch {trap}"), Attack(Path.touch, trap), Attack(eval, f"open({str(trap)!r}, 'w')")]
+    attacks = [
+        Attack(os.system, f"touch {trap}"),
+        Attack(Path.touch, trap),
+        Attack(eval, f"open({str(trap)!r}, 'w')"),
+    ]
     pickle.loads(pickle.dumps(attacks[1]))
     assert trap.exists()  # the attack works where it is let
     trap.unlink()
@@ -166,7 +189,10 @@ def test_nothing_in_a_file_is_executed(lightning, states, tmp_path, where):
 
 def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
     torch.save({"w": torch.arange(4.0)}, tmp_path / "whole.pt")
-    with zipfile.ZipFile(tmp_path / "whole.pt") as source, zipfile.ZipFile(tmp_path / "short.pt", "w") as target:
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pt") as source,
+        zipfile.ZipFile(tmp_path / "short.pt", "w") as target,
+    ):
         for name in source.namelist():
             content = source.read(name)
             target.writestr(name, content[:8] if name.endswith("/data/0") else content)
@@ -176,13 +202,23 @@ def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
 
 def test_damaged_and_foreign_files_are_refused(lightning, states, tmp_path):
     whole = lightning(states["sea"], tmp_path / "whole.ckpt").read_bytes()
-    bad = {"cut.ckpt": whole[: len(whole) // 2], "text.ckpt": b"not a checkpoint", "empty.ckpt": b""}
+    bad = {
+        "cut.ckpt": whole[: len(whole) // 2],
+        "text.ckpt": b"not a checkpoint",
+        "empty.ckpt": b"",
+    }
     bad["pickle.ckpt"] = pickle.dumps({"a": 1})
     for name, content in bad.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(InvalidParameter, match=f"{name} cannot be read as a PyTorch checkpoint"):
+        with pytest.raises(
+            InvalidParameter, match=f"{name} cannot be read as a PyTorch checkpoint"
+        ):
             import_weights(tmp_path / name)
-    for name, content in {"list.ckpt": [torch.ones(2)], "numbers.ckpt": {"a": 1}, "none.ckpt": {}}.items():
+    for name, content in {
+        "list.ckpt": [torch.ones(2)],
+        "numbers.ckpt": {"a": 1},
+        "none.ckpt": {},
+    }.items():
         torch.save(content, tmp_path / name)
         with pytest.raises(InvalidParameter, match=name):
             import_weights(tmp_path / name)
@@ -225,7 +261,9 @@ def test_command(lightning, bench, states, tmp_path, capsys):
     file = lightning(states["axial-statistics"], tmp_path / "cdn.ckpt")
     assert bench("weights", "import", file, "--out", tmp_path / "mine.safetensors") == 0
     assert "cdn-public:weights=" in capsys.readouterr().out
-    assert (tmp_path / "mine.json").exists() and load_network(tmp_path / "mine.safetensors")[1] == "correlation"
+    assert (tmp_path / "mine.json").exists() and load_network(tmp_path / "mine.safetensors")[
+        1
+    ] == "correlation"
 
     (tmp_path / "bad.ckpt").write_bytes(b"bad")
     assert bench("weights", "import", tmp_path / "bad.ckpt") == 2

@@ -1,4 +1,5 @@
-"""The samplers against a data set at a time, batch at a time, variable at a time, with the same uniform numbers."""
+"""The samplers against a data set at a time, batch at a time, variable at a time, with the same
+uniform numbers."""
 
 import numpy as np
 import pytest
@@ -22,7 +23,9 @@ def slow_batches(statistic: np.ndarray, uniforms: np.ndarray, n_guided: int) -> 
             p = np.array([w[chosen, j].sum() if chosen else w[:, j].sum() for j in left])
             if p.sum() == 0:
                 p = np.ones(len(left))
-            chosen.append(left[min(np.searchsorted(np.cumsum(p), u * p.sum(), side="right"), len(left) - 1)])
+            chosen.append(
+                left[min(np.searchsorted(np.cumsum(p), u * p.sum(), side="right"), len(left) - 1)]
+            )
         for i in chosen:
             for j in chosen:
                 visits[i, j] += 1
@@ -31,14 +34,18 @@ def slow_batches(statistic: np.ndarray, uniforms: np.ndarray, n_guided: int) -> 
 
 
 def random_statistics(rng, n_sets: int, n: int, kind: str) -> np.ndarray:
-    s = rng.normal(size=(n_sets, n, n)) * np.exp(rng.normal(size=(n_sets, n, n)) * (3 if kind == "heavy" else 0))
+    s = rng.normal(size=(n_sets, n, n)) * np.exp(
+        rng.normal(size=(n_sets, n, n)) * (3 if kind == "heavy" else 0)
+    )
     if kind == "sparse":
         s *= rng.random(s.shape) < 0.15
     return s + s.transpose(0, 2, 1)
 
 
 @pytest.mark.parametrize("kind", ["plain", "heavy", "sparse"])
-@pytest.mark.parametrize("n, k, n_batches", [(2, 2, 6), (5, 5, 8), (6, 3, 20), (12, 5, 30), (40, 5, 15)])
+@pytest.mark.parametrize(
+    "n, k, n_batches", [(2, 2, 6), (5, 5, 8), (6, 3, 20), (12, 5, 30), (40, 5, 15)]
+)
 def test_equals_the_formulas(n, k, n_batches, kind):
     rng = generator("samplers", n, kind)
     statistics, uniforms = random_statistics(rng, 7, n, kind), rng.random((7, n_batches, k))
@@ -65,7 +72,9 @@ def test_a_data_set_has_the_batches_it_has_alone():
     statistics, uniforms = random_statistics(rng, 6, 15, "sparse"), rng.random((6, 24, 5))
     together = sample_batches_many(statistics, uniforms)
     for b in range(6):
-        np.testing.assert_array_equal(sample_batches_many(statistics[[b]], uniforms[[b]])[0], together[b])
+        np.testing.assert_array_equal(
+            sample_batches_many(statistics[[b]], uniforms[[b]])[0], together[b]
+        )
 
 
 def test_neither_sign_nor_diagonal_of_the_statistic_counts():
@@ -80,14 +89,16 @@ def test_neither_sign_nor_diagonal_of_the_statistic_counts():
 def test_no_variable_comes_twice_in_a_batch(kind):
     rng = generator("samplers", "twice", kind)
     statistics = random_statistics(rng, 20, 11, kind) * (kind != "zero")
-    # draws at both ends of the unit interval are where rounding could pick a variable again, or none
+    # draws at both ends of the unit interval are where rounding could pick a variable again, or
+    # none
     uniforms = rng.choice([0.0, 0.5, np.nextafter(1, 0)], size=(20, 40, 5))
     batches = np.sort(sample_batches_many(statistics, uniforms), axis=-1)
     assert (np.diff(batches, axis=-1) > 0).all() and batches.min() >= 0 and batches.max() < 11
 
 
 def test_uniform_batches_are_uniform():
-    """Without visits and statistic each variable is as likely as any other, in every position, and so is every pair."""
+    """Without visits and statistic each variable is as likely as any other, in every position, and
+    so is every pair."""
     n, k, n_sets = 6, 3, 30_000
     rng = generator("samplers", "uniform")
     batches = sample_batches_many(np.zeros((n_sets, n, n)), rng.random((n_sets, 1, k)), 0)[:, 0]
@@ -100,7 +111,8 @@ def test_uniform_batches_are_uniform():
 
 
 def test_visits_spread_the_uniform_half():
-    """Pairs that were seen together are avoided, so that counts are more even than those of independent batches."""
+    """Pairs that were seen together are avoided, so that counts are more even than those of
+    independent batches."""
     n, k, n_batches = 12, 5, 60
     rng = generator("samplers", "spread")
 
@@ -108,7 +120,9 @@ def test_visits_spread_the_uniform_half():
         counts = np.zeros((len(batches), n, n))
         for t in range(batches.shape[1]):
             chosen = batches[:, t]
-            counts[np.arange(len(batches))[:, None, None], chosen[:, :, None], chosen[:, None, :]] += 1
+            counts[
+                np.arange(len(batches))[:, None, None], chosen[:, :, None], chosen[:, None, :]
+            ] += 1
         return counts[:, *np.triu_indices(n, 1)].var(axis=1).mean()
 
     ours = sample_batches_many(np.zeros((50, n, n)), rng.random((50, n_batches, k)), 0)
@@ -117,7 +131,8 @@ def test_visits_spread_the_uniform_half():
 
 
 def test_guided_batches_follow_the_statistic():
-    """Two blocks that know nothing of each other: a guided batch stays within one, the first ones do not."""
+    """Two blocks that know nothing of each other: a guided batch stays within one, the first ones
+    do not."""
     n = 12
     statistic = np.kron(np.eye(2), np.ones((n // 2, n // 2)))
     batches = sample_batches(statistic, 200, 5, generator("samplers", "blocks"))
@@ -130,11 +145,15 @@ def test_zero_weights_are_drawn_uniformly_among_the_rest():
     n, n_sets = 8, 12_000
     statistics = np.zeros((n_sets, n, n))
     statistics[:, 0, 1] = statistics[:, 1, 0] = 2.5
-    batches = sample_batches_many(statistics, generator("samplers", "zero").random((n_sets, 1, 3)), 1)[:, 0]
+    batches = sample_batches_many(
+        statistics, generator("samplers", "zero").random((n_sets, 1, 3)), 1
+    )[:, 0]
     assert (np.sort(batches[:, :2], axis=1) == [0, 1]).all()
     share = np.bincount(batches[:, 2], minlength=n) / n_sets
     np.testing.assert_allclose(share, [0, 0, *[1 / 6] * 6], atol=5 * np.sqrt(1 / 6 / n_sets))
-    nothing = sample_batches_many(0 * statistics, generator("samplers", "zero").random((n_sets, 1, 3)), 1)[:, 0]
+    nothing = sample_batches_many(
+        0 * statistics, generator("samplers", "zero").random((n_sets, 1, 3)), 1
+    )[:, 0]
     share = np.bincount(nothing[:, 0], minlength=n) / n_sets
     np.testing.assert_allclose(share, 1 / n, atol=5 * np.sqrt(1 / n / n_sets))
 
@@ -150,5 +169,7 @@ def test_fewer_variables_than_a_batch_holds(n):
 def test_one_set_is_many_with_one():
     statistic = random_statistics(generator("samplers", "one"), 1, 9, "plain")
     expected = sample_batches_many(statistic, generator("samplers", "draws").random((1, 12, 5)))[0]
-    np.testing.assert_array_equal(sample_batches(statistic[0], 12, 5, generator("samplers", "draws")), expected)
+    np.testing.assert_array_equal(
+        sample_batches(statistic[0], 12, 5, generator("samplers", "draws")), expected
+    )
     assert sample_batches(statistic[0], 0, 5, generator("samplers", "draws")).shape == (0, 5)

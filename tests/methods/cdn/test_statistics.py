@@ -53,7 +53,9 @@ def test_covariance_and_correlation_are_those_of_numpy(n_rows, n, dtype):
     found = covariance(x)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
-    np.testing.assert_allclose(correlation(found), np.atleast_2d(np.corrcoef(x, rowvar=False)), atol=1e-5)
+    np.testing.assert_allclose(
+        correlation(found), np.atleast_2d(np.corrcoef(x, rowvar=False)), atol=1e-5
+    )
 
 
 def test_samples_are_not_changed():
@@ -66,7 +68,9 @@ def test_samples_are_not_changed():
 
 
 def test_correlations_of_a_stack_are_those_of_each():
-    stack = np.stack([covariance(random_samples(40, 5, seed)) for seed in range(6)]).reshape(2, 3, 5, 5)
+    stack = np.stack([covariance(random_samples(40, 5, seed)) for seed in range(6)]).reshape(
+        2, 3, 5, 5
+    )
     stack[0, 1, 2] = stack[0, 1, :, 2] = 0
     for i, j in np.ndindex(2, 3):
         np.testing.assert_array_equal(correlation(stack)[i, j], correlation(stack[i, j]))
@@ -83,7 +87,9 @@ def test_rounding_leaves_correlations_within_one():
 def test_ledoit_wolf_is_that_of_scikit_learn(n_rows, n):
     x = generator("ledoit-wolf", n).normal(size=(n_rows, n)) * 3 + 1
     x[:, 0] += x[:, 1]
-    np.testing.assert_allclose(ledoit_wolf(x, covariance(x)), sklearn_ledoit_wolf(x)[0], rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(
+        ledoit_wolf(x, covariance(x)), sklearn_ledoit_wolf(x)[0], rtol=1e-8, atol=1e-10
+    )
 
 
 def test_what_needs_no_shrinkage_gets_none():
@@ -106,7 +112,9 @@ def test_precision_is_the_inverse(n):
 
 def test_precision_of_many_variables_is_that_of_the_shrunk_covariance():
     x = generator("statistics", "shrunk").normal(size=(60, SHRINKAGE_FROM))
-    np.testing.assert_allclose(precision(x, covariance(x)), np.linalg.inv(sklearn_ledoit_wolf(x)[0]), atol=1e-8)
+    np.testing.assert_allclose(
+        precision(x, covariance(x)), np.linalg.inv(sklearn_ledoit_wolf(x)[0]), atol=1e-8
+    )
 
 
 def test_precision_of_duplicates_is_a_pseudo_inverse_at_unit_variance():
@@ -114,8 +122,12 @@ def test_precision_of_duplicates_is_a_pseudo_inverse_at_unit_variance():
     covariances = covariance(x)
     scale = 1 / np.sqrt(np.diagonal(covariances))
     expected = np.linalg.pinv(np.corrcoef(x, rowvar=False), rcond=1e-10) * scale[:, None] * scale
-    np.testing.assert_allclose(precision(x, covariances) / scale[:, None] / scale, expected / scale[:, None] / scale)
-    np.testing.assert_allclose(precision(x, covariances)[:, 4], precision(x, covariances)[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(
+        precision(x, covariances) / scale[:, None] / scale, expected / scale[:, None] / scale
+    )
+    np.testing.assert_allclose(
+        precision(x, covariances)[:, 4], precision(x, covariances)[:, 1], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["duplicates", "fewer rows than variables", "constants"])
@@ -161,8 +173,12 @@ def test_constants_have_no_covariance_and_change_nothing_else(n):
 def test_channels():
     x = random_samples(100, 5)
     covariances = covariance(x)
-    np.testing.assert_array_equal(global_statistic(x, covariances, "precision")[..., 0], precision(x, covariances))
-    np.testing.assert_array_equal(global_statistic(x, covariances, "corr")[..., 0], correlation(covariances))
+    np.testing.assert_array_equal(
+        global_statistic(x, covariances, "precision")[..., 0], precision(x, covariances)
+    )
+    np.testing.assert_array_equal(
+        global_statistic(x, covariances, "corr")[..., 0], correlation(covariances)
+    )
     both = global_statistic(x, covariances, "corr+cov")
     np.testing.assert_array_equal(both[..., 0], correlation(covariances))
     np.testing.assert_array_equal(both[..., 1], covariances)

@@ -1,4 +1,5 @@
-"""The summary against its definition, row by row: moments of the basis, winsorising, quantiles, units."""
+"""The summary against its definition, row by row: moments of the basis, winsorising, quantiles,
+units."""
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ def data_sets(n_variables=3, rows=(40, 25, 31), seed=0) -> list[np.ndarray]:
     """D data sets in raw units; the regimes are shifted and wider."""
     rng = np.random.default_rng(seed)
     units, centre = rng.uniform(0.5, 5, n_variables), rng.normal(size=n_variables) * 10
-    return [(rng.normal(size=(m, n_variables)) * (1 + 0.3 * d) + 0.5 * d) * units + centre for d, m in enumerate(rows)]
+    return [
+        (rng.normal(size=(m, n_variables)) * (1 + 0.3 * d) + 0.5 * d) * units + centre
+        for d, m in enumerate(rows)
+    ]
 
 
 def slow_moments(z: np.ndarray) -> np.ndarray:
@@ -20,7 +24,12 @@ def slow_moments(z: np.ndarray) -> np.ndarray:
     total = 0.0
     for row in z:
         far, near = np.clip(row, -40, 40), np.clip(row, -3, 3)
-        psi = [1.0, *far, *[(v**2 - 1) / np.sqrt(2) for v in near], *[(v**3 - 3 * v) / np.sqrt(6) for v in near]]
+        psi = [
+            1.0,
+            *far,
+            *[(v**2 - 1) / np.sqrt(2) for v in near],
+            *[(v**3 - 3 * v) / np.sqrt(6) for v in near],
+        ]
         total = total + np.outer(psi, psi)
     return total / len(z)
 
@@ -52,7 +61,9 @@ def test_the_basis_is_orthonormal_under_a_standard_normal():
     z = np.random.default_rng(0).normal(size=(200_000, 2))
     moments = summarise([z, z]).moments[0, 0]
     first = [0, 1, 3, 5]  # constant and the three functions of the first variable
-    np.testing.assert_allclose(moments[first][:, first], np.eye(4), atol=0.25)  # the tails beyond 3 are cut
+    np.testing.assert_allclose(
+        moments[first][:, first], np.eye(4), atol=0.25
+    )  # the tails beyond 3 are cut
     np.testing.assert_allclose(moments[[1, 3, 5]][:, [2, 4, 6]], np.zeros((3, 3)), atol=0.02)
 
 
@@ -66,7 +77,9 @@ def test_no_single_row_decides_a_moment():
     np.testing.assert_allclose(found.moments[0, 1], slow_moments(z), rtol=1e-10, atol=1e-12)
     assert found.moments[0, 1].abs().max() < 40**2
     assert found.quantiles[0, 1, 2, 0] == -40 and found.quantiles.abs().max() == 40
-    np.testing.assert_allclose(found.mean[0, 1], sets[1].mean(0), rtol=1e-6)  # raw values are what they are
+    np.testing.assert_allclose(
+        found.mean[0, 1], sets[1].mean(0), rtol=1e-6
+    )  # raw values are what they are
     np.testing.assert_allclose(found.scale[0, 1], sets[1].std(0), rtol=1e-6)
 
 
@@ -110,7 +123,9 @@ def test_constant_in_the_observational_data_means_units_of_all_data_sets():
     found = summarise(sets)
     unit = np.concatenate(sets)[:, 1].std()
     np.testing.assert_allclose(found.moments[0, 0, 0, 2], 0, atol=1e-12)
-    np.testing.assert_allclose(found.moments[0, 1, 0, 2], ((sets[1][:, 1] - 0.1) / unit).mean(), rtol=1e-8)
+    np.testing.assert_allclose(
+        found.moments[0, 1, 0, 2], ((sets[1][:, 1] - 0.1) / unit).mean(), rtol=1e-8
+    )
     # the others keep their own
     rest = summarise([x[:, [0, 2]] for x in sets])
     torch.testing.assert_close(found.quantiles[:, :, [0, 2]], rest.quantiles)
@@ -144,7 +159,10 @@ def test_tasks_side_by_side():
     both = stack(tasks)
     assert both.moments.shape == (3, 3, 10, 10) and both.rows.shape == (3, 3)
     for b, single in enumerate(tasks):
-        equal(Summary(*(getattr(both, name)[b : b + 1] for name in Summary.__dataclass_fields__)), single)
+        equal(
+            Summary(*(getattr(both, name)[b : b + 1] for name in Summary.__dataclass_fields__)),
+            single,
+        )
 
 
 def test_some_data_sets_are_the_summary_of_those():

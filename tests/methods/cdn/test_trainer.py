@@ -1,4 +1,5 @@
-"""The training loop on a toy: it learns, stops and goes on as if nothing had happened, and refuses what is not its own."""
+"""The training loop on a toy: it learns, stops and goes on as if nothing had happened, and refuses
+what is not its own."""
 
 import json
 from itertools import count
@@ -29,7 +30,8 @@ def batch(step):
 
 
 class Batches:
-    """Batches from a step on, and which were asked for. until: the step at which the run is interrupted."""
+    """Batches from a step on, and which were asked for. until: the step at which the run is
+    interrupted."""
 
     def __init__(self, until=None):
         self.asked, self.until = [], until
@@ -42,7 +44,17 @@ class Batches:
             yield batch(step)
 
 
-def trained(folder, model=None, *, batches=None, plan=None, spoil=(), validate=None, say=lambda line: None, **identity):
+def trained(
+    folder,
+    model=None,
+    *,
+    batches=None,
+    plan=None,
+    spoil=(),
+    validate=None,
+    say=lambda line: None,
+    **identity,
+):
     """Train the toy. spoil: steps at which the gradient is not finite."""
     model = toy() if model is None else model
 
@@ -57,7 +69,14 @@ def trained(folder, model=None, *, batches=None, plan=None, spoil=(), validate=N
     identity = {"plan": describe(plan), "seed": 0, **identity}
     batches = batches or Batches()
     return model, fit(
-        model, step_loss, batches, folder=folder, plan=plan, identity=identity, validate=validate, say=say
+        model,
+        step_loss,
+        batches,
+        folder=folder,
+        plan=plan,
+        identity=identity,
+        validate=validate,
+        say=say,
     )
 
 
@@ -78,14 +97,17 @@ def test_the_loss_falls(tmp_path):
 
 
 def test_the_first_step_is_adams(tmp_path):
-    """With one step of warm-up, weights move by the learning rate against the sign of the gradient."""
+    """With one step of warm-up, weights move by the learning rate against the sign of the
+    gradient."""
     before = toy()
     plan = Plan(steps=1, warmup=1, lr=1e-2, weight_decay=0.0, clip=1e9)
     after, _ = trained(tmp_path, plan=plan)
     x, y = batch(0)
     (before(x) - y).square().mean().backward()
     for old, new in zip(before.parameters(), after.parameters(), strict=True):
-        torch.testing.assert_close(new.detach(), old.detach() - 1e-2 * old.grad.sign(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            new.detach(), old.detach() - 1e-2 * old.grad.sign(), rtol=0, atol=1e-5
+        )
 
 
 def test_matrices_decay_and_frozen_parameters_stay(tmp_path):
@@ -110,13 +132,22 @@ def test_the_schedule_warms_up_and_reaches_zero():
     plan = Plan(steps=1000, warmup=10, lr=0.5)
     assert [plan.rate(0, step) for step in (0, 4, 9)] == pytest.approx([0.05, 0.25, 0.5])
     assert plan.rate(0.5, 500) == pytest.approx(0.25)
-    assert plan.rate(1, 1000) == pytest.approx(0, abs=1e-12) and plan.rate(1.2, 1000) == plan.rate(1, 1000)
+    assert plan.rate(1, 1000) == pytest.approx(0, abs=1e-12) and plan.rate(1.2, 1000) == plan.rate(
+        1, 1000
+    )
     rates = [plan.rate(step / 1000, step) for step in range(10, 1001)]
     assert rates == sorted(rates, reverse=True)
 
 
 def test_a_plan_on_a_card_says_nothing_of_the_terminal():
-    assert set(describe(Plan(steps=3))) == {"steps", "minutes", "lr", "weight_decay", "warmup", "clip"}
+    assert set(describe(Plan(steps=3))) == {
+        "steps",
+        "minutes",
+        "lr",
+        "weight_decay",
+        "warmup",
+        "clip",
+    }
 
 
 # --- stopping and going on
@@ -157,12 +188,16 @@ def test_what_was_logged_after_the_checkpoint_is_dropped(tmp_path):
     assert [json.loads(line) for line in log.read_text().splitlines()] == made.curve
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"plan": Plan(steps=30)}, {"laws": {"sizes": [[5, 30]]}}])
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"plan": Plan(steps=30)}, {"laws": {"sizes": [[5, 30]]}}]
+)
 def test_a_folder_of_another_run_is_refused(tmp_path, changes):
     trained(tmp_path)
     before = (tmp_path / "checkpoint.safetensors").read_bytes()
     batches = Batches()
-    with pytest.raises(InvalidParameter, match="checkpoint of another training run. Give another --run"):
+    with pytest.raises(
+        InvalidParameter, match="checkpoint of another training run. Give another --run"
+    ):
         trained(tmp_path, batches=batches, **changes)
     assert batches.asked == [] and (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
@@ -170,8 +205,15 @@ def test_a_folder_of_another_run_is_refused(tmp_path, changes):
 def test_a_folder_can_be_checked_beforehand(tmp_path):
     check_folder(tmp_path / "not yet there", {"seed": 0})
     identity = {"sizes": ((1, 2), (3, 4))}  # tuples come back as lists
-    fit(toy(), lambda s, made: (toy()(made[0]).sum(), {}), Batches(), folder=tmp_path, plan=Plan(steps=1),
-        identity=identity, **QUIET)  # fmt: skip
+    fit(
+        toy(),
+        lambda s, made: (toy()(made[0]).sum(), {}),
+        Batches(),
+        folder=tmp_path,
+        plan=Plan(steps=1),
+        identity=identity,
+        **QUIET,
+    )
     check_folder(tmp_path, identity)
     with pytest.raises(InvalidParameter, match="another training run"):
         check_folder(tmp_path, {"sizes": ((1, 2), (3, 5))})
@@ -181,7 +223,9 @@ def test_a_checkpoint_holds_no_pickle(tmp_path):
     model, _ = trained(tmp_path)
     with safe_open(tmp_path / "checkpoint.safetensors", framework="pt") as file:
         names, state = set(file.keys()), json.loads(file.metadata()["state"])
-    assert names == {f"{kind}/{name}" for kind in ("model", "first", "second") for name in model.state_dict()}
+    assert names == {
+        f"{kind}/{name}" for kind in ("model", "first", "second") for name in model.state_dict()
+    }
     assert state["step"] == 20 and state["identity"]["seed"] == 0
     assert {p.name for p in tmp_path.iterdir()} == {"checkpoint.safetensors", "log.jsonl"}
 
@@ -197,7 +241,9 @@ def test_a_batch_without_a_finite_gradient_is_left_out_and_counted(tmp_path):
     assert all(torch.isfinite(p).all() for p in spoilt.parameters())
     clean, made = trained(tmp_path / "b", plan=plan)
     assert "left_out" not in made.curve[-1]
-    assert any(not torch.equal(a, b) for a, b in zip(clean.parameters(), spoilt.parameters(), strict=True))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(clean.parameters(), spoilt.parameters(), strict=True)
+    )
 
 
 def test_nothing_but_batches_that_overflow_changes_nothing(tmp_path):
@@ -236,7 +282,16 @@ def by_the_clock(folder, clock, plan, validate=None, until=None):
             raise KeyboardInterrupt
         return (model(made[0]) - made[1]).square().mean(), {"error": 1.0}
 
-    made = fit(model, step_loss, Batches(), folder=folder, plan=plan, identity={}, validate=validate, **QUIET)
+    made = fit(
+        model,
+        step_loss,
+        Batches(),
+        folder=folder,
+        plan=plan,
+        identity={},
+        validate=validate,
+        **QUIET,
+    )
     return made, asked
 
 
@@ -249,12 +304,16 @@ def test_minutes_end_a_run_with_a_report_and_a_checkpoint(tmp_path, clock):
     assert again.steps == 10 and asked == []
 
 
-def test_time_that_runs_out_during_validation_still_ends_with_a_report_and_a_checkpoint(tmp_path, clock):
+def test_time_that_runs_out_during_validation_still_ends_with_a_report_and_a_checkpoint(
+    tmp_path, clock
+):
     def validate():
         clock.now += 180
         return {"score": 1.0}
 
-    plan = Plan(steps=1000, minutes=10, report_every_s=60, validate_every_s=480, checkpoint_every_s=1e9)
+    plan = Plan(
+        steps=1000, minutes=10, report_every_s=60, validate_every_s=480, checkpoint_every_s=1e9
+    )
     made, _ = by_the_clock(tmp_path, clock, plan, validate)
     assert made.minutes > 10 and made.curve[-1]["score"] == 1.0
     with safe_open(tmp_path / "checkpoint.safetensors", framework="pt") as file:
@@ -286,8 +345,19 @@ def test_validation_is_part_of_the_report(tmp_path, clock):
         return model(made[0]).square().mean(), {"error": 1.0}
 
     plan = Plan(steps=5, report_every_s=60, validate_every_s=120)
-    made = fit(model, step_loss, Batches(), folder=tmp_path, plan=plan, identity={}, validate=validate, **QUIET)
-    assert ["score" in row for row in made.curve] == [False, True, False, True, True] and modes == [False] * 3
+    made = fit(
+        model,
+        step_loss,
+        Batches(),
+        folder=tmp_path,
+        plan=plan,
+        identity={},
+        validate=validate,
+        **QUIET,
+    )
+    assert ["score" in row for row in made.curve] == [False, True, False, True, True] and modes == [
+        False
+    ] * 3
 
 
 def test_a_line_draws_the_curve_of_the_loss(tmp_path):

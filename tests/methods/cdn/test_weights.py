@@ -1,4 +1,5 @@
-"""Weights come back as they were written, and whatever is wrong with them is said before a network is built."""
+"""Weights come back as they were written, and whatever is wrong with them is said before a network
+is built."""
 
 import json
 
@@ -9,7 +10,14 @@ from typer.testing import CliRunner
 from cdnbench import cli
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn import weights
-from cdnbench.methods.cdn.weights import FORMAT, MAKE, load_weights, path_of, read_card, save_weights
+from cdnbench.methods.cdn.weights import (
+    FORMAT,
+    MAKE,
+    load_weights,
+    path_of,
+    read_card,
+    save_weights,
+)
 
 TENSORS = {
     "layer.weight": torch.arange(6.0).view(2, 3),
@@ -28,7 +36,9 @@ def saved(tmp_path):
 def edit(path, **changes) -> None:
     """The card with entries replaced, or removed where the value is None."""
     card = json.loads(path.with_suffix(".json").read_text()) | changes
-    path.with_suffix(".json").write_text(json.dumps({k: v for k, v in card.items() if v is not None}))
+    path.with_suffix(".json").write_text(
+        json.dumps({k: v for k, v in card.items() if v is not None})
+    )
 
 
 def test_round_trip(saved):
@@ -53,9 +63,13 @@ def test_what_training_holds_can_be_written(tmp_path):
     """Parameters with gradients, and views that are not contiguous."""
     path = tmp_path / "views.safetensors"
     parameter = torch.nn.Parameter(torch.arange(6.0).view(2, 3))
-    save_weights(path, {"a": parameter, "b": parameter.T, "c": torch.ones(1).expand(4)}, {"model": "sea"})
+    save_weights(
+        path, {"a": parameter, "b": parameter.T, "c": torch.ones(1).expand(4)}, {"model": "sea"}
+    )
     tensors = load_weights(str(path), "sea").tensors
-    assert torch.equal(tensors["b"], parameter.detach().T) and torch.equal(tensors["c"], torch.ones(4))
+    assert torch.equal(tensors["b"], parameter.detach().T) and torch.equal(
+        tensors["c"], torch.ones(4)
+    )
     assert not any(tensor.requires_grad for tensor in tensors.values())
 
 
@@ -105,7 +119,10 @@ def test_missing_shipped_weights(tmp_path, monkeypatch):
 def test_another_format(saved):
     edit(saved, format=FORMAT + 1)
     text = message(str(saved))
-    assert f"holds cdn-axial in format {FORMAT + 1}; this version needs cdn-axial in format {FORMAT}" in text
+    assert (
+        f"holds cdn-axial in format {FORMAT + 1}; this version needs cdn-axial in format {FORMAT}"
+        in text
+    )
     assert "bench train cdn --model axial" in text
 
 
@@ -119,7 +136,10 @@ def test_another_model(saved):
 def test_not_a_card(saved, content):
     saved.with_suffix(".json").write_text(content)
     text = message(str(saved))
-    assert f"{saved.with_suffix('.json')} is not a card of weights" in text and "bench train cdn --model axial" in text
+    assert (
+        f"{saved.with_suffix('.json')} is not a card of weights" in text
+        and "bench train cdn --model axial" in text
+    )
 
 
 @pytest.mark.parametrize("read", [read_card, load_weights])
@@ -136,7 +156,10 @@ def test_tensors_that_were_tampered_with(saved, where):
     content[where] ^= 1
     saved.write_bytes(bytes(content))
     text = message(str(saved))
-    assert f"{saved} is not the file that its card describes" in text and "bench train cdn --model axial" in text
+    assert (
+        f"{saved} is not the file that its card describes" in text
+        and "bench train cdn --model axial" in text
+    )
 
 
 def test_a_card_of_other_tensors(saved, tmp_path):
@@ -155,7 +178,9 @@ def test_not_safetensors(saved):
 @pytest.mark.parametrize("command", sorted(set(MAKE.values())))
 def test_the_commands_that_messages_name_exist(command):
     arguments = command.split()[1:]
-    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(cli.app, [*arguments, "--help"])
+    result = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(
+        cli.app, [*arguments, "--help"]
+    )
     assert result.exit_code == 0
     assert "--out" in result.output
     assert all(option in result.output for option in arguments if option.startswith("--"))

@@ -16,7 +16,8 @@ QUICK = {"max_iterations": 120}
 
 
 def easy_task(seed: int, n: int = 5, rows: int = 1000) -> Task:
-    """Linear Gaussian, x0 -> x1 -> ... and more edges; regime t sets variable t + 1 to N(0, 1). No target is a root."""
+    """Linear Gaussian, x0 -> x1 -> ... and more edges; regime t sets variable t + 1 to N(0, 1). No
+    target is a root."""
     rng = np.random.default_rng(seed)
     edges = np.triu(rng.random((n, n)) < 0.3, 1) | np.eye(n, k=1, dtype=bool)
     weights = rng.choice([-1, 1], size=(n, n)) * rng.uniform(0.8, 1.5, size=(n, n)) * edges
@@ -29,7 +30,12 @@ def easy_task(seed: int, n: int = 5, rows: int = 1000) -> Task:
         return x
 
     variables = [f"v{i}" for i in range(n)]
-    return Task(name="easy", variables=variables, observational=sample(), regimes=[sample(t) for t in range(1, n)])
+    return Task(
+        name="easy",
+        variables=variables,
+        observational=sample(),
+        regimes=[sample(t) for t in range(1, n)],
+    )
 
 
 def predictions(name, tasks, **parameters):
@@ -39,7 +45,12 @@ def predictions(name, tasks, **parameters):
 
 @pytest.mark.parametrize("name", ["dcdi-g", "dcdi-dsf"])
 def test_a_task_gets_the_same_alone_and_beside_others(name):
-    tasks = [easy_task(0, rows=100), easy_task(1, n=4, rows=90), easy_task(2, rows=110), easy_task(3, rows=100)]
+    tasks = [
+        easy_task(0, rows=100),
+        easy_task(1, n=4, rows=90),
+        easy_task(2, rows=110),
+        easy_task(3, rows=100),
+    ]
     together = predictions(name, tasks, **QUICK)
     for i, task in enumerate(tasks):
         alone = load_method(name, **QUICK).predict(task)
@@ -71,11 +82,15 @@ def test_side_by_side_a_diverging_data_set_ends_alone():
         return {e.index: e for e in ended}
 
     both = train(1.0, 1e25)
-    assert (both[1].reason, both[1].iterations) == ("diverged", 1) and both[0].reason == "iterations"
+    assert (both[1].reason, both[1].iterations) == ("diverged", 1) and both[
+        0
+    ].reason == "iterations"
     np.testing.assert_allclose(both[0].probability, train(1.0)[0].probability, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("density", "family"), [(Gaussian(), "gaussian"), (SigmoidalFlow(), "flow")])
+@pytest.mark.parametrize(
+    ("density", "family"), [(Gaussian(), "gaussian"), (SigmoidalFlow(), "flow")]
+)
 def test_both_engines_train_alike(density, family):
     rows, regime = _rows(easy_task(0, rows=100), False)
     ended = []
@@ -109,7 +124,9 @@ def test_minibatches_hold_no_row_twice():
         assert all(len(set(row)) == 64 for row in index.tolist())
 
 
-@pytest.mark.parametrize("parameters", [{"precision": "float16"}, {"max_iterations": 0}, {"hidden": 0}])
+@pytest.mark.parametrize(
+    "parameters", [{"precision": "float16"}, {"max_iterations": 0}, {"hidden": 0}]
+)
 def test_a_parameter_out_of_range_is_named(parameters):
     with pytest.raises(InvalidParameter, match=next(iter(parameters))):
         load_method("dcdi-g", **parameters)
@@ -120,10 +137,14 @@ def test_a_parameter_out_of_range_is_named(parameters):
     [("dcdi-g", 6000, 0.9), pytest.param("dcdi-dsf", 15_000, 0.75, marks=pytest.mark.slow)],
 )
 def test_recovery(name, iterations, least):
-    """Targets with parents; long before convergence. Flows explain a regime that targets the child of the root without a target: dcdi-dsf
-    is at .80 here, and at .85 after 100,000 iterations."""
+    """Targets with parents; long before convergence. Flows explain a regime that targets the child
+    of the root without a target: dcdi-dsf is at .80 here, and at .85 after 100,000 iterations."""
     tasks = [easy_task(seed) for seed in range(3)]
     results = predictions(name, tasks, max_iterations=iterations)
     truth = np.eye(5)[1:]
-    precisions = [average_precision_score(truth[r], results[i].outputs[""][r]) for i in range(3) for r in range(4)]
+    precisions = [
+        average_precision_score(truth[r], results[i].outputs[""][r])
+        for i in range(3)
+        for r in range(4)
+    ]
     assert np.mean(precisions) >= least

@@ -15,7 +15,9 @@ def flow_log_density(x, outputs, n_layers=2, width=16, delta=1e-6):
     for raw in outputs.unflatten(-1, (n_layers, 3, width)).unbind(-3):
         a, z = softplus(raw[..., 0, :]) + delta, None
         z = a * h[..., None] + raw[..., 1, :]
-        slope = log_softmax(raw[..., 2, :], -1) + logsigmoid(z) + logsigmoid(-z) - 2 * delta + a.log()
+        slope = (
+            log_softmax(raw[..., 2, :], -1) + logsigmoid(z) + logsigmoid(-z) - 2 * delta + a.log()
+        )
         p = (raw[..., 2, :].softmax(-1) * z.sigmoid()).sum(-1) * (1 - delta) + delta / 2
         h = p.log() - (1 - p).log()
         total = total + slope.logsumexp(-1) + math.log(1 - delta) - p.log() - (1 - p).log()

@@ -1,4 +1,5 @@
-"""Loss, gradients and training runs equal those of the reference (golden/make_dcdi.py says how they were made)."""
+"""Loss, gradients and training runs equal those of the reference (golden/make_dcdi.py says how they
+were made)."""
 
 from pathlib import Path
 
@@ -20,15 +21,25 @@ FAMILIES = {"g": "gaussian", "dsf": "flow"}
 
 
 def parameters(name: str, theirs: dict[str, np.ndarray]) -> Parameters:
-    """Ours from the reference's: weights (T, out, in, regimes), edges [j, t], one log-std parameter a node."""
+    """Ours from the reference's: weights (T, out, in, regimes), edges [j, t], one log-std parameter
+    a node."""
     shapes = Shapes(N, E, 16, DENSITIES[name].n_outputs, DENSITIES[name].has_scale)
-    w = [np.moveaxis(theirs[f"weights.{i}"], (0, 3, 2, 1), (0, 1, 2, 3)) for i in range(3)]  # (T, regimes, in, out)
+    w = [
+        np.moveaxis(theirs[f"weights.{i}"], (0, 3, 2, 1), (0, 1, 2, 3)) for i in range(3)
+    ]  # (T, regimes, in, out)
     b = [theirs[f"biases.{i}"].swapaxes(1, 2) for i in range(3)]
-    dense = {f"w{i + 1}": w[i][:, 0] for i in range(3)} | {f"b{i + 1}": b[i][:, 0] for i in range(3)}
-    dense["edges"], dense["keep"] = theirs["gumbel_adjacency.log_alpha"].T, theirs["gumbel_interv_w.log_alpha"]
+    dense = {f"w{i + 1}": w[i][:, 0] for i in range(3)} | {
+        f"b{i + 1}": b[i][:, 0] for i in range(3)
+    }
+    dense["edges"], dense["keep"] = (
+        theirs["gumbel_adjacency.log_alpha"].T,
+        theirs["gumbel_interv_w.log_alpha"],
+    )
     if shapes.has_scale:
         dense["log_scale"] = np.concatenate([theirs[f"extra_params.{i}"] for i in range(N)])
-    rows = {f"w{i + 1}": w[i][:, 1:] for i in range(1, 3)} | {f"b{i + 1}": b[i][:, 1:] for i in range(3)}
+    rows = {f"w{i + 1}": w[i][:, 1:] for i in range(1, 3)} | {
+        f"b{i + 1}": b[i][:, 1:] for i in range(3)
+    }
     return Parameters(
         shapes,
         torch.from_numpy(np.concatenate([dense[k].ravel() for k in shapes.dense]))[None],
@@ -38,7 +49,9 @@ def parameters(name: str, theirs: dict[str, np.ndarray]) -> Parameters:
 
 
 def of(prefix: str) -> dict[str, np.ndarray]:
-    return {key.removeprefix(prefix): value for key, value in GOLDEN.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in GOLDEN.items() if key.startswith(prefix)
+    }
 
 
 def uniform(source: np.random.RandomState, *shape: int) -> np.ndarray:
@@ -54,23 +67,50 @@ def masks(source: np.random.RandomState, rows: int) -> tuple[np.ndarray, np.ndar
 def minibatch(rows: np.random.RandomState, noise: np.random.RandomState) -> Minibatch:
     index = rows.choice(ROWS, BATCH, replace=False)
     arrays = GOLDEN["x"][index], GOLDEN["regime"][index], *masks(noise, BATCH)
-    x, regime, edge_noise, target_noise = (torch.from_numpy(np.ascontiguousarray(a))[None] for a in arrays)
+    x, regime, edge_noise, target_noise = (
+        torch.from_numpy(np.ascontiguousarray(a))[None] for a in arrays
+    )
     return Minibatch(x, regime, edge_noise.double(), target_noise.double())
 
 
 def kernel_gradients(name: str, p: Parameters, batch: Minibatch) -> tuple[float, Parameters]:
-    """Loss and gradients by the compiled iteration, which are read off the mean squares of its step: square = 0.01 gradient^2."""
-    training = single.Training(data(), E, FAMILIES[name], Options(edge_penalty=0.0, target_penalty=0.0), Replay())
+    """Loss and gradients by the compiled iteration, which are read off the mean squares of its
+    step: square = 0.01 gradient^2."""
+    training = single.Training(
+        data(), E, FAMILIES[name], Options(edge_penalty=0.0, target_penalty=0.0), Replay()
+    )
     training.start(p.dense.numpy().copy(), p.rows.numpy().copy(), p.first.numpy())
     index = np.random.RandomState(3).choice(ROWS, BATCH, replace=False)[None]
-    noise = (batch.edge_noise.numpy().astype(np.float32), batch.target_noise.numpy().astype(np.float32))
+    noise = (
+        batch.edge_noise.numpy().astype(np.float32),
+        batch.target_noise.numpy().astype(np.float32),
+    )
     before = training.intervened.rows.copy()
     value, _, _ = kernels.iterate(
-        training.network, training.intervened, training.allowed, training.work, training.of_network,
-        training.dense, training.gradient, training.square, training.rows.train, training.rows.train_regime,
-        index, *noise, 0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1e-3,
-    )  # fmt: skip
-    of_rows = np.sqrt(training.intervened.square / 0.01) * np.sign(before - training.intervened.rows)
+        training.network,
+        training.intervened,
+        training.allowed,
+        training.work,
+        training.of_network,
+        training.dense,
+        training.gradient,
+        training.square,
+        training.rows.train,
+        training.rows.train_regime,
+        index,
+        *noise,
+        0,
+        0.0,
+        0.0,
+        0.0,
+        1.0,
+        1.0,
+        0.0,
+        1e-3,
+    )
+    of_rows = np.sqrt(training.intervened.square / 0.01) * np.sign(
+        before - training.intervened.rows
+    )
     dense = torch.from_numpy(training.gradient)[None]
     return value, Parameters(p.shapes, dense, torch.from_numpy(of_rows), torch.zeros_like(p.first))
 
@@ -101,7 +141,9 @@ def test_loss_and_gradients(name, engine):
         np.testing.assert_allclose(ours.views()[key], expected, rtol=1e-5, atol=1e-9, err_msg=key)
         assert expected.abs().max() > 1e-6, key
     np.testing.assert_allclose(ours.rows, theirs.rows, rtol=1e-5, atol=1e-9)
-    np.testing.assert_array_equal(ours.first, theirs.first)  # the reference's gradient of them is zero as well
+    np.testing.assert_array_equal(
+        ours.first, theirs.first
+    )  # the reference's gradient of them is zero as well
 
 
 QUICK = Options(
@@ -114,10 +156,14 @@ class Replay(Randomness):
     """Draws what the reference drew."""
 
     def __init__(self):
-        self.rng, self.training, self.validation, self.rows = (np.random.RandomState(i) for i in (0, 1, 2, 3))
+        self.rng, self.training, self.validation, self.rows = (
+            np.random.RandomState(i) for i in (0, 1, 2, 3)
+        )
 
     def minibatches(self, n_rows, shape):
-        return np.stack([self.rows.choice(n_rows, shape[1], replace=False) for _ in range(shape[0])])
+        return np.stack(
+            [self.rows.choice(n_rows, shape[1], replace=False) for _ in range(shape[0])]
+        )
 
     def masks(self, iterations, n, n_rows):
         source = self.training if n_rows == BATCH else self.validation
@@ -144,7 +190,11 @@ class Run:
 
     @property
     def schedule(self) -> Schedule:
-        return self.training.schedules[0] if isinstance(self.training, batched.Training) else self.training.schedule
+        return (
+            self.training.schedules[0]
+            if isinstance(self.training, batched.Training)
+            else self.training.schedule
+        )
 
     def step(self, iteration: int):
         """How it ended, or nothing."""
@@ -158,7 +208,8 @@ class Run:
 def test_training_run(name, iterations, engine):
     """Multipliers, constraint and validation Lagrangian at each check.
 
-    Rounding errors grow: with g, 1e-16 is 1e-8 after 2,600 iterations, and 1e-5 after 3,000, when the constraint has been reached.
+    Rounding errors grow: with g, 1e-16 is 1e-8 after 2,600 iterations, and 1e-5 after 3,000, when
+    the constraint has been reached.
     """
     log, run = GOLDEN[f"run/{name}/log"], Run(name, engine)
     schedule, ours = run.schedule, []
@@ -167,7 +218,9 @@ def test_training_run(name, iterations, engine):
         run.step(iteration)
         if iteration % 100 == 0:
             shift = (
-                schedule.lagrangians[-1] if (schedule.mu, schedule.gamma) == multipliers else log[iteration // 100, 6]
+                schedule.lagrangians[-1]
+                if (schedule.mu, schedule.gamma) == multipliers
+                else log[iteration // 100, 6]
             )
             ours.append([iteration, *multipliers, schedule.h, shift])
     for row, theirs in zip(ours, log[: len(ours), [0, 1, 2, 3, 6]], strict=True):
@@ -187,10 +240,13 @@ def test_whole_training_run(engine):
             phases.append((stage, iteration))
         if ended:
             break
-    # "First stop at 2957" is the first iteration with a small constraint; ours looks where something can follow from it.
+    # "First stop at 2957" is the first iteration with a small constraint; ours looks where
+    # something can follow from it.
     assert phases == [("patience", 3000), ("refit", 4001), ("finished", 6001)]
     assert GOLDEN["run/g/log"][-1, 0] == 6000
     edges = GOLDEN["run/g/end/gumbel_adjacency.log_alpha"] > 0
     np.testing.assert_array_equal(ended.adjacency, edges & ~np.eye(N, dtype=bool))
     targets = GOLDEN["run/g/end/gumbel_interv_w.log_alpha"]
-    np.testing.assert_allclose(ended.probability, 1 / (1 + np.exp(targets)), atol=0.15)  # noisy, at this learning rate
+    np.testing.assert_allclose(
+        ended.probability, 1 / (1 + np.exp(targets)), atol=0.15
+    )  # noisy, at this learning rate

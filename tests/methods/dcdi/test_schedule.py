@@ -9,7 +9,10 @@ from cdnbench.methods.dcdi.schedule import Constants, Schedule
 
 def run(schedule, values, h, acyclic=False, penalty=0.0):
     """Feed iterations 0, 100, ... with these validation losses; the actions."""
-    return [schedule.step(100 * i, h[i], penalty, lambda i=i: values[i], lambda: acyclic) for i in range(len(values))]
+    return [
+        schedule.step(100 * i, h[i], penalty, lambda i=i: values[i], lambda: acyclic)
+        for i in range(len(values))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,8 @@ def test_after_the_constraint_holds_patience_threshold_refit_and_end():
             actions[action] = iteration
         if action == "finish":
             break
-    # The first value improves on infinity at 0; 1000 and 2000 do not. The first refit value at 3000 improves, 4000 does not.
+    # The first value improves on infinity at 0; 1000 and 2000 do not. The first refit value at 3000
+    # improves, 4000 does not.
     assert actions == {"threshold": 2001, "finish": 4001}
     assert schedule.stage == "finished" and schedule.thresholded
 

@@ -23,12 +23,21 @@ def labelled(target: int, *, line="a", genes=range(len(GENES)), seed=0, n_cells=
     genes, rng = list(genes), np.random.default_rng([target, seed])
     of_line = np.random.default_rng([ord(line)])  # the same control cells in all tasks of a line
     before = (3 + 2 * (line == "b") + of_line.normal(0, 0.5, (80, len(GENES))))[:, genes]
-    after = (3 + 2 * (line == "b") + shifted(target, rng) + rng.normal(0, 0.5, (n_cells, len(GENES))))[:, genes]
+    after = (
+        3 + 2 * (line == "b") + shifted(target, rng) + rng.normal(0, 0.5, (n_cells, len(GENES)))
+    )[:, genes]
     names = [GENES[g] for g in genes]
     task = Task(
-        name="t", variables=names, symbols=names, observational=before, regimes=[after], metadata={"cell_line": line}
+        name="t",
+        variables=names,
+        symbols=names,
+        observational=before,
+        regimes=[after],
+        metadata={"cell_line": line},
     )
-    return LabelledTask(task=task, targets=np.array([[g == target for g in genes]]), facts={"cluster": target})
+    return LabelledTask(
+        task=task, targets=np.array([[g == target for g in genes]]), facts={"cluster": target}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +78,9 @@ def test_genes_without_annotation_have_no_score(model):
 
 def test_relabelling_permutes_scores(model):
     task, order = labelled(3, seed=2).task, np.random.default_rng(0).permutation(len(GENES))
-    np.testing.assert_allclose(scores(model, task.select(order)), scores(model, task)[:, order], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        scores(model, task.select(order)), scores(model, task)[:, order], rtol=0, atol=1e-12
+    )
 
 
 def test_a_task_may_have_genes_that_training_lacks_and_the_other_way_round(resources):
@@ -93,10 +104,14 @@ def test_genes_of_a_line_are_those_of_all_its_tasks(training, resources):
 
 def test_the_seed_decides(training, resources, model):
     again, other = (
-        load_method("gears", **{**QUICK, "epochs": 1}).fit(training[:4], seed=seed, resources=resources)
+        load_method("gears", **{**QUICK, "epochs": 1}).fit(
+            training[:4], seed=seed, resources=resources
+        )
         for seed in (0, 1)
     )
-    same = load_method("gears", **{**QUICK, "epochs": 1}).fit(training[:4], seed=0, resources=resources)
+    same = load_method("gears", **{**QUICK, "epochs": 1}).fit(
+        training[:4], seed=0, resources=resources
+    )
     np.testing.assert_array_equal(again["effects"], same["effects"])
     assert not np.array_equal(again["effects"], other["effects"])
 
@@ -128,12 +143,20 @@ def test_what_cannot_be_trained_says_why(resources, tmp_path):
 def test_a_task_of_other_genes_cannot_be_scored(model):
     task = labelled(2).task
     names = [f"X{i}" for i in range(len(GENES))]
-    other = Task(name="t", variables=names, symbols=names, observational=task.observational, regimes=task.regimes)
+    other = Task(
+        name="t",
+        variables=names,
+        symbols=names,
+        observational=task.observational,
+        regimes=task.regimes,
+    )
     with pytest.raises(CannotRun, match="annotated"):
         scores(model, other)
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 1}, {"group": 0}, {"learning_rate": 0}, {"epochs": 0}, {"hidden": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 1}, {"group": 0}, {"learning_rate": 0}, {"epochs": 0}, {"hidden": 0}]
+)
 def test_parameters(wrong):
     with pytest.raises(InvalidParameter, match=next(iter(wrong))):
         load_method("gears", **wrong)

@@ -1,4 +1,5 @@
-"""Graphs, loss, gradients and training steps equal those of the reference (golden/make_gears.py says how they were made)."""
+"""Graphs, loss, gradients and training steps equal those of the reference (golden/make_gears.py
+says how they were made)."""
 
 from pathlib import Path
 
@@ -14,7 +15,12 @@ NEIGHBOURS, THRESHOLD = 3, 0.25
 N_GENES, N_NODES = len(GOLDEN["start/gene_emb.weight"]), len(GOLDEN["terms"])
 
 LINEAR = {"position": "layers_emb_pos.0.lin", "ontology": "sim_layers.0.lin"}
-MLPS = {"base": "emb_trans_v2", "effect": "pert_fuse", "shared": "recovery_w", "cross": "cross_gene_state"}
+MLPS = {
+    "base": "emb_trans_v2",
+    "effect": "pert_fuse",
+    "shared": "recovery_w",
+    "cross": "cross_gene_state",
+}
 NORMS = {"gene": "bn_emb", "joint": "bn_pert_base"}
 NAMES = {
     "gene.table": "gene_emb.weight", "position.table": "emb_pos.weight", "table": "pert_emb.weight",
@@ -24,7 +30,10 @@ for ours, theirs in LINEAR.items():
     NAMES |= {f"{ours}.w": f"{theirs}.weight", f"{ours}.b": f"{theirs}.bias"}
 for ours, theirs in MLPS.items():
     for i, at in ((1, 0), (2, 3)):
-        NAMES |= {f"{ours}.w{i}": f"{theirs}.network.{at}.weight", f"{ours}.b{i}": f"{theirs}.network.{at}.bias"}
+        NAMES |= {
+            f"{ours}.w{i}": f"{theirs}.network.{at}.weight",
+            f"{ours}.b{i}": f"{theirs}.network.{at}.bias",
+        }
         NORMS[f"{ours}.norm{i}"] = f"{theirs}.network.{at + 1}"
 for ours, theirs in NORMS.items():
     NAMES |= {f"{ours}.scale": f"{theirs}.weight", f"{ours}.shift": f"{theirs}.bias"}
@@ -57,7 +66,9 @@ def net() -> network.Network:
 
 
 def build(coexpression: sparse.csr_matrix, stage: str = "start/") -> network.Network:
-    made = network.Network(graphs.normalised(coexpression), N_NODES, 4, np.random.default_rng(0), torch.float64)
+    made = network.Network(
+        graphs.normalised(coexpression), N_NODES, 4, np.random.default_rng(0), torch.float64
+    )
     made.restore(shaped(made, stage))
     return made
 
@@ -69,7 +80,9 @@ def conditions() -> list[training.Condition]:
     for p, targets in enumerate(GOLDEN["targets"]):
         rows, genes = GOLDEN["cells/pert"] == p, np.flatnonzero(GOLDEN["non_zero"][p])
         wanted = (GOLDEN["cells/y"] - GOLDEN["cells/x"])[rows][:, genes]
-        made.append(training.Condition(tuple(targets[targets >= 0].tolist()), genes, wanted, len(wanted)))
+        made.append(
+            training.Condition(tuple(targets[targets >= 0].tolist()), genes, wanted, len(wanted))
+        )
     return made
 
 
@@ -89,7 +102,9 @@ def test_ontology_graph():
 
 def test_coexpression_graph():
     cells = GOLDEN["coexpression/cells"]
-    found = graphs.coexpression(graphs.correlation([[(cells, np.arange(N_GENES))]], N_GENES), NEIGHBOURS, THRESHOLD)
+    found = graphs.coexpression(
+        graphs.correlation([[(cells, np.arange(N_GENES))]], N_GENES), NEIGHBOURS, THRESHOLD
+    )
     expected = graph("coexpression", N_GENES)
     assert found.nnz == expected.nnz > N_GENES
     np.testing.assert_allclose(found.toarray(), expected.toarray(), atol=1e-6)
@@ -109,12 +124,16 @@ def test_first_batch(net, ontology, conditions):
         genes = conditions[p].genes
         x, y = (GOLDEN[f"cells/{z}"][GOLDEN["cells/pert"] == p][rows][:, genes] for z in "xy")
         found = x + deltas.detach().numpy()[step.state_of[p], genes]
-        direction += 0.1 * np.square(np.sign(y - control[genes]) - np.sign(found - control[genes])).mean()
+        direction += (
+            0.1 * np.square(np.sign(y - control[genes]) - np.sign(found - control[genes])).mean()
+        )
     assert loss + direction / len(split(cells)) == pytest.approx(GOLDEN["losses"][0], rel=1e-10)
     expected = shaped(net, "gradient/")
     assert len(expected) == len(net.parameters)
     for name, value in expected.items():
-        np.testing.assert_allclose(net.parameters[name].grad.numpy(), value, rtol=1e-8, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            net.parameters[name].grad.numpy(), value, rtol=1e-8, atol=1e-9, err_msg=name
+        )
 
 
 def test_training(net, ontology, conditions):
@@ -141,7 +160,10 @@ def test_prediction(ontology):
 def test_the_package_gives_the_coexpression_graph_to_the_first_cell_of_a_batch_only(ontology):
     with_it, without = (
         prediction.decode(net.folded(), net.effects(ontology, np.ones(N_NODES)))
-        for net in (build(graph("coexpression", N_GENES), "end/"), build(sparse.csr_matrix((N_GENES, N_GENES)), "end/"))
+        for net in (
+            build(graph("coexpression", N_GENES), "end/"),
+            build(sparse.csr_matrix((N_GENES, N_GENES)), "end/"),
+        )
     )
     np.testing.assert_allclose(GOLDEN["one_cell/predicted"][0], with_it[0], atol=2e-6)
     np.testing.assert_allclose(GOLDEN["one_cell/predicted"][1:], without[1:], atol=2e-6)

@@ -36,14 +36,22 @@ def test_coexpression():
 def test_correlation_is_about_the_mean_of_each_line_over_the_cells_that_have_both_genes():
     rng = np.random.default_rng(3)
     lines = [
-        [(rng.normal(level, 1, (40, 4)), np.array([0, 1, 2, 4])), (rng.normal(level, 1, (30, 3)), np.array([4, 1, 3]))]
+        [
+            (rng.normal(level, 1, (40, 4)), np.array([0, 1, 2, 4])),
+            (rng.normal(level, 1, (30, 3)), np.array([4, 1, 3])),
+        ]
         for level in (0.0, 5.0)
     ]
     products = np.zeros((5, 5, 3))
     for blocks in lines:
         for i in range(5):
             for j in range(5):
-                both = [cells[:, [*genes].index(g)] for cells, genes in blocks for g in (i, j) if {i, j} <= {*genes}]
+                both = [
+                    cells[:, [*genes].index(g)]
+                    for cells, genes in blocks
+                    for g in (i, j)
+                    if {i, j} <= {*genes}
+                ]
                 if both:
                     a, b = np.concatenate(both[::2]), np.concatenate(both[1::2])
                     a, b = a - a.mean(), b - b.mean()

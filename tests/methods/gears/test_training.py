@@ -14,19 +14,36 @@ def plain(a, c, w, w1, scale1, shift1, w2, scale2, shift2, v):
 
     def norm(x, scale, shift):
         mean = (weights * x).sum((0, 1))
-        return (x - mean) * torch.rsqrt((weights * (x - mean) ** 2).sum((0, 1)) + EPS) * scale + shift
+        return (x - mean) * torch.rsqrt(
+            (weights * (x - mean) ** 2).sum((0, 1)) + EPS
+        ) * scale + shift
 
     r = norm((a + c[:, None]).relu() @ w1.T, scale1, shift1).relu()
     return (norm(r @ w2.T, scale2, shift2) * v).sum(-1)
 
 
-@pytest.mark.parametrize("n, n_genes", [(1, 5), (3, 7), (2, 1100), (9, 300)])  # blocks of one, several and all
+@pytest.mark.parametrize(
+    "n, n_genes", [(1, 5), (3, 7), (2, 1100), (9, 300)]
+)  # blocks of one, several and all
 def test_decoder(n, n_genes):
     rng, hidden = np.random.default_rng(0), 4
     weights = rng.dirichlet(np.ones(n))
-    shapes = [(n_genes, hidden), (n, hidden), None, (8, hidden), 8, 8, (hidden, 8), hidden, hidden, (n_genes, hidden)]
+    shapes = [
+        (n_genes, hidden),
+        (n, hidden),
+        None,
+        (8, hidden),
+        8,
+        8,
+        (hidden, 8),
+        hidden,
+        hidden,
+        (n_genes, hidden),
+    ]
     values = [weights if shape is None else rng.normal(size=shape) for shape in shapes]
-    ours, theirs = ([torch.tensor(v, requires_grad=v is not weights) for v in values] for _ in range(2))
+    ours, theirs = (
+        [torch.tensor(v, requires_grad=v is not weights) for v in values] for _ in range(2)
+    )
     out, expected = Decoder.apply(Workspace(torch.float64), *ours)[0], plain(*theirs)
     torch.testing.assert_close(out, expected, rtol=1e-9, atol=1e-9)
     gradient = torch.from_numpy(rng.normal(size=(n, n_genes)))
@@ -51,4 +68,6 @@ def test_an_epoch_has_each_cell_at_most_once_and_full_batches(group):
 def test_groups_stay_together():
     found = list(training.batches([40, 40, 40, 40], 8, 4, np.random.default_rng(0)))
     assert max(len(cells) for cells in found) == 2
-    assert max(len(cells) for cells in training.batches([40] * 4, 8, 1, np.random.default_rng(0))) == 4
+    assert (
+        max(len(cells) for cells in training.batches([40] * 4, 8, 1, np.random.default_rng(0))) == 4
+    )

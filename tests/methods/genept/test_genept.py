@@ -1,4 +1,5 @@
-"""GenePT: predictors against their definitions, and recovery where embeddings tell what a gene does."""
+"""GenePT: predictors against their definitions, and recovery where embeddings tell what a gene
+does."""
 
 from __future__ import annotations
 
@@ -11,7 +12,15 @@ from cdnbench import LabelledTask, Task, load_method
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import read_texts
 from cdnbench.methods.genept.genept import text_embeddings
-from cdnbench.methods.genept.predictors import HIDDEN, MOST_EPOCHS, choose, neighbours, network, predict, ridge
+from cdnbench.methods.genept.predictors import (
+    HIDDEN,
+    MOST_EPOCHS,
+    choose,
+    neighbours,
+    network,
+    predict,
+    ridge,
+)
 
 RNG = np.random.default_rng(0)
 N_GENES, N_DIMENSIONS = 40, 6
@@ -20,13 +29,19 @@ VECTORS = RNG.normal(size=(N_GENES, N_DIMENSIONS))
 EFFECTS = VECTORS @ RNG.normal(size=(N_DIMENSIONS, N_GENES))
 
 
-def labelled(gene: int, *, symbols: Sequence[str] = GENES, n: int = 60, cluster: int = 0) -> LabelledTask:
+def labelled(
+    gene: int, *, symbols: Sequence[str] = GENES, n: int = 60, cluster: int = 0
+) -> LabelledTask:
     rng = np.random.default_rng(gene)
     columns = [GENES.index(s) if s in GENES else 0 for s in symbols]
     controls = rng.normal(size=(300, len(symbols)))
     cells = rng.normal(size=(n, len(symbols))) + EFFECTS[gene][columns]
-    task = Task(name="t", variables=symbols, symbols=symbols, observational=controls, regimes=[cells])
-    return LabelledTask(task=task, targets=[[s == GENES[gene] for s in symbols]], facts={"cluster": cluster})
+    task = Task(
+        name="t", variables=symbols, symbols=symbols, observational=controls, regimes=[cells]
+    )
+    return LabelledTask(
+        task=task, targets=[[s == GENES[gene] for s in symbols]], facts={"cluster": cluster}
+    )
 
 
 TRAINING = [labelled(gene, cluster=gene) for gene in range(25)]
@@ -55,7 +70,9 @@ def test_the_network_is_scikit_learns():
     from sklearn.neural_network import MLPRegressor
 
     x, y = RNG.normal(size=(60, 8)), 7 * RNG.normal(size=(60, 5))
-    net = MLPRegressor(hidden_layer_sizes=(HIDDEN,), early_stopping=True, max_iter=MOST_EPOCHS, random_state=3)
+    net = MLPRegressor(
+        hidden_layer_sizes=(HIDDEN,), early_stopping=True, max_iter=MOST_EPOCHS, random_state=3
+    )
     expected = net.fit(x, y / y.std()).predict(x[:4]) * y.std()
     np.testing.assert_allclose(predict(network(x, y, 3), x[:4]), expected, rtol=1e-6)
 
@@ -63,7 +80,9 @@ def test_the_network_is_scikit_learns():
 def test_the_choice_is_what_predicts_held_out_groups():
     """A linear law: ridge with a small penalty, not neighbours."""
     x = RNG.normal(size=(80, 6))
-    name, _, found = choose(x, x @ RNG.normal(size=(6, 30)), [str(i) for i in range(80)], np.random.default_rng(0))
+    name, _, found = choose(
+        x, x @ RNG.normal(size=(6, 30)), [str(i) for i in range(80)], np.random.default_rng(0)
+    )
     assert name.startswith("ridge") and found[name] > 0.95 > found["neighbours 20"]
 
 
@@ -71,7 +90,9 @@ def test_targets_that_training_has_not_seen_are_found(embeddings):
     method = load_method("genept")
     fitted = method.fitted(method.fit(TRAINING, resources=embeddings))
     first = [fitted.predict_targets(labelled(gene).task)[0] for gene in range(25, 39)]
-    ranks = [np.nansum(scores > scores[gene]) for gene, scores in zip(range(25, 39), first, strict=True)]
+    ranks = [
+        np.nansum(scores > scores[gene]) for gene, scores in zip(range(25, 39), first, strict=True)
+    ]
     assert np.mean(np.array(ranks) == 0) > 0.8
     assert all(np.isnan(scores[39]) for scores in first)  # has no embedding
 
@@ -92,7 +113,9 @@ def test_the_order_of_genes_changes_nothing(embeddings):
 
 
 def test_other_names_are_translated(tmp_path):
-    np.savez(tmp_path / "e.npz", genes=np.array([f"ID{i:02d}" for i in range(N_GENES)]), vectors=VECTORS)
+    np.savez(
+        tmp_path / "e.npz", genes=np.array([f"ID{i:02d}" for i in range(N_GENES)]), vectors=VECTORS
+    )
     method = load_method("genept")
     with pytest.raises(CannotRun, match="0 of 25 have"):
         method.fit(TRAINING, resources={"embeddings": tmp_path / "e.npz"})
@@ -109,7 +132,11 @@ def test_genes_that_training_has_not_measured(embeddings):
     scores = fitted.predict_targets(labelled(28).task)[0]
     assert np.nanargmax(scores) == 28 and np.isnan(scores[30])
     strangers = Task(
-        name="t", variables=["X", "Y"], symbols=["X", "Y"], observational=np.zeros((5, 2)), regimes=[np.ones((5, 2))]
+        name="t",
+        variables=["X", "Y"],
+        symbols=["X", "Y"],
+        observational=np.zeros((5, 2)),
+        regimes=[np.ones((5, 2))],
     )
     with pytest.raises(CannotRun, match="no gene of the task was in training"):
         fitted.predict_targets(strangers)

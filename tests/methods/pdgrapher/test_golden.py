@@ -1,4 +1,5 @@
-"""Networks, losses, gradients and epochs equal those of the reference (golden/make_pdgrapher.py says how they were made)."""
+"""Networks, losses, gradients and epochs equal those of the reference (golden/make_pdgrapher.py
+says how they were made)."""
 
 import importlib.util
 from pathlib import Path
@@ -8,7 +9,15 @@ import pytest
 import torch
 
 from cdnbench.methods.pdgrapher import training
-from cdnbench.methods.pdgrapher.network import Discovery, Graph, Layers, Network, NormLinear, Response, Table
+from cdnbench.methods.pdgrapher.network import (
+    Discovery,
+    Graph,
+    Layers,
+    Network,
+    NormLinear,
+    Response,
+    Table,
+)
 from cdnbench.methods.pdgrapher.training import Batches, Pair, Samples, Schedule, best, encode
 
 HERE = Path(__file__).parent / "golden"
@@ -72,7 +81,9 @@ def numbers(x: np.ndarray) -> torch.Tensor:
 def batches(some: slice) -> Batches:
     rows = (numbers(encode(DATA[k][some], GOLDEN[f"edges/{k}"])) for k in ("before", "after"))
     known = np.ones_like(DATA["after"][some])
-    return Batches(*rows, *(numbers(a) for a in (DATA["after"][some], known, DATA["targets"][some])))
+    return Batches(
+        *rows, *(numbers(a) for a in (DATA["after"][some], known, DATA["targets"][some]))
+    )
 
 
 def where(x: np.ndarray) -> torch.Tensor:
@@ -99,8 +110,12 @@ def test_bins():
 @pytest.mark.parametrize("mode", ["training", "evaluation"])
 @pytest.mark.parametrize("name", made.LAYERS)
 def test_forward(name, mode):
-    response, discovery = (copied(kind, name).train(mode == "training") for kind in (Response, Discovery))
-    golden = {k.rsplit("/", 1)[1]: v for k, v in GOLDEN.items() if k.startswith(f"forward/{name}/{mode}/")}
+    response, discovery = (
+        copied(kind, name).train(mode == "training") for kind in (Response, Discovery)
+    )
+    golden = {
+        k.rsplit("/", 1)[1]: v for k, v in GOLDEN.items() if k.startswith(f"forward/{name}/{mode}/")
+    }
     b, mutated = batches(made.MIXED), where(DATA["mutations"][made.MIXED])
     assert len(mutated)
 
@@ -118,20 +133,36 @@ def test_forward(name, mode):
 @pytest.mark.parametrize("name", made.LAYERS)
 def test_forward_in_the_precision_in_use(name):
     response, discovery = (copied(kind, name).float().eval() for kind in (Response, Discovery))
-    b, mutated, graph = batches(made.MIXED), where(DATA["mutations"][made.MIXED]), Graph.of(N, made.edges())
+    b, mutated, graph = (
+        batches(made.MIXED),
+        where(DATA["mutations"][made.MIXED]),
+        Graph.of(N, made.edges()),
+    )
     golden = f"forward/{name}/evaluation"
-    close(response(b.at_before, b.intervened(), graph, mutated=mutated).T, GOLDEN[f"{golden}/response"])
+    close(
+        response(b.at_before, b.intervened(), graph, mutated=mutated).T,
+        GOLDEN[f"{golden}/response"],
+    )
     close(discovery(b.at_before, b.at_after, graph, mutated).T, GOLDEN[f"{golden}/scores"])
 
 
 @pytest.mark.parametrize("name", made.LAYERS)
 def test_loss_and_gradients(name):
-    response, discovery = copied(Response, name).eval().requires_grad_(False), copied(Discovery, name).train()
-    pair = Pair(response, discovery, GRAPH, float(GOLDEN[f"loss/{name}/positive"]), made.SUPERVISION)
+    response, discovery = (
+        copied(Response, name).eval().requires_grad_(False),
+        copied(Discovery, name).train(),
+    )
+    pair = Pair(
+        response, discovery, GRAPH, float(GOLDEN[f"loss/{name}/positive"]), made.SUPERVISION
+    )
     loss = pair.discovery_loss(batches(slice(0, made.BATCH)))
     loss.backward()
     close(loss, GOLDEN[f"loss/{name}/value"])
-    theirs = {k.split("/gradient/")[1]: v for k, v in GOLDEN.items() if k.startswith(f"loss/{name}/gradient/")}
+    theirs = {
+        k.split("/gradient/")[1]: v
+        for k, v in GOLDEN.items()
+        if k.startswith(f"loss/{name}/gradient/")
+    }
     first = [*discovery.convolutions, *discovery.head][0].norm
     ours = {
         "positional_embeddings.weight": discovery.position,
@@ -151,7 +182,8 @@ def test_loss_and_gradients(name):
 
 @pytest.mark.parametrize("name", made.LAYERS)
 def test_epochs(name, monkeypatch):
-    """All of training, but for the order of samples: losses, and weights of the discovery at the end.
+    """All of training, but for the order of samples: losses, and weights of the discovery at the
+    end.
 
     Ours has rows for the bins that occur only, of which all get the reference's values.
     """
@@ -185,16 +217,27 @@ def test_epochs(name, monkeypatch):
         monkeypatch.setattr(Pair, loss.__name__, lambda pair, b, loss=loss: noted(pair, loss)(b))
     p = made.SAMPLES + made.HELD
     samples = Samples(
-        DATA["before"], DATA["after"], np.ones((p, N), bool), DATA["targets"] > 0, np.arange(p) >= made.SAMPLES
+        DATA["before"],
+        DATA["after"],
+        np.ones((p, N), bool),
+        DATA["targets"] > 0,
+        np.arange(p) >= made.SAMPLES,
     )
     result = training.train(
-        samples, GRAPH, Layers(D, **made.LAYERS[name]), Schedule(made.EPOCHS, batch=size, supervision=made.SUPERVISION), n_bins=Q,
-        initial=lambda *_: pytest.fail("weights are the reference's"), rng=np.random.default_rng(0),
-    )  # fmt: skip
+        samples,
+        GRAPH,
+        Layers(D, **made.LAYERS[name]),
+        Schedule(made.EPOCHS, batch=size, supervision=made.SUPERVISION),
+        n_bins=Q,
+        initial=lambda *_: pytest.fail("weights are the reference's"),
+        rng=np.random.default_rng(0),
+    )
 
     golden = GOLDEN[f"epochs/{name}"]
     close(result.losses, golden[:, 2:])
-    ours = np.array([value for _, value in means]).reshape(made.EPOCHS, -1)  # two batches each, and validation
+    ours = np.array([value for _, value in means]).reshape(
+        made.EPOCHS, -1
+    )  # two batches each, and validation
     close(np.stack([ours[:, :2].mean(1), ours[:, 2:4].mean(1)], 1), golden[:, :2])
     assert golden[-1, 3] == golden[:, 3].min()  # so that the best epoch is the last
     close(result.discovery["position"].numpy(), GOLDEN[f"epochs/{name}/position"], 1e-4)

@@ -1,4 +1,5 @@
-"""PDGrapher as a method: genes that are missing, validation, what it learns and when it declines."""
+"""PDGrapher as a method: genes that are missing, validation, what it learns and when it
+declines."""
 
 import numpy as np
 import pytest
@@ -29,9 +30,13 @@ def labelled(target: int, seed: int, genes=GENES, line="a", n_regimes=1) -> Labe
         *(rng.normal(after[at], 0.3, (30, len(at))) for _ in range(n_regimes)),
     ]
     task = Task(
-        name=f"{line}/{target}/{seed}", variables=[f"v{i}" for i in range(len(genes))], symbols=genes,
-        observational=cells[0], regimes=cells[1:], metadata={"cell_line": line},
-    )  # fmt: skip
+        name=f"{line}/{target}/{seed}",
+        variables=[f"v{i}" for i in range(len(genes))],
+        symbols=genes,
+        observational=cells[0],
+        regimes=cells[1:],
+        metadata={"cell_line": line},
+    )
     targets = np.tile([g == GENES[target] for g in genes], (n_regimes, 1))
     return LabelledTask(task=task, targets=targets, facts={"cluster": target})
 
@@ -73,7 +78,11 @@ def test_relabelling_permutes_scores(fitted):
     order = np.random.default_rng(0).permutation(len(GENES))
     np.testing.assert_array_equal(fitted.predict_targets(task.select(order)), scores[:, order])
     bare = Task(
-        name="", variables=task.variables, symbols=task.symbols, observational=task.observational, regimes=task.regimes
+        name="",
+        variables=task.variables,
+        symbols=task.symbols,
+        observational=task.observational,
+        regimes=task.regimes,
     )
     np.testing.assert_array_equal(fitted.predict_targets(bare), scores)
     for r in range(2):  # regimes do not see each other
@@ -82,7 +91,9 @@ def test_relabelling_permutes_scores(fitted):
 
 def test_what_is_no_node_scores_nan(interactions):
     method = load_method("pdgrapher", **FAST)
-    fitted = method.fitted(method.fit(TRAINING, resources=interactions(CHAIN[:9])))  # nothing about the last two
+    fitted = method.fitted(
+        method.fit(TRAINING, resources=interactions(CHAIN[:9]))
+    )  # nothing about the last two
     genes = ["NEW", *GENES[3:]]
     scores = fitted.predict_targets(labelled(4, 9, genes=genes).task)[0]
     assert [g for g, s in zip(genes, scores, strict=True) if np.isnan(s)] == ["NEW", *GENES[10:]]
@@ -93,9 +104,12 @@ def test_what_is_no_node_scores_nan(interactions):
 def test_a_gene_that_is_there_twice_counts_once(fitted):
     task = labelled(2, 7).task
     twice = Task(
-        name="", variables=[*task.variables, "again"], symbols=[*GENES, GENES[5]],
-        observational=task.observational[:, [*range(12), 5]], regimes=[task.regimes[0][:, [*range(12), 5]]],
-    )  # fmt: skip
+        name="",
+        variables=[*task.variables, "again"],
+        symbols=[*GENES, GENES[5]],
+        observational=task.observational[:, [*range(12), 5]],
+        regimes=[task.regimes[0][:, [*range(12), 5]]],
+    )
     scores, expected = fitted.predict_targets(twice)[0], fitted.predict_targets(task)[0]
     np.testing.assert_array_equal(scores, expected[[*range(12), 5]])
 
@@ -109,7 +123,9 @@ def test_a_lacking_gene_has_the_mean_of_the_controls_before_and_after():
     np.testing.assert_array_equal(before[2, 6:], after[2, 6:])
     np.testing.assert_allclose(before[2, 6:], before[:2, 6:].mean(axis=0), rtol=1e-5)
     both = np.concatenate([before, after])
-    np.testing.assert_allclose([both.min(axis=0), both.max(axis=0)], [np.zeros(12), np.ones(12)], atol=1e-6)
+    np.testing.assert_allclose(
+        [both.min(axis=0), both.max(axis=0)], [np.zeros(12), np.ones(12)], atol=1e-6
+    )
 
 
 def test_lacking_genes_count_in_no_loss():
@@ -118,8 +134,12 @@ def test_lacking_genes_count_in_no_loss():
     known = torch.from_numpy(rng.random((7, 5)) < 0.6)
     targets = (torch.from_numpy(rng.random((7, 5)) < 0.3) & known).double()
     some = known.double()
-    torch.testing.assert_close(squared_error(predicted, after, some), mse_loss(predicted[known], after[known]))
-    expected = binary_cross_entropy_with_logits(scores[known], targets[known], pos_weight=torch.tensor(9.0))
+    torch.testing.assert_close(
+        squared_error(predicted, after, some), mse_loss(predicted[known], after[known])
+    )
+    expected = binary_cross_entropy_with_logits(
+        scores[known], targets[known], pos_weight=torch.tensor(9.0)
+    )
     torch.testing.assert_close(cross_entropy(scores, targets, some, 9.0), expected)
     number = torch.tensor([1, 2, 1, 2, 1])
     chosen = best(scores, some, number)
@@ -156,7 +176,11 @@ def network(kind, n_rows=3):
     rng = np.random.default_rng(1)
     per_gene = [n_rows, 2] if kind is Response else [n_rows, n_rows]
     tables = [
-        Table(torch.from_numpy(rng.normal(size=(n * 4, 6)).astype(np.float32)), torch.arange(4).repeat_interleave(n), 4)
+        Table(
+            torch.from_numpy(rng.normal(size=(n * 4, 6)).astype(np.float32)),
+            torch.arange(4).repeat_interleave(n),
+            4,
+        )
         for n in per_gene
     ]
     with torch.random.fork_rng():
@@ -165,7 +189,8 @@ def network(kind, n_rows=3):
 
 
 def test_edges_into_targets_are_cut():
-    """0 - 1 - 2 - 3, one layer: what 1 hears of 0 and 2, unless it is a target; the others hear it still."""
+    """0 - 1 - 2 - 3, one layer: what 1 hears of 0 and 2, unless it is a target; the others hear it
+    still."""
     graph = Graph.of(4, np.array([[0, 1], [1, 2], [2, 3]]))
     response, discovery = network(Response), network(Discovery)
     rows = torch.tensor([[0], [3], [6], [9]])
@@ -179,7 +204,12 @@ def test_edges_into_targets_are_cut():
     assert outputs(lambda r: response(r, nothing, graph), 0) == [True, True, False, False]
     assert outputs(lambda r: response(r, one, graph), 0) == [True, False, False, False]
     assert outputs(lambda r: response(r, one, graph), 1) == [True, True, True, False]
-    assert outputs(lambda r: response(r, nothing, graph, mutated=one), 0) == [True, False, False, False]
+    assert outputs(lambda r: response(r, nothing, graph, mutated=one), 0) == [
+        True,
+        False,
+        False,
+        False,
+    ]
     assert outputs(lambda r: discovery(r, rows, graph), 2) == [False, True, True, True]
     assert outputs(lambda r: discovery(r, rows, graph, one), 2) == [False, False, True, True]
 
@@ -191,11 +221,18 @@ def test_normalisation_and_linear_layer_in_one(training):
     layer = NormLinear(5, 3).double().train(training)
     for parameter in [*layer.parameters(), layer.norm.running_mean]:
         parameter.data.copy_(torch.randn(parameter.shape, generator=torch_rng))
-    plain = torch.nn.Sequential(torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 3)).double().train(training)
-    plain.load_state_dict({k.replace("norm", "0").replace("linear", "1"): v for k, v in layer.state_dict().items()})
+    plain = (
+        torch.nn.Sequential(torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 3)).double().train(training)
+    )
+    plain.load_state_dict(
+        {k.replace("norm", "0").replace("linear", "1"): v for k, v in layer.state_dict().items()}
+    )
     x = torch.randn(40, 5, generator=torch_rng, dtype=torch.float64)
     weights = torch.randn(40, 3, generator=torch_rng, dtype=torch.float64)
-    parts, whole = [x[:, :2].clone().requires_grad_(), x[:, 2:].clone().requires_grad_()], x.clone().requires_grad_()
+    parts, whole = (
+        [x[:, :2].clone().requires_grad_(), x[:, 2:].clone().requires_grad_()],
+        x.clone().requires_grad_(),
+    )
     ours, theirs = layer(*parts), plain(whole)
     (ours * weights).sum().backward()
     (theirs * weights).sum().backward()
@@ -212,7 +249,10 @@ def test_rows_before_training_do_not_depend_on_each_other():
     some, more = np.array([5, 25, 26]), np.array([0, 5, 7, 25, 26, 239])
     np.testing.assert_array_equal(rows("after", some, 20), rows("after", more, 20)[[1, 3, 4]])
     every = rows("after", np.arange(240), 20)
-    assert every.std() == pytest.approx(2 / np.sqrt(12), rel=0.1) and len(np.unique(every)) == every.size
+    assert (
+        every.std() == pytest.approx(2 / np.sqrt(12), rel=0.1)
+        and len(np.unique(every)) == every.size
+    )
     assert not np.any(every == rows("before", np.arange(240), 20))
 
 
@@ -227,18 +267,26 @@ def test_validation_holds_clusters_out():
 def test_same_seed_same_fit_and_global_state_untouched(interactions):
     method = load_method("pdgrapher", **{**FAST, "pseudobulks": 2})
     state = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    first, again, other = (method.fit(TRAINING, seed=s, resources=interactions()) for s in (0, 0, 1))
-    assert torch.equal(state[0], torch.random.get_rng_state()) and (state[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+    first, again, other = (
+        method.fit(TRAINING, seed=s, resources=interactions()) for s in (0, 0, 1)
+    )
+    assert torch.equal(state[0], torch.random.get_rng_state())
+    assert (state[1] == np.random.get_state()[1]).all()  # noqa: NPY002
     assert all(a.dtype != object for a in first.values())
     for name, array in first.items():
         np.testing.assert_array_equal(array, again[name])
     assert not np.array_equal(first["discovery.position"], other["discovery.position"])
 
 
-@pytest.mark.parametrize("layers", [{"n_layers_gnn": 2, "n_layers_nn": 2}, {"n_layers_gnn": 1, "validation": 0.0}])
-@pytest.mark.parametrize("tasks", [TRAINING[:1], [TRAINING[0], labelled(1, 1, genes=GENES[:7], n_regimes=2)]])
+@pytest.mark.parametrize(
+    "layers", [{"n_layers_gnn": 2, "n_layers_nn": 2}, {"n_layers_gnn": 1, "validation": 0.0}]
+)
+@pytest.mark.parametrize(
+    "tasks", [TRAINING[:1], [TRAINING[0], labelled(1, 1, genes=GENES[:7], n_regimes=2)]]
+)
 def test_few_perturbations_and_no_edges(interactions, tasks, layers):
-    """One perturbation is its own validation; genes whose partners are elsewhere hear themselves only."""
+    """One perturbation is its own validation; genes whose partners are elsewhere hear themselves
+    only."""
     method = load_method("pdgrapher", **FAST, **layers)
     apart = [(gene, f"{gene}-partner") for gene in GENES]
     model = method.fit(tasks, resources=interactions(apart))
@@ -254,7 +302,13 @@ def test_declines_with_the_cure(interactions, fitted):
         method.fit(TRAINING)
     with pytest.raises(CannotRun, match="no target is among them.*gene symbols"):
         method.fit(TRAINING, resources=interactions([("ENSG1", "ENSG2")]))
-    for wrong in ({"dim": 1}, {"epochs": 0}, {"validation": 1.0}, {"supervision": -1.0}, {"batch": 0}):
+    for wrong in (
+        {"dim": 1},
+        {"epochs": 0},
+        {"validation": 1.0},
+        {"supervision": -1.0},
+        {"batch": 0},
+    ):
         with pytest.raises(InvalidParameter):
             load_method("pdgrapher", **wrong)
 

@@ -1,9 +1,11 @@
 """Golden values of BaCaDI: `python tests/methods/bacadi/golden/make_bacadi.py CHECKOUT OUTPUT`.
 
-Runs one step of `BaCaDIJoint` of the reference (https://github.com/rmwu/bacadi, MIT; CHECKOUT is the path of a clone) with its random
-numbers replaced by those of `golden_inputs`, and writes what it computes to OUTPUT, one .npz for both likelihoods. Needs an
-environment of its own with jax, numpy, scipy, igraph, tqdm, pandas and scikit-learn; the reference was written for jax 0.2.13, and
-`shims` puts back what has left jax since. The test of the golden values makes the same inputs again.
+Runs one step of `BaCaDIJoint` of the reference (https://github.com/rmwu/bacadi, MIT; CHECKOUT is
+the path of a clone) with its random numbers replaced by those of `golden_inputs`, and writes what
+it computes to OUTPUT, one .npz for both likelihoods. Needs an environment of its own with jax,
+numpy, scipy, igraph, tqdm, pandas and scikit-learn; the reference was written for jax 0.2.13, and
+`shims` puts back what has left jax since. The test of the golden values makes the same inputs
+again.
 """
 
 from __future__ import annotations
@@ -38,12 +40,18 @@ def golden_inputs(likelihood: str) -> dict[str, np.ndarray]:
     }
     if likelihood == "linear":
         return x | {"theta": 0.4 * rng.standard_normal((P, N, N))}
-    shapes = {"w1": (P, N, N, HIDDEN), "b1": (P, N, HIDDEN), "w2": (P, N, HIDDEN, 1), "b2": (P, N, 1)}  # child first
+    shapes = {
+        "w1": (P, N, N, HIDDEN),
+        "b1": (P, N, HIDDEN),
+        "w2": (P, N, HIDDEN, 1),
+        "b2": (P, N, 1),
+    }  # child first
     return x | {name: 0.5 * rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
 def shims() -> None:
-    """Puts names of jax 0.2.13 into the installed jax, and stands in for modules that the reference imports without need."""
+    """Puts names of jax 0.2.13 into the installed jax, and stands in for modules that the reference
+    imports without need."""
     import jax
     import jax.example_libraries.optimizers
     import jax.example_libraries.stax
@@ -74,14 +82,17 @@ def shims() -> None:
 
 
 def import_reference(checkout: str):
-    """The class `BaCaDIJoint`, imported in a scratch directory since the reference makes a folder where it is imported."""
+    """The class `BaCaDIJoint`, imported in a scratch directory since the reference makes a folder
+    where it is imported."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     os.environ["JAX_ENABLE_X64"] = "True"
     shims()
     sys.path.insert(0, os.path.abspath(checkout))
     here = os.getcwd()
     os.chdir(tempfile.mkdtemp())
-    package = types.ModuleType("bacadi.inference")  # its __init__ also imports the variant that integrates theta out
+    package = types.ModuleType(
+        "bacadi.inference"
+    )  # its __init__ also imports the variant that integrates theta out
     package.__path__ = [os.path.join(sys.path[0], "bacadi", "inference")]
     sys.modules["bacadi.inference"] = package
     try:
@@ -91,14 +102,26 @@ def import_reference(checkout: str):
     return BaCaDIJoint
 
 
-def reference_model(joint, likelihood: str, *, n_steps: int = 2000, n_particles: int = 20, seed: int = 0, **changed):
+def reference_model(
+    joint, likelihood: str, *, n_steps: int = 2000, n_particles: int = 20, seed: int = 0, **changed
+):
     """`BaCaDIJoint` with the settings of the reference's command line (eval/parser.py)."""
     import jax
 
-    noise = dict(obs_noise=0.1, interv_mean=5.0, interv_noise=0.5, interv_prior_mean=0.0, interv_prior_std=10.0)
+    noise = dict(
+        obs_noise=0.1,
+        interv_mean=5.0,
+        interv_noise=0.5,
+        interv_prior_mean=0.0,
+        interv_prior_std=10.0,
+    )
     linear = dict(mean_edge=0.0, sig_edge=1.0, init_sig_edge=0.3)
     connected = dict(
-        sig_param=1.0, init_sig_param=0.1, hidden_layers=(HIDDEN,), init="xavier_normal", activation="sigmoid"
+        sig_param=1.0,
+        init_sig_param=0.1,
+        hidden_layers=(HIDDEN,),
+        init="xavier_normal",
+        activation="sigmoid",
     )
     settings = dict(
         random_state=jax.random.PRNGKey(seed),
@@ -118,7 +141,8 @@ def reference_model(joint, likelihood: str, *, n_steps: int = 2000, n_particles:
 
 
 class InjectedNoise:
-    """In place of `jax.random`: a key is the number of a particle, and draws are looked up by their shape."""
+    """In place of `jax.random`: a key is the number of a particle, and draws are looked up by their
+    shape."""
 
     def __init__(self, x: dict[str, np.ndarray]) -> None:
         import jax
@@ -156,13 +180,20 @@ def one_step(joint, likelihood: str) -> dict[str, np.ndarray]:
 
     x = golden_inputs(likelihood)
     model = reference_model(
-        joint, likelihood, n_particles=P, n_grad_mc_samples=S, n_acyclicity_mc_samples=S_PRIOR, gamma_prior_std=0.1**0.5
+        joint,
+        likelihood,
+        n_particles=P,
+        n_grad_mc_samples=S,
+        n_acyclicity_mc_samples=S_PRIOR,
+        gamma_prior_std=0.1**0.5,
     )
     model.data, model.envs = jnp.array(x["rows"]), jnp.array(np.repeat(range(R + 1), ROWS))
     model.n_vars, model.n_env = N, R + 1
     model.latent_prior_std = 1 / np.sqrt(N)
     model.graph_model = make_graph_model(graph_prior_str="er", n_vars=N, edges_per_node=2)
-    model.inference_model = make_inference_model(inference_str=model.inference_prior, n_vars=N, **model.model_param)
+    model.inference_model = make_inference_model(
+        inference_str=model.inference_prior, n_vars=N, **model.model_param
+    )
     model.kernel_ = make_kernel(kernel=model.kernel, h_latent=5.0, h_theta=500.0, h_interv=5.0)
     z, gamma = jnp.array(x["z"]), jnp.array(x["gamma"])
     if likelihood == "linear":
@@ -180,7 +211,10 @@ def one_step(joint, likelihood: str) -> dict[str, np.ndarray]:
     keys, t = jnp.arange(P), float(STEP)
     none = jnp.zeros(P)
     found = {}
-    hard_graphs, hard_targets = model.particle_to_g_lim(z), model.particle_to_interv_lim(gamma).astype(jnp.float64)
+    hard_graphs, hard_targets = (
+        model.particle_to_g_lim(z),
+        model.particle_to_interv_lim(gamma).astype(jnp.float64),
+    )
     soft_graphs = model.edge_probs(z, t)
     soft_targets = model.interv_probs(gamma, t)
     joint_of = vmap(lambda g, th, i: model.target_log_joint_prob(g, th, i, None))
@@ -199,7 +233,9 @@ def one_step(joint, likelihood: str) -> dict[str, np.ndarray]:
         phi = update(z, theta, gamma, found["kernel"], z, theta, gamma, gradient, 5.0, 500.0, 5.0)
         leaves = tree_leaves(phi)
         labels = names if part == "theta" else (part,)
-        found |= {f"phi_{name}": -leaf for name, leaf in zip(labels, leaves, strict=True)}  # they descend
+        found |= {
+            f"phi_{name}": -leaf for name, leaf in zip(labels, leaves, strict=True)
+        }  # they descend
     start, update, value = optimizers.rmsprop(0.005)
     state = start(z)
     for _ in range(2):

@@ -1,13 +1,15 @@
-"""Golden values of the authors' public SEA and CDN networks, from their own code with random weights.
+"""Golden values of the authors' public SEA and CDN networks, from their own code with random
+weights.
 
     git clone https://github.com/rmwu/cdn && git -C cdn checkout 14fa0aa
     git clone https://github.com/rmwu/sea && git -C sea checkout bfb507b
     python tests/methods/cdn/golden/make_public.py cdn sea
 
-Writes public_weights.safetensors (float16, public names, a prefix a network) and public_cases.npz (inputs, the
-permutations that were drawn, outputs) beside this script. Needs PyTorch, numpy and safetensors; the training framework
-that the public code imports is replaced by empty stand-ins. The featurisation also needs causal-learn 0.1.4.8 and
-scikit-learn. README.md here says what the cases are.
+Writes public_weights.safetensors (float16, public names, a prefix a network) and public_cases.npz
+(inputs, the permutations that were drawn, outputs) beside this script. Needs PyTorch, numpy and
+safetensors; the training framework that the public code imports is replaced by empty stand-ins. The
+featurisation also needs causal-learn 0.1.4.8 and scikit-learn. README.md here says what the cases
+are.
 """
 
 from __future__ import annotations
@@ -83,7 +85,8 @@ def stand_ins() -> None:
 
 
 def package(name: str, folder: Path) -> None:
-    """Make the modules of a folder importable as `name.module`, without its __init__ (which imports missing files)."""
+    """Make the modules of a folder importable as `name.module`, without its __init__ (which imports
+    missing files)."""
     module = types.ModuleType(name)
     module.__path__ = [str(folder)]
     sys.modules[name] = module
@@ -110,19 +113,23 @@ class Recorder:
 
 
 def random_state(module: torch.nn.Module, seed: int) -> None:
-    """Random weights that are exact in float16, far enough from their initial values that every term matters."""
+    """Random weights that are exact in float16, far enough from their initial values that every
+    term matters."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, tensor in module.state_dict().items():
         spread = 0.35 if tensor.ndim > 1 else 0.25
         centre = 1.0 if "layer_norm" in name and name.endswith("weight") else 0.0
-        state[name] = (centre + spread * torch.randn(tensor.shape, generator=generator)).half().float()
+        state[name] = (
+            (centre + spread * torch.randn(tensor.shape, generator=generator)).half().float()
+        )
     module.load_state_dict(state)
     module.eval()
 
 
 def side(kind: str, seed: int) -> dict[str, torch.Tensor]:
-    """One data set as the public code batches it: tokens and pair index of each trial, sorted pairs, statistics."""
+    """One data set as the public code batches it: tokens and pair index of each trial, sorted
+    pairs, statistics."""
     rng = np.random.default_rng([seed, len(kind), TRIALS[kind]])
     orders, tokens = [], []
     for _ in range(TRIALS[kind]):
@@ -137,12 +144,15 @@ def side(kind: str, seed: int) -> dict[str, torch.Tensor]:
         "index": index.reshape(1, TRIALS[kind], -1),
         "unique": unique[None] + 1,
         "feats_2d": torch.tensor(statistic).float()[None],
-        "feats_1d": torch.tensor(np.stack([rng.normal(size=N), rng.uniform(0.3, 2, N)], 1)).float()[None],
+        "feats_1d": torch.tensor(np.stack([rng.normal(size=N), rng.uniform(0.3, 2, N)], 1)).float()[
+            None
+        ],
     }
 
 
 def featurisation(cdn: Path, sea: Path) -> dict[str, np.ndarray]:
-    """Tokens and pairs of T batches of 5 variables of one data set of N = 6, and the statistics of all of its rows."""
+    """Tokens and pairs of T batches of 5 variables of one data set of N = 6, and the statistics of
+    all of its rows."""
     package("public_cdn_data", cdn / "src" / "data")
     package("public_sea_data", sea / "src" / "data")
     data = importlib.import_module("public_cdn_data.utils")
@@ -155,7 +165,9 @@ def featurisation(cdn: Path, sea: Path) -> dict[str, np.ndarray]:
         samples = (rng.normal(size=(150, N)) @ mix).astype(np.float32)
         nodes = np.stack([rng.choice(N, 5, replace=False) for _ in range(6)])
         with contextlib.chdir(tempfile.gettempdir()):
-            results = [(data.run_fci(samples[:, chosen]), torch.from_numpy(chosen)) for chosen in nodes]
+            results = [
+                (data.run_fci(samples[:, chosen]), torch.from_numpy(chosen)) for chosen in nodes
+            ]
         graphs, orders = data.convert_to_graphs(results, Namespace(algorithm="fci"))
         statistics = of_cdn.compute_features(samples.T), of_cdn.compute_features(samples.T, order=1)
         item = data.convert_to_item(statistics, graphs, orders)
@@ -183,10 +195,18 @@ def main(cdn: Path, sea: Path) -> None:
     package("public_sea", sea / "src" / "model")
     modules = {
         name: importlib.import_module(f"public_cdn.{name}")
-        for name in ("aggregator", "target_axial", "target_axial_1d_ft", "target_axial_1d_ft_sub", "target_mlp")
+        for name in (
+            "aggregator",
+            "target_axial",
+            "target_axial_1d_ft",
+            "target_axial_1d_ft_sub",
+            "target_mlp",
+        )
     }
     sides = {kind: side(kind, seed=3) for kind in TRIALS}
-    batch = {f"{key}_{kind}": value for kind, values in sides.items() for key, value in values.items()}
+    batch = {
+        f"{key}_{kind}": value for kind, values in sides.items() for key, value in values.items()
+    }
     batch["label"] = torch.zeros(1, N, dtype=torch.long)
     cases = {name: value[0].numpy() for name, value in batch.items() if name != "label"}
     weights = {}

@@ -1,14 +1,17 @@
-"""Golden values of DCDI: what the reference computes on small problems, with its noise taken from a known stream.
+"""Golden values of DCDI: what the reference computes on small problems, with its noise taken from a
+known stream.
 
     git clone https://github.com/MateuszGajewski/dcdi2_copy && git -C dcdi2_copy checkout 90f5c10
     python tests/methods/dcdi/golden/make_dcdi.py dcdi2_copy tests/methods/dcdi/golden/dcdi.npz
 
-That copy (MIT) is https://github.com/slachapelle/dcdi with scipy's matrix exponential replaced by torch's. Its metrics and plots,
-which need R, are left out; everything that touches a parameter runs as it is, in float64.
+That copy (MIT) is https://github.com/slachapelle/dcdi with scipy's matrix exponential replaced by
+torch's. Its metrics and plots, which need R, are left out; everything that touches a parameter runs
+as it is, in float64.
 
-Noise: numpy's RandomState, rounded to float32, so that a test can draw it again in the order of the reference. Stream 1 draws the
-masks of training, 2 those of validation, 3 the minibatches, 4 what is added to the initial parameters (`start/<model>/...`) for
-`one/<model>/...`, a loss and its gradients. `run/<model>/...` is what training logs every 100 iterations, with a large learning rate
+Noise: numpy's RandomState, rounded to float32, so that a test can draw it again in the order of the
+reference. Stream 1 draws the masks of training, 2 those of validation, 3 the minibatches, 4 what is
+added to the initial parameters (`start/<model>/...`) for `one/<model>/...`, a loss and its
+gradients. `run/<model>/...` is what training logs every 100 iterations, with a large learning rate
 and mu and little patience, so that it goes through the phases within the iterations given.
 """
 
@@ -55,18 +58,33 @@ class Stream:
 
     def sample(self, shape: tuple[int, ...]) -> torch.Tensor:
         source = self.validation if VALIDATION in tuple(shape) else self.training
-        return torch.from_numpy(source.uniform(size=tuple(shape)).astype(np.float32).astype(np.float64))
+        return torch.from_numpy(
+            source.uniform(size=tuple(shape)).astype(np.float32).astype(np.float64)
+        )
 
 
 class Data:
     """Stands in for the reference's DataManagerFile."""
 
     def __init__(self, x: np.ndarray, regime: np.ndarray) -> None:
-        self.x, self.regime, self.num_samples, self.rng = torch.from_numpy(x), regime, len(x), np.random.RandomState(3)
-        self.adjacency, self.gt_interv, self.num_regimes = torch.zeros(N, N), np.zeros((N, E + 1)), E + 1
+        self.x, self.regime, self.num_samples, self.rng = (
+            torch.from_numpy(x),
+            regime,
+            len(x),
+            np.random.RandomState(3),
+        )
+        self.adjacency, self.gt_interv, self.num_regimes = (
+            torch.zeros(N, N),
+            np.zeros((N, E + 1)),
+            E + 1,
+        )
 
     def sample(self, size: int):
-        index = np.arange(size) if size == self.num_samples else self.rng.choice(self.num_samples, size, replace=False)
+        index = (
+            np.arange(size)
+            if size == self.num_samples
+            else self.rng.choice(self.num_samples, size, replace=False)
+        )
         return self.x[index], torch.ones(size, N), self.regime[index]
 
 
@@ -97,7 +115,11 @@ def build(name: str):
     from dcdi.models.flows import DeepSigmoidalFlowModel
     from dcdi.models.learnables import LearnableModel_NonLinGaussANM
 
-    unknown = {"intervention": True, "intervention_type": "perfect", "intervention_knowledge": "unknown"}
+    unknown = {
+        "intervention": True,
+        "intervention_type": "perfect",
+        "intervention_knowledge": "unknown",
+    }
     torch.manual_seed(0)
     if name == "g":
         model = LearnableModel_NonLinGaussANM(N, 2, 16, num_regimes=E + 1, **unknown)
@@ -110,12 +132,36 @@ def build(name: str):
 
 def options(iterations: int, changed: dict) -> types.SimpleNamespace:
     defaults = dict(
-        train_patience=5, train_patience_post=5, exp_path=tempfile.mkdtemp(), num_train_iter=iterations, no_w_adjs_log=True,
-        num_vars=N, mu_init=1e-8, gamma_init=0.0, optimizer="rmsprop", lr=1e-3, lr_reinit=1e-3, train_batch_size=64,
-        intervention=True, intervention_type="perfect", intervention_knowledge="unknown", coeff_interv_sparsity=1e-8, reg_coeff=0.1,
-        cpdag=False, unidir_coeff=0.0, dynamic_reg=False, stop_crit_win=100, plot_freq=10**9, plot_density=False, h_threshold=1e-8,
-        omega_gamma=1e-4, omega_mu=0.9, mu_mult_factor=2, verbose=False, save_to_files=False,
-    )  # fmt: skip
+        train_patience=5,
+        train_patience_post=5,
+        exp_path=tempfile.mkdtemp(),
+        num_train_iter=iterations,
+        no_w_adjs_log=True,
+        num_vars=N,
+        mu_init=1e-8,
+        gamma_init=0.0,
+        optimizer="rmsprop",
+        lr=1e-3,
+        lr_reinit=1e-3,
+        train_batch_size=64,
+        intervention=True,
+        intervention_type="perfect",
+        intervention_knowledge="unknown",
+        coeff_interv_sparsity=1e-8,
+        reg_coeff=0.1,
+        cpdag=False,
+        unidir_coeff=0.0,
+        dynamic_reg=False,
+        stop_crit_win=100,
+        plot_freq=10**9,
+        plot_density=False,
+        h_threshold=1e-8,
+        omega_gamma=1e-4,
+        omega_mu=0.9,
+        mu_mult_factor=2,
+        verbose=False,
+        save_to_files=False,
+    )
     return types.SimpleNamespace(**(defaults | changed))
 
 
@@ -124,14 +170,18 @@ def parameters(model) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkout", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     load_reference(arguments.checkout)
     from dcdi import train as training
 
-    training.monkey_patch_RMSprop = lambda optimiser: None  # it only made `step` return the learning rates
+    training.monkey_patch_RMSprop = lambda optimiser: (
+        None
+    )  # it only made `step` return the learning rates
     x, regime = problem()
     golden: dict[str, np.ndarray] = {"x": x, "regime": regime}
     for name in MODELS:
@@ -147,7 +197,9 @@ def main() -> None:
             model.gumbel_interv_w.log_alpha.sub_(3)
         rows, mask, regimes = train.sample(64)
         weights, biases, extra = model.get_parameters(mode="wbx")
-        value = training.compute_loss(rows, mask, regimes, model, weights, biases, extra, True, "perfect", "unknown")
+        value = training.compute_loss(
+            rows, mask, regimes, model, weights, biases, extra, True, "perfect", "unknown"
+        )
         value.backward()
         golden[f"one/{name}/loss"] = np.array(value.item())
         for key, parameter in model.named_parameters():
@@ -166,7 +218,9 @@ def main() -> None:
         nothing = np.zeros((N, N)), np.zeros((N, E + 1))
         training.train(model, *nothing, train, validation, options(*RUNS[name]), record, None)
         golden[f"run/{name}/log"] = np.array(log)
-        golden |= {f"run/{name}/end/{key}": v for key, v in parameters(model).items() if "gumbel" in key}
+        golden |= {
+            f"run/{name}/end/{key}": v for key, v in parameters(model).items() if "gumbel" in key
+        }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(arguments.out, **golden)
 

@@ -3,18 +3,25 @@
     pip install torch==2.13.0 torch_geometric==2.8.1 "numpy<2.3" scipy==1.14.1 cell-gears==0.1.2
     python tests/methods/gears/golden/make_gears.py tests/methods/gears/golden/gears.npz
 
-The package runs as it is, in float64: `GEARS_Model` in training and evaluation mode, `loss_fct`, gradient clipping, Adam and StepLR as in
-`GEARS.train`, `get_similarity_network` and `GeneSimNetwork` for the graphs. There is no download: the annotations are random.
-One thing is put right from outside: the package numbers the edges of the co-expression graph for one cell, so that in a batch they
-reach its first cell only. The model is given the edges of all cells of the batch. `one_cell/predicted` is what it gives without.
+The package runs as it is, in float64: `GEARS_Model` in training and evaluation mode, `loss_fct`,
+gradient clipping, Adam and StepLR as in `GEARS.train`, `get_similarity_network` and
+`GeneSimNetwork` for the graphs. There is no download: the annotations are random.
+One thing is put right from outside: the package numbers the edges of the co-expression graph for
+one cell, so that in a batch they reach its first cell only. The model is given the edges of all
+cells of the batch. `one_cell/predicted` is what it gives without.
 
 What is stored
-    terms, coexpression/cells   inputs of the graphs; go/..., coexpression/...: edges (source, target, weight) that the reference found
+    terms, coexpression/cells   inputs of the graphs; go/..., coexpression/...: edges (source,
+                                target, weight) that the reference found
     start/...                   the state dict before training (random running statistics, too)
-    cells/x, cells/y            pairs of control and perturbed cells; cells/pert: the perturbation of each (numbers of its targets, -1)
-    batches                     cells of each batch; non_zero: genes that count in the loss, a perturbation
-    loss, gradient/...          of the first batch; deltas: output minus x of the first batch, in training mode
-    losses, end/...             of all steps, and the state dict after them; predicted: deltas of every gene, in evaluation mode
+    cells/x, cells/y            pairs of control and perturbed cells; cells/pert: the perturbation
+                                of each (numbers of its targets, -1)
+    batches                     cells of each batch; non_zero: genes that count in the loss, a
+                                perturbation
+    loss, gradient/...          of the first batch; deltas: output minus x of the first batch, in
+                                training mode
+    losses, end/...             of all steps, and the state dict after them; predicted: deltas of
+                                every gene, in evaluation mode
 """
 
 from __future__ import annotations
@@ -41,10 +48,19 @@ def ontology(terms: np.ndarray, names: list[str]) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gene2go_all.pkl"
         path.write_bytes(
-            pickle.dumps({name: set(np.flatnonzero(row).tolist()) for name, row in zip(names, terms, strict=True)})
+            pickle.dumps(
+                {
+                    name: set(np.flatnonzero(row).tolist())
+                    for name, row in zip(names, terms, strict=True)
+                }
+            )
         )
         table = make_GO(folder, names, "none", num_workers=1, save=False)
-    return table.groupby("target").apply(lambda x: x.nlargest(NEIGHBOURS + 1, ["importance"])).reset_index(drop=True)
+    return (
+        table.groupby("target")
+        .apply(lambda x: x.nlargest(NEIGHBOURS + 1, ["importance"]))
+        .reset_index(drop=True)
+    )
 
 
 def coexpression(cells: np.ndarray, names: list[str]) -> pd.DataFrame:
@@ -80,7 +96,10 @@ def main(path: str) -> None:
     cells = rng.normal(size=(60, 3)) @ rng.normal(size=(3, G)) + 1.5 * rng.normal(size=(60, G))
     cells[:, 4] = 0  # a gene that does not vary
     cells = cells.astype(np.float32)
-    graph = {"go": edges(ontology(terms, nodes), nodes), "coexpression": edges(coexpression(cells, genes), genes)}
+    graph = {
+        "go": edges(ontology(terms, nodes), nodes),
+        "coexpression": edges(coexpression(cells, genes), genes),
+    }
     stored |= {"terms": terms, "coexpression/cells": cells}
     for name, (index, weight) in graph.items():
         stored |= {f"{name}/edges": index.numpy(), f"{name}/weights": weight.numpy()}
@@ -88,18 +107,29 @@ def main(path: str) -> None:
     torch.manual_seed(0)
     model = GEARS_Model(
         {
-            "num_genes": G, "num_perts": P, "hidden_size": HIDDEN, "uncertainty": False, "num_go_gnn_layers": 1,
-            "num_gene_gnn_layers": 1, "decoder_hidden_size": 16, "no_perturb": False, "device": "cpu",
-            "G_go": graph["go"][0], "G_go_weight": graph["go"][1],
-            "G_coexpress": graph["coexpression"][0], "G_coexpress_weight": graph["coexpression"][1],
+            "num_genes": G,
+            "num_perts": P,
+            "hidden_size": HIDDEN,
+            "uncertainty": False,
+            "num_go_gnn_layers": 1,
+            "num_gene_gnn_layers": 1,
+            "decoder_hidden_size": 16,
+            "no_perturb": False,
+            "device": "cpu",
+            "G_go": graph["go"][0],
+            "G_go_weight": graph["go"][1],
+            "G_coexpress": graph["coexpression"][0],
+            "G_coexpress_weight": graph["coexpression"][1],
         }
-    )  # fmt: skip
+    )
     model.double()
     with torch.no_grad():
         for name, value in model.state_dict().items():
             if value.is_floating_point():
                 noise = torch.randn(value.shape, dtype=value.dtype)
-                value.copy_(value + 0.1 * noise if "running_var" not in name else 1 + 0.3 * noise.abs())
+                value.copy_(
+                    value + 0.1 * noise if "running_var" not in name else 1 + 0.3 * noise.abs()
+                )
     stored |= {f"start/{name}": value.numpy().copy() for name, value in model.state_dict().items()}
 
     perturbed = [[0], [3], [3, 5], [7], [-1]]
@@ -109,13 +139,22 @@ def main(path: str) -> None:
     non_zero = rng.random((len(perturbed), G)) < 0.8
     non_zero[-1] = True
     controls = np.flatnonzero(of_cell == 4)
-    one = np.flatnonzero(of_cell == 0)[:1]  # a batch of one perturbed cell, and one of controls only
+    one = np.flatnonzero(of_cell == 0)[
+        :1
+    ]  # a batch of one perturbed cell, and one of controls only
     batches = [rng.permutation(CELLS)[:BATCH] for _ in range(STEPS)]
-    batches[2], batches[4] = np.concatenate([controls[: BATCH - 1], one]), np.resize(controls, BATCH)
+    batches[2], batches[4] = (
+        np.concatenate([controls[: BATCH - 1], one]),
+        np.resize(controls, BATCH),
+    )
     stored |= {
-        "cells/x": x, "cells/y": y, "cells/pert": of_cell, "batches": np.array(batches), "non_zero": non_zero,
+        "cells/x": x,
+        "cells/y": y,
+        "cells/pert": of_cell,
+        "batches": np.array(batches),
+        "non_zero": non_zero,
         "targets": np.array([p + [-1] * (2 - len(p)) for p in perturbed]),
-    }  # fmt: skip
+    }
     control = torch.from_numpy(x.mean(axis=0))
     named = ["ctrl" if p == [-1] else "+".join(map(str, p)) for p in perturbed]
     keep = {name: np.flatnonzero(row) for name, row in zip(named, non_zero, strict=True)}
@@ -143,7 +182,9 @@ def main(path: str) -> None:
         if step == 0:
             stored["deltas"] = found.detach().numpy() - x[rows]
             stored |= {
-                f"gradient/{k}": p.grad.numpy().copy() for k, p in model.named_parameters() if p.grad is not None
+                f"gradient/{k}": p.grad.numpy().copy()
+                for k, p in model.named_parameters()
+                if p.grad is not None
             }
         torch.nn.utils.clip_grad_value_(model.parameters(), clip_value=1.0)
         optimizer.step()

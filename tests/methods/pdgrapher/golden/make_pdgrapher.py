@@ -1,19 +1,24 @@
 """Golden values of PDGrapher: what the reference computes on a small problem.
 
     git clone https://github.com/mims-harvard/PDGrapher && git -C PDGrapher checkout 41285f9
-    python tests/methods/pdgrapher/golden/make_pdgrapher.py PDGrapher tests/methods/pdgrapher/golden/pdgrapher.npz
+    python tests/methods/pdgrapher/golden/make_pdgrapher.py PDGrapher
+    tests/methods/pdgrapher/golden/pdgrapher.npz
 
-Its networks, layers, losses and passes over data run as they are. What they import from torch_scatter, torch_sparse, PyTorch Geometric and
-lightning, in versions that no longer install together, is stood in for by the few lines below.
+Its networks, layers, losses and passes over data run as they are. What they import from
+torch_scatter, torch_sparse, PyTorch Geometric and lightning, in versions that no longer install
+together, is stood in for by the few lines below.
 
-One thing is changed: `GCNConv.message` views the messages of B samples over E edges, (B, E), as (E, B) before it multiplies them by the
-weights of the edges, so that with B > 1 they get those of other edges (as of 41285f9). Outputs in evaluation are made one sample at a
-time, by the code as it is; all else with the weights in order (`message` below).
+One thing is changed: `GCNConv.message` views the messages of B samples over E edges, (B, E), as (E,
+B) before it multiplies them by the weights of the edges, so that with B > 1 they get those of other
+edges (as of 41285f9). Outputs in evaluation are made one sample at a time, by the code as it is;
+all else with the weights in order (`message` below).
 
-The graph has loops, as the reference's `export_data_for_torch_geometric.py` adds them. Weights are numbers of numpy's RandomState seeded
-with the CRC of their name, so that a test can draw them again. `forward/...` are outputs on one batch, of networks in training and in
-evaluation; `loss/...` one loss of the discovery and gradients; `epochs/...` the losses (response, discovery, and both on the other samples)
-of `_train_one_pass` and `_val_one_pass` over the same batches again and again. All in float64.
+The graph has loops, as the reference's `export_data_for_torch_geometric.py` adds them. Weights are
+numbers of numpy's RandomState seeded with the CRC of their name, so that a test can draw them
+again. `forward/...` are outputs on one batch, of networks in training and in evaluation; `loss/...`
+one loss of the discovery and gradients; `epochs/...` the losses (response, discovery, and both on
+the other samples) of `_train_one_pass` and `_val_one_pass` over the same batches again and again.
+All in float64.
 """
 
 from __future__ import annotations
@@ -32,7 +37,10 @@ import torch
 N, SAMPLES, BATCH, HELD, EPOCHS = 12, 10, 5, 4, 4
 SUPERVISION = 0.5  # more than in use, so that both parts have gradients
 MIXED = slice(SAMPLES - 2, SAMPLES + 3)  # a batch of samples of training and others
-LAYERS = {"one": {"n_layers_gnn": 1, "n_layers_nn": 1}, "two": {"n_layers_gnn": 2, "n_layers_nn": 2}}
+LAYERS = {
+    "one": {"n_layers_gnn": 1, "n_layers_nn": 1},
+    "two": {"n_layers_gnn": 2, "n_layers_nn": 2},
+}
 GRADIENTS = (
     "positional_embeddings.weight",
     "convs.0.lin.weight",
@@ -60,7 +68,9 @@ class Inspector:
 
     def implements(self, name):
         return any(
-            name in c.__dict__ for c in type(self.base).__mro__ if c.__name__ not in ("MessagePassing", "Module")
+            name in c.__dict__
+            for c in type(self.base).__mro__
+            if c.__name__ not in ("MessagePassing", "Module")
         )
 
     def distribute(self, name, values):
@@ -102,7 +112,12 @@ def _missing(*arguments, **options):
 
 
 STAND_INS = {
-    "torch_scatter": {"scatter": scatter, "scatter_add": scatter_add, "gather_csr": _missing, "segment_csr": _missing},
+    "torch_scatter": {
+        "scatter": scatter,
+        "scatter_add": scatter_add,
+        "gather_csr": _missing,
+        "segment_csr": _missing,
+    },
     "torch_sparse": {
         "SparseTensor": type("SparseTensor", (), {}),
         **dict.fromkeys(("fill_diag", "matmul", "mul", "sum"), _missing),
@@ -111,7 +126,9 @@ STAND_INS = {
     "torch_geometric.nn": {},
     "torch_geometric.nn.dense": {},
     "torch_geometric.nn.dense.linear": {"Linear": Linear},
-    "torch_geometric.nn.inits": {"zeros": lambda tensor: None if tensor is None else tensor.data.fill_(0)},
+    "torch_geometric.nn.inits": {
+        "zeros": lambda tensor: None if tensor is None else tensor.data.fill_(0)
+    },
     "torch_geometric.typing": dict.fromkeys(("Adj", "OptTensor", "PairTensor", "Size"), object),
     "torch_geometric.utils": {"add_remaining_self_loops": _missing},
     "torch_geometric.utils.num_nodes": {"maybe_num_nodes": lambda edges, number: number},
@@ -119,7 +136,9 @@ STAND_INS = {
     "torch_geometric.nn.conv.utils": {},
     "torch_geometric.nn.conv.utils.helpers": {"expand_left": _missing},
     "torch_geometric.nn.conv.utils.inspector": {
-        "Inspector": Inspector, "func_body_repr": _missing, "func_header_repr": _missing,
+        "Inspector": Inspector,
+        "func_body_repr": _missing,
+        "func_header_repr": _missing,
     },
     "torch_geometric.nn.conv.utils.jit": {"class_from_module_repr": _missing},
     "torch_geometric.nn.conv.utils.typing": dict.fromkeys(
@@ -129,7 +148,7 @@ STAND_INS = {
     "lightning": {"Fabric": Fabric},
     "lightning.fabric": {},
     "lightning.fabric.wrappers": {"_FabricModule": torch.nn.Module},
-}  # fmt: skip
+}
 
 
 def load_reference(checkout: Path) -> types.SimpleNamespace:
@@ -156,7 +175,9 @@ def load_reference(checkout: Path) -> types.SimpleNamespace:
 def message(self, x_j, edge_weight, x_j_mask):
     """Messages (B * E, F) times the weights of their edges (E,)."""
     weighted = x_j.view(-1, len(edge_weight), x_j.shape[1]) * edge_weight.view(1, -1, 1)
-    return weighted.view_as(x_j) if x_j_mask is None else weighted.view_as(x_j) * x_j_mask.view(-1, 1)
+    return (
+        weighted.view_as(x_j) if x_j_mask is None else weighted.view_as(x_j) * x_j_mask.view(-1, 1)
+    )
 
 
 def edges() -> np.ndarray:
@@ -171,7 +192,8 @@ def edges() -> np.ndarray:
 def problem() -> dict[str, np.ndarray]:
     """before, after (P, N); targets (P, N), one or two a sample; mutations (P, N).
 
-    Expression repeats nowhere and stays within that of training: of equal quantiles the reference takes any, and so it does below them.
+    Expression repeats nowhere and stays within that of training: of equal quantiles the reference
+    takes any, and so it does below them.
     """
     rng = np.random.RandomState(0)
     p = SAMPLES + HELD
@@ -210,27 +232,37 @@ def build(reference: types.SimpleNamespace, layers: dict[str, int]) -> list[torc
     return made
 
 
-def batch(data: dict[str, np.ndarray], some: slice, *, mutated: bool = True) -> types.SimpleNamespace:
+def batch(
+    data: dict[str, np.ndarray], some: slice, *, mutated: bool = True
+) -> types.SimpleNamespace:
     """As PyTorch Geometric joins samples."""
     values = {k: torch.from_numpy(v[some].reshape(-1)).double() for k, v in data.items()}
     n = len(data["before"][some])
     return types.SimpleNamespace(
-        diseased=values["before"], treated=values["after"], intervention=values["targets"],
-        mutations=values["mutations"] * mutated, num_nodes=n * N, batch=torch.arange(n).repeat_interleave(N),
-    )  # fmt: skip
+        diseased=values["before"],
+        treated=values["after"],
+        intervention=values["targets"],
+        mutations=values["mutations"] * mutated,
+        num_nodes=n * N,
+        batch=torch.arange(n).repeat_interleave(N),
+    )
 
 
 def columns(*parts: torch.Tensor) -> torch.Tensor:
     return torch.cat([part.view(-1, 1) for part in parts], 1)
 
 
-def forward(networks: list, one: types.SimpleNamespace, edges_of: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+def forward(
+    networks: list, one: types.SimpleNamespace, edges_of: dict[str, torch.Tensor]
+) -> dict[str, np.ndarray]:
     """Response to the targets, scores, and response to the best of these, each (B, N)."""
     response, discovery = networks
     common = {"mutilate_mutations": one.mutations}
     before = {"threshold_input": edges_of["diseased"], **common}
     out, _ = response(columns(one.diseased, one.intervention), one.batch, **before)
-    scores = discovery(columns(one.diseased, one.treated), one.batch, threshold_input=edges_of, **common)
+    scores = discovery(
+        columns(one.diseased, one.treated), one.batch, threshold_input=edges_of, **common
+    )
     number = one.intervention.view(-1, N).sum(1)
     cycle, chosen = response(
         columns(one.diseased, scores), one.batch, binarize_intervention=True, topK=number, **before
@@ -240,17 +272,26 @@ def forward(networks: list, one: types.SimpleNamespace, edges_of: dict[str, torc
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("checkout", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     reference = load_reference(arguments.checkout)
     data = problem()
     training = [batch(data, slice(i, i + 1), mutated=False) for i in range(SAMPLES)]
-    edges_of = reference.utils.get_thresholds(types.SimpleNamespace(train_dataset_backward=training))
-    golden = {f"edges/{name}": edges_of[key].numpy() for name, key in (("before", "diseased"), ("after", "treated"))}
+    edges_of = reference.utils.get_thresholds(
+        types.SimpleNamespace(train_dataset_backward=training)
+    )
+    golden = {
+        f"edges/{name}": edges_of[key].numpy()
+        for name, key in (("before", "diseased"), ("after", "treated"))
+    }
     treated = torch.from_numpy(data["after"][MIXED].reshape(-1, 1)).double()
-    _, bins = build(reference, LAYERS["one"])[1].embed_layer_treated(treated, threshold_input=edges_of["treated"])
+    _, bins = build(reference, LAYERS["one"])[1].embed_layer_treated(
+        treated, threshold_input=edges_of["treated"]
+    )
     golden["bins"] = bins.view(-1, N).numpy()
     layer = sys.modules["pdgrapher._torch_geometric._gcn_conv"].GCNConv
     as_it_is = layer.message
@@ -258,30 +299,46 @@ def main() -> None:
         layer.message = as_it_is
         networks = [m.eval() for m in build(reference, layers)]
         singly = [
-            forward(networks, batch(data, slice(i, i + 1)), edges_of) for i in range(*MIXED.indices(SAMPLES + HELD))
+            forward(networks, batch(data, slice(i, i + 1)), edges_of)
+            for i in range(*MIXED.indices(SAMPLES + HELD))
         ]
         golden |= {
-            f"forward/{name}/evaluation/{key}": np.concatenate([one[key] for one in singly]) for key in singly[0]
+            f"forward/{name}/evaluation/{key}": np.concatenate([one[key] for one in singly])
+            for key in singly[0]
         }
         layer.message = message
         networks = [m.train() for m in build(reference, layers)]
         golden |= {
-            f"forward/{name}/training/{k}": v for k, v in forward(networks, batch(data, MIXED), edges_of).items()
+            f"forward/{name}/training/{k}": v
+            for k, v in forward(networks, batch(data, MIXED), edges_of).items()
         }
         golden[f"forward/{name}/training/running_var"] = networks[1].bns[0].running_var.numpy()
 
         # One loss of the discovery, and the gradients that go through the frozen response.
         response, discovery = build(reference, layers)
         trainer = reference.train.Trainer(
-            use_forward_data=False, use_backward_data=True, use_supervision=True, supervision_multiplier=SUPERVISION
+            use_forward_data=False,
+            use_backward_data=True,
+            use_supervision=True,
+            supervision_multiplier=SUPERVISION,
         )
         positive = reference.utils.calculate_loss_sample_weights(training, "intervention")
         positive = positive[1] / positive[0]
         es_1, es_2 = types.SimpleNamespace(is_stopped=True), types.SimpleNamespace(is_stopped=False)
         value = trainer._train_one_pass(
-            response, discovery, es_1, es_2, [], [batch(data, slice(0, BATCH), mutated=False)], edges_of, positive
+            response,
+            discovery,
+            es_1,
+            es_2,
+            [],
+            [batch(data, slice(0, BATCH), mutated=False)],
+            edges_of,
+            positive,
         )
-        golden[f"loss/{name}/positive"], golden[f"loss/{name}/value"] = positive.numpy(), np.array(value[2])
+        golden[f"loss/{name}/positive"], golden[f"loss/{name}/value"] = (
+            positive.numpy(),
+            np.array(value[2]),
+        )
         parameters = dict(discovery.named_parameters())
         golden |= {f"loss/{name}/gradient/{key}": parameters[key].grad.numpy() for key in GRADIENTS}
         for key in ("embed_layer_diseased", "embed_layer_treated"):
@@ -298,8 +355,12 @@ def main() -> None:
         es_1.is_stopped = False
         log = []
         for _ in range(EPOCHS):
-            row = trainer._train_one_pass(response, discovery, es_1, es_2, [], loader, edges_of, positive)[1:]
-            row += trainer._val_one_pass(response, discovery, es_1, es_2, [], other, edges_of, positive)[1:]
+            row = trainer._train_one_pass(
+                response, discovery, es_1, es_2, [], loader, edges_of, positive
+            )[1:]
+            row += trainer._val_one_pass(
+                response, discovery, es_1, es_2, [], other, edges_of, positive
+            )[1:]
             log.append(row)
         golden[f"epochs/{name}"] = np.array(log)
         golden[f"epochs/{name}/position"] = discovery.positional_embeddings.weight.detach().numpy()
