@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cdnbench.errors import BenchError, CannotRun
     from cdnbench.method import MethodInfo, Prediction
     from cdnbench.registry import load_method, load_suite
-    from cdnbench.task import LabelledTask, Task
+    from cdnbench.task import Task
+    from cdnbench.truth import LabelledTask
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
 _HOME = {
     "BenchError": "errors",
     "CannotRun": "errors",
-    "LabelledTask": "task",
+    "LabelledTask": "truth",
     "MethodInfo": "method",
     "Prediction": "method",
     "Task": "task",
