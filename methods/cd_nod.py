@@ -54,7 +54,7 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._tails import log_f_two_sided
+from cdnbench.methods.statistics.tails import log_f_two_sided
 from cdnbench.task import Task
 
 _SMALLEST_EIGENVALUE = (

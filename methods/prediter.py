@@ -66,7 +66,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._tails import log_f_two_sided
+from cdnbench.methods.statistics.tails import log_f_two_sided
 from cdnbench.task import Task
 
 _SMALLEST_VARIANCE = 1e-10  # in units of the variables' variances

@@ -49,7 +49,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._invariance import RegressionTests
+from cdnbench.methods.statistics.invariance import RegressionTests
 from cdnbench.task import Task
 
 

@@ -42,7 +42,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from cdnbench.method import MethodInfo
-from cdnbench.methods._columns import column_blocks
+from cdnbench.methods.statistics.columns import column_blocks
 from cdnbench.task import Task
 
 _RESOLUTION = (

@@ -55,8 +55,8 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine, thinned
-from cdnbench.methods._tails import log_f_sf, log_f_two_sided
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine, thinned
+from cdnbench.methods.statistics.tails import log_f_sf, log_f_two_sided
 from cdnbench.task import Task
 
 _SMALLEST_VARIANCE = 1e-10  # of a residual, in observational variances

@@ -100,8 +100,8 @@ class CDN:
         InvalidParameter: the weights are missing or of another version; the message names the
         command that makes them.
         """
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         network = _network(

@@ -45,8 +45,8 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._trained import Trained
 from cdnbench.methods.target_shift import TargetShift, shifts
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ class CDNCells(Trained):
         """
         import torch
 
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.network import build
         from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         rng = generator("method", self.info.name, seed)
@@ -200,8 +200,8 @@ class CDNCells(Trained):
         ------
         CannotRun: not fitted.
         """
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.cdn import target_scores
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         network = self._fitted_network()

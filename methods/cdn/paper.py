@@ -156,7 +156,7 @@ def _trained_on(weights: str, name: str) -> dict[str, Any]:
 
 
 def _scores(method: CDNAxial | CDNMLP, task: Task, seed: int) -> np.ndarray:
-    from cdnbench.methods._device import check_device
+    from cdnbench.methods.device import check_device
 
     name, device = method.info.name, method.device
     if task.n_variables < 2:

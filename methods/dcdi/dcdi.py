@@ -59,7 +59,7 @@ import numpy as np
 
 from cdnbench.errors import InvalidParameter
 from cdnbench.method import CanonicalOrder, MethodInfo, Prediction, Sizes, task_generator
-from cdnbench.methods._device import check_device
+from cdnbench.methods.device import check_device
 from cdnbench.task import Task
 
 if TYPE_CHECKING:

@@ -69,8 +69,8 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import places, shift
-from cdnbench.methods._trained import Trained
+from cdnbench.methods.profiles.profiles import places, shift
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 JACCARD = 0.1  # genes below are not similar

@@ -37,9 +37,9 @@ from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import Embeddings, read_embeddings, read_texts, renaming
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, places
-from cdnbench.methods._trained import Trained
 from cdnbench.methods.genept.predictors import choose, predict
+from cdnbench.methods.profiles.profiles import Profiles, embed, places
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 _MODEL = "predictor/"

@@ -52,8 +52,8 @@ from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import read_interactions, renaming
 from cdnbench.method import MethodInfo
-from cdnbench.methods._trained import Trained
 from cdnbench.methods.pdgrapher.pseudobulks import Pseudobulks, Scaling, find, held_out, mean
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 

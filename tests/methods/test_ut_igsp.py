@@ -8,7 +8,7 @@ import pytest
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import in_canonical_order, task_generator
-from cdnbench.methods._causaldag import quarantine, thinned
+from cdnbench.methods.causaldag import quarantine, thinned
 from cdnbench.methods.ut_igsp import UTIGSP, GaussianInvariance
 from cdnbench.task import Task
 

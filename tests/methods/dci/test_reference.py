@@ -7,8 +7,8 @@ import pytest
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import in_canonical_order, task_generator
-from cdnbench.methods._causaldag import quarantine
-from cdnbench.methods.dci_reference import DCIReference
+from cdnbench.methods.causaldag import quarantine
+from cdnbench.methods.dci.reference import DCIReference
 from cdnbench.task import Task
 
 CHEAP = {

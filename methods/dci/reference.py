@@ -48,7 +48,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine, thinned
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine, thinned
 from cdnbench.task import Task
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, places
-from cdnbench.methods._trained import Trained
+from cdnbench.methods.profiles.profiles import Profiles, embed, places
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 
