@@ -72,6 +72,7 @@ class TargetShift:
         version="2",
         licence="MIT",
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
+        baseline=True,
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -254,7 +254,7 @@ def _record(
         "cpu_s": outcome.cpu_s,
         "peak_rss_mb": outcome.peak_rss_mb,
         "peak_gpu_mb": None,
-        "device": getattr(job.method.method, "device", info.device),
+        "device": job.method.device,
         "threads": limits.threads,
         "timeout_s": job.timeout_s,
         "memory_gb": limits.memory_gb,

@@ -73,11 +73,12 @@ import numpy as np
 
 from cdnbench.digest import digest, generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, in_canonical_order
+from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.causaldag import jittered, thinned
 from cdnbench.methods.dci.conditionals import Conditionals, covariances
 from cdnbench.methods.dci.orientation import orient
 from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 _LARGEST_CONDITION = (
@@ -122,6 +123,7 @@ class DCI:
         preload=("scipy.special",),
         timeout_s=_timeout_s,
         min_samples=6,
+        trial=Trial(parameters={"bootstraps": 10}),
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -41,6 +41,7 @@ class CentredShift(Trained):
         licence="MIT",
         supervised="required",
         needs_symbols=True,
+        baseline=True,
     )
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:

@@ -46,6 +46,7 @@ class Linear(Trained):
         supervised="required",
         needs_symbols=True,
         min_samples=1,
+        depends_on_units=True,
     )
 
     def __post_init__(self) -> None:

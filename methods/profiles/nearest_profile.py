@@ -34,6 +34,8 @@ class NearestProfile(Trained):
         supervised="required",
         needs_symbols=True,
         min_samples=1,
+        baseline=True,
+        depends_on_units=True,
     )
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
