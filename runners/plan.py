@@ -13,7 +13,8 @@ from typing import Any
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.knowledge import file_digest
-from cdnbench.method import LoadedMethod, MethodInfo
+from cdnbench.loaded import LoadedMethod
+from cdnbench.method import MethodInfo
 from cdnbench.registry import METHODS, entries, load_method, load_suite, parse_methods
 from cdnbench.store import FAILURES, Store
 from cdnbench.suite import Suite, TaskSpec

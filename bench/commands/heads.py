@@ -305,7 +305,7 @@ def train_differential(
     development = HardDevelopmentSet()
 
     def validate() -> dict[str, float]:
-        from cdnbench.method import task_generator
+        from cdnbench.relabelling import task_generator
 
         network.eval()
         return development.mean_ap(

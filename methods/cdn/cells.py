@@ -44,9 +44,10 @@ import numpy as np
 
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._trained import Trained
+from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.target_shift import TargetShift, shifts
+from cdnbench.methods.trained import Trained
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import LabelledTask, Task
 
 if TYPE_CHECKING:
@@ -101,6 +102,10 @@ class CDNCells(Trained):
             120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3
         ),
         fit_timeout_s=4 * 3600.0,
+        starts_from_weights=True,
+        devices=("cpu", "cuda"),
+        depends_on_units=True,  # as `cdn`
+        trial=Trial(parameters={"sampled": 8, "epochs": 1}, finds_target=False),
     )
 
     def __post_init__(self) -> None:
@@ -115,6 +120,10 @@ class CDNCells(Trained):
         from cdnbench.methods.cdn.weights import read_card
 
         return read_card(self.weights, "cdn")["digest"]
+
+    def trained_on(self) -> dict[str, Any]:
+        """Nothing: what counts is the fit, whose training tasks the suite chooses."""
+        return {}
 
     def trained_origins(self) -> frozenset[str]:
         """Tasks that the weights which training starts from have seen."""
@@ -131,9 +140,9 @@ class CDNCells(Trained):
         """
         import torch
 
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.network import build
         from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         rng = generator("method", self.info.name, seed)
@@ -200,8 +209,8 @@ class CDNCells(Trained):
         ------
         CannotRun: not fitted.
         """
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.cdn import target_scores
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         network = self._fitted_network()

@@ -40,7 +40,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, Sizes, in_canonical_order, task_generator
+from cdnbench.method import MethodInfo, Sizes
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def _info(name: str, summary: str) -> MethodInfo:
         min_samples=10,
         max_variables=1500,
         timeout_s=_timeout_s,
+        devices=("cpu", "cuda"),
+        depends_on_units=True,
     )
 
 
@@ -98,6 +101,10 @@ class CDNAxial:
     def trained_on(self) -> dict[str, Any]:
         """What training had of each factor of the synthetic suites."""
         return _trained_on(self.weights, self.info.name)
+
+    def trained_origins(self) -> frozenset[str]:
+        """Tasks of suites that the weights were fine-tuned on."""
+        return _trained_origins(self.weights, self.info.name)
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits.
@@ -133,6 +140,10 @@ class CDNMLP:
         """What training had of each factor of the synthetic suites."""
         return _trained_on(self.weights, self.info.name)
 
+    def trained_origins(self) -> frozenset[str]:
+        """Tasks of suites that the weights were fine-tuned on."""
+        return _trained_origins(self.weights, self.info.name)
+
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits; raises what `CDNAxial.predict_targets` raises."""
         return _scores(self, task, seed)
@@ -155,8 +166,14 @@ def _trained_on(weights: str, name: str) -> dict[str, Any]:
     return trained_on(read_card(weights, name))
 
 
+def _trained_origins(weights: str, name: str) -> frozenset[str]:
+    from cdnbench.methods.cdn.weights import trained_origins
+
+    return trained_origins(weights, name)
+
+
 def _scores(method: CDNAxial | CDNMLP, task: Task, seed: int) -> np.ndarray:
-    from cdnbench.methods._device import check_device
+    from cdnbench.methods.device import check_device
 
     name, device = method.info.name, method.device
     if task.n_variables < 2:

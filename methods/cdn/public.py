@@ -29,12 +29,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
@@ -47,6 +48,15 @@ BATCH_ROWS = 500
 STATISTICS = ("correlation", "inverse-covariance")
 SHRINKAGE_FROM = 100  # variables from which the public code inverts a Ledoit-Wolf estimate
 PUBLIC_TOKENS = 8
+
+
+def _tiny_weights(folder: Path) -> dict[str, str]:
+    """Parameters that name a file with random weights, for tests."""
+    from cdnbench.methods.cdn.public_weights import write_random
+
+    path = folder / "public.safetensors"
+    write_random(path)
+    return {"weights": str(path)}
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,8 @@ class PublicCDN:
         timeout_s=lambda sizes: 120.0 + sizes.n_regimes * (2.0 + 3e-7 * sizes.n_variables**3),
         max_variables=1000,
         min_samples=10,
+        depends_on_units=True,
+        trial=Trial(parameters=_tiny_weights, finds_target=False),
     )
 
     def __post_init__(self) -> None:
@@ -94,6 +106,14 @@ class PublicCDN:
         if not Path(self.weights).is_file():
             raise InvalidParameter(f"There are no weights at {self.weights}. {HOW}.")
         return file_digest(Path(self.weights).read_bytes())
+
+    def trained_on(self) -> dict[str, Any]:
+        """Nothing: the checkpoint does not say what it was trained on."""
+        return {}
+
+    def trained_origins(self) -> frozenset[str]:
+        """None that is known."""
+        return frozenset()
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits of being a target.

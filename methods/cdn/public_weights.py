@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -63,6 +64,20 @@ class ImportedWeights:
     card: Path
     config: PublicConfig
     statistic: str
+
+
+def write_random(path: Path) -> None:
+    """Write a tiny network of the public architecture with random weights, in the form that an
+    import has. It predicts nothing; it is for trying the code."""
+    config = PublicConfig(dim=8, n_heads=2, n_blocks=1, hidden=4, n_nodes=20, n_trials=60)
+    header = {
+        "format": FORMAT,
+        "network": json.dumps(dataclasses.asdict(config)),
+        "statistic": "correlation",
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_file(build(config).state_dict(), path, metadata=header)
 
 
 def public_names(config: PublicConfig) -> dict[str, str]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from cdnbench.errors import InvalidParameter
-from cdnbench.methods._memory import keep_freed_memory
+from cdnbench.methods.memory import keep_freed_memory
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"

@@ -68,9 +68,9 @@ import numpy as np
 
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import places, shift
-from cdnbench.methods._trained import Trained
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.profiles.profiles import places, shift
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 JACCARD = 0.1  # genes below are not similar
@@ -105,6 +105,8 @@ class Gears(Trained):
         min_samples=1,
         needs_symbols=True,
         needs=("annotations",),
+        depends_on_units=True,
+        trial=Trial(parameters={"hidden": 8, "epochs": 2, "batch": 16}, finds_target=False),
     )
 
     def __post_init__(self) -> None:

@@ -36,10 +36,10 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import Embeddings, read_embeddings, read_texts, renaming
-from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, places
-from cdnbench.methods._trained import Trained
+from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.genept.predictors import choose, predict
+from cdnbench.methods.profiles.profiles import Profiles, embed, places
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 _MODEL = "predictor/"
@@ -59,6 +59,7 @@ class GenePT(Trained):
         needs_symbols=True,
         needs=("embeddings",),
         min_samples=1,
+        depends_on_units=True,
     )
 
     def embeddings(self, resources: Mapping[str, Path], names: Mapping[str, str]) -> Embeddings:
@@ -144,6 +145,8 @@ class GenePTStyle(GenePT):
         needs_symbols=True,
         needs=("gene_text",),
         min_samples=1,
+        depends_on_units=True,
+        trial=Trial(parameters={"dimensions": 4}),
     )
 
     def __post_init__(self) -> None:

@@ -51,9 +51,9 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import read_interactions, renaming
-from cdnbench.method import MethodInfo
-from cdnbench.methods._trained import Trained
+from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.pdgrapher.pseudobulks import Pseudobulks, Scaling, find, held_out, mean
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 
@@ -88,6 +88,10 @@ class PDGrapher(Trained):
         min_samples=1,
         preload=("torch",),
         fit_timeout_s=4 * 3600.0,
+        depends_on_units=True,
+        trial=Trial(
+            parameters={"dim": 4, "bins": 8, "epochs": 2, "pseudobulks": 2}, finds_target=False
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from cdnbench.commands.curriculum import EVERYTHING, mechanism_batch, prefetched
 from cdnbench.commands.heads import EncodedDatasets, joint_batch
 from cdnbench.datasets.synthetic.suites import SyntheticDev
 from cdnbench.datasets.synthetic.training import Laws
-from cdnbench.method import LoadedMethod
+from cdnbench.loaded import LoadedMethod
 from cdnbench.methods.cdn import trainer
 from cdnbench.methods.cdn.aggregator import EncoderConfig
 from cdnbench.methods.cdn.differential import DifferentialConfig, DifferentialNetwork

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from cdnbench.errors import CannotRun, InvalidTask
-from cdnbench.method import LoadedMethod, Method
+from cdnbench.loaded import LoadedMethod
+from cdnbench.method import Method
 from cdnbench.registry import METHODS, entries, load_class, load_method, resolve_method
 from cdnbench.task import Task
 

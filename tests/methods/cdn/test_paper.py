@@ -9,7 +9,7 @@ import torch
 from cdnbench import Task
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import LoadedMethod
+from cdnbench.loaded import LoadedMethod
 from cdnbench.methods.cdn import paper, weights
 from cdnbench.methods.cdn.aggregator import EncoderConfig
 from cdnbench.methods.cdn.differential import DifferentialConfig, DifferentialNetwork

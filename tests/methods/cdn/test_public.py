@@ -9,7 +9,7 @@ import torch
 
 from cdnbench import Task
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import LoadedMethod
+from cdnbench.loaded import LoadedMethod
 from cdnbench.methods.cdn import marginals, public
 from cdnbench.methods.cdn.marginals import ARROW, CIRCLE, NONE, TAIL
 from cdnbench.methods.cdn.public import PublicCDN

@@ -17,7 +17,7 @@ alpha_orient):
                          a pair left over counts in both directions
 
 S[g, i, j] is the share of subsamples in which edge i -> j is changed in grid cell g.
-`_dci_skeleton.py` has the equations of phases 1 and 2, `_dci_orientation.py` those of phase 3.
+`skeleton.py` has the equations of phases 1 and 2, `orientation.py` those of phase 3.
 
 This is an implementation of our own. The skeleton does not depend on the order of tests, and no
 level of the grid changes a statistic, so all subsamples and cells are worked on at once: covariance
@@ -73,11 +73,12 @@ import numpy as np
 
 from cdnbench.digest import digest, generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._causaldag import jittered, thinned
-from cdnbench.methods._dci_conditionals import Conditionals, covariances
-from cdnbench.methods._dci_orientation import orient
-from cdnbench.methods._dci_skeleton import difference_graphs, skeletons
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.causaldag import jittered, thinned
+from cdnbench.methods.dci.conditionals import Conditionals, covariances
+from cdnbench.methods.dci.orientation import orient
+from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 _LARGEST_CONDITION = (
@@ -122,6 +123,7 @@ class DCI:
         preload=("scipy.special",),
         timeout_s=_timeout_s,
         min_samples=6,
+        trial=Trial(parameters={"bootstraps": 10}),
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

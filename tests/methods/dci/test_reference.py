@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import in_canonical_order, task_generator
-from cdnbench.methods._causaldag import quarantine
-from cdnbench.methods.dci_reference import DCIReference
+from cdnbench.methods.causaldag import quarantine
+from cdnbench.methods.dci.reference import DCIReference
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 CHEAP = {

@@ -33,8 +33,8 @@ from math import comb
 
 import numpy as np
 
-from cdnbench.methods._dci_conditionals import CHUNK, Conditionals, critical_f, sizes_and_prefixes
-from cdnbench.methods._dci_skeleton import Skeletons
+from cdnbench.methods.dci.conditionals import CHUNK, Conditionals, critical_f, sizes_and_prefixes
+from cdnbench.methods.dci.skeleton import Skeletons
 
 _KEPT = 100_000
 """Candidate sets of one variable in one subsample; 40 variables have fewer up to size 4."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cdnbench.methods._tails import log_f_cdf, log_f_sf, log_f_two_sided
+from cdnbench.methods.statistics.tails import log_f_cdf, log_f_sf, log_f_two_sided
 
 
 @pytest.mark.parametrize("df1, df2", [(1, 1), (3, 7), (20, 950), (969, 969), (5e4, 200)])

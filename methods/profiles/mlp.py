@@ -22,9 +22,9 @@ import numpy as np
 
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, of_targeted, unit
-from cdnbench.methods._trained import Trained
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.profiles.profiles import Profiles, embed, of_targeted, unit
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 BATCH = 16
@@ -52,6 +52,8 @@ class MLP(Trained):
         stochastic=True,
         needs_symbols=True,
         min_samples=1,
+        depends_on_units=True,
+        trial=Trial(parameters={"hidden": 32, "epochs": 30}),
     )
 
     def __post_init__(self) -> None:

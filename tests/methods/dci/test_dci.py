@@ -1,5 +1,5 @@
 """DCI's engine against a slow version of its formulas, and what the method adds to it. Against
-causaldag: test_dci_parity.py."""
+causaldag: test_parity.py."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -10,11 +10,11 @@ import pytest
 from scipy.special import fdtr
 
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.methods import _dci_orientation
-from cdnbench.methods._dci_conditionals import Conditionals, covariances, critical_f
-from cdnbench.methods._dci_orientation import _residual, _swapped, _variances
-from cdnbench.methods._dci_skeleton import difference_graphs, skeletons
-from cdnbench.methods.dci import DCI, changed_edges
+from cdnbench.methods.dci import orientation
+from cdnbench.methods.dci.conditionals import Conditionals, covariances, critical_f
+from cdnbench.methods.dci.dci import DCI, changed_edges
+from cdnbench.methods.dci.orientation import _residual, _swapped, _variances
+from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
 from cdnbench.task import Task
 
 CHEAP = {"bootstraps": 4}
@@ -173,7 +173,7 @@ def test_blocks_of_subsamples_and_a_small_pool_change_nothing(monkeypatch):
     counts = changed_edges(before, after, *grid)
     assert counts.any()
     for name, value in (("_SETS", 20), ("_POOL", 10), ("_KEPT", 1000)):
-        monkeypatch.setattr(_dci_orientation, name, value)
+        monkeypatch.setattr(orientation, name, value)
     np.testing.assert_array_equal(changed_edges(before, after, *grid), counts)
 
 

@@ -14,11 +14,11 @@ import pytest
 from cdnbench.datasets.synthetic.generate import simulate
 from cdnbench.datasets.synthetic.recipe import Recipe
 from cdnbench.datasets.synthetic.tasks import task
-from cdnbench.methods._causaldag import quarantine
-from cdnbench.methods._dci_conditionals import Conditionals, covariances
-from cdnbench.methods._dci_orientation import orient
-from cdnbench.methods._dci_skeleton import difference_graphs, skeletons
-from cdnbench.methods.dci import changed_edges
+from cdnbench.methods.causaldag import quarantine
+from cdnbench.methods.dci.conditionals import Conditionals, covariances
+from cdnbench.methods.dci.dci import changed_edges
+from cdnbench.methods.dci.orientation import orient
+from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
 
 GRID = ((0.001, 0.01), (0.1, 0.5), (0.001, 0.01))
 LEVEL_TOLERANCE = 1e-6

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cdnbench.methods._invariance import RegressionTests
+from cdnbench.methods.statistics.invariance import RegressionTests
 
 
 def spline_design(x: np.ndarray, knots: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cdnbench.methods._tails import log_f_sf, log_f_two_sided
+from cdnbench.methods.statistics.tails import log_f_sf, log_f_two_sided
 
 _RIDGE = 1e-6  # of a basis function's variance: keeps collinear and constant columns solvable
 _SMALLEST_VARIANCE = 1e-10  # of a residual, in pooled variances

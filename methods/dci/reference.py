@@ -47,8 +47,9 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine, thinned
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine, thinned
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 
@@ -87,6 +88,15 @@ class DCIReference:
         preload=("causaldag",),
         timeout_s=_timeout_s,
         min_samples=6,
+        trial=Trial(
+            parameters={
+                "bootstraps": 10,
+                "alpha_ug": (0.01,),
+                "alpha_skeleton": (0.1,),
+                "alpha_orient": (0.01,),
+                "max_set_size": 2,
+            }
+        ),
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

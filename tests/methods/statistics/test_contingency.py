@@ -5,7 +5,12 @@ import pytest
 from scipy import stats
 from sklearn.preprocessing import KBinsDiscretizer
 
-from cdnbench.methods._contingency import kmeans_bins, log_chi2_sf, log_p_independent, quantile_bins
+from cdnbench.methods.statistics.contingency import (
+    kmeans_bins,
+    log_chi2_sf,
+    log_p_independent,
+    quantile_bins,
+)
 
 
 @pytest.mark.parametrize("seed", range(5))

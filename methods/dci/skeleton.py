@@ -34,7 +34,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cdnbench.methods._dci_conditionals import CHUNK, Conditionals, critical_f, sizes_and_prefixes
+from cdnbench.methods.dci.conditionals import CHUNK, Conditionals, critical_f, sizes_and_prefixes
 
 
 @dataclass(frozen=True)

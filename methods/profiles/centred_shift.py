@@ -21,9 +21,9 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, places
-from cdnbench.methods._trained import Trained
+from cdnbench.methods.profiles.profiles import Profiles, places
 from cdnbench.methods.target_shift import shifts
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 
@@ -41,6 +41,7 @@ class CentredShift(Trained):
         licence="MIT",
         supervised="required",
         needs_symbols=True,
+        baseline=True,
     )
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:

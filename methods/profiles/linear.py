@@ -24,8 +24,8 @@ import numpy as np
 
 from cdnbench.errors import InvalidParameter
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, of_targeted, unit
-from cdnbench.methods._trained import Trained
+from cdnbench.methods.profiles.profiles import Profiles, embed, of_targeted, unit
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 
@@ -46,6 +46,7 @@ class Linear(Trained):
         supervised="required",
         needs_symbols=True,
         min_samples=1,
+        depends_on_units=True,
     )
 
     def __post_init__(self) -> None:

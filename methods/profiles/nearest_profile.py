@@ -17,8 +17,8 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, places
-from cdnbench.methods._trained import Trained
+from cdnbench.methods.profiles.profiles import Profiles, embed, places
+from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
 
@@ -34,6 +34,8 @@ class NearestProfile(Trained):
         supervised="required",
         needs_symbols=True,
         min_samples=1,
+        baseline=True,
+        depends_on_units=True,
     )
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from cdnbench.methods._equivalence import chain_components, orientations
+from cdnbench.methods.statistics.equivalence import chain_components, orientations
 
 
 def is_acyclic(dag: np.ndarray) -> bool:
