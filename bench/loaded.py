@@ -245,7 +245,7 @@ class LoadedMethod:
             variant: self._checked_scores(scores, task)
             for variant, scores in prediction.outputs.items()
         }
-        return Prediction(outputs, prediction.note, dict(prediction.facts))
+        return replace(prediction, outputs=outputs, facts=dict(prediction.facts))
 
     def _checked_scores(self, scores: Any, task: Task) -> np.ndarray:
         scores = np.asarray(scores, dtype=np.float64)

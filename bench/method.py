@@ -179,11 +179,13 @@ class Prediction:
     outputs: variant -> (R, N) scores. A method without variants has the single key "".
     note: what a reader of the scores must know ("not converged within 100,000 iterations"), or "".
     facts: plain values for the record, such as the number of iterations and why they ended.
+    converged: whether an iterative method converged. None where that means nothing.
     """
 
     outputs: Mapping[str, np.ndarray]
     note: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    converged: bool | None = None
 
 
 @runtime_checkable

@@ -81,9 +81,7 @@ class TaskMaker:
             self._process = Worker(worker.make_tasks, self._reaper)
         process, plan = self._process, self._plan
         process.send(
-            messages.MakeTask(
-                plan.suite_name, dict(plan.options), spec, str(folder), str(self.log)
-            )
+            messages.MakeTask(plan.suite_name, dict(plan.options), spec, str(folder), str(self.log))
         )
         waited = 0.0
         while not process.wait(0.25):

@@ -6,6 +6,7 @@ A worker knows neither the store nor the key of its result: it gets samples and 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import faulthandler
 import json
 import os
@@ -209,7 +210,7 @@ def _sendable(prediction: Prediction) -> Prediction:
     """The prediction with plain values for facts: classes of the method's own do not travel."""
     facts = json.loads(json.dumps(dict(prediction.facts), default=plain))
     outputs = {variant: np.asarray(scores) for variant, scores in prediction.outputs.items()}
-    return Prediction(outputs, str(prediction.note), facts)
+    return dataclasses.replace(prediction, outputs=outputs, facts=facts, note=str(prediction.note))
 
 
 def _failure(error: Exception) -> tuple[Status, str]:

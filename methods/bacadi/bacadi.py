@@ -260,7 +260,8 @@ class BaCaDI:
                 f"not converged: P(target) changed by {moved:.2f} on average in the last tenth "
                 "of the steps"
             )
-            found.append(Prediction(scores, note if moved > _MOVING else "", facts))
+            converged = bool(moved <= _MOVING)
+            found.append(Prediction(scores, "" if converged else note, facts, converged))
         return found
 
 

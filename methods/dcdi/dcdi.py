@@ -273,4 +273,5 @@ def _prediction(ended: Ended, order: CanonicalOrder, options: Options) -> Predic
             f"{schedule.stage!r}, constraint "
             f"{schedule.h:.2g} (to be at most {options.constants.h_threshold:g})"
         )
-    return Prediction({"": order.back(ended.probability.T)}, note, facts)
+    outputs = {"": order.back(ended.probability.T)}
+    return Prediction(outputs, note, facts, converged=not note)
