@@ -7,6 +7,7 @@ including records that older versions wrote.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -81,6 +82,18 @@ class _Ended:
         """Whether `bench run` counts it as a failure and `--retry` repeats it."""
         return self.status.is_failure
 
+    @classmethod
+    @functools.cache
+    def defaults(cls) -> dict[str, Any]:
+        """The values of fields that may be left out."""
+        found = {}
+        for f in dataclasses.fields(cls):
+            if f.default is not dataclasses.MISSING:
+                found[f.name] = f.default
+            elif f.default_factory is not dataclasses.MISSING:
+                found[f.name] = f.default_factory()
+        return found
+
     def plain(self) -> dict[str, Any]:
         """JSON values, provenance flattened; `kind` tells jobs from fits."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -95,9 +108,9 @@ class _Ended:
         ------
         NotARecord: a required field is missing, or a status that does not exist.
         """
-        known = {f.name: f for f in dataclasses.fields(cls)}
+        known = {f.name for f in dataclasses.fields(cls)}
         given = {name: value for name, value in values.items() if name in known}
-        missing = [n for n, f in known.items() if _required(f) and n not in given]
+        missing = [name for name in known if name not in cls.defaults() and name not in given]
         if missing:
             raise NotARecord(f"it lacks {', '.join(missing)}")
         try:
@@ -273,7 +286,3 @@ class TaskRecord:
             )
         except (KeyError, TypeError) as error:
             raise NotARecord(f"it is not a task ({error})") from None
-
-
-def _required(spec: dataclasses.Field) -> bool:
-    return spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING

@@ -138,8 +138,8 @@ class Store:
         return None if lost else entry.record
 
     def records(self) -> Iterator[Record]:
-        """All records, jobs and fits, in the order of their keys."""
-        self._look()
+        """All records that are there now, jobs and fits, in the order of their keys."""
+        self.refresh()
         with self._lock:
             entries = sorted(self._entries.items())
         return (entry.record for _, entry in entries)
@@ -265,7 +265,8 @@ class Store:
             if told not in self._told:
                 self._told[told] = f"{self._writer.name}/{len(self._told)}"
                 self._writer.append({"kind": _PROVENANCE, "id": self._told[told], **origin})
-            said = {name: value for name, value in values.items() if value not in _NOTHING}
+            known = type(record).defaults()
+            said = {n: value for n, value in values.items() if n not in known or value != known[n]}
             line = {**said, "provenance": self._told[told]}
             stored = self._writer.append(line, arrays)
             self._entries[record.key] = _Entry(record, time.time(), stored)
@@ -274,9 +275,6 @@ class Store:
         stored = self._entries[key].stored
         return self._old.has_scores(key) if stored is None else self._reader.has(stored)
 
-
-_NOTHING = (None, "", (), [], {})
-"""Values that a line leaves out: they are what a record has by default."""
 
 _ORIGIN = ("versions", "git_sha", "dirty", "host")
 """The fields of `Provenance`: equal for all jobs of a run, and stored once per run."""
