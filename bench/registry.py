@@ -18,7 +18,7 @@ from typing import Any
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import check_declarations
-from cdnbench.suite import Suite, SuiteInfo
+from cdnbench.suite import Suite
 
 METHODS = "cdnbench.methods"
 SUITES = "cdnbench.suites"
@@ -138,18 +138,20 @@ def load_suite(name: str, **options: Any) -> Suite:
 
     Raises
     ------
-    UnknownName: no such suite or option. InvalidParameter: a value that the option does not take.
+    UnknownName: no such suite or option.
+    InvalidParameter: a value that the option does not take.
+    BenchError: what is registered under the name is not a suite.
     """
     cls = load_class(SUITES, name)
-    info: SuiteInfo = cls.info  # type: ignore[attr-defined]
-    known = {option.name: option for option in info.options}
-    for option, value in options.items():
-        if option not in known:
-            raise did_you_mean(f"option of the suite {name}", option, known)
-        choices = known[option].choices
-        if choices and value not in choices:
-            raise InvalidParameter(f"{name}: {option} takes {', '.join(choices)}; got {value!r}.")
-    return cls(**options)
+    registered = f"{entries(SUITES)[name].value} is registered as the suite {name!r}"
+    if not (isinstance(cls, type) and issubclass(cls, Suite)):
+        raise BenchError(
+            f"{registered}, but it does not inherit from cdnbench.suite.Suite. Let the class "
+            "inherit from it and define `specs` and `load`."
+        )
+    if missing := sorted(cls.__abstractmethods__):
+        raise BenchError(f"{registered}, but it does not define {' and '.join(missing)}.")
+    return cls(**cls.info.checked(options))
 
 
 def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cdnbench.datasets.cells.prepared import PreparedLine
-from cdnbench.datasets.cells.training import ALIKE, SPLITS, audit
+from cdnbench.datasets.cells.splits import ALIKE, SPLITS, audit
 from cdnbench.knowledge import (
     read_annotations,
     read_embeddings,

@@ -28,8 +28,8 @@ def data() -> None:
 def list_screens() -> None:
     """Public screens and knowledge of genes: source, accession, licence, and the command that
     prepares each."""
-    from cdnbench.datasets.cells.catalogue import SCREENS
-    from cdnbench.datasets.cells.sources import GENEPT, SOURCES
+    from cdnbench.datasets.cells.screens.catalogue import SCREENS
+    from cdnbench.datasets.cells.screens.sources import GENEPT, SOURCES
 
     for screen in SCREENS:
         print(f"{screen.name:9} {screen.title}{' (in the CDN paper)' if screen.paper else ''}")
@@ -66,9 +66,9 @@ def fetch(
         bench data fetch knowledge && bench run --suite perturbseq --data prepared --knowledge
         knowledge
     """
-    from cdnbench.datasets.cells.catalogue import screen
-    from cdnbench.datasets.cells.fetch import fetch as download
-    from cdnbench.datasets.cells.sources import GENEPT, SOURCES
+    from cdnbench.datasets.cells.screens.catalogue import screen
+    from cdnbench.datasets.cells.screens.fetch import fetch as download
+    from cdnbench.datasets.cells.screens.sources import GENEPT, SOURCES
 
     if name in ("knowledge", "genept"):
         folder = out or Path("knowledge")
@@ -103,7 +103,7 @@ def simulate(
         bench data simulate --lines 2 && bench data prepare simulated/sim-a.h5ad --line sim-a
         --target target
     """
-    from cdnbench.datasets.cells.simulate import DRUGS, Simulation, write_raw
+    from cdnbench.datasets.cells.simulated.simulate import DRUGS, Simulation, write_raw
     from cdnbench.errors import InvalidParameter
 
     if kind not in ("knock-down", "drug"):
@@ -260,7 +260,7 @@ def prepare(
     step lost.
 
     A preparation that was stopped goes on where it was. Sources of the thresholds:
-    cdnbench.datasets.cells.options.
+    cdnbench.datasets.cells.screens.options.
 
     Examples:
 
@@ -268,9 +268,9 @@ def prepare(
 
         bench data prepare thp1.h5ad --line thp1 --total total_umis --where 'guide_frac > 0.5'
     """
-    from cdnbench.datasets.cells.options import Attrition, Preparation
-    from cdnbench.datasets.cells.prepare import prepare as run
-    from cdnbench.datasets.cells.raw import open_raw
+    from cdnbench.datasets.cells.screens.options import Attrition, Preparation
+    from cdnbench.datasets.cells.screens.prepare import prepare as run
+    from cdnbench.datasets.cells.screens.raw import open_raw
 
     options = Preparation(
         perturbation=perturbation,

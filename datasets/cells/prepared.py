@@ -9,7 +9,7 @@ candidates, candidates_first   genes that may be the target of p, ascending:
                                candidates[candidates_first[p] : candidates_first[p + 1]]
 n_differential, trivial, cluster, split (P,)
 change, adjusted      (P, G) float32: log2 fold change, adjusted p-value
-reliability, retrieval   (P,) the noise ceiling, see `cdnbench.datasets.cells.noise`
+reliability, retrieval   (P,) the noise ceiling, see `cdnbench.datasets.cells.screens.noise`
 profile_names, profile_cells, profiles   (Q,), (Q,), (Q, G) float32: mean shift of every
 perturbation with enough cells attributes            format, name, hash (of all arrays but the noise
                       ceiling, from which no task is made and whose last digits depend on the

@@ -17,7 +17,8 @@ from cdnbench.datasets.synthetic.ceiling import ceiling_scores
 from cdnbench.datasets.synthetic.generate import ROOT_BOUND, Simulation, simulate
 from cdnbench.datasets.synthetic.recipe import Recipe
 from cdnbench.datasets.synthetic.sortability import r2_sortability, varsortability
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 def detectable(simulation: Simulation) -> np.ndarray:

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from cdnbench import cli, load_method, load_suite
-from cdnbench.datasets.cells.options import Preparation
-from cdnbench.datasets.cells.prepare import prepare
-from cdnbench.datasets.cells.raw import open_raw
-from cdnbench.datasets.cells.simulate import Simulation, write_raw
+from cdnbench.datasets.cells.screens.options import Preparation
+from cdnbench.datasets.cells.screens.prepare import prepare
+from cdnbench.datasets.cells.screens.raw import open_raw
+from cdnbench.datasets.cells.simulated.simulate import Simulation, write_raw
 from cdnbench.errors import InvalidParameter
 from cdnbench.runners.plan import make_plan
 

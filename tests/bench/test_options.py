@@ -35,7 +35,7 @@ def test_both_ways_to_write_a_value():
         (["--protocl", "dcdi"], UnknownName, "Did you mean protocol"),
         (["--job", "2"], UnknownName, "Did you mean jobs"),
         (["--protocol"], InvalidParameter, "needs a value"),
-        (["--protocol", "x"], InvalidParameter, "takes clean or dcdi; got 'x'"),
+        (["--protocol", "x"], InvalidParameter, "takes clean, dcdi; got 'x'"),
         (["--subsample", "many"], InvalidParameter, "takes a number"),
         (["stray"], InvalidParameter, "not an option"),
     ],

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from cdnbench.datasets.cells.counts import check_values, log_normalise
-from cdnbench.datasets.cells.options import SEPARATOR, Attrition, Preparation
-from cdnbench.datasets.cells.raw import RawCells
+from cdnbench.datasets.cells.screens.counts import check_values, log_normalise
+from cdnbench.datasets.cells.screens.options import SEPARATOR, Attrition, Preparation
+from cdnbench.datasets.cells.screens.raw import RawCells
 from cdnbench.errors import InvalidData, did_you_mean
 
 Progress = Callable[[str, int, int], None]  # what is done, of how many

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cdnbench.datasets.cells.options import Attrition, Preparation
-from cdnbench.datasets.cells.raw import RawCells
-from cdnbench.datasets.cells.split import clusters, published_split, split_by_cluster
-from cdnbench.datasets.cells.survey import CONTROL, TARGETS_MEASURED, Survey
+from cdnbench.datasets.cells.screens.options import Attrition, Preparation
+from cdnbench.datasets.cells.screens.raw import RawCells
+from cdnbench.datasets.cells.screens.split import clusters, published_split, split_by_cluster
+from cdnbench.datasets.cells.screens.survey import CONTROL, TARGETS_MEASURED, Survey
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidData
 

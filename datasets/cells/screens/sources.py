@@ -3,7 +3,7 @@ becomes."""
 
 from __future__ import annotations
 
-from cdnbench.datasets.cells.catalogue import RemoteFile, Screen
+from cdnbench.datasets.cells.screens.catalogue import RemoteFile, Screen
 
 _GO = "https://current.geneontology.org/"
 _HGNC = "https://storage.googleapis.com/public-download-files/hgnc/tsv/tsv/hgnc_complete_set.txt"

@@ -25,7 +25,7 @@ What the numbers were set to match is in `benchmarks/calibration.py`.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +85,17 @@ class Simulation:
 DRUGS = Simulation(
     lines=("sim-x", "sim-y"), kind="drug", n_perturbed=40, residual=(0.05, 0.3), failed=0.0, seed=1
 )
+SMALL = Simulation(
+    lines=("one", "two"),
+    n_genes=250,
+    n_regulators=60,
+    n_perturbed=40,
+    n_controls=800,
+    cells=(90.0, 0.2),
+    mean_degree=25.0,
+)
+"""Two lines that are made in seconds, for tests."""
+SMALL_DRUGS = replace(SMALL, kind="drug", n_perturbed=20, residual=(0.05, 0.3), failed=0.0, seed=1)
 
 
 @dataclass(frozen=True, eq=False)

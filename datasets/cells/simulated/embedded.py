@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cdnbench.datasets.cells.knowledge import VERSION as KNOWLEDGE_VERSION
-from cdnbench.datasets.cells.knowledge import write_knowledge
-from cdnbench.datasets.cells.options import Preparation
-from cdnbench.datasets.cells.prepare import prepare
 from cdnbench.datasets.cells.prepared import FORMAT, SUFFIX, PreparedLine
-from cdnbench.datasets.cells.raw import open_raw
-from cdnbench.datasets.cells.simulate import Simulation, write_raw
+from cdnbench.datasets.cells.screens.options import Preparation
+from cdnbench.datasets.cells.screens.prepare import prepare
+from cdnbench.datasets.cells.screens.raw import open_raw
+from cdnbench.datasets.cells.simulated.knowledge import VERSION as KNOWLEDGE_VERSION
+from cdnbench.datasets.cells.simulated.knowledge import write_knowledge
+from cdnbench.datasets.cells.simulated.simulate import Simulation, write_raw
 from cdnbench.digest import digest
 
 PREPARATION = Preparation(target="target", clusters=40)
@@ -36,7 +36,7 @@ def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
     if all(path.exists() for path in paths):
         return [PreparedLine.open(path) for path in paths]
     with _locked(folder):
-        return [_line(simulation, name, folder) for name in simulation.lines]
+        return [simulated_line(simulation, name, folder) for name in simulation.lines]
 
 
 def embedded_knowledge(simulation: Simulation, error: str) -> dict[str, Path]:
@@ -60,7 +60,8 @@ def _folder(simulation: Simulation) -> Path:
     return cache_folder() / f"simulated-{simulation.kind}-{identity[:16]}"
 
 
-def _line(simulation: Simulation, name: str, folder: Path) -> PreparedLine:
+def simulated_line(simulation: Simulation, name: str, folder: Path) -> PreparedLine:
+    """A line of the simulation, simulated and prepared in `folder` unless it is there already."""
     path = folder / f"{name}{SUFFIX}"
     if path.exists():
         return PreparedLine.open(path)

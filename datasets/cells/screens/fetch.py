@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cdnbench.datasets.cells.catalogue import RemoteFile, Screen
+from cdnbench.datasets.cells.screens.catalogue import RemoteFile, Screen
 from cdnbench.errors import InvalidData
 
 BLOCK = 2**16

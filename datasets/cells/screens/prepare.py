@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from cdnbench.datasets.cells.choose import Tasks, Tested, choose, controls_kept
-from cdnbench.datasets.cells.differential import Controls, RankSums
-from cdnbench.datasets.cells.noise import noise_ceiling
-from cdnbench.datasets.cells.options import SEPARATOR, Attrition, Preparation
 from cdnbench.datasets.cells.prepared import FORMAT, NOISE, SUFFIX, PreparedLine, Writer, text
-from cdnbench.datasets.cells.raw import RawCells
-from cdnbench.datasets.cells.survey import CONTROL, Progress, Survey, normalised, survey
+from cdnbench.datasets.cells.screens.choose import Tasks, Tested, choose, controls_kept
+from cdnbench.datasets.cells.screens.differential import Controls, RankSums
+from cdnbench.datasets.cells.screens.noise import noise_ceiling
+from cdnbench.datasets.cells.screens.options import SEPARATOR, Attrition, Preparation
+from cdnbench.datasets.cells.screens.raw import RawCells
+from cdnbench.datasets.cells.screens.survey import CONTROL, Progress, Survey, normalised, survey
 from cdnbench.digest import digest, generator
 from cdnbench.errors import InvalidData
 

@@ -31,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cdnbench.datasets.cells.simulate import Network, Simulation, gene_name, network
+from cdnbench.datasets.cells.simulated.simulate import Network, Simulation, gene_name, network
 from cdnbench.digest import generator
 
 VERSION = 2
