@@ -32,11 +32,15 @@ def check_writable(target: Path) -> None:
 
 
 def suite_options(
-    arguments: Sequence[str], suite: SuiteInfo, common: Iterable[str]
+    arguments: Sequence[str],
+    suite: SuiteInfo,
+    common: Iterable[str],
+    *,
+    command: str = "bench run",
 ) -> dict[str, Any]:
     """`["--protocol", "dcdi", "--track=single"]` -> {"protocol": "dcdi", "track": "single"}.
 
-    common: names of the options that `bench run` itself takes, for the hint.
+    common: names of the options that the command itself takes, for the hint. command: its name.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def suite_options(
         key = name.replace("-", "_")
         if key not in known:
             names = {o.replace("_", "-") for o in [*known, *common]}
-            raise did_you_mean(f"option of `bench run --suite {suite.name}`", name, names)
+            raise did_you_mean(f"option of `{command} --suite {suite.name}`", name, names)
         if not equals:
             if not rest or rest[0].startswith("--"):
                 what = known[key].takes if known[key].choices else known[key].help

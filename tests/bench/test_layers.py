@@ -15,13 +15,27 @@ MAY_IMPORT = {
     "datasets": {"bench", "datasets"},
     "runners": {"bench", "runners"},
     "reports": {"bench", "reports"},
+    "bench/training": {"bench", "methods", "datasets", "bench/training"},
 }
 COMMAND_LINE = {"cli.py", "commands"}
 
 
 def layer(module: str) -> str:
+    """The layer of an imported module; what is not in a layer of its own is the bench's core."""
     second = module.split(".")[1] if "." in module else ""
-    return second if second in MAY_IMPORT else "bench"
+    return {"training": "bench/training"}.get(second, second if second in MAY_IMPORT else "bench")
+
+
+def files_of(folder: str) -> list[Path]:
+    """The files of a layer: without those of a layer inside it, and without the command line, which
+    brings all layers together."""
+    inner = [ROOT / other for other in MAY_IMPORT if other.startswith(folder + "/")]
+    return [
+        path
+        for path in (ROOT / folder).rglob("*.py")
+        if not COMMAND_LINE & set(path.relative_to(ROOT / folder).parts)
+        and not any(path.is_relative_to(other) for other in inner)
+    ]
 
 
 def imports(path: Path) -> set[str]:
@@ -37,15 +51,25 @@ def imports(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_dependencies_point_one_way(folder):
-    files = [
-        p
-        for p in (ROOT / folder).rglob("*.py")
-        if not COMMAND_LINE & set(p.relative_to(ROOT / folder).parts)
-    ]
+    files = files_of(folder)
     assert files
     for path in files:
         wrong = {name for name in imports(path) if layer(name) not in MAY_IMPORT[folder]}
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+@pytest.mark.parametrize(
+    "folder, module",
+    [
+        ("methods", "cdnbench.training.loop"),
+        ("datasets", "cdnbench.training"),
+        ("bench", "cdnbench.training.card.Origin"),
+        ("bench/training", "cdnbench.runners.provenance"),
+        ("bench/training", "cdnbench.reports.build"),
+    ],
+)
+def test_what_no_file_of_a_layer_imports(folder, module):
+    assert layer(module) not in MAY_IMPORT[folder]
 
 
 def test_every_folder_of_code_is_installed():

@@ -91,8 +91,8 @@ def public_weights(tmp_path_factory):
     import torch
     from safetensors.torch import save_file
 
-    from cdnbench.methods.cdn.public_modules import PublicConfig, build
-    from cdnbench.methods.cdn.public_weights import FORMAT
+    from cdnbench.methods.cdn.public.modules import PublicConfig, build
+    from cdnbench.methods.cdn.public.weights import FORMAT
 
     config = PublicConfig(dim=8, n_heads=2, n_blocks=1, hidden=4, n_nodes=20, n_trials=60)
     path = tmp_path_factory.mktemp("weights") / "public.safetensors"
