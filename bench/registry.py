@@ -223,6 +223,7 @@ def _typed(method: str, name: str, value: Any, default: Any) -> Any:
         return value
     if type(value) is not type(default):
         raise InvalidParameter(
-            f"{method}: {name} takes a value of type {type(default).__name__}, such as {default!r}; got {value!r}."
+            f"{method}: {name} takes a value of type {type(default).__name__}, such as "
+            f"{default!r}; got {value!r}."
         )
     return value
