@@ -45,6 +45,7 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.clusters import cluster, held_out
 from cdnbench.methods.target_shift import TargetShift, shifts
 from cdnbench.methods.trained import Trained
 from cdnbench.relabelling import in_canonical_order
@@ -171,9 +172,6 @@ class CDNCells(Trained):
         views, clusters = [], []
         for number, labelled in enumerate(tasks):
             task = labelled.task
-            cluster = (
-                f"{task.metadata.get('cell_line', '')}/{labelled.facts.get('cluster', number)}"
-            )
             for r, regime in enumerate(task.regimes):
                 targets = np.flatnonzero(labelled.targets[r])
                 others = np.flatnonzero(~labelled.targets[r] & task.candidates[r])  # type: ignore[index]
@@ -195,7 +193,7 @@ class CDNCells(Trained):
                             _single(summarise([before, after])), labelled.targets[r][chosen], scores
                         )
                     )
-                    clusters.append(cluster)
+                    clusters.append(cluster(labelled, number))
         return views, clusters
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
@@ -285,11 +283,7 @@ def split_by_cluster(
     """
     if len(views) < 2:
         raise CannotRun("cdn-cells needs at least two training perturbations")
-    names = np.unique(np.array(clusters))
-    held = set(rng.permutation(names)[: max(1, round(VALIDATION * len(names)))].tolist())
-    out = np.array([cluster in held for cluster in clusters])
-    if out.all():
-        out[: len(out) // 2] = False
+    out = held_out(clusters, lambda n: max(1, round(VALIDATION * n)), rng)
     return [v for v, o in zip(views, out, strict=True) if not o], [
         v for v, o in zip(views, out, strict=True) if o
     ]

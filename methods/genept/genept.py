@@ -38,7 +38,7 @@ from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import Embeddings, read_embeddings, read_texts, renaming
 from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.genept.predictors import choose, predict
-from cdnbench.methods.profiles.profiles import Profiles, embed, places
+from cdnbench.methods.profiles.profiles import Profiles, embed, places, standardised
 from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
@@ -125,7 +125,7 @@ class GenePT(Trained):
         predicted = predict(predictor, m["vectors"][at[there]])[:, gene[known]]
         observed = embed(task, m["genes"])[:, gene[known]] - m["usual"][gene[known]]
         scores = np.full((task.n_regimes, task.n_variables), np.nan)
-        scores[:, there] = _standardised(observed) @ _standardised(predicted).T
+        scores[:, there] = standardised(observed) @ standardised(predicted).T
         return scores
 
 
@@ -176,8 +176,3 @@ def text_embeddings(texts: Mapping[str, str], dimensions: int) -> Embeddings:
         TruncatedSVD(most, random_state=0).fit_transform(words) if most > 1 else words.toarray()
     )
     return Embeddings(np.array(genes), vectors.astype(np.float32))
-
-
-def _standardised(rows: np.ndarray) -> np.ndarray:
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)

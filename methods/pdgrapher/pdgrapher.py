@@ -43,6 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -52,7 +53,14 @@ from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import read_interactions, renaming
 from cdnbench.method import MethodInfo, Trial
-from cdnbench.methods.pdgrapher.pseudobulks import Pseudobulks, Scaling, find, held_out, mean
+from cdnbench.methods.clusters import held_out
+from cdnbench.methods.pdgrapher.pseudobulks import (
+    Pseudobulks,
+    Scaling,
+    mean,
+    validation_groups,
+)
+from cdnbench.methods.profiles.profiles import places
 from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
 
@@ -145,7 +153,7 @@ class PDGrapher(Trained):
             )
         bulks = everything.select(usable, nodes)
         bulks = bulks.select(np.arange(len(usable)), np.flatnonzero(bulks.known.any(axis=0)))
-        at, there = find(bulks.genes, interactions.genes)
+        at, there = places(bulks.genes, interactions.genes)
         edges = at[interactions.edges[there[interactions.edges].all(axis=1)]]
         scaling = Scaling.of(bulks)
         samples = Samples(
@@ -153,7 +161,7 @@ class PDGrapher(Trained):
             scaling(bulks.after, bulks.known),
             bulks.known,
             bulks.targets,
-            held_out(bulks.group, self.validation, rng),
+            held_out(bulks.group, partial(validation_groups, self.validation), rng),
         )
         result = train(
             samples,
@@ -193,7 +201,7 @@ class PDGrapher(Trained):
 
         model = self.model
         symbols, column = np.unique(task.symbols or (), return_inverse=True)
-        at, there = find(model["genes"], symbols)
+        at, there = places(model["genes"], symbols)
         if not there.any():
             raise CannotRun(
                 "pdgrapher: none of the genes is in its interactions and training tasks"
@@ -208,7 +216,7 @@ class PDGrapher(Trained):
             values[:, at[there]] = np.stack(means)[:, there]
             edges, codes = model[f"{name}.edges"], model[f"{name}.codes"]
             needed, row = np.unique(encode(scaling(values, known), edges), return_inverse=True)
-            place, met = find(codes, needed)
+            place, met = places(codes, needed)
             weight = np.empty((len(needed), self.dim), dtype=np.float32)
             weight[met] = model[f"discovery.{table}.weight"][place[met]]
             weight[~met] = rows(f"discovery/{name}", needed[~met], len(edges) - 1)

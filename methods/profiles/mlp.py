@@ -23,6 +23,7 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.clusters import held_out
 from cdnbench.methods.profiles.profiles import Profiles, embed, of_targeted, unit
 from cdnbench.methods.trained import Trained
 from cdnbench.task import LabelledTask, Task
@@ -53,7 +54,7 @@ class MLP(Trained):
         needs_symbols=True,
         min_samples=1,
         depends_on_units=True,
-        trial=Trial(parameters={"hidden": 32, "epochs": 30}),
+        trial=Trial(parameters={"hidden": 32, "epochs": 100}),
     )
 
     def __post_init__(self) -> None:
@@ -70,11 +71,7 @@ class MLP(Trained):
         if len(profiles.shifts) < 2:
             raise CannotRun("mlp needs at least two training perturbations")
         rng = generator("method", "mlp", seed)
-        names = np.unique(profiles.clusters)
-        held = rng.permutation(names)[: max(1, len(names) // 10)]
-        validation = np.isin(profiles.clusters, held)
-        if validation.all():
-            validation[: len(validation) // 2] = False
+        validation = held_out(profiles.clusters, lambda n: max(1, n // 10), rng)
         y = profiles.targets[:, targeted] / profiles.targets.sum(axis=1, keepdims=True)
         layers = self._train(_inputs(profiles.shifts), y, validation, rng)
         return {"genes": profiles.genes, "targeted": targeted, **layers}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cdnbench.errors import CannotRun
+from cdnbench.methods.clusters import cluster
 from cdnbench.task import LabelledTask, Task
 
 
@@ -20,9 +21,13 @@ def shift(task: Task) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Profiles:
-    """P labelled shifts over V genes. genes (V,): sorted names. shifts, targets (P, V): 0 and False
-    where a task lacks a gene. known (P, V): whether it has it. clusters (P,): cell line and cluster
-    of each, for splits of one's own."""
+    """P labelled shifts over V genes.
+
+    genes (V,): sorted names.
+    shifts, targets (P, V): 0 and False where a task lacks a gene.
+    known (P, V): whether the task has the gene.
+    clusters (P,): cell line and cluster of each perturbation, for `clusters.held_out`.
+    """
 
     genes: np.ndarray
     shifts: np.ndarray
@@ -32,7 +37,7 @@ class Profiles:
 
     @staticmethod
     def of(tasks: Iterable[LabelledTask]) -> Profiles:
-        """Of all regimes of the tasks, each made and dropped in turn.
+        """Collect the shifts of all regimes. Each task is made and dropped in turn.
 
         Raises
         ------
@@ -40,13 +45,10 @@ class Profiles:
         """
         rows: list[tuple[Sequence[str], np.ndarray, np.ndarray]] = []
         clusters: list[str] = []
-        for labelled in tasks:
+        for number, labelled in enumerate(tasks):
             if labelled.task.symbols is None:
                 raise CannotRun("a training task has no gene symbols")
-            where = labelled.task.metadata.get("cell_line", "")
-            clusters += [
-                f"{where}/{labelled.facts.get('cluster', len(clusters))}"
-            ] * labelled.task.n_regimes
+            clusters += [cluster(labelled, number)] * labelled.task.n_regimes
             rows += [
                 (labelled.task.symbols, s, t)
                 for s, t in zip(shift(labelled.task), labelled.targets, strict=True)
@@ -61,7 +63,7 @@ class Profiles:
         return Profiles(genes, shifts, targets, known, np.array(clusters, dtype=str))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """For `fit` to give."""
+        """The arrays that `fit` may return."""
         return {
             "genes": self.genes,
             "shifts": self.shifts,
@@ -71,13 +73,13 @@ class Profiles:
 
 
 def places(genes: np.ndarray, symbols: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Where each symbol stands among sorted genes (N,), and whether it does (N,)."""
+    """The place of each symbol (N,) among sorted genes, and whether it is one of them (N,)."""
     found = np.minimum(np.searchsorted(genes, np.array(symbols)), len(genes) - 1)
     return found, genes[found] == np.array(symbols)
 
 
 def embed(task: Task, genes: np.ndarray) -> np.ndarray:
-    """(R, V) shifts of a task over sorted genes, 0 where it lacks one."""
+    """(R, V) shifts of a task over sorted genes, 0 where the task lacks a gene."""
     assert task.symbols is not None
     at, there = places(genes, task.symbols)
     vectors = np.zeros((task.n_regimes, len(genes)))
@@ -86,8 +88,9 @@ def embed(task: Task, genes: np.ndarray) -> np.ndarray:
 
 
 def of_targeted(task: Task, names: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """(R, N) scores of a task's genes from those of the genes that training targeted: sorted names
-    (T,), predicted (R, T). NaN for others.
+    """(R, N) scores of a task's genes, from those of the genes that training targeted.
+
+    names (T,): the targeted genes, sorted. predicted (R, T): their scores. Other genes get NaN.
 
     Raises
     ------
@@ -102,3 +105,8 @@ def of_targeted(task: Task, names: np.ndarray, predicted: np.ndarray) -> np.ndar
 def unit(vectors: np.ndarray) -> np.ndarray:
     """Vectors (R, V) divided by their norms."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def standardised(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (R, V) minus their means, divided by their norms: products are correlations."""
+    return unit(vectors - vectors.mean(axis=1, keepdims=True))
