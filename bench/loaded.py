@@ -25,7 +25,8 @@ from cdnbench.method import (
     Variants,
     label,
 )
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(frozen=True)

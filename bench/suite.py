@@ -226,3 +226,18 @@ class Suite(ABC):
         folder: an empty folder, where data can be put that the options then name.
         """
         return {}
+
+
+class LabelledTasks(Sequence[LabelledTask]):
+    """The tasks of some specs. Each is made when it is asked for, and not kept."""
+
+    def __init__(self, suite: Suite, specs: Sequence[TaskSpec]) -> None:
+        self._suite, self._specs = suite, specs
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __getitem__(self, index):  # type: ignore[override]
+        if isinstance(index, slice):
+            return LabelledTasks(self._suite, self._specs[index])
+        return self._suite.load(self._specs[index])

@@ -203,11 +203,3 @@ def _mask(values: Any, shape: tuple[int, int], where: str) -> np.ndarray:
         )
     mask.flags.writeable = False
     return mask
-
-
-def __getattr__(name: str) -> Any:  # until every import says cdnbench.truth
-    if name == "LabelledTask":
-        from cdnbench.truth import LabelledTask
-
-        return LabelledTask
-    raise AttributeError(name)

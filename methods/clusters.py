@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from cdnbench.task import LabelledTask
+from cdnbench.truth import LabelledTask
 
 
 def cluster(labelled: LabelledTask, number: int) -> str:

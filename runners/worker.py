@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +30,7 @@ from cdnbench.registry import load_method, load_suite
 from cdnbench.runners import messages
 from cdnbench.runners.memory import PeakMemory, resident_mb
 from cdnbench.runners.samples import read_samples, write_samples
-from cdnbench.suite import Suite, TaskSpec
+from cdnbench.suite import LabelledTasks, Suite, TaskSpec
 from cdnbench.truth import LabelledTask
 
 Value = TypeVar("Value")
@@ -106,7 +106,7 @@ def fit(conn: Connection) -> None:
     with _told(conn):
         method = load_method(request.method, **_located(request.parameters))
         suite = load_suite(request.suite, **request.options)
-        tasks, resources = TrainingTasks(suite, request.specs), suite.resources
+        tasks, resources = LabelledTasks(suite, request.specs), suite.resources
         _work_in(request)
         conn.send(messages.Started(resident_mb()))
         clock = _Clock()
@@ -120,21 +120,6 @@ def fit(conn: Connection) -> None:
         else:
             conn.send(messages.Finished(0, Status.ok))
         conn.send(clock.costs())
-
-
-class TrainingTasks(Sequence[LabelledTask]):
-    """Labelled tasks of a suite, each made when it is asked for."""
-
-    def __init__(self, suite: Suite, specs: Sequence[TaskSpec]) -> None:
-        self._suite, self._specs = suite, specs
-
-    def __len__(self) -> int:
-        return len(self._specs)
-
-    def __getitem__(self, index):  # type: ignore[override]
-        if isinstance(index, slice):
-            return TrainingTasks(self._suite, self._specs[index])
-        return self._suite.load(self._specs[index])
 
 
 class _Clock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -65,9 +64,8 @@ def ablations(
     from rich.console import Console
 
     from cdnbench.reports import build
-    from cdnbench.runners.plan import Limits, make_plan
-    from cdnbench.runners.run import execute
-    from cdnbench.store import Store
+    from cdnbench.runners.api import prepared
+    from cdnbench.runners.plan import make_plan
     from cdnbench.training.ablations import Budget, method_names, train_variants
 
     budget = Budget(
@@ -79,13 +77,8 @@ def ablations(
         workers=workers,
     )
     weights = train_variants(table, run.resolve(), budget, origin())
-    plan = make_plan(
-        "synthetic",
-        {"protocol": protocol},
-        method_names(weights, table),
-        limit=limit,
-        limits=Limits(),
-    )
-    store = Store(out or Path("results") / table)
-    execute(plan, store, jobs=os.cpu_count() or 1, limits=Limits())
-    build([store]).show(Console(), table)
+    names = method_names(weights, table)
+    plan = make_plan("synthetic", {"protocol": protocol}, names, limit=limit)
+    planned = prepared(plan, out or Path("results") / table)
+    planned.execute()
+    build([planned.store]).show(Console(), table)

@@ -66,7 +66,7 @@ def fine_tune(
     )
     chosen = prepare(device, threads, out)
     from cdnbench.methods.cdn.weights import read_card
-    from cdnbench.runners.child import TrainingTasks
+    from cdnbench.suite import LabelledTasks
     from cdnbench.training import fine_tuning
 
     read_card(start, "cdn")  # weights that are missing are told before any work
@@ -78,7 +78,7 @@ def fine_tune(
         loaded,
         options,
         specs,
-        TrainingTasks(loaded, specs),
+        LabelledTasks(loaded, specs),
         seed=seed,
         device=chosen,
         learning_rate=lr,

@@ -131,10 +131,12 @@ def prepare(device: str, threads: int, out: Path | None) -> str:
 def origin() -> Origin:
     """The command as it was typed, and the state of the code and the machine. Ask for it before
     training starts: the card names the commit that training began with."""
+    from dataclasses import asdict
+
     from cdnbench.runners.provenance import provenance
     from cdnbench.training.card import Origin
 
-    return Origin(command=" ".join(["bench", *sys.argv[1:]]), provenance=provenance())
+    return Origin(command=" ".join(["bench", *sys.argv[1:]]), provenance=asdict(provenance()))
 
 
 def check_out(path: Path) -> None:

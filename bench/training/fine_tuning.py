@@ -9,8 +9,8 @@ from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.cells import CDNCells, fine_tuned_tensors
 from cdnbench.methods.cdn.weights import read_card
 from cdnbench.suite import Suite, TaskSpec
-from cdnbench.task import LabelledTask
 from cdnbench.training.card import Origin, today
+from cdnbench.truth import LabelledTask
 
 
 def training_specs(suite: Suite) -> Sequence[TaskSpec]:
@@ -20,15 +20,14 @@ def training_specs(suite: Suite) -> Sequence[TaskSpec]:
     ------
     InvalidParameter: the suite has no training tasks, or different ones for different tasks.
     """
-    if not hasattr(suite, "training"):
-        raise InvalidParameter(f"The suite {suite.info.name} has no training tasks.")
-    if not suite.specs():
+    found = {}
+    for spec in suite.specs():
+        specs = suite.training(spec)
+        if specs is None:
+            raise InvalidParameter(f"The suite {suite.info.name} has no training tasks.")
+        found[tuple(s.hash for s in specs)] = specs
+    if not found:
         raise InvalidParameter(f"The suite {suite.info.name} has no task with these options.")
-    found = {
-        tuple(s.hash for s in specs): specs
-        for spec in suite.specs()
-        for specs in [suite.training(spec)]  # type: ignore[attr-defined]
-    }
     if len(found) != 1:
         raise InvalidParameter(
             f"{len(found)} training sets: with --split unseen-cl each cell line has its own. "

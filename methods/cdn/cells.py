@@ -49,7 +49,8 @@ from cdnbench.methods.clusters import cluster, held_out
 from cdnbench.methods.target_shift import TargetShift, shifts
 from cdnbench.methods.trained import Trained
 from cdnbench.relabelling import in_canonical_order
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 if TYPE_CHECKING:
     from torch import Tensor

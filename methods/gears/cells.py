@@ -12,7 +12,7 @@ from cdnbench.errors import CannotRun
 from cdnbench.methods.clusters import cluster
 from cdnbench.methods.gears.graphs import Block
 from cdnbench.methods.gears.training import Condition
-from cdnbench.task import LabelledTask
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(eq=False)

@@ -72,7 +72,8 @@ from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.clusters import held_out
 from cdnbench.methods.profiles.profiles import places, shift, standardised
 from cdnbench.methods.trained import Trained
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 JACCARD = 0.1  # genes below are not similar
 HELD_OUT = 10  # one in so many clusters is held out, none of fewer

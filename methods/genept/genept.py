@@ -40,7 +40,8 @@ from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.genept.predictors import choose, predict
 from cdnbench.methods.profiles.profiles import Profiles, embed, places, standardised
 from cdnbench.methods.trained import Trained
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 _MODEL = "predictor/"
 

@@ -62,7 +62,8 @@ from cdnbench.methods.pdgrapher.pseudobulks import (
 )
 from cdnbench.methods.profiles.profiles import places
 from cdnbench.methods.trained import Trained
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(frozen=True, eq=False)

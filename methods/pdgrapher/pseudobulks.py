@@ -9,7 +9,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.methods.clusters import cluster
-from cdnbench.task import LabelledTask
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,8 @@ from cdnbench.method import MethodInfo
 from cdnbench.methods.profiles.profiles import Profiles, places
 from cdnbench.methods.target_shift import shifts
 from cdnbench.methods.trained import Trained
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(frozen=True, eq=False)

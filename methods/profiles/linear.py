@@ -26,7 +26,8 @@ from cdnbench.errors import InvalidParameter
 from cdnbench.method import MethodInfo
 from cdnbench.methods.profiles.profiles import Profiles, embed, of_targeted, unit
 from cdnbench.methods.trained import Trained
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,8 @@ from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.clusters import held_out
 from cdnbench.methods.profiles.profiles import Profiles, embed, of_targeted, unit
 from cdnbench.methods.trained import Trained
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 BATCH = 16
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.methods.clusters import cluster
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 def shift(task: Task) -> np.ndarray:

@@ -15,7 +15,8 @@ import numpy as np
 from cdnbench.errors import CannotRun
 from cdnbench.loaded import LoadedMethod
 from cdnbench.registry import load_method
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 N_GENES = 12
 N_TARGETED = 9

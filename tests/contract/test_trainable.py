@@ -19,7 +19,7 @@ from contract_tasks import (
 )
 
 from cdnbench.errors import CannotRun
-from cdnbench.task import LabelledTask
+from cdnbench.truth import LabelledTask
 
 
 def relabelled(labelled: LabelledTask, order: np.ndarray) -> LabelledTask:

@@ -308,7 +308,7 @@ def test_what_is_not_there_is_named(folder, options, error, message):
 
 def test_a_trained_method_finds_data_and_knowledge_by_relative_paths(folder, tmp_path, monkeypatch):
     from cdnbench.runners.plan import Limits, make_plan
-    from cdnbench.runners.run import execute
+    from cdnbench.runners.run import Run
     from cdnbench.store import Store
 
     monkeypatch.chdir(folder.parent)
@@ -324,7 +324,7 @@ def test_a_trained_method_finds_data_and_knowledge_by_relative_paths(folder, tmp
     limits = Limits(timeout_s=120)
     plan = make_plan("perturbseq", options, "linear,genept-style", limit=1, limits=limits)
     store = Store(tmp_path / "results")
-    execute(plan, store, limits=limits)
+    Run(plan, store).execute()
     records = {r.method: r for r in store.jobs()}
     assert {(name, r.status, r.reason) for name, r in records.items()} == {
         ("linear", "ok", ""),
