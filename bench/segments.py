@@ -50,8 +50,9 @@ class Stored:
 
     @staticmethod
     def of_plain(values: list[Any]) -> Stored:
-        *place, layout = values
-        return Stored(*place, tuple((n, dtype, tuple(shape)) for n, dtype, shape in layout))
+        segment, start, size, checksum, layout = values
+        arrays = tuple((name, dtype, tuple(shape)) for name, dtype, shape in layout)
+        return Stored(segment, start, size, checksum, arrays)
 
 
 @dataclass

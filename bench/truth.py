@@ -76,8 +76,10 @@ class Truth:
     @property
     def silent(self) -> np.ndarray:
         """(n_regimes,) bool: nothing was intervened on, measured or not."""
-        untouched = ~self.targets.any(axis=1)
-        return untouched if self.n_unmeasured is None else untouched & (self.n_unmeasured == 0)
+        silent = ~self.targets.any(axis=1)
+        if self.n_unmeasured is not None:
+            silent &= self.n_unmeasured == 0
+        return silent
 
     @property
     def only_unmeasured(self) -> np.ndarray:

@@ -20,7 +20,6 @@ from torch import Tensor
 from cdnbench.datasets.synthetic.training import Laws, batch
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidParameter
-from cdnbench.method import task_generator
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig, graph_loss
 from cdnbench.methods.cdn.paper.differential import (
     DifferentialConfig,
@@ -31,6 +30,7 @@ from cdnbench.methods.cdn.paper.differential import (
 from cdnbench.methods.cdn.paper.featuriser import Features
 from cdnbench.methods.cdn.paper.methods import target_scores
 from cdnbench.methods.cdn.weights import load_weights
+from cdnbench.relabelling import task_generator
 from cdnbench.training import development, encodings, loop
 from cdnbench.training.card import Product
 from cdnbench.training.curricula import HARD

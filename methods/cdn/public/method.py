@@ -52,7 +52,7 @@ PUBLIC_TOKENS = 8
 
 def _tiny_weights(folder: Path) -> dict[str, str]:
     """Parameters that name a file with random weights, for tests."""
-    from cdnbench.methods.cdn.public_weights import write_random
+    from cdnbench.methods.cdn.public.weights import write_random
 
     path = folder / "public.safetensors"
     write_random(path)
