@@ -1,6 +1,8 @@
 """Dependencies point one way, and every folder of code is installed."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,6 +20,8 @@ MAY_IMPORT = {
     "bench/training": {"bench", "methods", "datasets", "bench/training"},
 }
 COMMAND_LINE = {"cli.py", "commands"}
+INTERFACE = ROOT / "bench" / "__init__.py"
+"""Names what users import from any layer, and imports it only when it is asked for."""
 
 
 def layer(module: str) -> str:
@@ -27,13 +31,14 @@ def layer(module: str) -> str:
 
 
 def files_of(folder: str) -> list[Path]:
-    """The files of a layer: without those of a layer inside it, and without the command line, which
-    brings all layers together."""
+    """The files of a layer: without those of a layer inside it, and without the command line and
+    the public interface, which bring all layers together."""
     inner = [ROOT / other for other in MAY_IMPORT if other.startswith(folder + "/")]
     return [
         path
         for path in (ROOT / folder).rglob("*.py")
-        if not COMMAND_LINE & set(path.relative_to(ROOT / folder).parts)
+        if path != INTERFACE
+        and not COMMAND_LINE & set(path.relative_to(ROOT / folder).parts)
         and not any(path.is_relative_to(other) for other in inner)
     ]
 
@@ -70,6 +75,12 @@ def test_dependencies_point_one_way(folder):
 )
 def test_what_no_file_of_a_layer_imports(folder, module):
     assert layer(module) not in MAY_IMPORT[folder]
+
+
+def test_the_interface_imports_nothing_until_it_is_asked():
+    code = "import sys, cdnbench; print([m for m in sys.modules if m.startswith('cdnbench.')])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "[]\n"
 
 
 def test_every_folder_of_code_is_installed():
