@@ -16,7 +16,7 @@ def task_generator(task: Task, method: str, seed: int) -> np.random.Generator:
 
     It is the same whatever the variables are called and however they are ordered.
     """
-    return generator("method", method, seed, sorted(column_digests(task)))
+    return generator("method", method, seed, sorted(_of_variables(task)))
 
 
 def in_canonical_order(
@@ -36,7 +36,7 @@ class CanonicalOrder:
     """
 
     def __init__(self, task: Task) -> None:
-        digests = column_digests(task)
+        digests = _of_variables(task)
         self._order = sorted(range(task.n_variables), key=digests.__getitem__)
         first: dict[str, int] = {}
         self._group = np.array([first.setdefault(d, len(first)) for d in digests])
@@ -53,8 +53,13 @@ class CanonicalOrder:
         return (sums / sizes)[:, self._group]
 
 
-def column_digests(task: Task) -> list[str]:
-    """Identity of each variable (N,): a digest of its samples and of where it is a candidate."""
-    arrays = (task.observational, *task.regimes, task.candidates)
-    columns = [np.ascontiguousarray(x.T) for x in arrays]  # type: ignore[union-attr]
-    return [digest(*(c[i] for c in columns)) for i in range(task.n_variables)]
+def contents(*arrays: np.ndarray) -> list[str]:
+    """What each of N columns holds: N digests, from arrays (M_k, N)."""
+    columns = [np.ascontiguousarray(x.T) for x in arrays]
+    return [digest(*(c[i] for c in columns)) for i in range(len(columns[0]))]
+
+
+def _of_variables(task: Task) -> list[str]:
+    """What each variable's samples are (N,), and where it is a candidate."""
+    assert task.candidates is not None
+    return contents(task.observational, *task.regimes, task.candidates)

@@ -222,10 +222,13 @@ class CDNCells(Trained):
         return {"network": logits, "stack": parts @ self.model["stack"]}
 
     def _fitted_network(self) -> CausalDifferentialNetwork:
+        import torch
+
         from cdnbench.methods.cdn.network import build
         from cdnbench.methods.cdn.weights import read_card
 
-        network = build(read_card(self.weights, "cdn")["config"])
+        with torch.random.fork_rng():  # building draws weights
+            network = build(read_card(self.weights, "cdn")["config"])
         network.load_state_dict(fine_tuned_tensors(self.model))
         return network.to(self.device).eval()
 

@@ -71,14 +71,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cdnbench.digest import digest, generator
+from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.causaldag import jittered, thinned
 from cdnbench.methods.dci.conditionals import Conditionals, covariances
 from cdnbench.methods.dci.orientation import orient
 from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
-from cdnbench.relabelling import in_canonical_order
+from cdnbench.relabelling import contents, in_canonical_order
 from cdnbench.task import Task
 
 _LARGEST_CONDITION = (
@@ -161,9 +161,9 @@ class DCI:
     def _solve(self, task: Task, seed: int) -> dict[str, np.ndarray]:
         # by observational columns alone, so that the order does not depend on the other regimes
         # either
-        contents = _contents(task.observational)
-        order = np.array(sorted(range(task.n_variables), key=contents.__getitem__))
-        stream = generator("method", self.info.name, seed, sorted(contents))
+        identities = contents(task.observational)
+        order = np.array(sorted(range(task.n_variables), key=identities.__getitem__))
+        stream = generator("method", self.info.name, seed, sorted(identities))
         observational = thinned(task.observational, self.max_rows, stream)[:, order]
         varied = np.ptp(observational, axis=0) > 0
         scale = np.where(varied, observational.std(axis=0), 1.0)
@@ -174,7 +174,7 @@ class DCI:
         }
         for r, regime in enumerate(task.regimes):
             stream = generator(
-                "method", self.info.name, seed, sorted(contents), sorted(_contents(regime))
+                "method", self.info.name, seed, sorted(identities), sorted(contents(regime))
             )
             samples = thinned(regime, self.max_rows, stream)[:, order] / scale
             varies = varied & (np.ptp(samples, axis=0) > 0)
@@ -249,8 +249,3 @@ def changed_edges(
             before, after, kept, levels[2], max_set_size, used
         )
     return counts
-
-
-def _contents(samples: np.ndarray) -> list[str]:
-    """A digest of each column."""
-    return [digest(np.ascontiguousarray(column)) for column in samples.T]

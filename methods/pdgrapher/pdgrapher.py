@@ -95,7 +95,7 @@ class PDGrapher(Trained):
         needs_symbols=True,
         needs=("interactions",),
         min_samples=1,
-        preload=("torch",),
+        preload=("torch", "scipy.sparse"),
         fit_timeout_s=4 * 3600.0,
         depends_on_units=True,
         trial=Trial(

@@ -1,28 +1,31 @@
 """Units mean nothing: scaling and shifting the columns of all data sets alike changes no score,
 unless a method declares that it depends on units.
 
-What a method draws comes from a stream that the samples name (`relabelling`), which other units
-would change; here the names of the variables name it, so that only the units differ. Samples are
-float32: 1e-3 is what rounding may do to a score, relative to the largest one of its regime.
+A method draws from a stream that a digest of the samples names (`relabelling`), so other units give
+it another stream. Here a digest sees ranks instead of values, and only the units differ. Samples
+are float32: 1e-3 is what rounding may do to a score, relative to the largest one of its regime.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from contract_tasks import N_GENES, Trials, chain_task, perturbation, screen
+from contract_tasks import Trials, chain_task, outputs_or_reason, perturbation, screen
 
 from cdnbench import relabelling
+from cdnbench.digest import digest
+from cdnbench.loaded import LoadedMethod
 from cdnbench.task import Task
 
 TOLERANCE = 1e-3
 
 
 @pytest.fixture(autouse=True)
-def streams_by_name(monkeypatch):
-    monkeypatch.setattr(relabelling, "column_digests", lambda task: list(task.variables))
+def streams_without_units(monkeypatch):
+    ranks = lambda column: np.argsort(np.argsort(column, kind="stable"), kind="stable")  # noqa: E731
+    monkeypatch.setattr(relabelling, "digest", lambda *columns: digest(*map(ranks, columns)))
 
 
 def other_units(task: Task, seed: int) -> Task:
@@ -31,7 +34,7 @@ def other_units(task: Task, seed: int) -> Task:
     factor = 10 ** rng.uniform(-2, 2, task.n_variables)
     shift = rng.uniform(-3, 3, task.n_variables) * task.observational.std(axis=0) * factor
     convert = lambda x: np.asarray(x, dtype=np.float64) * factor + shift  # noqa: E731
-    return dataclasses.replace(
+    return replace(
         task, observational=convert(task.observational), regimes=[convert(x) for x in task.regimes]
     )
 
@@ -46,22 +49,30 @@ def differences(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> 
     return largest
 
 
+def change(method: LoadedMethod, seed: int, trials: Trials) -> float:
+    """What other units of every data set, those of training included, do to the scores."""
+    if method.needs_fit:
+        task, here = perturbation(3, seed=5 + seed).task, screen()
+        there = [replace(labelled, task=other_units(labelled.task, seed)) for labelled in here]
+        untrained = trials.load(method.info.name)
+        other = untrained.fitted(trials.fit(untrained, there))
+    else:
+        task, other = chain_task(n_variables=6, n_rows=200, seed=seed), method
+    scores, converted = (
+        outputs_or_reason(*call) for call in ((method, task), (other, other_units(task, seed)))
+    )
+    assert scores is not None and converted is not None
+    return differences(scores, converted)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_units_mean_nothing(method, seed, trials: Trials):
     if method.info.depends_on_units:
         pytest.skip("declares that it depends on units")
-    if method.needs_fit:
-        task = perturbation(3, seed=5 + seed).task
-        assert task.n_variables == N_GENES
-        converted = [
-            dataclasses.replace(labelled, task=other_units(labelled.task, 0))
-            for labelled in screen()
-        ]
-        unfitted = trials.load(method.info.name)
-        other = unfitted.fitted(trials.fit(unfitted, converted))
-        first, second = method.predict_outputs(task), other.predict_outputs(other_units(task, 0))
-    else:
-        task = chain_task(n_variables=6, n_rows=200, seed=seed)
-        first = method.predict_outputs(task)
-        second = method.predict_outputs(other_units(task, seed))
-    assert differences(first, second) < TOLERANCE
+    assert change(method, seed, trials) < TOLERANCE
+
+
+def test_who_declares_to_depend_on_units_does(method, trials: Trials):
+    if not method.info.depends_on_units:
+        pytest.skip("declares that it does not")
+    assert change(method, 0, trials) > TOLERANCE

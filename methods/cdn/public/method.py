@@ -77,7 +77,7 @@ class PublicCDN:
         stochastic=True,
         supervised="pretrained",
         default=False,
-        preload=("torch",),
+        preload=("torch", "scipy.stats", "safetensors", "safetensors.torch"),
         timeout_s=lambda sizes: 120.0 + sizes.n_regimes * (2.0 + 3e-7 * sizes.n_variables**3),
         max_variables=1000,
         min_samples=10,
