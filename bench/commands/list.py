@@ -67,6 +67,10 @@ def _suites() -> list[tuple[str, str]]:
             values = "|".join(option.choices) or option.name.upper()
             default = f" (default {option.default})" if option.default not in ("", None) else ""
             rows.append(("", f"--{option.name.replace('_', '-')} {values}: {option.help}{default}"))
+        for stratum, meaning in info.strata.items() if info else ():
+            rows.append(
+                ("", f"--subset {stratum}|non{stratum}: only these tasks. {stratum}: {meaning}.")
+            )
     return rows
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Any, ClassVar
 
 from cdnbench.datasets.synthetic.recipe import HARD, PAPER_ROWS, SCALE_RANGE, SHIFT_RANGE, Recipe
@@ -65,6 +66,10 @@ class SyntheticSuite(Suite):
     """What the suites share. A suite defines its `settings` and the number of datasets of each."""
 
     n_datasets: ClassVar[int]
+
+    @classmethod
+    def small(cls, folder: Path) -> dict[str, Any]:
+        return {"variables": "10"} if VARIABLES in cls.info.options else {}
 
     @abstractmethod
     def settings(self) -> Iterator[tuple[str, Recipe]]:
