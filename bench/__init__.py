@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cdnbench.errors import BenchError, CannotRun
     from cdnbench.method import MethodInfo, Prediction
     from cdnbench.registry import load_method, load_suite
+    from cdnbench.reports.report import report
     from cdnbench.task import Task
     from cdnbench.truth import LabelledTask
 
@@ -31,6 +32,7 @@ __all__ = [
     "Task",
     "load_method",
     "load_suite",
+    "report",
 ]
 
 _HOME = {
@@ -42,6 +44,7 @@ _HOME = {
     "Task": "task",
     "load_method": "registry",
     "load_suite": "registry",
+    "report": "reports.report",
 }
 
 
