@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cdnbench.errors import BenchError, CannotRun
     from cdnbench.method import MethodInfo, Prediction
     from cdnbench.registry import load_method, load_suite
+    from cdnbench.reports.report import report
     from cdnbench.runners.api import run
     from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
     from cdnbench.task import Task
@@ -39,6 +40,7 @@ __all__ = [
     "load_method",
     "load_suite",
     "run",
+    "report",
 ]
 
 _HOME = {
@@ -56,6 +58,7 @@ _HOME = {
     "load_method": "registry",
     "load_suite": "registry",
     "run": "runners.api",
+    "report": "reports.report",
 }
 
 

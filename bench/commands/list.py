@@ -16,10 +16,11 @@ class Kind(StrEnum):
     methods = "methods"
     suites = "suites"
     tables = "tables"
+    figures = "figures"
 
 
 def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
-    """List the methods, suites or tables by name.
+    """List the methods, suites, tables or figures by name.
 
     Examples:
 
@@ -27,7 +28,13 @@ def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> N
 
         bench list suites
     """
-    rows = {Kind.methods: _methods, Kind.suites: _suites, Kind.tables: _tables}[kind]()
+    listed = {
+        Kind.methods: _methods,
+        Kind.suites: _suites,
+        Kind.tables: _tables,
+        Kind.figures: _figures,
+    }
+    rows = listed[kind]()
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:<{width}}  {text}")
@@ -75,6 +82,12 @@ def _suites() -> list[tuple[str, str]]:
 
 
 def _tables() -> list[tuple[str, str]]:
-    from cdnbench.reports.names import TABLES
+    from cdnbench.reports.tables import TABLES
 
-    return list(TABLES.items())
+    return list(TABLES.summaries.items())
+
+
+def _figures() -> list[tuple[str, str]]:
+    from cdnbench.reports.figures import FIGURES
+
+    return list(FIGURES.summaries.items())

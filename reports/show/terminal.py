@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -13,7 +15,7 @@ _GAP = 2
 
 
 def show(table: Table, console: Console) -> None:
-    """Print every block; where the console is no terminal, as plain text of full width."""
+    """Print every block. Where the console is no terminal, it is plain text of full width."""
     for block in table.blocks:
         if console.is_terminal:
             kept = _fitting(block, console.width)
@@ -31,6 +33,13 @@ def show(table: Table, console: Console) -> None:
             Text(note, style="yellow" if console.is_terminal else ""),
             soft_wrap=not console.is_terminal,
         )
+
+
+def text(table: Table) -> str:
+    """The whole table as plain text, as `show` prints it where there is no terminal."""
+    out = io.StringIO()
+    show(table, Console(file=out, force_terminal=False))
+    return out.getvalue().rstrip()
 
 
 def _rich(block: Block, kept: list[int]) -> RichTable:

@@ -1,12 +1,17 @@
-"""The report as one self-contained page: no script, no external file, light and dark."""
+"""The report as one self-contained page: no script, no external file, light and dark.
+
+A page is given its tables; it asks for none.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,93 +19,88 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import cdnbench
 from cdnbench.metrics import METRICS
-from cdnbench.reports import leaderboard, paper
-from cdnbench.reports.frame import FACTORS, Results
-from cdnbench.reports.table import Block, number
-from cdnbench.store import STATUSES
-
-if TYPE_CHECKING:
-    from cdnbench.reports.report import Report
+from cdnbench.record import JobRecord, Status
+from cdnbench.reports.frame import Results
+from cdnbench.reports.standings import RANKING, simulated
+from cdnbench.reports.table import Block, Table, number
 
 TEMPLATES = Path(__file__).parent / "templates"
-_FEW_REGIMES = 60
 _MISSING = (None, "", "None", "nan")
 
 
-def page(report: Report) -> str:
-    """The whole page."""
-    results = report.results
-    environment = Environment(
+def page(results: Results, board: Table, further: Sequence[Table], jobs: Table) -> str:
+    """The whole page.
+
+    board: the leaderboard, with a plot for each of its blocks. further: tables after it.
+    jobs: the table of jobs.
+    """
+    standing = results.factors.blocks(board.frame)
+    sections = [
+        _section(results, block, key, rows)
+        for block, (key, rows) in zip(board.blocks, standing, strict=True)
+    ]
+    current = results.jobs[~results.jobs["superseded"]]
+    run = current[current["kind"] == JobRecord.kind]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0"),
+            version=cdnbench.__version__,
+            sections=sections,
+            tables=further,
+            jobs=jobs,
+            counts=[(status, int((run["status"] == status).sum())) for status in Status],
+            n_jobs=len(run),
+            provenance=provenance(current),
+            glossary=list(METRICS.values()),
+            notes=results.notes,
+        )
+    )
+
+
+def fragment(table: Table) -> str:
+    """One table for a notebook: HTML without a page around it."""
+    return _environment().get_template("table.html.j2").render(table=table)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    board = report.table("leaderboard")
-    sections = [
-        _section(results, block, key, rows)
-        for block, (key, rows) in zip(
-            board.blocks, leaderboard.by_factors(board.frame), strict=True
-        )
-    ]
-    current = results.jobs[~results.jobs["superseded"]]
-    return environment.get_template("report.html.j2").render(
-        made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0"),
-        version=cdnbench.__version__,
-        sections=sections,
-        tables=[report.table(name) for name in _further(results)],
-        jobs=report.table("jobs"),
-        counts=[(status, int((current["status"] == status).sum())) for status in STATUSES],
-        n_jobs=len(current),
-        provenance=provenance(current),
-        glossary=list(METRICS.values()),
-        notes=results.notes,
-    )
-
-
-def _further(results: Results) -> list[str]:
-    """The tables that have something to say about these results."""
-    names = ["comparisons"] if results.readings["label"].nunique() > 2 else []
-    if set(results.regimes["suite"].astype(str)) & set(paper.SUITES):
-        names += ["table11", "table4"]
-    if 0 < len(results.regimes.drop_duplicates([*FACTORS, "task", "regime"])) <= _FEW_REGIMES:
-        names.append("regimes")
-    return names
 
 
 def _section(
     results: Results, block: Block, key: tuple[str, ...], rows: pd.DataFrame
 ) -> dict[str, Any]:
-    readings = leaderboard.same_factors(results.readings, key)
     return {
         "suite": key[0],
-        "factors": leaderboard.named_factors(key),
-        "badge": badge(readings),
+        "factors": results.factors.told(key),
+        "badge": badge(results.factors.rows(results.readings, key)),
         "block": block,
         "plot": dot_plot(rows),
     }
 
 
 def badge(readings: pd.DataFrame) -> str:
-    """What the samples are: simulated, real, or "" where the tasks do not say (or the suite's name
-    does)."""
-    if leaderboard.simulated(readings):
+    """What the samples are: simulated, real, or "" where the tasks do not say."""
+    if simulated(readings):
         return "simulated"
     origins = set(readings["origin"].astype(str)) - set(_MISSING) if "origin" in readings else set()
-    if (
-        not origins
-        and "simulated" in readings
-        and readings["simulated"].astype(str).str.lower().eq("false").all()
-    ):
+    if not origins and "simulated" in readings and readings["simulated"].eq(False).all():
         origins = {"real"}
     return "/".join(sorted(origins))
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One line of the plot: label, kind, y, and the x of the mean and of the interval's ends (None
-    without one)."""
+    """One line of the plot: label, kind, y, and the x of the mean and of the ends of its interval,
+    None where there is none."""
 
     label: str
     kind: str
@@ -127,7 +127,7 @@ class DotPlot:
 
 def dot_plot(rows: pd.DataFrame, width: float = 720, step: float = 26) -> DotPlot | None:
     """rows: standings of one block. None if no method finished."""
-    drawn = rows.dropna(subset=[leaderboard.RANKING])
+    drawn = rows.dropna(subset=[RANKING])
     if drawn.empty:
         return None
     left, right = 14 + 7.2 * drawn["label"].str.len().max(), width - 62
@@ -137,9 +137,9 @@ def dot_plot(rows: pd.DataFrame, width: float = 720, step: float = 26) -> DotPlo
         Dot(
             label=row["label"],
             kind=row["kind"],
-            text=number(row[leaderboard.RANKING]),
+            text=number(row[RANKING]),
             y=14 + step * i,
-            x=place(row[leaderboard.RANKING]),
+            x=place(row[RANKING]),
             low=end(row["low"]),
             high=end(row["high"]),
         )

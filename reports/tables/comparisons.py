@@ -1,4 +1,4 @@
-"""Paired comparisons: every method against the best one and against the trivial baseline, where
+"""Paired comparisons: every method against the best one and against the trivial baseline, on what
 both finished."""
 
 from __future__ import annotations
@@ -6,20 +6,23 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics
-from cdnbench.reports.frame import CEILING, FACTORS, Results
-from cdnbench.reports.leaderboard import RANKING, block_title, by_factors
+from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.standings import RANKING, block_title
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
 
+SUMMARY = (
+    "paired differences to the best method and to target-shift: intervals, sign-flip tests, Holm"
+)
 BASELINE = "target-shift"
 
 
-def comparisons(results: Results) -> Table:
+def build(results: Results) -> Table:
+    """The frame is that of `differences`."""
     frame = differences(results)
-    blocks = (
-        tuple(_block(block_title(results, key), rows) for key, rows in by_factors(frame))
-        if len(frame)
-        else ()
+    blocks = tuple(
+        _block(block_title(results, key), rows) for key, rows in results.factors.blocks(frame)
     )
     notes = (
         ()
@@ -36,30 +39,32 @@ def comparisons(results: Results) -> Table:
 
 
 def differences(results: Results) -> pd.DataFrame:
-    """One row per (factors, against, label): `n_datasets`, `n_settings`, `difference` (label -
-    against) of `RANKING`, its 95 % interval `low`, `high`, `p` (sign-flip), `p_holm` (all
-    comparisons of the block are one family), and `by_gene`: whether genes are resampled, in place
-    of datasets.
+    """One row per (factors, against, label).
 
-    Within one setting the interval is t and there is no p; a block of one dataset has no rows. The
-    best method is the best on these very data.
+    Columns: `n_datasets`, `n_settings`; `difference` (label - against) of `RANKING` and its 95 %
+    interval `low`, `high`; `p` of the sign-flip test, and `p_holm`, where all comparisons of the
+    block are one family; `by_gene`, whether genes were resampled in place of datasets.
+
+    Within one setting there is a t-interval and no p. A block of one dataset has no rows. The best
+    method is the best on these very data.
     """
-    methods = statistics.with_genes(results.regimes[results.regimes["label"] != CEILING])
-    keys = [*FACTORS, "label", "task", *statistics.UNIT, statistics.GENE]
+    names = results.factors.names
+    methods = statistics.with_genes(results.regimes[results.regimes["method"] != CEILING])
+    keys = [*names, "label", "task", *statistics.UNIT, statistics.GENE]
     cells = (
         methods.groupby(keys, observed=True, sort=False)[RANKING]
         .agg(["sum", "count"])
         .reset_index()
     )
-    means = statistics.dataset_means(methods, [RANKING])
-    best = {key: _best(rows) for key, rows in by_factors(means)}
+    means = statistics.dataset_means(methods, [RANKING], [*names, "label"])
+    best = {key: _best(rows) for key, rows in results.factors.blocks(means)}
     rows = []
-    for key, block in by_factors(cells):
+    for key, block in results.factors.blocks(cells):
         pairs = _Pairs(block)
         against = [name for name in dict.fromkeys([best[key], BASELINE]) if name in pairs.labels]
         found = [
             {
-                **dict(zip(FACTORS, key, strict=True)),
+                **dict(zip(names, key, strict=True)),
                 "against": other,
                 "label": label,
                 **pairs.compare(label, other),
@@ -76,16 +81,20 @@ def differences(results: Results) -> pd.DataFrame:
             {**row, "p_holm": p, "by_gene": by_gene} for row, p in zip(found, adjusted, strict=True)
         ]
     numbers = ["n_datasets", "n_settings", "difference", "low", "high", "p", "p_holm", "by_gene"]
-    return pd.DataFrame(rows, columns=[*FACTORS, "against", "label", *numbers])
+    return pd.DataFrame(rows, columns=[*names, "against", "label", *numbers])
 
 
 def _best(means: pd.DataFrame) -> str:
-    return str(means.groupby("label", observed=True)[RANKING].mean().idxmax())
+    means = means.groupby("label", observed=True)[RANKING].mean()
+    return str(METRICS[RANKING].merit(means).idxmax())
 
 
 class _Pairs:
-    """One block as arrays: `sums` and `counts` of `RANKING` over regimes (tasks, labels), `units`
-    (tasks,) datasets, `genes` of the datasets where they are perturbations of genes."""
+    """One block as arrays.
+
+    sums, counts: (tasks, labels), of `RANKING` over regimes. units: (tasks,) number of the dataset.
+    settings: (datasets,). genes: (datasets,), or None where not all of them perturb a gene.
+    """
 
     def __init__(self, block: pd.DataFrame) -> None:
         unit = [*statistics.UNIT, statistics.GENE]

@@ -1,10 +1,8 @@
-"""Tables as LaTeX with booktabs: one `table` environment a block, nothing else to load."""
+"""Tables as LaTeX with booktabs: one `table` environment per block, and nothing else to load."""
 
 from __future__ import annotations
 
-import re
-
-from cdnbench.reports.table import Block, Cell, Kind, Table
+from cdnbench.reports.table import Block, Cell, Kind, Table, slug
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -36,7 +34,7 @@ _SPECIAL = {
 
 
 def escape(text: str) -> str:
-    r"""The text with what LaTeX would read as markup escaped: `a_b ± 1` -> `a\_b $\pm$ 1`."""
+    r"""The text with all that LaTeX would read as markup escaped: `a_b ± 1` -> `a\_b $\pm$ 1`."""
     return "".join(_SPECIAL.get(character, character) for character in text)
 
 
@@ -66,7 +64,7 @@ def _float(table: Table, block: Block, index: int) -> str:
         r"\begin{table}[tbp]",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:{table.name}-{_slug(block.title) or index}}}",
+        rf"\label{{tab:{table.name}-{slug(block.title) or index}}}",
         rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}",
         r"\toprule",
         *_groups(block),
@@ -109,7 +107,3 @@ def _sentence(text: str) -> str:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -2,8 +2,8 @@
 setting of Table 11.
 
 Two means over five datasets each agree if they differ by no more than 2.31 sqrt((s_ours^2 +
-s_printed^2) / 5), the 97.5 % point of t with 8 degrees of freedom (two-sided, 5 %). An illegible
-printed standard deviation counts as 0, which makes the test stricter.
+s_printed^2) / 5). 2.31 is the 97.5 % point of t with 8 degrees of freedom (two-sided, 5 %). A
+printed standard deviation that cannot be read counts as 0, which makes the test stricter.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cdnbench.reports.frame import FACTORS, Results
-from cdnbench.reports.leaderboard import block_title, by_factors
-from cdnbench.reports.paper import SETTING, table11
+from cdnbench.reports.frame import Results
+from cdnbench.reports.paper import SETTING, beside_table11
+from cdnbench.reports.standings import block_title
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
+
+SUMMARY = (
+    "whether ours agree with Table 11's printed values, setting by setting (Welch), under the dcdi "
+    "protocol"
+)
 
 T_97_5 = 2.31
 N_DATASETS = 5
 
 
-def agreement(results: Results) -> Table:
-    """Ours against the printed values where the protocol is the paper's and all five datasets were
+def build(results: Results) -> Table:
+    """Ours against the printed values, where the protocol is the paper's and all five datasets were
     run."""
     frame = differences(results)
     blocks = [
@@ -30,7 +35,7 @@ def agreement(results: Results) -> Table:
             f"{rows['published_method'].iloc[0]}",
             rows,
         )
-        for factors, own in by_factors(frame)
+        for factors, own in results.factors.blocks(frame)
         for label, rows in own.groupby("label", sort=True)
     ]
     notes = (
@@ -50,8 +55,8 @@ def agreement(results: Results) -> Table:
 def differences(results: Results) -> pd.DataFrame:
     """One row per (factors, label, setting, metric): `ours`, `printed`, `difference`, `limit`,
     `agrees`."""
-    table = table11(results).frame
-    keys = [*FACTORS, *SETTING, "label", "metric"]
+    table = beside_table11(results).frame
+    keys = [*results.factors.names, *SETTING, "label", "metric"]
     table = table[(table["protocol"] == "dcdi") & table["standardise"].isin(["", "none"])]
     ours = table[(table["source"] == "ours") & (table["n"] == N_DATASETS)].drop(
         columns="published_method"
