@@ -86,13 +86,12 @@ class _Ended:
     @functools.cache
     def defaults(cls) -> dict[str, Any]:
         """The values of fields that may be left out."""
-        found = {}
-        for f in dataclasses.fields(cls):
-            if f.default is not dataclasses.MISSING:
-                found[f.name] = f.default
-            elif f.default_factory is not dataclasses.MISSING:
-                found[f.name] = f.default_factory()
-        return found
+        missing = dataclasses.MISSING
+        return {
+            f.name: f.default if f.default_factory is missing else f.default_factory()
+            for f in dataclasses.fields(cls)
+            if f.default is not missing or f.default_factory is not missing
+        }
 
     def plain(self) -> dict[str, Any]:
         """JSON values, provenance flattened; `kind` tells jobs from fits."""
@@ -108,18 +107,18 @@ class _Ended:
         ------
         NotARecord: a required field is missing, or a status that does not exist.
         """
-        known = {f.name for f in dataclasses.fields(cls)}
-        given = {name: value for name, value in values.items() if name in known}
-        missing = [name for name in known if name not in cls.defaults() and name not in given]
-        if missing:
-            raise NotARecord(f"it lacks {', '.join(missing)}")
+        known, needed = _names(cls)
+        given = {name: values[name] for name in known.intersection(values)}
+        if missing := needed.difference(given):
+            raise NotARecord(f"it lacks {', '.join(sorted(missing))}")
         try:
             given["status"] = Status(given["status"])
         except ValueError:
             raise NotARecord(f"its status is {given['status']!r}") from None
-        provenance = {f.name: values[f.name] for f in dataclasses.fields(Provenance)
-                      if f.name in values}  # fmt: skip
-        return cls(**{**given, "provenance": Provenance(**provenance)})
+        if not isinstance(given.get("provenance"), Provenance):
+            origin = _names(Provenance)[0].intersection(values)
+            given["provenance"] = Provenance(**{name: values[name] for name in origin})
+        return cls(**given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,10 +213,25 @@ def record_of(values: Mapping[str, Any]) -> Record:
     ------
     NotARecord: the values are not one.
     """
-    kind = {c.kind: c for c in (JobRecord, FitRecord)}.get(values.get("kind", JobRecord.kind))
-    if kind is None:
-        raise NotARecord(f"its kind is {values.get('kind')!r}")
-    return kind.of_plain(values)
+    kind = values.get("kind", JobRecord.kind)
+    if kind not in _KINDS:
+        raise NotARecord(f"its kind is {kind!r}")
+    return _KINDS[kind].of_plain(values)
+
+
+_KINDS: dict[str, type[Record]] = {c.kind: c for c in (JobRecord, FitRecord)}
+
+
+@functools.cache
+def _names(cls: type) -> tuple[frozenset[str], frozenset[str]]:
+    """All fields of a data class, and those without a default."""
+    every = frozenset(f.name for f in dataclasses.fields(cls))
+    optional = {
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
+    }
+    return every, every - optional
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -29,6 +29,7 @@ from cdnbench.record import (
     FitRecord,
     JobRecord,
     NotARecord,
+    Provenance,
     Record,
     Status,
     TaskRecord,
@@ -62,7 +63,7 @@ class Store:
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     _entries: dict[str, _Entry] = field(default_factory=dict, repr=False)
     _tasks: dict[str, tuple[dict[str, Any], Stored]] = field(default_factory=dict, repr=False)
-    _provenance: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _provenance: dict[str, Provenance] = field(default_factory=dict, repr=False)
     _told: dict[str, str] = field(default_factory=dict, repr=False)
     _looked: bool = False
 
@@ -246,11 +247,13 @@ class Store:
         try:
             stored = Stored.of_plain(line["arrays"]) if "arrays" in line else None
             if kind == _PROVENANCE:
-                self._provenance[line["id"]] = line
+                said = {name: line.get(name) for name in _ORIGIN}
+                self._provenance[line["id"]] = Provenance(**said)
             elif kind == _TASK:
                 self._tasks[line["hash"]] = line, stored  # type: ignore[assignment]
             else:
-                record = record_of({**self._provenance.get(line.get("provenance", ""), {}), **line})
+                line["provenance"] = self._provenance.get(line.get("provenance", ""))
+                record = record_of(line)
                 before = self._entries.get(record.key)
                 if before is None or at >= before.at:
                     self._entries[record.key] = _Entry(record, at, stored)
