@@ -275,6 +275,7 @@ class Store:
             self._entries[record.key] = _Entry(record, time.time(), stored)
 
     def _has_scores(self, key: str) -> bool:
+        self._look()
         stored = self._entries[key].stored
         return self._old.has_scores(key) if stored is None else self._reader.has(stored)
 

@@ -312,7 +312,9 @@ def job_record(
 def _unfitted(trained: Trained) -> Outcome:
     """The outcome of a job whose method could not be trained."""
     record = trained.record
-    reason = f"fit failed: {record.status}: {record.reason}"
+    reason = f"cannot be trained: {record.reason}"
+    if record.failed:
+        reason = f"fit failed: {record.status}: {record.reason}"
     return Outcome(Status.skipped, reason, log=record.log)
 
 

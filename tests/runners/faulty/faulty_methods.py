@@ -245,11 +245,15 @@ class Learner(Good):
         if self.trace:
             with open(self.trace, "a") as file:
                 print(len(tasks), file=file)
+        if self.how.startswith("prints"):
+            print("about to fail")
+        if self.how == "refuses":
+            raise CannotRun("too few tasks")
         if self.how == "raises":
             raise RuntimeError("it diverged")
-        if self.how == "dies":
+        if self.how.endswith("dies"):
             os._exit(3)
-        if self.how == "loops":
+        if self.how.endswith("loops"):
             time.sleep(600)
         return {"mean": np.mean([t.targets[0] for t in tasks], axis=0)}
 
