@@ -20,15 +20,12 @@ def training_specs(suite: Suite) -> Sequence[TaskSpec]:
     ------
     InvalidParameter: the suite has no training tasks, or other ones for other tasks.
     """
-    if not hasattr(suite, "training"):
-        raise InvalidParameter(f"The suite {suite.info.name} has no training tasks.")
-    if not suite.specs():
+    sets = [suite.training(spec) for spec in suite.specs()]
+    if not sets:
         raise InvalidParameter(f"The suite {suite.info.name} has no task with these options.")
-    found = {
-        tuple(s.hash for s in specs): specs
-        for spec in suite.specs()
-        for specs in [suite.training(spec)]  # type: ignore[attr-defined]
-    }
+    found = {tuple(s.hash for s in specs): specs for specs in sets if specs is not None}
+    if not found:
+        raise InvalidParameter(f"The suite {suite.info.name} has no training tasks.")
     if len(found) != 1:
         raise InvalidParameter(
             f"{len(found)} training sets: with --split unseen-cl each cell line has its own. "
