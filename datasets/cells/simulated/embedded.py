@@ -11,8 +11,6 @@ from pathlib import Path
 
 from cdnbench.datasets.cells.prepared import FORMAT, SUFFIX, PreparedLine
 from cdnbench.datasets.cells.screens.options import Preparation
-from cdnbench.datasets.cells.screens.prepare import prepare
-from cdnbench.datasets.cells.screens.raw import open_raw
 from cdnbench.datasets.cells.simulated.knowledge import VERSION as KNOWLEDGE_VERSION
 from cdnbench.datasets.cells.simulated.knowledge import write_knowledge
 from cdnbench.datasets.cells.simulated.simulate import Simulation, write_raw
@@ -62,6 +60,9 @@ def _folder(simulation: Simulation) -> Path:
 
 def simulated_line(simulation: Simulation, name: str, folder: Path) -> PreparedLine:
     """A line of the simulation, simulated and prepared in `folder` unless it is there already."""
+    from cdnbench.datasets.cells.screens.prepare import prepare
+    from cdnbench.datasets.cells.screens.raw import open_raw
+
     path = folder / f"{name}{SUFFIX}"
     if path.exists():
         return PreparedLine.open(path)
