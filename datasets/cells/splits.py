@@ -1,11 +1,11 @@
-"""What a trained method may see under each split, and what of the test it has then seen already.
+"""What a method is trained on under each split, and how much of the test it has then seen already.
 
     seen       the training perturbations of all lines
-    unseen-cl  for a line: all perturbations of the other lines
-    -strict    the same without perturbations whose targets are tested: of any line (seen), of the
-               held-out line (unseen-cl)
+    unseen-cl  all perturbations of the lines other than the one that is scored
+    -strict    the same without perturbations of genes that are tested, on any line (seen-strict) or
+               on the line that is scored (unseen-cl-strict)
 
-Screens of one cell line (k562_gw and k562_es) are one line.
+Screens of one cell line (k562_gw and k562_es) count as one line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from cdnbench.datasets.cells.prepared import PreparedLine
 
 SPLITS = ("seen", "unseen-cl", "seen-strict", "unseen-cl-strict")
-ALIKE = 0.9  # correlation of two profiles of which one all but tells the other
+ALIKE = 0.9  # correlation from which on one profile all but gives away the other
 
 Perturbation = tuple[str, int]  # name of a prepared line, number of one of its perturbations
 
@@ -54,9 +54,12 @@ def training(lines: Mapping[str, PreparedLine], split: str, held_out: str) -> li
 
 @dataclass(frozen=True)
 class Leak:
-    """Of one screen under a split. same_gene: test perturbations that share a target with training;
-    straddling: clusters with training and test perturbations; alike: test perturbations whose
-    profile correlates by `ALIKE` or more with one of training."""
+    """How much of one screen's test is known from training under a split.
+
+    same_gene: test perturbations that share a target with a training perturbation.
+    straddling: clusters with both training and test perturbations.
+    alike: test perturbations whose profile correlates with one of training by `ALIKE` or more.
+    """
 
     line: str
     n_training: int
@@ -67,7 +70,7 @@ class Leak:
 
 
 def audit(lines: Mapping[str, PreparedLine], split: str) -> list[Leak]:
-    """Leakage from training to test, screen by screen."""
+    """Leakage from training to test, for each screen."""
     leaks = []
     for name, line in lines.items():
         test, train = scored(lines, name), training(lines, split, name)
@@ -90,8 +93,8 @@ def audit(lines: Mapping[str, PreparedLine], split: str) -> list[Leak]:
 def _closest(
     lines: Mapping[str, PreparedLine], test: list[Perturbation], train: list[Perturbation]
 ) -> np.ndarray:
-    """Largest correlation of each test profile with a training profile, over the genes that both
-    screens have."""
+    """(n_test,) largest correlation of each test profile with a training profile, over the genes
+    that both screens have."""
     best = np.full(len(test), -1.0)
     if not test:
         return best

@@ -182,12 +182,10 @@ class CellSuite(Suite):
         return self._genes_in_training[line]
 
     def why_no_task(self) -> str:
-        n = sum(line.n_perturbations for line in self.lines.values())
         if not self.part:
             return ""
-        return (
-            f"All {n} perturbations are on the training side of the split: --part all scores them."
-        )
+        n = sum(line.n_perturbations for line in self.lines.values())
+        return f"All {n} perturbations are on the training side; --part all scores them as well."
 
     def specs(self) -> Sequence[TaskSpec]:
         return [spec for name in self.lines for spec in self._specs(self.lines[name])]

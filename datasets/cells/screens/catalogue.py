@@ -1,7 +1,7 @@
 """Public screens: where they are, under which terms, and how to prepare them.
 
-Checksums are given where they are publicly recorded. Sizes are of the files as served in 2025, to
-the digit where known.
+Checksums are given where they are publicly recorded. Sizes are those of the files as served in
+2025, in bytes, where they are known.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from cdnbench.errors import did_you_mean
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """urls: the source, then mirrors. md5, size (bytes): "" and 0 where they are not publicly
-    known."""
+    """A file to download. urls: the source, then mirrors. md5: "" where it is not publicly known.
+    size: bytes, 0 where they are not publicly known."""
 
     name: str
     urls: tuple[str, ...]
@@ -24,8 +24,8 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Screen:
-    """paper: of the seven data sets of the CDN paper. prepare: options of `bench data prepare` for
-    its first file."""
+    """A public screen. prepare: options of `bench data prepare` for its first file. paper: whether
+    it is among the seven data sets of the CDN paper."""
 
     name: str
     title: str
@@ -177,7 +177,9 @@ SCREENS = (
 
 
 def screen(name: str) -> Screen:
-    """Raises
+    """The screen of this name.
+
+    Raises
     ------
     UnknownName: no screen has this name.
     """

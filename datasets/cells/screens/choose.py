@@ -17,8 +17,11 @@ from cdnbench.errors import InvalidData
 
 @dataclass(frozen=True, eq=False)
 class Tested:
-    """Of all Q perturbations of a survey. change, adjusted, shift (Q, G) float32: log2 fold change,
-    adjusted p-value, difference of the means to the controls'. n_cells (Q,)."""
+    """Results of the tests of all Q perturbations of a survey.
+
+    change, adjusted, shift: (Q, G) float32, log2 fold changes, adjusted p-values, and differences
+    of means from the controls. n_cells: (Q,) cells per perturbation.
+    """
 
     change: np.ndarray
     adjusted: np.ndarray
@@ -28,11 +31,11 @@ class Tested:
 
 @dataclass(frozen=True, eq=False)
 class Tasks:
-    """P perturbations. perturbations (P,): their numbers in the survey. genes (G,): names of the
-    genes kept. targets: theirs, as genes.
+    """The P perturbations that become tasks.
 
-    candidates: ascending numbers of genes. trivial (P,): the differential gene with the largest
-        |change| is a target.
+    perturbations: (P,) their numbers in the survey. genes: (G,) names of the genes that are kept.
+    targets: names of the target genes of each. candidates: ascending numbers of genes for each.
+    trivial: (P,) bool, True where the differential gene with the largest |change| is a target.
     """
 
     perturbations: np.ndarray
@@ -55,9 +58,13 @@ def choose(
     attrition: Attrition,
     split_list: Path | None,
 ) -> Tasks:
-    """Raises
+    """Choose the perturbations that become tasks, their candidates and their side of the split.
+
+    attrition: each step adds a row.
+
+    Raises
     ------
-    InvalidData: no perturbation is left; the message holds the attrition.
+    InvalidData: no perturbation is left; the message shows what each step lost.
     """
     differential = tested.adjusted < options.alpha
     kept = np.array([bool(targets) for targets in found.targets])
@@ -128,13 +135,12 @@ def choose(
 
 
 def _cure(attrition: Attrition) -> str:
-    """What to look at, by the first step that left no perturbation."""
+    """Advice that depends on the first step which left no perturbation."""
     step = next((name for name, _, perturbations, _ in attrition.rows if not perturbations), "")
     if step == TARGETS_MEASURED:
         return (
-            "No target is a gene of the file: see that --genes and --target name genes alike "
-            "(symbols or identifiers), or take a file with "
-            "more genes."
+            "No target is a gene of the file. Check that --genes and --target name genes in the "
+            "same way (symbols or identifiers), or use a file with more genes."
         )
     return f"The step {step!r} left none; --more-than and --alpha are the thresholds of the tests."
 
@@ -142,8 +148,8 @@ def _cure(attrition: Attrition) -> str:
 def candidate_genes(
     change: np.ndarray, differential: np.ndarray, options: Preparation, rng: np.random.Generator
 ) -> np.ndarray:
-    """Ascending numbers of the candidates: differential genes with the largest |change|, filled up
-    with others at random."""
+    """Ascending numbers of the candidates: the differential genes with the largest |change|, and
+    random other genes where these are too few."""
     chosen = np.flatnonzero(differential)
     chosen = chosen[np.argsort(-np.abs(change[chosen]), kind="stable")[: options.max_candidates]]
     missing = options.min_candidates - len(chosen)
@@ -154,7 +160,7 @@ def candidate_genes(
 
 
 def controls_kept(found: Survey, line: str, options: Preparation) -> np.ndarray:
-    """Ascending numbers of the control cells that are stored."""
+    """Ascending numbers of the control cells that are kept."""
     controls = np.flatnonzero(found.label == CONTROL)
     if len(controls) <= options.max_controls:
         return controls

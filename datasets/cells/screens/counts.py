@@ -10,13 +10,12 @@ from scipy import sparse
 from cdnbench.errors import InvalidData
 
 TARGET_SUM = 1e4
-_LOG_LIMIT = (
-    25.0  # no logarithm of a count is larger; fractional values above have been scaled, not logged
-)
+_LOG_LIMIT = 25.0
+"""No logarithm of a count is larger. Fractional values above have been scaled, not logged."""
 
 
 def check_values(chunk: sparse.csr_matrix, path: Path, values: str = "counts") -> None:
-    """Whether the values of some cells are what they are said to be: "counts", or "lognorm" for
+    """Check that the values of some cells are what they are said to be: "counts", or "lognorm" for
     log(1 + counts per ten thousand).
 
     Raises
@@ -56,8 +55,8 @@ def check_values(chunk: sparse.csr_matrix, path: Path, values: str = "counts") -
 
 
 def log_normalise(counts: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:
-    """log(1 + 10,000 counts / total) in float32. totals (M,): of each cell, over all genes of the
-    file and not only those kept."""
+    """log(1 + 10,000 counts / total) in float32. totals: (M,) counts of each cell over all genes of
+    the file, not only those that are kept."""
     totals = np.asarray(totals, dtype=np.float32)
     scale = np.repeat(totals / np.float32(TARGET_SUM), np.diff(counts.indptr))
     data = np.log1p(counts.data.astype(np.float32) / scale)

@@ -25,8 +25,8 @@ _PSEUDO = 1e-9  # added to mean counts in fold changes, as scanpy does
 
 @dataclass(frozen=True, eq=False)
 class Controls:
-    """Non-negative values of n_cells control cells, each gene's non-zero ones sorted:
-    values[start[g] : start[g + 1]]."""
+    """The values of n_cells control cells, all non-negative. The non-zero values of gene g are
+    sorted in values[start[g] : start[g + 1]]."""
 
     values: np.ndarray
     start: np.ndarray
@@ -36,7 +36,7 @@ class Controls:
 
     @staticmethod
     def of(cells: sparse.csr_matrix) -> Controls:
-        """cells (n_cells, G), log-normalised.
+        """Sort the values of cells (n_cells, G), log-normalised.
 
         Raises
         ------
@@ -60,8 +60,8 @@ class Controls:
 
 @dataclass(frozen=True, eq=False)
 class Tests:
-    """Of one perturbation, each (G,) float64. score: the standardised rank sum; p_adjusted:
-    Benjamini-Hochberg over the genes."""
+    """Test results of one perturbation, each (G,) float64. score: the standardised rank sum.
+    p_adjusted: Benjamini-Hochberg over the genes."""
 
     score: np.ndarray
     p: np.ndarray
@@ -70,7 +70,7 @@ class Tests:
 
 
 class RankSums:
-    """What the tests of P perturbations need, summed over the cells seen so far."""
+    """Sums over the cells seen so far, from which P perturbations are tested."""
 
     def __init__(self, controls: Controls, n_perturbations: int) -> None:
         self.controls = controls
@@ -83,7 +83,8 @@ class RankSums:
         self.n_cells = np.zeros(n_perturbations, dtype=np.int64)
 
     def add(self, cells: sparse.csr_matrix, perturbation: np.ndarray) -> None:
-        """Cells (M, G) with values as the controls', of these perturbations (M,), 0 .. P - 1."""
+        """Add cells (M, G), normalised as the controls are. perturbation: (M,) number of the
+        perturbation of each, 0 .. P - 1."""
         columns = sparse.csc_matrix(cells)
         columns.eliminate_zeros()
         labels = np.ascontiguousarray(perturbation, dtype=np.int64)
@@ -102,7 +103,7 @@ class RankSums:
         )
 
     def tests(self, perturbation: int) -> Tests:
-        """Of one perturbation against the controls.
+        """Test one perturbation against the controls.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Downloads that go on where they stopped, from mirrors in turn, with checksums."""
+"""Downloads with checksums, from mirrors in turn, which are resumed where they stopped."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Progress = Callable[[str, int, int], None]
 def fetch(
     screen: Screen, folder: Path, progress: Progress = lambda what, done, of: None
 ) -> list[Path]:
-    """The files of a screen in `folder`; what is there and whole is not fetched again.
+    """Download the files of a screen to `folder`; complete files are not fetched again.
 
     Raises
     ------
-    InvalidData: no source can be reached, or what came has another checksum or size; the message
-    says what to place where.
+    InvalidData: no source can be reached, or a file has another checksum or size. The message says
+    which file to place where.
     """
     import pooch
 
@@ -78,8 +78,8 @@ def _check(file: RemoteFile, path: Path, cure: str) -> None:
 
 
 class _Resuming:
-    """Downloader for pooch: gathers a file in <name>.part, which a later call goes on with where
-    the server can."""
+    """Downloader for pooch that collects a file in <name>.part. A later call continues it if the
+    server can."""
 
     def __init__(self, folder: Path, progress: Progress) -> None:
         self.folder, self.progress = folder, progress

@@ -3,11 +3,11 @@
 The cells of every perturbation and the control cells are split into random halves, A and B,
 `SPLITS` times:
 
-    reliability   mean Pearson correlation r over genes of the shift in A with the shift in B, at
-                  least 0, for all cells: 2 r / (1 + r) (Spearman-Brown), the correlation that a
-                  perfect prediction of the profile could be expected to reach
-    retrieval     share of the splits in which, of the halves A of all perturbations, its own is
-                  nearest to its half B
+    reliability   2 r / (1 + r) (Spearman-Brown), where r is the mean Pearson correlation over genes
+                  of the shifts in A and in B, at least 0. It is the correlation that a perfect
+                  prediction of the profile could be expected to reach.
+    retrieval     share of the splits in which the half B is nearest to its own half A, among the
+                  halves A of all perturbations
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ def noise_ceiling(
     splits: int = SPLITS,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reliability and retrieval (P,), (P,) of perturbations with the cells (M, G) each; they are
-    asked for once every `AT_ONCE` splits. NaN for a perturbation of a single cell."""
+    """Reliability (P,) and retrieval (P,) of P perturbations; NaN for those with a single cell.
+
+    perturbations: called once every `AT_ONCE` splits, returns the cells (M, G) of each.
+    """
     correlations, nearest = [], []
     for first in range(0, splits, AT_ONCE):
         progress(first, splits)

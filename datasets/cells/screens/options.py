@@ -1,4 +1,4 @@
-"""The thresholds of preparation, each with its source, and the table of what they cost."""
+"""The thresholds of preparation with their sources, and the table of what each step costs."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ SEPARATOR = "+"  # between the targets of a perturbation that has several
 
 @dataclass(frozen=True)
 class Preparation:
-    """How raw counts become tasks. "paper": Wu et al. 2025, Predicting perturbation targets with
+    """How raw counts become tasks. "paper" is Wu et al. 2025, Predicting perturbation targets with
     causal differential networks.
 
-    What the cells say
-        perturbation   column of obs with the perturbation of each cell; cells without one are
-                       dropped
-        control        its value in cells that nothing was done to
-        target         column of obs with the targeted gene, several joined by +; "" if the
-                       perturbation is named after them
-        total          column of obs with a cell's total count, where the file holds some of the
-                       genes only; "" for their sum
-        where          condition on the columns of obs that a cell must fulfil, as pandas' `query`
-                       reads it
-        values         "counts", or "lognorm" for log(1 + counts per 10,000)
-    Filters (published files have been filtered; the paper names none of its own)
-        min_genes      expressed genes of a cell
-        max_mito       share of a cell's counts in genes named MT-...
-        min_cells      cells that express a gene, of all
-        min_perturbed  cells of a perturbation: 20, below which a mean profile is mostly noise
-                       (DESIGN)
+    What the file says about its cells
+        perturbation    column of obs with the perturbation of each cell; cells without one are
+                        dropped
+        control         value of this column in control cells
+        target          column of obs with the targeted genes, joined by +; "" if perturbations are
+                        named after them
+        total           column of obs with the total count of each cell, for files that hold only
+                        some of the genes; "" for the sum over the genes of the file
+        where           condition on the columns of obs that a cell must fulfil, in the syntax of
+                        pandas' `eval`
+        values          "counts", or "lognorm" for log(1 + counts per 10,000)
+    Filters (published files are filtered already, and the paper names no filters of its own)
+        min_genes       least number of genes that a cell expresses
+        max_mito        largest share of a cell's counts in genes named MT-...
+        min_cells       least number of cells that express a gene
+        min_perturbed   least number of cells per perturbation: 20, below which a mean profile is
+                        mostly noise
     Tasks
-        alpha          level of Benjamini-Hochberg adjusted p-values: .05 (paper)
-        more_than      differential genes that a perturbation must exceed, its targets among them:
-                       10 (paper)
-        max_candidates the differential genes with the largest |log fold change| are candidates:
-        1000 (paper)
-        min_candidates if fewer, others drawn at random are added: 100 (paper)
-        max_controls   control cells that are kept, drawn with `seed`; tests use all of them: 10,000
+        alpha           level of Benjamini-Hochberg adjusted p-values: .05 (paper)
+        more_than       a perturbation must have more differential genes than this, with its targets
+                        among them: 10 (paper)
+        max_candidates  at most so many differential genes are candidates, those with the largest
+                        |log fold change|: 1000 (paper)
+        min_candidates  if there are fewer, random genes are added: 100 (paper)
+        max_controls    at most so many control cells are kept, drawn with `seed`; tests use all of
+                        them: 10,000
     Split
-        clusters       of k-means on log fold changes, the largest to train, the others half and
-                       half: 200 (paper)
-        seed           of all draws
+        clusters        number of k-means clusters of log fold changes. The largest is for training;
+                        of the others, half: 200 (paper)
+        seed            seed of all random draws
     """
 
     perturbation: str = "perturbation"
@@ -96,7 +97,7 @@ class Preparation:
         return asdict(self)
 
     def digest_of(self, *names: str) -> str:
-        """Identity of some of the options, of all if none is named."""
+        """Digest of the named options, or of all options if none is named."""
         return digest(
             {f.name: getattr(self, f.name) for f in fields(self) if not names or f.name in names}
         )
@@ -112,7 +113,7 @@ class Attrition:
         self.rows.append((step, int(cells), int(perturbations), int(genes)))
 
     def text(self) -> str:
-        """One line a step."""
+        """A table with one line per step."""
         width = max(len(step) for step, *_ in self.rows)
         lines = [f"{'':{width}}  {'cells':>10}  {'perturbations':>13}  {'genes':>7}"]
         lines += [f"{step:{width}}  {c:>10,}  {p:>13,}  {g:>7,}" for step, c, p, g in self.rows]

@@ -1,9 +1,9 @@
-"""Raw counts of one cell line to a prepared file: survey, tests, candidates, split.
+"""From the raw counts of one cell line to a prepared file: survey, tests, candidates, split.
 
 The raw file is read five times, a range of cells at a time (survey, controls, tests, sizes,
-writing), so that memory holds the control cells and a few numbers for each perturbation and gene,
-never the screen. What the survey and the tests find is kept beside the
-output: a preparation that is stopped goes on from there.
+writing). Memory holds the control cells and a few numbers per perturbation and gene, never the
+whole screen. The results of the survey and of the tests are kept beside the output, so that a
+preparation that was stopped continues from there.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def prepare(
     simulated: bool = False,
     progress: Progress = lambda what, done, of: None,
 ) -> PreparedLine:
-    """Prepare one cell line as `out`/<line>.cells.h5.
+    """Prepare one cell line as `out`/<line>.cells.h5; a finished file is opened as it is.
 
     Raises
     ------
-    InvalidData: see `survey`; also if no perturbation passes the tests.
+    InvalidData: no perturbation passes the tests, or the raw file cannot be used (see `survey`).
     """
     path = out / f"{line}{SUFFIX}"
     recipe = digest(
@@ -53,7 +53,7 @@ def prepare(
         split_list.read_bytes().hex() if split_list else "",
         line,
     )
-    with contextlib.suppress(InvalidData):  # of another version or cut off: made anew
+    with contextlib.suppress(InvalidData):  # another version, or cut off: it is made again
         if path.exists() and (made := PreparedLine.open(path)).attributes["recipe"] == recipe:
             return made
     scratch = out / f".{line}.{recipe[:12]}"
@@ -76,7 +76,7 @@ def prepare(
 
 
 def _identity(raw: RawCells) -> list:
-    """Of the file: name, size and time of change of it, or of its parts."""
+    """Name, size and time of change of a file, or of each file in a folder."""
     parts = sorted(raw.path.iterdir()) if raw.path.is_dir() else [raw.path]
     return [[part.name, part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
 
@@ -155,7 +155,7 @@ def _write(
     progress: Progress,
     about: dict,
 ) -> None:
-    """The prepared file. about: its attributes."""
+    """Write the prepared file. about: its attributes."""
     controls = controls_kept(found, about["name"], options)
     number = np.full(len(found.names), -1)
     number[tasks.perturbations] = np.arange(len(tasks.names))
@@ -226,7 +226,7 @@ def _write(
 
 
 def _rows(arrays, group: str, n_values, n_genes: int, ends) -> Iterator[sparse.csr_matrix]:
-    """The cells of a group from each of the ends to the next. n_values: of each cell."""
+    """The cells of a group from each of the ends to the next. n_values: values per cell."""
     pointers = np.cumsum([0, *n_values])
     for low, high in itertools.pairwise(ends):
         some = slice(pointers[low], pointers[high])
@@ -239,7 +239,7 @@ def _rows(arrays, group: str, n_values, n_genes: int, ends) -> Iterator[sparse.c
 
 
 def _values_of(raw, found, options, wanted, progress) -> np.ndarray:
-    """(M,) number of non-zero values of each wanted cell in the kept genes."""
+    """(M,) number of non-zero values in the kept genes; 0 for cells that are not wanted."""
     n_values = np.zeros(raw.n_cells, dtype=np.int64)
     for rows, chunk in raw.chunks():
         progress("counting", rows.start, raw.n_cells)
@@ -252,7 +252,7 @@ def _values_of(raw, found, options, wanted, progress) -> np.ndarray:
 
 
 def _starts(rows: np.ndarray, n_values: np.ndarray, n_cells: int) -> np.ndarray:
-    """(n_cells,) where the values of each of the rows go, -1 for the other cells."""
+    """(n_cells,) where the values of each of the rows begin in the output; -1 for other cells."""
     starts = np.full(n_cells, -1, dtype=np.int64)
     starts[rows] = np.cumsum([0, *n_values[rows]])[:-1]
     return starts

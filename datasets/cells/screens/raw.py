@@ -1,7 +1,7 @@
-"""Cells as they are published: .h5ad (also the scPerturb layout), 10x .h5, and folders of
+"""Cells as they are published: .h5ad (also the scPerturb layout), 10x .h5, and folders with
 matrix.mtx.
 
-Only genes and what is known of each cell are held in memory; values are read a range of cells at a
+Only the genes and the table of cells are held in memory; values are read for a range of cells at a
 time.
 """
 
@@ -21,20 +21,21 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-CHUNK = 20_000  # cells read at once,
-CHUNK_VALUES = (
-    2**24
-)  # fewer where they hold more values than these, zeros included if the file stores them
-CONVERTIBLE = 200_000_000  # values that are turned from columns to rows in memory, 1.6 GB
+CHUNK = 20_000
+"""Cells that are read at once, or fewer where they hold more than `CHUNK_VALUES` values."""
+CHUNK_VALUES = 2**24
+"""Values that are read at once, zeros included if the file stores them."""
+CONVERTIBLE = 200_000_000
+"""Values that may be turned from columns to rows in memory (1.6 GB)."""
 
 
 @dataclass(frozen=True, eq=False)
 class RawCells:
-    """M cells x G genes of one file.
+    """The M cells x G genes of one file.
 
-    genes: their unique names. obs: what is known of each cell, M rows. read(low, high): their
-        values (high - low, G).
-    at_once: cells that are read at once.
+    genes: G unique names. obs: a table with one row per cell. read: a function of (low, high) that
+    returns the values of cells low .. high - 1, (high - low, G). at_once: how many cells are read
+    at once.
     """
 
     path: Path
@@ -57,9 +58,12 @@ class RawCells:
 def open_raw(
     path: Path, *, genes: str = "", layer: str = "", cells: Path | None = None
 ) -> RawCells:
-    """genes: column of an .h5ad's var (or "id" of a 10x file) that names the genes, "" for its
-    index (their symbols). layer: where an .h5ad has the counts, "" for X. cells: a .csv with a row
-    a barcode, for 10x files, which know nothing else of their cells.
+    """Open a file of cells.
+
+    genes: column of an .h5ad's var that names the genes (or "id" for 10x files); "" for its index,
+        or the symbols of a 10x file.
+    layer: where an .h5ad holds the counts; "" for X.
+    cells: .csv with one row per barcode, for 10x files, which say nothing else about their cells.
 
     Raises
     ------
@@ -128,7 +132,7 @@ def _h5ad(path: Path, file: h5py.File, genes: str, layer: str) -> RawCells:
 def _reader(
     path: Path, x, place: str, shape: tuple[int, int]
 ) -> tuple[Callable[[int, int], sparse.csr_matrix], int]:
-    """Of RawCells: read and at_once."""
+    """The fields `read` and `at_once` of `RawCells`."""
     kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format", "array"))
     stored = tuple(
         int(k) for k in x.attrs.get("shape", x.attrs.get("h5sparse_shape", getattr(x, "shape", ())))
@@ -163,13 +167,12 @@ def _reader(
 
 
 def _at_once(start: np.ndarray) -> int:
-    """Of cells with values start[i] .. start[i + 1] - 1, so many that they hold CHUNK_VALUES on
-    average."""
+    """How many cells hold `CHUNK_VALUES` on average. start: (M + 1,) first value of each cell."""
     return max(1, min(CHUNK, CHUNK_VALUES * (len(start) - 1) // max(int(start[-1]), 1)))
 
 
 def _nonzero(dense: np.ndarray) -> sparse.csr_matrix:
-    """What scipy makes of an array, in a third of the time."""
+    """The same as scipy's conversion of an array, in a third of the time."""
     present = dense != 0
     columns = np.broadcast_to(np.arange(dense.shape[1], dtype=np.int32), dense.shape)[present]
     start = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
@@ -185,7 +188,7 @@ def _rows(data, indices, start: np.ndarray, low: int, high: int, n_genes: int) -
 
 
 def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCells:
-    """Cell Ranger's HDF5: features x barcodes by column, that is, cell by cell."""
+    """Cell Ranger's HDF5 holds features x barcodes by column, which is cell by cell."""
     matrix = file["matrix"]
     n_genes, n_cells = (int(k) for k in matrix["shape"][:])
     barcodes = matrix["barcodes"].asstr()[:]
@@ -193,8 +196,8 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
     start = matrix["indptr"][:].astype(np.int64)
     if len(start) != n_cells + 1 or len(names) != n_genes:
         raise InvalidData(
-            f"{path}: matrix has {n_genes} features and {n_cells} barcodes, but names or pointers "
-            "for others."
+            f"{path}: the matrix has {n_genes} features and {n_cells} barcodes, but the number of "
+            "names or pointers is another."
         )
     return RawCells(
         path,
@@ -206,8 +209,8 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
 
 
 def _market(path: Path, genes: str, cells: Path | None) -> RawCells:
-    """A folder with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv, each maybe .gz; held
-    in memory."""
+    """A folder with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv, plain or .gz, which
+    is read into memory."""
     import pandas as pd
     from scipy.io import mmread
 
@@ -235,8 +238,8 @@ def _obs(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
 
     if cells is None:
         raise InvalidData(
-            f"{path} says nothing of its cells. Give a .csv with their barcodes and "
-            "perturbations: --cells FILE."
+            f"{path} says nothing about its cells. Give a .csv with one row per barcode, which "
+            "names the perturbation of each: --cells FILE."
         )
     if not cells.exists():
         raise InvalidData(f"{cells} does not exist.")
@@ -252,9 +255,8 @@ def _obs(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
         raise InvalidData(
             f"{cells}: no barcode of {path} is in its first column (for example {barcodes[0]!r})."
         )
-    return known.reindex(
-        barcodes
-    )  # cells that are not listed have no perturbation, and are counted as such
+    # Cells that are not listed have no perturbation, and are counted as such.
+    return known.reindex(barcodes)
 
 
 def _listed(names) -> str:

@@ -1,5 +1,4 @@
-"""Public knowledge of human genes: where it is, under which terms, and what kind of knowledge it
-becomes."""
+"""Public knowledge of human genes: where it is, under which terms, and of which kind."""
 
 from __future__ import annotations
 
@@ -40,7 +39,8 @@ SOURCES = (
         RemoteFile("identifiers.txt", (_HGNC,)),
     ),
 )
-"""What `bench data fetch knowledge` fetches. All of it changes with time: no checksums."""
+"""What `bench data fetch knowledge` downloads. All of it changes with time, so that there are no
+checksums."""
 
 GENEPT = _source(
     "GenePT embeddings of 133,736 names of genes, 909 MB",

@@ -1,5 +1,5 @@
-"""Training and test perturbations of a cell line: by clusters of profiles, so that look-alikes stay
-together."""
+"""Training and test perturbations of a cell line. Clusters of profiles are kept whole, so that
+look-alikes stay together."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ def clusters(change: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
 
 
 def split_by_cluster(cluster: np.ndarray, seed: int) -> np.ndarray:
-    """(P,) "train" or "test": the largest cluster to train, the others half and half in random
-    order."""
+    """(P,) "train" or "test". The largest cluster is for training; of the others, a random half."""
     names, counts = np.unique(cluster, return_counts=True)
     others = np.delete(names, np.argmax(counts))
     test = generator("cells", "split", seed).permutation(others)[

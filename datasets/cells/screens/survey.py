@@ -1,4 +1,4 @@
-"""A first look at a raw file: which cells and genes are kept, and what each cell is."""
+"""A first look at a raw file: which cells and genes are kept, and the perturbation of each cell."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ DROPPED, CONTROL = -2, -1
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """label (M,): number of the perturbation of each cell, CONTROL or DROPPED. total (M,): its
-    count. genes: places of those kept.
+    """Which cells and genes are kept.
 
-    names, targets: of each perturbation, targets as numbers among the kept genes.
+    label: (M,) number of the perturbation of each cell, or CONTROL or DROPPED. total: (M,) count of
+    each cell. genes: places of the kept genes in the file. names: name of each perturbation.
+    targets: numbers of its targets among the kept genes; empty if one of them is missing.
     """
 
     label: np.ndarray
@@ -34,7 +35,7 @@ class Survey:
 
 
 def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: Progress) -> Survey:
-    """Read all cells once.
+    """Read all cells once and decide what is kept.
 
     Raises
     ------
@@ -220,7 +221,7 @@ def _query(raw: RawCells, condition: str) -> np.ndarray:
         ) from error
     if found.dtype != bool or found.shape != (raw.n_cells,):
         raise InvalidData(
-            f"{raw.path}: --where {condition!r} is no condition: it has to be true or false of "
+            f"{raw.path}: --where {condition!r} is no condition. It must be true or false for "
             "each cell, as in 'n_targets == 1'. "
             f"Columns: {columns}."
         )

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from cdnbench.datasets.cells.prepared import FORMAT, SUFFIX, PreparedLine
 from cdnbench.datasets.cells.screens.options import Preparation
-from cdnbench.datasets.cells.screens.prepare import prepare
-from cdnbench.datasets.cells.screens.raw import open_raw
 from cdnbench.datasets.cells.simulated.knowledge import VERSION as KNOWLEDGE_VERSION
 from cdnbench.datasets.cells.simulated.knowledge import write_knowledge
 from cdnbench.datasets.cells.simulated.simulate import Simulation, write_raw
@@ -22,15 +20,15 @@ PREPARATION = Preparation(target="target", clusters=40)
 
 
 def cache_folder() -> Path:
-    """`CDNBENCH_CACHE`, or the user's cache of this program."""
+    """The folder named by `CDNBENCH_CACHE`, or the user's cache of this program."""
     import pooch
 
     return Path(os.environ.get("CDNBENCH_CACHE") or pooch.os_cache("cdnbench"))
 
 
 def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
-    """The prepared lines; those that are missing are simulated and prepared first, which takes
-    seconds a line."""
+    """The prepared lines. Missing ones are simulated and prepared first, which takes seconds per
+    line."""
     folder = _folder(simulation)
     paths = [folder / f"{name}{SUFFIX}" for name in simulation.lines]
     if all(path.exists() for path in paths):
@@ -40,7 +38,7 @@ def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
 
 
 def embedded_knowledge(simulation: Simulation, error: str) -> dict[str, Path]:
-    """Kind -> file of what would be known of the simulated genes, wrong to the degree `error`."""
+    """Kind -> file of knowledge about the simulated genes, of which a share `error` is wrong."""
     folder = _folder(simulation) / f"knowledge-{KNOWLEDGE_VERSION}-{error}"
     with _locked(folder):
         return write_knowledge(simulation, float(error), folder)
@@ -62,6 +60,9 @@ def _folder(simulation: Simulation) -> Path:
 
 def simulated_line(simulation: Simulation, name: str, folder: Path) -> PreparedLine:
     """A line of the simulation, simulated and prepared in `folder` unless it is there already."""
+    from cdnbench.datasets.cells.screens.prepare import prepare
+    from cdnbench.datasets.cells.screens.raw import open_raw
+
     path = folder / f"{name}{SUFFIX}"
     if path.exists():
         return PreparedLine.open(path)

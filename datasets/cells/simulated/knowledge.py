@@ -1,27 +1,26 @@
-"""What would be known of simulated genes: interactions, annotations and texts, wrong to a stated
-degree.
+"""Knowledge about simulated genes: interactions, annotations and texts, a stated share of them
+wrong.
 
-Made from the network that the lines share. A process is what one complex of regulators governs, and
-a complex governs a gene as strongly as the member that acts on it most.
+It is made from the network that the lines share. A process is the set of genes that one complex of
+regulators governs. A complex governs a gene as strongly as the member that acts on it most.
 
-    annotations    of each gene its complex and `PROCESSES` processes: those that govern it most, of
-                   a regulator first the one that its own complex governs, at random where there are
-                   fewer. Genes that regulate nothing form complexes too, each within a process and
-                   of sizes by the same law.
+    annotations    the complex of each gene, and the `PROCESSES` processes that govern it most. For
+                   a regulator, the process of its own complex comes first; where there are too few,
+                   others are added at random. Genes that regulate nothing form complexes too, each
+                   within one process, with sizes from the same law.
     interactions   pairs within complexes; each gene with the `UPSTREAM` regulators that act on it
                    most; and pairs of other genes that share processes (functional association, as
-                   in STRING), most shared first, until a gene has as many interactions as a
-                   regulator drawn for it
+                   in STRING). Pairs that share most processes come first, until a gene has as many
+                   interactions as a regulator that is drawn for it.
     gene_text      the annotations in a sentence
 
-At error e, each pair is wrong with probability e: an interaction becomes a pair of random genes,
-and a term goes to a random gene. 0 is the truth, 1 holds nothing but the sizes of terms. Only
-regulators are ever perturbed, so
-knowledge must not tell them by numbers: all genes have as many terms, about as many interactions,
-and names in random order.
+With an error of e, each pair is wrong with probability e: an interaction becomes a pair of random
+genes, and a term is given to a random gene. 0 is the truth; at 1 only the sizes of terms are right.
+Only regulators are ever perturbed, so numbers must not tell regulators from other genes: all genes
+have equally many terms, about equally many interactions, and names in random order.
 
 Real networks are enriched among the differential genes of a knock-down by a factor that is measured
-in `benchmarks/calibration.py`; `ERROR` is what comes nearest.
+in `benchmarks/calibration.py`. `ERROR` is the error that comes nearest to it.
 """
 
 from __future__ import annotations
@@ -43,9 +42,12 @@ PROCESSES = 3
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """complexes (G,): the number of each gene's complex. processes (G, PROCESSES): numbers of its
-    processes, the first one first.
-    edges (E, 2): numbers of two different genes, the lower first; each pair once, sorted."""
+    """What is true about the simulated genes.
+
+    complexes: (G,) the number of each gene's complex. processes: (G, PROCESSES) the numbers of its
+    processes, the most important one first. edges: (E, 2) numbers of two different genes, the lower
+    one first; sorted, and each pair occurs once.
+    """
 
     complexes: np.ndarray
     processes: np.ndarray
@@ -53,7 +55,7 @@ class Truth:
 
 
 def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[str, Path]:
-    """Kind -> file, those that are missing made first."""
+    """Kind -> file. Missing files are written first."""
     paths = {kind: folder / f"{kind}.tsv" for kind in ("interactions", "annotations", "gene_text")}
     if all(path.exists() for path in paths.values()):
         return paths
@@ -81,7 +83,7 @@ def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[
 def known_interactions(
     truth: Truth, error: float, rng: np.random.Generator
 ) -> list[tuple[int, int]]:
-    """Pairs of numbers of different genes, the lower first, sorted."""
+    """Interactions with their errors: sorted pairs of numbers of genes, the lower one first."""
     pairs = truth.edges.copy()
     wrong = rng.random(len(pairs)) < error
     pairs[wrong] = rng.integers(0, len(truth.complexes), size=(int(wrong.sum()), 2))
@@ -91,7 +93,7 @@ def known_interactions(
 def known_annotations(
     truth: Truth, error: float, rng: np.random.Generator
 ) -> list[tuple[int, str]]:
-    """Pairs of the number of a gene and a term, sorted."""
+    """Annotations with their errors: sorted pairs of the number of a gene and a term."""
     n_genes, n_processes = truth.processes.shape
     terms = np.array(
         [f"complex{c}" for c in truth.complexes.tolist()]
@@ -104,7 +106,7 @@ def known_annotations(
 
 
 def true_knowledge(simulation: Simulation) -> Truth:
-    """The same for all errors."""
+    """What the simulator knows, before any errors."""
     rng = generator("cells", "knowledge", VERSION, simulation.hash, "truth")
     net = network(simulation, None)
     processes = _processes(net, rng)
@@ -128,8 +130,8 @@ def _processes(net: Network, rng: np.random.Generator) -> np.ndarray:
 def _complexes(
     net: Network, process: np.ndarray, largest: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(G,) complexes: of regulators their own; of other genes new ones, the largest first, each
-    from the process with most genes left."""
+    """(G,) the complex of each gene. Regulators keep their own. Other genes form new ones, the
+    largest first, each from the process with most genes left."""
     complexes = np.full(len(process), -1)
     complexes[net.regulators] = net.complexes
     others = rng.permutation(np.flatnonzero(complexes < 0))

@@ -5,21 +5,24 @@ u_g is the expression of gene g relative to unperturbed cells of its line:
 
     log u_g = log r_g + e_g + sum_j w_gj (hill(u_j) - 1/2),     hill(u) = u^2 / (1 + u^2),
 
-solved by iteration; r_g is what a knock-down leaves of its target (1 elsewhere), and e_g the cell's
+solved by iteration. r_g is what a knock-down leaves of its target (1 elsewhere). e_g is the cell's
 own noise, which the network passes on, so that genes correlate as they are wired. Molecules are
 Poisson around library size x share of gene x u_g x batch.
 
 What is drawn
-    complexes regulators that act together, 1 to `largest_complex` of them: most of what a member
-    acts on is its complex's edges     out-degrees of complexes by a power law; each edge in all
-    lines, but for `line_specific` that are a line's own basal     log-normal expression, in part
-    the line's own guides    residual expression uniform on `residual`; a share `failed` of the
-    cells is as unperturbed cells     log-normal numbers of cells a perturbation, and library sizes
-    batches   two a line, with log-normal factors a gene
-A drug lowers 1 to 3 genes by a residual each has on its own; all of its genes are targets.
+    complexes  1 to `largest_complex` regulators that act together: most of the genes that a member
+               acts on are those of its complex
+    edges      out-degrees of complexes by a power law; edges are shared by all lines, except for a
+               share `line_specific` that each line has of its own
+    basal      log-normal expression, in part the line's own
+    guides     residual expression uniform on `residual`; in a share `failed` of the cells the
+               perturbation does nothing
+    cells      log-normal numbers of cells per perturbation, and log-normal library sizes
+    batches    two per line, with one log-normal factor per gene
+A drug lowers 1 to 3 genes, each to a residual of its own; all of them are its targets.
 
-The regulators are expressed above the median, since a knock-down that cannot be seen makes no task.
-What the numbers were set to match is in `benchmarks/calibration.py`.
+Regulators are expressed above the median, since a knock-down that cannot be seen makes no task.
+`benchmarks/calibration.py` says what the numbers were set to match.
 """
 
 from __future__ import annotations
@@ -45,8 +48,11 @@ _ITERATIONS = 12
 
 @dataclass(frozen=True)
 class Simulation:
-    """n_perturbed: perturbations a line, of regulators; what has too small an effect falls to the
-    filters of preparation later."""
+    """All parameters of a simulation.
+
+    n_perturbed: perturbations per line, all of regulators. Those with too small an effect are
+    removed by the filters of preparation.
+    """
 
     lines: tuple[str, ...] = ("sim-a", "sim-b", "sim-c", "sim-d", "sim-e")
     kind: str = "knock-down"  # or "drug"
@@ -54,7 +60,10 @@ class Simulation:
     n_regulators: int = 280
     n_perturbed: int = 260
     n_controls: int = 2000
-    cells: tuple[float, float] = (110.0, 0.45)  # median and log standard deviation, a perturbation
+    cells: tuple[float, float] = (
+        110.0,
+        0.45,
+    )  # median and log standard deviation, per perturbation
     largest_complex: int = 8
     member: float = 0.75  # share of its complex's edges that a member has
     mean_degree: float = 36.0  # genes that a regulator acts on
@@ -63,17 +72,12 @@ class Simulation:
     weight: float = 1.5  # standard deviation of w
     line_specific: float = 0.15
     basal: tuple[float, float] = (1.9, 0.3)  # log standard deviation: shared, the line's own
-    regulators_basal: tuple[float, float] = (
-        1.4,
-        0.4,
-    )  # least log expression of regulators, and scale of what they have above it
+    regulators_basal: tuple[float, float] = (1.4, 0.4)
+    """Least log expression of regulators, and the scale of what they have above it."""
     noise: float = 0.3  # of e
     residual: tuple[float, float] = (0.05, 0.4)
     failed: float = 0.1
-    molecules: tuple[float, float] = (
-        850.0,
-        0.5,
-    )  # median and log standard deviation of molecules a cell
+    molecules: tuple[float, float] = (850.0, 0.5)  # median and log standard deviation, per cell
     batch: float = 0.1
     seed: int = 0
 
@@ -100,8 +104,11 @@ SMALL_DRUGS = replace(SMALL, kind="drug", n_perturbed=20, residual=(0.05, 0.3), 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Of one line. regulators (T,): their numbers among the genes. complexes (T,): the complex of
-    each. weights (G, T). basal (G,): shares of expression, sum 1."""
+    """The network of one line.
+
+    regulators: (T,) their numbers among the genes. complexes: (T,) the complex of each regulator.
+    weights: (G, T) effects w of regulators on genes. basal: (G,) shares of expression, sum 1.
+    """
 
     regulators: np.ndarray
     complexes: np.ndarray
@@ -110,7 +117,8 @@ class Network:
 
 
 def network(simulation: Simulation, line: str | None) -> Network:
-    """The network of a line: the shared one (None), with a share of its edges drawn anew."""
+    """The network of a line: the shared one with a share of its edges drawn anew. None: the shared
+    network itself."""
     shared = generator("cells", "simulate", VERSION, simulation.seed, "network")
     own = generator("cells", "simulate", VERSION, simulation.seed, "network", line)
     n, t = simulation.n_genes, simulation.n_regulators
@@ -145,7 +153,7 @@ def _edges(rng: np.random.Generator, simulation: Simulation, chance: np.ndarray)
 
 
 def steady_state(net: Network, offset: np.ndarray) -> np.ndarray:
-    """(M, G) relative expression u of M cells, whose log r + e is `offset` (M, G)."""
+    """(M, G) relative expression u of M cells. offset: (M, G) log r + e."""
     log_u = offset.copy()
     for _ in range(_ITERATIONS):
         regulator = np.exp(np.clip(2 * log_u[:, net.regulators], -20, 20))
@@ -175,7 +183,8 @@ def gene_name(g: int) -> str:
 
 
 def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix, pd.DataFrame]:
-    """Counts (M, G) and obs (perturbation, target, batch) of one line, cells in random order."""
+    """Counts (M, G) of one line and a table of its cells (perturbation, target, batch), in random
+    order."""
     import pandas as pd
 
     rng = generator("cells", "simulate", VERSION, simulation.seed, "cells", line)
@@ -216,7 +225,7 @@ def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix,
 
 
 def write_raw(simulation: Simulation, line: str, path: Path) -> None:
-    """One line as raw .h5ad, with the simulation in its uns."""
+    """Write one line as raw .h5ad, with the parameters of the simulation in its uns."""
     import anndata
     import pandas as pd
 

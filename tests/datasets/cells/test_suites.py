@@ -306,6 +306,17 @@ def test_what_is_not_there_is_named(folder, options, error, message):
         load_suite("perturbseq", **{"data": str(folder), **options}).specs()
 
 
+def test_an_empty_suite_says_what_to_do():
+    line = made_up_line("one")
+    line.arrays["split"] = np.array([b"train"] * 6)
+    suite = PerturbSeq()
+    suite.__dict__["all_lines"] = {"one": line}
+    assert suite.specs() == []
+    assert suite.why_no_task() == (
+        "All 6 perturbations are on the training side; --part all scores them as well."
+    )
+
+
 def test_a_trained_method_finds_data_and_knowledge_by_relative_paths(folder, tmp_path, monkeypatch):
     from cdnbench.runners.plan import Limits, make_plan
     from cdnbench.runners.run import Run
