@@ -17,6 +17,8 @@ MAY_IMPORT = {
     "reports": {"bench", "reports"},
 }
 COMMAND_LINE = {"cli.py", "commands"}
+INTERFACE = ROOT / "bench" / "__init__.py"
+"""Hands out the names of all layers, and imports them only when they are asked for."""
 
 
 def layer(module: str) -> str:
@@ -40,7 +42,7 @@ def test_dependencies_point_one_way(folder):
     files = [
         p
         for p in (ROOT / folder).rglob("*.py")
-        if not COMMAND_LINE & set(p.relative_to(ROOT / folder).parts)
+        if not COMMAND_LINE & set(p.relative_to(ROOT / folder).parts) and p != INTERFACE
     ]
     assert files
     for path in files:
