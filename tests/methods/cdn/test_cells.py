@@ -153,7 +153,7 @@ def test_what_cannot_be_trained_says_why():
     method = load_method("cdn-cells", **SMALL)
     with pytest.raises(CannotRun, match="two training perturbations"):
         method.fit([labelled(0)])
-    with pytest.raises(CannotRun, match="sampled=2 leaves the targets nothing"):
+    with pytest.raises(CannotRun, match="sampled=2 leaves no other candidate"):
         load_method("cdn-cells", sampled=2).fit([labelled(0, n_targets=2), labelled(1)])
     with pytest.raises(CannotRun, match="fitted first"):
         method.predict_targets(labelled(0).task)
