@@ -100,9 +100,9 @@ def test_small_panels_give_all_they_have():
         )  # fmt: skip
         whole.append(LabelledTask(task=task, targets=one.targets[:, kept], facts=one.facts))
     method = load_method("cdn-cells", sampled=64, epochs=1)
-    views, _ = method.method._views(whole, np.random.default_rng(0))
+    views, _ = v.draw_views(whole, 64, 1, np.random.default_rng(0))
     assert [len(view.targets) for view in views] == [12] * 5 + [9] * 3
-    assert list(c._batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [
+    assert list(v.batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [
         [0, 1],
         [7, 5],
         [2, 3],
