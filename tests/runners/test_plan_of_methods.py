@@ -12,7 +12,7 @@ from cdnbench.commands.run import _device
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.weights import SHIPPED
 from cdnbench.registry import load_method, load_suite
-from cdnbench.reports.frame import shown_parameters
+from cdnbench.reports.labels import shown_parameters
 from cdnbench.runners.plan import choose_methods, job_key, make_plan, on_device
 
 
