@@ -71,7 +71,7 @@ class GnIES:
         licence="BSD-3-Clause",
         reference="https://github.com/juangamella/gnies",
         variants=("soft", "set"),
-        default=False,  # an optional package, and minutes a task
+        default=False,  # an optional package, and minutes per task
         timeout_s=_timeout_s,
         max_variables=12,
         min_samples=5,

@@ -84,7 +84,7 @@ class DCIReference:
         reference="https://github.com/uhlerlab/causaldag",
         variants=("stability", "graph"),
         stochastic=True,
-        default=False,  # minutes a task
+        default=False,  # minutes per task
         preload=("causaldag",),
         timeout_s=_timeout_s,
         min_samples=6,

@@ -241,7 +241,7 @@ class Network(nn.Module):
 
 
 class Response(Network):
-    """Expression after, from expression before and targets. `second` has two rows a node: not a
+    """Expression after, from expression before and targets. `second` has two rows per node: not a
     target, target."""
 
     def forward(  # type: ignore[override]

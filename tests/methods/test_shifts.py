@@ -114,7 +114,7 @@ def test_random_is_uniform_and_changes_with_the_seed():
 
 
 def test_target_shift_takes_a_rare_gene_that_was_not_drawn_for_what_it_is():
-    """Of 2000 controls 1 % express a gene, of 100 cells none: that happens every third time."""
+    """1 % of 2000 controls express a gene, and none of 100 cells: that happens every third time."""
     rng = np.random.default_rng(3)
     controls, cells = ((rng.random((n, 400)) < 0.01).astype(float) for n in (2000, 100))
     unseen = (cells == 0).all(axis=0)

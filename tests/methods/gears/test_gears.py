@@ -12,7 +12,7 @@ QUICK = {"epochs": 4, "hidden": 16, "group": 2, "learning_rate": 5e-3}
 
 
 def shifted(target: int, rng: np.random.Generator) -> np.ndarray:
-    """Of a knock-down: the genes of one module rise, those of another fall."""
+    """After a knock-down, the genes of one module rise, those of another fall."""
     effect = np.zeros(len(GENES))
     effect[np.arange(len(GENES)) % MODULES == target % MODULES] = 1.5
     effect[np.arange(len(GENES)) % MODULES == (target + 1) % MODULES] = -1.5
