@@ -50,7 +50,7 @@ from cdnbench.task import Task
 
 
 def _timeout_s(sizes) -> float:
-    # 1.5 to 5.5 s a regime at N = 10 (greedy: 9 to 28 s); times 10
+    # 1.5 to 5.5 s per regime at N = 10 (greedy: 9 to 28 s); times 10
     return 120.0 + sizes.n_regimes * 50.0 * (sizes.n_variables / 10) ** 4
 
 

@@ -202,7 +202,7 @@ class _Propagate(torch.autograd.Function):
 
 
 class Network(nn.Module):
-    """What both networks are: two inputs a node to one output."""
+    """What both networks are: two inputs per node, one output."""
 
     def __init__(self, first: Table, second: Table, layers: Layers):
         super().__init__()

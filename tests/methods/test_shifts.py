@@ -5,9 +5,9 @@ import pytest
 from scipy import stats
 
 from cdnbench.method import Method
-from cdnbench.methods import _columns
 from cdnbench.methods.ks_shift import KSShift, ks_statistic
 from cdnbench.methods.random import Random
+from cdnbench.methods.statistics import columns
 from cdnbench.methods.target_shift import TargetShift, winsorised_moments
 from cdnbench.task import Task
 
@@ -89,7 +89,7 @@ def test_target_shift_of_constants():
 
 
 def test_column_blocks_cover_each_column_once():
-    blocks = list(_columns.column_blocks(100, 23, values=500))
+    blocks = list(columns.column_blocks(100, 23, values=500))
     assert [i for block in blocks for i in range(23)[block]] == list(range(23)) and len(blocks) == 5
 
 
@@ -97,7 +97,7 @@ def test_blocks_do_not_change_the_scores(monkeypatch):
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(50, 7)), rng.normal(size=(40, 7))
     whole = ks_statistic(first, second), np.array(winsorised_moments(first, 0.05))
-    narrow = lambda n_rows, n_variables: _columns.column_blocks(n_rows, n_variables, values=100)  # noqa: E731
+    narrow = lambda n_rows, n_variables: columns.column_blocks(n_rows, n_variables, values=100)  # noqa: E731
     monkeypatch.setattr("cdnbench.methods.ks_shift.column_blocks", narrow)
     monkeypatch.setattr("cdnbench.methods.target_shift.column_blocks", narrow)
     np.testing.assert_array_equal(ks_statistic(first, second), whole[0])
