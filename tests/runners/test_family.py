@@ -12,7 +12,8 @@ from cdnbench.runners import family
 CODE = """
 import subprocess, sys, threading, time
 sleep = "import time; time.sleep(60)"
-child = f"import subprocess, sys; subprocess.Popen([sys.executable, '-S', '-c', {sleep!r}]); {sleep}"
+run = f"subprocess.Popen([sys.executable, '-S', '-c', {sleep!r}])"
+child = f"import subprocess, sys; {run}; {sleep}"
 start = lambda: subprocess.Popen([sys.executable, "-S", "-c", child])
 start()
 thread = threading.Thread(target=lambda: (start(), time.sleep(60)))
