@@ -1,0 +1,108 @@
+"""A case: what one real experiment measured before and after an intervention, and its target.
+
+Readers make cases, and `suites` makes tasks of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from cdnbench.digest import generator
+
+PERTURBED, CONTROL = "perturbed", "control"
+DRAWS = 10
+"""Tasks of control against control per data set, where its controls allow so many."""
+DETECTABLE = 0.01
+"""The level of Student's t-test by which a target's own column moved."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Case:
+    """One experiment.
+
+    unit: what statistics count as one (a gene, an incident). It may name the target: methods never
+        see it.
+    variables: N names.
+    observational, perturbed: (rows, N) float, in the units that methods get.
+    target: the variable that was intervened on; "" for control against control.
+    """
+
+    unit: str
+    variables: tuple[str, ...]
+    observational: np.ndarray
+    perturbed: np.ndarray
+    target: str = ""
+
+    @property
+    def kind(self) -> str:
+        return PERTURBED if self.target else CONTROL
+
+    def targets(self) -> np.ndarray:
+        """(1, N) bool."""
+        return np.array([[v == self.target for v in self.variables]])
+
+    def detectable(self) -> np.ndarray:
+        """(1, N) bool: True but for a target whose own column does not move.
+
+        Student's t-test with one variance decides, at the level `DETECTABLE`: its null hypothesis is
+        that nothing changed at all, and five perturbed rows say little of their own variance. A
+        method that looks at each variable alone has nothing to find in other columns.
+        """
+        moved = np.ones((1, len(self.variables)), bool)
+        if self.target:
+            column = self.variables.index(self.target)
+            before, after = self.observational[:, column], self.perturbed[:, column]
+            moved[0, column] = _moved(before, after)
+        return moved
+
+
+def _moved(before: np.ndarray, after: np.ndarray) -> bool:
+    if np.ptp(np.concatenate([before, after])) == 0:
+        return False
+    if np.ptp(before) == 0 and np.ptp(after) == 0:
+        return True
+    return bool(stats.ttest_ind(before.astype(float), after.astype(float)).pvalue < DETECTABLE)
+
+
+def control_cases(
+    name: str,
+    variables: tuple[str, ...],
+    controls: np.ndarray,
+    sizes: Sequence[int],
+    *,
+    strata: np.ndarray | None = None,
+    draws: int = DRAWS,
+) -> list[Case]:
+    """Controls against controls: in each draw some rows stand in for perturbed ones.
+
+    Parameters
+    ----------
+    name: of the data set; it names the random stream.
+    controls: (M, N).
+    sizes: rows of the data set's perturbed samples, smallest first. The draws take these numbers in
+        turn, at most M / 2: how large a score gets depends on the number of rows.
+    strata: (M,) labels; both sides have the same share of each (batches, times).
+    """
+    strata = np.zeros(len(controls), int) if strata is None else np.asarray(strata)
+    cases = []
+    for draw in range(draws):
+        size = min(sizes[draw % len(sizes)], len(controls) // 2)
+        rng = generator("real", name, "controls", draw)
+        taken = np.zeros(len(controls), bool)
+        for label in np.unique(strata):
+            rows = np.flatnonzero(strata == label)
+            n = round(size * len(rows) / len(controls))
+            taken[rng.choice(rows, size=n, replace=False)] = True
+        cases.append(
+            Case(
+                unit=f"control {draw}",
+                variables=variables,
+                observational=controls[~taken],
+                perturbed=controls[taken],
+            )
+        )
+    return cases
