@@ -26,6 +26,9 @@ from cdnbench.store import TaskTruth
 FACTORS = ("suite", "split", "protocol", "subset", "masking", "standardise", "track")
 """What a report never averages over."""
 
+TOP_SCORE = "top_score"
+"""The largest score of a regime's candidates: how sure the method is that something moved."""
+
 CEILING = "ceiling"
 _CEILING_RECORD = {"method": CEILING, "status": "ok"}
 _ELEMENTS = 4_000_000  # scores held at once
@@ -42,6 +45,8 @@ _OWN = {
     "value",
     "key",
     "targets",
+    "detectable",
+    TOP_SCORE,
     *METRICS,
 }
 _JOB_COLUMNS = (
@@ -444,7 +449,8 @@ def _evaluate(
 ) -> tuple[np.ndarray, dict[str, Any], dict[int, str]]:
     """Reading ids (rows,), columns of (rows,) arrays, and reading -> why its scores cannot be
     used."""
-    done: list[tuple[np.ndarray, np.ndarray, TaskTruth, int]] = []  # metrics (R, n_metrics), ...
+    # (R, n_metrics + 1) metrics and the top score, regimes, truth, reading
+    done: list[tuple[np.ndarray, np.ndarray, TaskTruth, int]] = []
     pending: dict[int, list[tuple[int, np.ndarray, TaskTruth]]] = {}
     broken: dict[int, str] = {}
     held, opened = 0, ("", {})
@@ -457,7 +463,8 @@ def _evaluate(
                 np.concatenate([truth.candidates for *_, truth in group]),
                 np.concatenate([_profiles(truth) for *_, truth in group]),
             )
-            values = np.column_stack(list(found.values()))
+            top = [_top_scores(scores, truth.candidates) for _, scores, truth in group]
+            values = np.column_stack([*found.values(), np.concatenate(top)])
             ends = np.cumsum([len(scores) for _, scores, _ in group])
             for (reading, _, truth), part in zip(group, np.split(values, ends[:-1]), strict=True):
                 done.append((part, np.arange(len(part)), truth, reading))
@@ -490,6 +497,22 @@ def _evaluate(
     return *_columns(done), broken
 
 
+def _top_scores(scores: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """(R,) the largest score of each regime's candidates; NaN where none has one."""
+    values = np.where(candidates & ~np.isnan(scores), scores, -np.inf).max(axis=1)
+    return np.where(np.isinf(values), np.nan, values)
+
+
+def _detectable(truth: TaskTruth) -> np.ndarray:
+    """(R,) share of each regime's targets whose intervention left a trace; NaN where the suite does
+    not say."""
+    if truth.detectable is None:
+        return np.full(len(truth.targets), np.nan)
+    n = truth.targets.sum(axis=1)
+    found = (truth.targets & truth.detectable).sum(axis=1)
+    return np.divide(found, n, out=np.full(len(n), np.nan), where=n > 0)
+
+
 def _profiles(truth: TaskTruth) -> np.ndarray:
     return np.full(truth.targets.shape, np.nan) if truth.profiles is None else truth.profiles
 
@@ -511,8 +534,9 @@ def _columns(
         "n_candidates": join([truth.candidates.sum(axis=1) for *_, truth, _ in done], np.int64),
         "targets": pd.Categorical(join([names[id(truth)] for *_, truth, _ in done], object)),
     }
-    values = join([part for part, *_ in done], float).reshape(-1, len(METRICS))
-    columns.update({name: values[:, i] for i, name in enumerate(METRICS)})
+    columns["detectable"] = join([_detectable(truth) for *_, truth, _ in done], float)
+    values = join([part for part, *_ in done], float).reshape(-1, len(METRICS) + 1)
+    columns.update({name: values[:, i] for i, name in enumerate((*METRICS, TOP_SCORE))})
     return np.repeat([reading for *_, reading in done], [len(part) for part, *_ in done]).astype(
         np.int64
     ), columns

@@ -9,6 +9,7 @@ TABLES: dict[str, str] = {
     "jobs": "what ran, how it ended and what it cost; its CSV has one row a job",
     "regimes": "the place of the target in each regime, for suites of a few real regimes such as "
     "sachs",
+    "real": "real data: share found first in each data set, the mean over data sets, false alarms",
     "comparisons": "paired differences to the best method and to target-shift: intervals, "
     "sign-flip tests, Holm",
     "distribution": "each setting in or out of a pretrained method's training laws, with its "

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.errors import did_you_mean
-from cdnbench.reports import agreement, comparisons, distribution, leaderboard, paper
+from cdnbench.reports import agreement, comparisons, distribution, leaderboard, paper, real
 from cdnbench.reports.frame import CEILING, FACTORS, Results
 from cdnbench.reports.names import TABLES
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number, seconds
@@ -191,6 +191,7 @@ _BUILDERS: dict[str, Callable[[Results], Table]] = {
     "leaderboard": leaderboard.leaderboard,
     "jobs": jobs,
     "regimes": regimes,
+    "real": real.real,
     "comparisons": comparisons.comparisons,
     "agreement": agreement.agreement,
     "distribution": distribution.distribution,

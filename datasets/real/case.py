@@ -45,27 +45,31 @@ class Case:
         """(1, N) bool."""
         return np.array([[v == self.target for v in self.variables]])
 
-    def detectable(self) -> np.ndarray:
-        """(1, N) bool: True but for a target whose own column does not move.
 
-        Student's t-test with one variance decides, at the level `DETECTABLE`: its null hypothesis is
-        that nothing changed at all, and five perturbed rows say little of their own variance. A
-        method that looks at each variable alone has nothing to find in other columns.
-        """
-        moved = np.ones((1, len(self.variables)), bool)
-        if self.target:
-            column = self.variables.index(self.target)
-            before, after = self.observational[:, column], self.perturbed[:, column]
-            moved[0, column] = _moved(before, after)
-        return moved
+def detectable(
+    observational: np.ndarray, regimes: Sequence[np.ndarray], targets: np.ndarray
+) -> np.ndarray:
+    """(R, N) bool: True but for targets whose own column does not move.
+
+    Student's t-test with one variance decides, at the level `DETECTABLE`. Its null hypothesis is
+    that nothing changed at all: five perturbed rows say little of their own variance. A column that
+    is constant on both sides moves where the constant changes. What looks at each variable alone
+    has nothing to find in a target that does not move.
+    """
+    moved = np.ones(targets.shape, bool)
+    for r, column in np.argwhere(targets):
+        before, after = (x[:, column].astype(np.float64) for x in (observational, regimes[r]))
+        moved[r, column] = _moved(before, after)
+    return moved
 
 
 def _moved(before: np.ndarray, after: np.ndarray) -> bool:
-    if np.ptp(np.concatenate([before, after])) == 0:
-        return False
-    if np.ptp(before) == 0 and np.ptp(after) == 0:
-        return True
-    return bool(stats.ttest_ind(before.astype(float), after.astype(float)).pvalue < DETECTABLE)
+    shift, freedom = abs(after.mean() - before.mean()), len(before) + len(after) - 2
+    squares = ((before - before.mean()) ** 2).sum() + ((after - after.mean()) ** 2).sum()
+    if squares == 0 or freedom == 0:
+        return bool(shift > 0)
+    t = shift / np.sqrt(squares / freedom * (1 / len(before) + 1 / len(after)))
+    return bool(2 * stats.t.sf(t, freedom) < DETECTABLE)
 
 
 def control_cases(

@@ -13,6 +13,7 @@ one unit of statistics.
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,10 @@ def read(values: Path, samples: Path) -> list[Case]:
         missing = [name for name in ("X", "gene", "samples") if name not in arrays.files]
         if missing:
             raise InvalidData(f"{values}: no array named {missing[0]}.")
-        x, genes = arrays["X"].astype(np.float32), tuple(map(str, arrays["gene"]))
+        x, genes = arrays["X"].astype(np.float32), list(map(str, arrays["gene"]))
         order = list(map(str, arrays["samples"]))
     table = pd.read_csv(samples, index_col=0)
+    genes = _distinct(genes)
     columns = ["Strain Description", "condition", "ko", *_CONDITIONS]
     missing = [c for c in columns if c not in (*table.columns, "strain", "ph")]
     if missing:
@@ -79,3 +81,13 @@ def read(values: Path, samples: Path) -> list[Case]:
                     )
                 )
     return cases
+
+
+def _distinct(genes: list[str]) -> tuple[str, ...]:
+    """Unique names: copies of an insertion element share one, so that they are numbered."""
+    often, seen = Counter(genes), Counter()
+    names = []
+    for gene in genes:
+        seen[gene] += 1
+        names.append(f"{gene}.{seen[gene]}" if often[gene] > 1 else gene)
+    return tuple(names)

@@ -1,8 +1,9 @@
 """PetShop: faults injected into a micro-service system (Hardt et al. 2024).
 
 "The PetShop Dataset - Finding Causes of Performance Issues across Microservices", CLeaR 2024,
-PMLR 236, github.com/amazon-science/petshop-root-cause-analysis. Data under CC BY 4.0. What the tasks
-need ships beside this module as petshop.npz (see petshop.md); `compact` makes it from the archive.
+PMLR 236, github.com/amazon-science/petshop-root-cause-analysis. Data under CC BY 4.0. What the
+tasks need ships beside this module as petshop.npz (see petshop.md); `compact` makes it from the
+archive.
 
 A case is one of 52 incidents, 26 under low and 26 under high traffic. The front end (PetSite) was
 seen to become slower or less available; the target is the service in which the fault was injected.

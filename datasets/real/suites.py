@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from cdnbench.datasets.real import ecoli, hill, papalexi, pasilla, petshop, sahin
-from cdnbench.datasets.real.case import PERTURBED, Case, control_cases
+from cdnbench.datasets.real.case import PERTURBED, Case, control_cases, detectable
 from cdnbench.datasets.real.files import DataFile, data_folder
 from cdnbench.datasets.real.sachs import CONDITIONS, GROUPS, PROTEINS, Sachs, read_cdt
 from cdnbench.digest import digest, generator
@@ -64,7 +64,7 @@ SACHS = "sachs"
 NAMES = ("papalexi", "hill", SACHS, "sahin", "pasilla", "petshop", "ecoli")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(name: str, paths: tuple[Path, ...]) -> tuple[str, tuple[Case, ...]]:
     """Digest of the files, and their cases in an order that means nothing."""
     data_set = SETS[name]
@@ -113,7 +113,12 @@ def _load(spec: TaskSpec, case: Case) -> LabelledTask:
         regimes=[case.perturbed],
         symbols=case.variables if spec.has_symbols else None,
     )
-    return LabelledTask(task=task, targets=case.targets(), detectable=case.detectable())
+    return _labelled(task, case.targets())
+
+
+def _labelled(task: Task, targets: np.ndarray) -> LabelledTask:
+    moved = detectable(task.observational, task.regimes, targets)
+    return LabelledTask(task=task, targets=targets, detectable=moved)
 
 
 class _RealSuite:
@@ -127,13 +132,13 @@ class _RealSuite:
             if name not in known:
                 raise did_you_mean(f"option of the suite {self.info.name}", name, known)
         self.options = {name: option.default for name, option in known.items()} | options
-        if self.options["data"]:  # wherever the process goes afterwards
+        if self.options.get("data"):  # wherever the process goes afterwards
             self.options["data"] = str(Path(str(self.options["data"])).expanduser().resolve())
 
     @property
     def folder(self) -> Path | None:
         """The data folder, None where none is named. Raises BenchError: it is no folder."""
-        return data_folder(str(self.options["data"]))
+        return data_folder(str(self.options.get("data", "")))
 
 
 class _One(_RealSuite):
@@ -154,8 +159,10 @@ class _One(_RealSuite):
         return _load(spec, cases[number])
 
 
-def _info(name: str, summary: str, citation: str) -> SuiteInfo:
-    return SuiteInfo(name=name, summary=summary, citation=citation, options=(DATA,))
+def _info(
+    name: str, summary: str, citation: str, options: tuple[SuiteOption, ...] = (DATA,)
+) -> SuiteInfo:
+    return SuiteInfo(name=name, summary=summary, citation=citation, options=options)
 
 
 class Papalexi(_One):
@@ -195,13 +202,14 @@ class PetShop(_One):
         "petshop",
         "micro-services: 52 incidents, 589 normal rows against 5; ships with the package",
         "Hardt et al. 2024, The PetShop Dataset, CLeaR (CC BY 4.0)",
+        options=(),
     )
 
 
 class EColi(_One):
     info = _info(
         "ecoli",
-        "bulk RNA: gene deletions of E. coli among 3,923 genes, 2 against 2 samples",
+        "bulk RNA: 22 deletions among 3,923 genes of E. coli, 2 against 2 samples",
         "Sastry et al. 2019, Nature Communications 10:5536",
     )
 
@@ -258,7 +266,7 @@ class Real(_RealSuite):
         if isinstance(number, int):
             return _load(spec, _sachs_controls()[number])
         whole = Sachs().load(replace(spec, recipe=number))
-        return replace(whole, facts={})
+        return _labelled(whole.task, whole.targets)
 
     def _names(self) -> list[str]:
         chosen = [n.strip() for n in str(self.options["datasets"]).split(",") if n.strip()]
@@ -287,7 +295,7 @@ class Real(_RealSuite):
         return regimes + controls
 
 
-@lru_cache(maxsize=1)
+@cache
 def _sachs_controls() -> tuple[Case, ...]:
     """Halves of the cells without a reagent, as logarithms."""
     base, numbers = GROUPS["primary"]
