@@ -14,7 +14,7 @@ from scipy import stats
 
 from cdnbench.reports import leaderboard, statistics
 from cdnbench.reports.frame import FACTORS, TOP_SCORE, Results
-from cdnbench.reports.table import Block, Cell, Column, Row, Table, number, place_best
+from cdnbench.reports.table import Block, Cell, Column, Kind, Row, Table, number, place_best
 
 SOURCE, KIND = "source", "kind"
 METRICS = {
@@ -112,10 +112,11 @@ def exceeds(high: np.ndarray, low: np.ndarray) -> float:
 
 
 def _block(rows: pd.DataFrame, name: str, title: str) -> Block | None:
-    """Methods by the mean over data sets; None where no data set has a value."""
+    """Methods by the mean over data sets, those that finished all of them first; None where no data
+    set has a value."""
     alarm = name in ALARMS
     values = rows.pivot_table(index="label", columns=SOURCE, values=name, sort=False)
-    sources = [s for s in dict.fromkeys(rows[SOURCE]) if s in values]
+    sources = sorted(map(str, values))
     if not sources:
         return None
     values = values[sources].reindex(rows["label"].unique())
@@ -124,12 +125,13 @@ def _block(rows: pd.DataFrame, name: str, title: str) -> Block | None:
     mean = values.mean(axis=1)
     whole = _finished(rows, values, sources)
     complete = whole.all(axis=1)
-    order = np.lexsort((values.index.to_numpy(str), -mean.fillna(-np.inf)))
+    # A mean over some data sets alone is no place among means over all of them.
+    order = np.lexsort((values.index.to_numpy(str), -mean.fillna(-np.inf), ~complete))
     best = {
         source: place_best(values[source].where(whole[source]).to_numpy()) for source in sources
     }
     best_mean = place_best(mean.where(complete).to_numpy())
-    kinds = {
+    kinds: dict[str, Kind] = {
         label: leaderboard.kind(m) for label, m in zip(rows["label"], rows["method"], strict=True)
     }
     lines = []
@@ -144,7 +146,7 @@ def _block(rows: pd.DataFrame, name: str, title: str) -> Block | None:
             for s in sources
         ]
         mark = "" if complete.iloc[i] or not counts.iloc[i] else _PARTIAL
-        cells.append(Cell(_interval(mean.iloc[i], half[i]), bool(best_mean[i]), mark))
+        cells.append(Cell(_interval(mean.iloc[i], float(half[i])), bool(best_mean[i]), mark))
         cells.append(Cell(f"{counts.iloc[i]}/{len(sources)}"))
         lines.append(Row((Cell(label), *cells), kinds[label]))
     columns = (
@@ -155,7 +157,11 @@ def _block(rows: pd.DataFrame, name: str, title: str) -> Block | None:
     )
     notes = _alarm_notes(rows, name, sources) if alarm else _notes(rows, sources)
     if not whole.to_numpy().all():
-        notes = (*notes, f"{_PARTIAL} rests on fewer tasks or data sets than were run.")
+        notes = (
+            *notes,
+            f"{_PARTIAL} rests on fewer tasks or data sets than were run; such methods stand below "
+            "the others.",
+        )
     return Block(title, columns, tuple(lines), notes)
 
 

@@ -128,7 +128,7 @@ def places(results: Results) -> pd.DataFrame:
         "rank",
         "coverage",
     ]
-    frame = results.regimes[columns].copy()
+    frame = results.regimes.loc[results.regimes["n_targets"] > 0, columns].copy()
     frame["place"] = 1 + (1 - frame["rank"]) * (frame["n_candidates"] - frame["n_targets"])
     return frame
 

@@ -6,7 +6,7 @@ sachs      11 proteins in 7,466 cells under reagents that act on one of them
 sahin      16 proteins on arrays, 24 rows per knock-down; 8 single targets are measured
 pasilla    9,921 genes, 4 against 3 samples, one knock-down
 petshop    52 incidents of a micro-service system, 5 rows each; ships with this package
-ecoli      3,923 genes of E. coli, 2 against 2 samples, 22 comparisons with 16 gene deletions
+ecoli      3,923 genes of E. coli, 2 against 2 samples, 22 comparisons of 19 gene deletions
 
 Nothing is ever trained or fitted on them. A target that is not measured cannot be found, so that
 perturbations of unmeasured targets make no task. Each data set also gives tasks of control against

@@ -68,7 +68,7 @@ def read(values: Path, samples: Path) -> list[Case]:
     for _, rows in conditions.assign(row=np.arange(len(table))).groupby(_CONDITIONS)["row"]:
         row = rows.to_numpy()
         wild = row[deleted[row] == ""]
-        for gene in sorted(set(deleted[row]) & set(genes)):
+        for gene in sorted({str(g) for g in deleted[row]} & set(genes)):
             without = row[deleted[row] == gene]
             if min(len(wild), len(without)) >= _LEAST:
                 cases.append(

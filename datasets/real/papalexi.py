@@ -5,8 +5,7 @@ single-cell screens", Nature Genetics 53:322, GEO GSE153056; the 299 genes and t
 the example data of the R package sceptre.
 
 Cells whose dominant guide has more than half of their guide molecules (`guide_frac` > .5), values
-log(1 + 10^4 x / total_umis). Nine targets are columns; two of ten knock-outs move more than their
-own gene.
+log(1 + 10^4 x / total_umis). Nine targets are columns.
 """
 
 from __future__ import annotations
