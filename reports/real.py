@@ -190,4 +190,6 @@ def _alarm_notes(rows: pd.DataFrame, name: str, sources: Sequence[str]) -> tuple
         "AUROC of the top score: how often that of a perturbed regime exceeds that of controls "
         "against controls; .5: the method cannot tell whether anything moved.",
         f"Regimes against control tasks: {pairs}.",
+        "Where controls are few, control tasks have fewer rows than perturbed ones: a score that "
+        "grows with the rows then looks better than it is.",
     )

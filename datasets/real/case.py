@@ -88,7 +88,9 @@ def control_cases(
     name: of the data set; it names the random stream.
     controls: (M, N).
     sizes: rows of the data set's perturbed samples, smallest first. The draws take these numbers in
-        turn, at most M / 2: how large a score gets depends on the number of rows.
+        turn, at most M / 2: how large a score gets depends on the number of rows. Where the controls
+        are no more than the perturbed rows (sachs, sahin), both sides of a draw are smaller than
+        those of a perturbed task.
     strata: (M,) labels; both sides have the same share of each (batches, times).
     """
     strata = np.zeros(len(controls), int) if strata is None else np.asarray(strata)
