@@ -51,14 +51,14 @@ def real(results: Results) -> Table:
 def by_source(results: Results) -> pd.DataFrame:
     """One row per (factors, label, method, data set).
 
-    Columns: `finished` and `total` readings of perturbed tasks; the metrics of `METRICS`, means
-    over the finished regimes; `alarm_moves` and `alarm_still`, the chance that the top score of a
-    perturbed regime exceeds that of a control task (AUROC), for regimes with a target whose own
-    column moves detectably and for the others, NaN where there are none; `n_moves`, `n_still`,
-    `n_control`, the regimes behind these.
+    Columns: `finished` and `total`, readings of perturbed tasks, and `regimes` of these tasks; the
+    metrics of `METRICS`, means over the finished regimes; `alarm_moves` and `alarm_still`, the
+    chance that the top score of a perturbed regime exceeds that of a control task (AUROC), for
+    regimes with a target whose own column moves detectably and for the others, NaN where there are
+    none; `n_moves`, `n_still`, `n_control`, the regimes behind these.
     """
     readings, regimes = results.readings, results.regimes
-    columns = ["finished", "total", *METRICS, *ALARMS, "n_moves", "n_still", "n_control"]
+    columns = ["finished", "total", "regimes", *METRICS, *ALARMS, "n_moves", "n_still", "n_control"]
     if SOURCE not in readings or KIND not in readings:
         return pd.DataFrame(columns=[*_KEYS, *columns])
     readings = readings[readings[SOURCE].notna() & (readings[KIND] == "perturbed")]
@@ -72,6 +72,7 @@ def by_source(results: Results) -> pd.DataFrame:
                 **dict(zip(_KEYS, map(str, key), strict=True)),  # type: ignore[arg-type]
                 "finished": int((tasks["status"] == "ok").sum()),
                 "total": len(tasks),
+                "regimes": int(tasks.drop_duplicates("task")["n_regimes"].sum()),
                 **{name: own[name].mean() for name in METRICS},
                 **_alarms(own),
             }
@@ -178,9 +179,9 @@ def _interval(mean: float, half: float) -> str:
 
 
 def _notes(rows: pd.DataFrame, sources: Sequence[str]) -> tuple[str, ...]:
-    sizes = rows.groupby(SOURCE)["total"].max()
-    tasks = ", ".join(f"{source} {sizes[source]}" for source in sources)
-    return (f"Tasks: {tasks}. Every data set counts once in the mean.",)
+    sizes = rows.groupby(SOURCE)["regimes"].max()
+    regimes = ", ".join(f"{source} {sizes[source]}" for source in sources)
+    return (f"Perturbed regimes: {regimes}. Every data set counts once in the mean.",)
 
 
 def _alarm_notes(rows: pd.DataFrame, name: str, sources: Sequence[str]) -> tuple[str, ...]:

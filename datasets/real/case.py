@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from cdnbench.digest import generator
 
@@ -64,6 +63,8 @@ def detectable(
 
 
 def _moved(before: np.ndarray, after: np.ndarray) -> bool:
+    from scipy import stats  # half a second, which listing suites need not take
+
     shift, freedom = abs(after.mean() - before.mean()), len(before) + len(after) - 2
     squares = ((before - before.mean()) ** 2).sum() + ((after - after.mean()) ** 2).sum()
     if squares == 0 or freedom == 0:
@@ -88,9 +89,9 @@ def control_cases(
     name: of the data set; it names the random stream.
     controls: (M, N).
     sizes: rows of the data set's perturbed samples, smallest first. The draws take these numbers in
-        turn, at most M / 2: how large a score gets depends on the number of rows. Where the controls
-        are no more than the perturbed rows (sachs, sahin), both sides of a draw are smaller than
-        those of a perturbed task.
+        turn, at most M / 2, as how large a score gets depends on the number of rows. Where the
+        controls are no more than the perturbed rows (sachs, sahin), both sides of a draw are
+        smaller than those of a perturbed task.
     strata: (M,) labels; both sides have the same share of each (batches, times).
     """
     strata = np.zeros(len(controls), int) if strata is None else np.asarray(strata)

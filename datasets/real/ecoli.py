@@ -35,6 +35,8 @@ SAMPLES = DataFile(
     "medium, supplement, and ko, the deleted genes.",
     licence="the package under MIT; data of PRECISE 1.0.",
 )
+FILES = (VALUES, SAMPLES)
+GENES = True
 _CONDITIONS = ["project", "strain", "Base Media", "Carbon Source (g/L)", "Supplement", "ph"]
 _LEAST = 2
 

@@ -23,6 +23,8 @@ FILE = DataFile(
     "counts of 6,229 cells x 28 genes, obs the columns perturbation, n_targets and nUMI.",
     licence="public at GEO; the package under BSD-2-Clause.",
 )
+FILES = (FILE,)
+GENES = True
 CONTROL = "non-targeting"
 
 

@@ -23,6 +23,8 @@ FILE = DataFile(
     "perturbation, guide_frac and total_umis.",
     licence="public at GEO; the package under MIT.",
 )
+FILES = (FILE,)
+GENES = True
 CONTROL = "non-targeting"
 
 

@@ -25,6 +25,8 @@ FILE = DataFile(
     "samples untreated1-4 and treated1-3 in columns.",
     licence="LGPL.",
 )
+FILES = (FILE,)
+GENES = True
 TARGET = "FBgn0261552"
 MIN_READS = 10
 _SPLITS = ((0, 1), (0, 2), (0, 3))

@@ -47,6 +47,8 @@ ARCHIVE = DataFile(
     "dataset/high_traffic.",
     licence="CC BY 4.0.",
 )
+FILES = ()  # none to be placed
+GENES = False
 TRAFFIC = ("low", "high")
 METRICS = ("latency", "availability")
 _AGGREGATION = "Average"

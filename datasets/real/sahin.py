@@ -26,6 +26,8 @@ FILE = DataFile(
     "(MOCK or what was knocked down), one column per protein, and time (0 or 1).",
     licence="GPL (>= 2).",
 )
+FILES = (FILE,)
+GENES = False
 CONTROL = "MOCK"
 TARGETS = {
     "ERBB1": "ERBB1",

@@ -7,17 +7,17 @@ no more than a small one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 
-from cdnbench.datasets.real import ecoli, hill, papalexi, pasilla, petshop, sahin
 from cdnbench.datasets.real.case import PERTURBED, Case, control_cases, detectable
-from cdnbench.datasets.real.files import DataFile, data_folder
+from cdnbench.datasets.real.files import data_folder
 from cdnbench.datasets.real.sachs import CONDITIONS, GROUPS, PROTEINS, Sachs, read_cdt
 from cdnbench.digest import digest, generator
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
@@ -32,60 +32,45 @@ DATA = SuiteOption(
 )
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """files: what `read` takes, in its order; none where the data ship with the package.
-    genes: whether the variables are genes. version: of the reader; another one makes other tasks.
-    """
-
-    name: str
-    read: Callable[..., Sequence[Case]]
-    files: tuple[DataFile, ...]
-    genes: bool
-    version: int = 1
-
-    def find(self, folder: Path | None) -> tuple[Path, ...]:
-        """Where its files lie. Raises BenchError, which says how to place what is missing."""
-        return tuple(file.find(folder, self.name) for file in self.files)
-
-
-SETS = {
-    data_set.name: data_set
-    for data_set in (
-        DataSet("papalexi", papalexi.read, (papalexi.FILE,), genes=True),
-        DataSet("hill", hill.read, (hill.FILE,), genes=True),
-        DataSet("sahin", sahin.read, (sahin.FILE,), genes=False),
-        DataSet("pasilla", pasilla.read, (pasilla.FILE,), genes=True),
-        DataSet("petshop", petshop.read, (), genes=False),
-        DataSet("ecoli", ecoli.read, (ecoli.VALUES, ecoli.SAMPLES), genes=True),
-    )
-}
 SACHS = "sachs"
 NAMES = ("papalexi", "hill", SACHS, "sahin", "pasilla", "petshop", "ecoli")
+VERSION = 1
+"""Of the readers: another one makes other tasks of the same files."""
+
+
+def _reader(name: str) -> ModuleType:
+    """The module of a data set: its `FILES`, whether its variables are `GENES`, and `read`.
+
+    Imported when it is used: listing suites need not load pandas.
+    """
+    return import_module(f"cdnbench.datasets.real.{name}")
+
+
+def _find(name: str, folder: Path | None) -> tuple[Path, ...]:
+    """Where a data set's files lie. Raises BenchError, which says how to place what is missing."""
+    return tuple(file.find(folder, name) for file in _reader(name).FILES)
 
 
 @cache
 def _read(name: str, paths: tuple[Path, ...]) -> tuple[str, tuple[Case, ...]]:
     """Digest of the files, and their cases in an order that means nothing."""
-    data_set = SETS[name]
-    files = [np.frombuffer(p.read_bytes(), np.uint8) for p in paths or (petshop.SHIPPED,)]
-    cases = list(data_set.read(*paths))
+    reader = _reader(name)
+    files = [np.frombuffer(p.read_bytes(), np.uint8) for p in paths or (reader.SHIPPED,)]
+    cases = list(reader.read(*paths))
     order = generator("real", name, "order").permutation(len(cases))
     return digest(*files), tuple(cases[i] for i in order)
 
 
-def _specs(data_set: DataSet, folder: Path | None) -> list[TaskSpec]:
-    source, cases = _read(data_set.name, data_set.find(folder))
-    return [
-        _spec(data_set.name, number, case, data_set.genes, [source, data_set.version])
-        for number, case in enumerate(cases)
-    ]
+def _specs(name: str, folder: Path | None) -> list[TaskSpec]:
+    source, cases = _read(name, _find(name, folder))
+    genes = _reader(name).GENES
+    return [_spec(name, number, case, genes, source) for number, case in enumerate(cases)]
 
 
-def _spec(name: str, number: int, case: Case, genes: bool, source: Any) -> TaskSpec:
+def _spec(name: str, number: int, case: Case, genes: bool, source: str) -> TaskSpec:
     return TaskSpec(
         name=f"{name}/{number:03d}",
-        hash=digest("real", name, source, number),
+        hash=digest("real", name, [source, VERSION], number),
         n_variables=len(case.variables),
         n_regimes=1,
         n_samples=min(len(case.observational), len(case.perturbed)),
@@ -151,11 +136,11 @@ class _One(_RealSuite):
         ------
         BenchError: a file is missing or broken; the message says which and what to do.
         """
-        return _specs(SETS[self.info.name], self.folder)
+        return _specs(self.info.name, self.folder)
 
     def load(self, spec: TaskSpec) -> LabelledTask:
         name, number = spec.recipe
-        _, cases = _read(name, SETS[name].find(self.folder))
+        _, cases = _read(name, _find(name, self.folder))
         return _load(spec, cases[number])
 
 
@@ -247,7 +232,7 @@ class Real(_RealSuite):
                 found += self._sachs_specs()
                 continue
             try:
-                found += _specs(SETS[name], self.folder)
+                found += _specs(name, self.folder)
             except BenchError as error:
                 missing[name] = error
         if missing:
@@ -262,7 +247,7 @@ class Real(_RealSuite):
     def load(self, spec: TaskSpec) -> LabelledTask:
         name, number = spec.recipe
         if name != SACHS:
-            return _load(spec, _read(name, SETS[name].find(self.folder))[1][number])
+            return _load(spec, _read(name, _find(name, self.folder))[1][number])
         if isinstance(number, int):
             return _load(spec, _sachs_controls()[number])
         whole = Sachs().load(replace(spec, recipe=number))
