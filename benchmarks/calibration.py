@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cdnbench.datasets.cells.embedded import embedded_knowledge, embedded_lines
-from cdnbench.datasets.cells.knowledge import ERRORS
 from cdnbench.datasets.cells.prepared import PreparedLine
-from cdnbench.datasets.cells.simulate import Simulation
+from cdnbench.datasets.cells.simulated.embedded import embedded_knowledge, embedded_lines
+from cdnbench.datasets.cells.simulated.knowledge import ERRORS
+from cdnbench.datasets.cells.simulated.simulate import Simulation
 from cdnbench.knowledge import Interactions, read_interactions
 
 RAISED = 0.14  # 1000 of 7225 genes

@@ -43,8 +43,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine
+from cdnbench.method import MethodInfo
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 
@@ -74,6 +75,7 @@ class GnIES:
         timeout_s=_timeout_s,
         max_variables=12,
         min_samples=5,
+        packages=("gnies",),
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

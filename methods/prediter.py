@@ -65,8 +65,9 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._tails import log_f_two_sided
+from cdnbench.method import MethodInfo
+from cdnbench.methods.statistics.tails import log_f_two_sided
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 _SMALLEST_VARIANCE = 1e-10  # in units of the variables' variances

@@ -48,8 +48,9 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._invariance import RegressionTests
+from cdnbench.method import MethodInfo
+from cdnbench.methods.statistics.invariance import RegressionTests
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 

@@ -62,9 +62,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._columns import column_blocks
-from cdnbench.methods._contingency import kmeans_bins, log_p_independent, quantile_bins
+from cdnbench.method import MethodInfo
+from cdnbench.methods.statistics.columns import column_blocks
+from cdnbench.methods.statistics.contingency import kmeans_bins, log_p_independent, quantile_bins
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 _ALPHA_STEP = 0.1

@@ -42,7 +42,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from cdnbench.method import MethodInfo
-from cdnbench.methods._columns import column_blocks
+from cdnbench.methods.statistics.columns import column_blocks
 from cdnbench.task import Task
 
 _RESOLUTION = (
@@ -72,6 +72,7 @@ class TargetShift:
         version="2",
         licence="MIT",
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
+        baseline=True,
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

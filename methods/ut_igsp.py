@@ -54,9 +54,10 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine, thinned
-from cdnbench.methods._tails import log_f_sf, log_f_two_sided
+from cdnbench.method import MethodInfo
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine, thinned
+from cdnbench.methods.statistics.tails import log_f_sf, log_f_two_sided
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 _SMALLEST_VARIANCE = 1e-10  # of a residual, in observational variances

@@ -146,7 +146,7 @@ def fork_server(preload: Sequence[str], threads: int) -> Iterator[None]:
     BenchError: the server did not start, or a module to preload cannot be imported (by itself it
     would be left out silently).
     """
-    modules = [*dict.fromkeys(["cdnbench.runners.child", *preload]), "cdnbench.runners.preload"]
+    modules = [*dict.fromkeys(["cdnbench.runners.worker", *preload]), "cdnbench.runners.preload"]
     environment = {name: str(threads) for name in THREAD_VARIABLES} | {
         "PYTHONHASHSEED": "0",
         "PYTHONWARNINGS": "ignore",

@@ -27,7 +27,8 @@ class Case:
         see it.
     variables: N names.
     observational, perturbed: (rows, N) float, in the units that methods get.
-    target: the variable that was intervened on; "" for control against control.
+    target: what was intervened on; "" for control against control. Where it is none of the
+        variables, it was not measured.
     """
 
     unit: str
@@ -43,6 +44,10 @@ class Case:
     def targets(self) -> np.ndarray:
         """(1, N) bool."""
         return np.array([[v == self.target for v in self.variables]])
+
+    def n_unmeasured(self) -> np.ndarray:
+        """(1,) int: 1 where the target is none of the variables, 0 for controls."""
+        return np.array([bool(self.target) and self.target not in self.variables], dtype=np.int64)
 
 
 def detectable(

@@ -7,6 +7,7 @@ no more than a small one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -21,8 +22,9 @@ from cdnbench.datasets.real.files import data_folder
 from cdnbench.datasets.real.sachs import CONDITIONS, GROUPS, PROTEINS, Sachs, read_cdt
 from cdnbench.digest import digest, generator
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
-from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
-from cdnbench.task import LabelledTask, Task
+from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 DATA = SuiteOption(
     name="data",
@@ -30,8 +32,6 @@ DATA = SuiteOption(
     help="folder with the files of the data sets, as cdnbench.datasets.real describes; absent: the "
     "environment variable CDNBENCH_DATA.",
 )
-
-
 SACHS = "sachs"
 NAMES = ("papalexi", "hill", SACHS, "sahin", "pasilla", "petshop", "ecoli")
 VERSION = 1
@@ -98,36 +98,44 @@ def _load(spec: TaskSpec, case: Case) -> LabelledTask:
         regimes=[case.perturbed],
         symbols=case.variables if spec.has_symbols else None,
     )
-    return _labelled(task, case.targets())
+    targets = case.targets()
+    return LabelledTask(
+        task=task,
+        targets=targets,
+        detectable=detectable(task.observational, task.regimes, targets),
+        n_unmeasured=case.n_unmeasured(),
+    )
 
 
-def _labelled(task: Task, targets: np.ndarray) -> LabelledTask:
-    moved = detectable(task.observational, task.regimes, targets)
-    return LabelledTask(task=task, targets=targets, detectable=moved)
+def _small(folder: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Made-up files of these data sets in the folder, and the option that names it."""
+    from cdnbench.datasets.real import small  # imports pandas and anndata, for tests alone
+
+    for name in names:
+        small.write(folder, name)
+    return {"data": str(folder)}
 
 
-class _RealSuite:
-    """What the suites share: checked options."""
-
-    info: ClassVar[SuiteInfo]
+class _RealSuite(Suite):
+    """What the suites share: the data folder."""
 
     def __init__(self, **options: Any) -> None:
-        known = {option.name: option for option in self.info.options}
-        for name in options:
-            if name not in known:
-                raise did_you_mean(f"option of the suite {self.info.name}", name, known)
-        self.options = {name: option.default for name, option in known.items()} | options
-        if self.options.get("data"):  # wherever the process goes afterwards
-            self.options["data"] = str(Path(str(self.options["data"])).expanduser().resolve())
+        super().__init__(**options)
+        if self.options.get("data"):  # valid wherever the process goes afterwards
+            self.options["data"] = str(Path(self.options["data"]).expanduser().resolve())
 
     @property
     def folder(self) -> Path | None:
         """The data folder, None where none is named. Raises BenchError: it is no folder."""
-        return data_folder(str(self.options.get("data", "")))
+        return data_folder(self.options.get("data", ""))
 
 
 class _One(_RealSuite):
     """A suite of one data set: that of its name."""
+
+    @classmethod
+    def small(cls, folder: Path) -> dict[str, Any]:
+        return _small(folder, [cls.info.name]) if DATA in cls.info.options else {}
 
     def specs(self) -> list[TaskSpec]:
         """One per perturbation of a measured target, and controls against controls.
@@ -216,6 +224,10 @@ class Real(_RealSuite):
         ),
     )
 
+    @classmethod
+    def small(cls, folder: Path) -> dict[str, Any]:
+        return _small(folder, NAMES)
+
     def specs(self) -> list[TaskSpec]:
         """The tasks of every data set, those of `sachs` as its own suite has them.
 
@@ -251,10 +263,12 @@ class Real(_RealSuite):
         if isinstance(number, int):
             return _load(spec, _sachs_controls()[number])
         whole = Sachs().load(replace(spec, recipe=number))
-        return _labelled(whole.task, whole.targets)
+        task, truth = whole.task, whole.truth
+        moved = detectable(task.observational, task.regimes, truth.targets)
+        return LabelledTask(task=task, truth=replace(truth, detectable=moved))
 
     def _names(self) -> list[str]:
-        chosen = [n.strip() for n in str(self.options["datasets"]).split(",") if n.strip()]
+        chosen = [n.strip() for n in self.options["datasets"].split(",") if n.strip()]
         for name in chosen:
             if name not in NAMES:
                 raise did_you_mean("real data set", name, NAMES)

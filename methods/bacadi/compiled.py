@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from cdnbench.methods._elementary import compiled, exp, exp32, inner
+from cdnbench.methods.statistics.elementary import compiled, exp, exp32, inner
 
 _TOGETHER = 5  # parents that `_to_unit` takes; `_add_four` takes the others
 

@@ -41,7 +41,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cdnbench.method import MethodInfo, in_canonical_order
+from cdnbench.method import MethodInfo
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class CDN:
         timeout_s=lambda sizes: (
             120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3
         ),
+        devices=("cpu", "cuda"),
+        depends_on_units=True,  # the network was trained on data that were not standardised
     )
 
     def weights_digest(self) -> str:
@@ -100,8 +103,8 @@ class CDN:
         InvalidParameter: the weights are missing or of another version; the message names the
         command that makes them.
         """
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         network = _network(

@@ -44,10 +44,13 @@ import numpy as np
 
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._trained import Trained
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.clusters import cluster, held_out
 from cdnbench.methods.target_shift import TargetShift, shifts
-from cdnbench.task import LabelledTask, Task
+from cdnbench.methods.trained import Trained
+from cdnbench.relabelling import in_canonical_order
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +104,10 @@ class CDNCells(Trained):
             120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3
         ),
         fit_timeout_s=4 * 3600.0,
+        starts_from_weights=True,
+        devices=("cpu", "cuda"),
+        depends_on_units=True,  # as `cdn`
+        trial=Trial(parameters={"sampled": 8, "epochs": 1}, finds_target=False),
     )
 
     def __post_init__(self) -> None:
@@ -115,6 +122,10 @@ class CDNCells(Trained):
         from cdnbench.methods.cdn.weights import read_card
 
         return read_card(self.weights, "cdn")["digest"]
+
+    def trained_on(self) -> dict[str, Any]:
+        """Nothing: what counts is the fit, whose training tasks the suite chooses."""
+        return {}
 
     def trained_origins(self) -> frozenset[str]:
         """Tasks that the weights which training starts from have seen."""
@@ -131,9 +142,9 @@ class CDNCells(Trained):
         """
         import torch
 
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.network import build
         from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         rng = generator("method", self.info.name, seed)
@@ -162,9 +173,6 @@ class CDNCells(Trained):
         views, clusters = [], []
         for number, labelled in enumerate(tasks):
             task = labelled.task
-            cluster = (
-                f"{task.metadata.get('cell_line', '')}/{labelled.facts.get('cluster', number)}"
-            )
             for r, regime in enumerate(task.regimes):
                 targets = np.flatnonzero(labelled.targets[r])
                 others = np.flatnonzero(~labelled.targets[r] & task.candidates[r])  # type: ignore[index]
@@ -186,7 +194,7 @@ class CDNCells(Trained):
                             _single(summarise([before, after])), labelled.targets[r][chosen], scores
                         )
                     )
-                    clusters.append(cluster)
+                    clusters.append(cluster(labelled, number))
         return views, clusters
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
@@ -200,8 +208,8 @@ class CDNCells(Trained):
         ------
         CannotRun: not fitted.
         """
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.cdn import target_scores
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         network = self._fitted_network()
@@ -214,10 +222,13 @@ class CDNCells(Trained):
         return {"network": logits, "stack": parts @ self.model["stack"]}
 
     def _fitted_network(self) -> CausalDifferentialNetwork:
+        import torch
+
         from cdnbench.methods.cdn.network import build
         from cdnbench.methods.cdn.weights import read_card
 
-        network = build(read_card(self.weights, "cdn")["config"])
+        with torch.random.fork_rng():  # building draws weights
+            network = build(read_card(self.weights, "cdn")["config"])
         network.load_state_dict(fine_tuned_tensors(self.model))
         return network.to(self.device).eval()
 
@@ -276,11 +287,7 @@ def split_by_cluster(
     """
     if len(views) < 2:
         raise CannotRun("cdn-cells needs at least two training perturbations")
-    names = np.unique(np.array(clusters))
-    held = set(rng.permutation(names)[: max(1, round(VALIDATION * len(names)))].tolist())
-    out = np.array([cluster in held for cluster in clusters])
-    if out.all():
-        out[: len(out) // 2] = False
+    out = held_out(clusters, lambda n: max(1, round(VALIDATION * n)), rng)
     return [v for v, o in zip(views, out, strict=True) if not o], [
         v for v, o in zip(views, out, strict=True) if o
     ]

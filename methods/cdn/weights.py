@@ -24,8 +24,8 @@ FORMAT = 1
 SHIPPED = Path(__file__).parent / "weights"
 MAKE = {
     "sea": "bench train sea",
-    "cdn-axial": "bench train cdn --model axial",
-    "cdn-mlp": "bench train cdn --model mlp",
+    "cdn-axial": "bench train cdn-axial",
+    "cdn-mlp": "bench train cdn-mlp",
     "cdn": "bench train cdn",
 }
 """The command that makes each shipped file."""

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from cdnbench.methods._elementary import (
+from cdnbench.methods.statistics.elementary import (
     LOG_SQRT_2PI,
     add,
     add_product,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cdnbench.reports.frame import read
-from cdnbench.reports.real import by_source, exceeds, real
+from cdnbench.reports.tables.real import build, by_source, exceeds
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def rows(table, title):
 
 
 def test_a_column_per_data_set_and_the_mean_over_them(results):
-    table = real(results)
+    table = build(results)
     found, block = rows(table, "found first")
     assert [c.title for c in block.columns][1:3] == ["array", "cells"]
     assert found["good"][:2] == ["1.000", "1.000"] and found["good"][2].startswith("1.000 ± 0.000")
@@ -60,7 +60,7 @@ def test_a_column_per_data_set_and_the_mean_over_them(results):
 
 
 def test_false_alarms(results):
-    table = real(results)
+    table = build(results)
     moves, block = rows(table, "own column moves")
     assert moves["good"][:2] == ["1.000", "1.000"]
     assert moves["half"][:2] == ["0.500", "0.500"]  # its top score is 5 everywhere
@@ -80,7 +80,7 @@ def test_controls_disturb_no_metric(results):
 def test_without_real_data(make_store):
     store = make_store("synthetic")
     store.job("good", store.task("d", store.one_target_each(2, 5)), np.zeros((2, 5)))
-    table = real(read([store.store]))
+    table = build(read([store.store]))
     assert not table.blocks and "bench run --suite real" in table.notes[0]
 
 

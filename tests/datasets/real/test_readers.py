@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cdnbench.datasets.real import ecoli, hill, papalexi, pasilla, sahin
-from cdnbench.datasets.real.case import control_cases, detectable
+from cdnbench.datasets.real import ecoli, hill, papalexi, pasilla, sahin, small
+from cdnbench.datasets.real.case import Case, control_cases, detectable
 from cdnbench.errors import InvalidData
 
 
@@ -25,14 +25,17 @@ def controls(cases):
 @pytest.mark.parametrize("module", [papalexi, hill])
 def test_screens_keep_clear_cells_and_measured_targets(module, small_folder):
     cases = module.read(small_folder / module.FILE.path)
-    (case,) = perturbed(cases)
-    assert case.target == "G1" and case.variables == tuple(f"G{i}" for i in range(6))
-    assert case.observational.shape == (60, 6) and case.perturbed.shape == (50, 6)
-    assert (case.perturbed[:, 1] == 0).all()
-    # log(1 + 10^4 x / total) with totals of 8,000: whole counts come back
-    counts = np.expm1(case.observational.astype(float)) * 0.8
-    np.testing.assert_allclose(counts, np.round(counts), atol=1e-4)
-    assert {len(c.perturbed) for c in controls(cases)} == {30}  # at most half of the controls
+    found = {case.target: case for case in perturbed(cases)}
+    assert set(found) == {f"G{i}" for i in small.KNOCKED_OUT}
+    for i in small.KNOCKED_OUT:
+        case = found[f"G{i}"]
+        assert case.variables == tuple(f"G{i}" for i in range(12))
+        assert case.observational.shape == (60, 12) and case.perturbed.shape == (20, 12)
+        assert (case.perturbed == 0).all(axis=0).tolist() == [j == i for j in range(12)]
+        # log(1 + 10^4 x / total) with totals of 8,000: whole counts come back
+        counts = np.expm1(case.observational.astype(float)) * 0.8
+        np.testing.assert_allclose(counts, np.round(counts), atol=1e-4)
+    assert {len(c.perturbed) for c in controls(cases)} == {20}
 
 
 def test_screens_refuse_what_is_no_counts(small_folder, tmp_path):
@@ -77,10 +80,13 @@ def test_pasilla_filters_genes_and_splits_controls_in_all_ways(small_folder):
 
 
 def test_ecoli_compares_within_project_strain_and_condition(small_folder):
-    (case,) = ecoli.read(small_folder / ecoli.VALUES.path, small_folder / ecoli.SAMPLES.path)
-    assert case.target == "fur" and len(case.observational) == len(case.perturbed) == 2
-    assert case.variables == ("fur", "cra", "crp", "insA.1", "insA.2", "thrA")
-    assert case.perturbed[:, 0].max() < 1 < case.observational[:, 0].min()
+    cases = ecoli.read(small_folder / ecoli.VALUES.path, small_folder / ecoli.SAMPLES.path)
+    assert sorted(case.target for case in cases) == sorted(small.DELETED)
+    for case in cases:
+        assert len(case.observational) == len(case.perturbed) == 2
+        assert case.variables[2:7] == ("arcA", "insA.1", "insA.2", "soxR", "thrA")
+        column = case.variables.index(case.target)
+        assert case.perturbed[:, column].max() < 1 < case.observational[:, column].min()
 
 
 def test_ecoli_refuses_samples_of_another_file(small_folder, tmp_path):
@@ -102,6 +108,20 @@ def test_draws_of_controls_part_the_rows():
     assert (cases[0].perturbed != cases[3].perturbed).any()
     again = control_cases("made-up", ("a", "b", "c"), rows, [4, 8, 100], strata=strata, draws=4)
     assert all((a.perturbed == b.perturbed).all() for a, b in zip(cases, again, strict=True))
+
+
+def test_a_target_that_is_no_variable_was_not_measured():
+    rows = np.zeros((2, 2))
+    cases = [
+        Case(unit="u", variables=("a", "b"), observational=rows, perturbed=rows, target=target)
+        for target in ("b", "c", "")
+    ]
+    assert [case.targets().tolist() for case in cases] == [
+        [[False, True]],
+        [[False, False]],
+        [[False, False]],
+    ]
+    assert [case.n_unmeasured().tolist() for case in cases] == [[0], [1], [0]]
 
 
 def test_detectable_is_a_question_of_the_target_s_own_column():

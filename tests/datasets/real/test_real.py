@@ -40,6 +40,7 @@ def test_suite_of_one_data_set(name, small_folder):
             task.has_symbols,
         )
         assert labelled.targets.sum() == (spec.metadata["kind"] == "perturbed")
+        assert labelled.truth.silent.item() == (spec.metadata["kind"] == "control")
         for target in np.array(task.variables)[labelled.targets[0]]:
             assert target not in f"{spec.name} {spec.metadata}"
 
