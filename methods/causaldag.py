@@ -14,8 +14,7 @@ import numpy as np
 
 @contextmanager
 def quarantine(seed: int) -> Iterator[None]:
-    """Global generators seeded and output and warnings swallowed inside; everything as it was
-    afterwards."""
+    """Seed the global generators and swallow output and warnings; restore everything afterwards."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  (restored below)
     try:
         with (

@@ -6,11 +6,11 @@ from cdnbench.errors import InvalidParameter
 
 
 def check_device(name: str, device: str) -> None:
-    """Whether a method can compute there, before work starts.
+    """Check, before work starts, that a method can compute there.
 
     Raises
     ------
-    InvalidParameter: not cpu or cuda, or torch sees no CUDA device.
+    InvalidParameter: the device is not cpu or cuda, or torch sees no CUDA device.
     """
     if device not in ("cpu", "cuda"):
         raise InvalidParameter(f"{name}: device takes cpu or cuda; got {device!r}.")

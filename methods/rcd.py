@@ -163,8 +163,10 @@ class _LocalSearch:
         self._tests: dict[tuple[int, ...], dict[int, float]] = {}
 
     def neighbours(self, variables: list[int], alpha: float) -> list[int]:
-        """Those of the variables that no test separates from F, at the first of the rising levels
-        that leaves any."""
+        """The variables that no test separates from F.
+
+        They are those at the first of the rising levels that leaves any.
+        """
         while alpha < 1:
             found = self._step(variables, np.log(alpha))
             if found:

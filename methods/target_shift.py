@@ -52,7 +52,10 @@ _TINY = float(np.finfo(float).tiny)
 
 
 class Moments(NamedTuple):
-    """Of one data set, each (N,), of winsorised values. Errors are squared standard errors."""
+    """Moments of the winsorised values of one data set, each (N,).
+
+    Errors are squared standard errors.
+    """
 
     mean: np.ndarray
     mean_error: np.ndarray
@@ -82,8 +85,12 @@ class TargetShift:
 
 
 class Shifts(NamedTuple):
-    """z_mean, z_variance (R, N). mean_error (R, N): squared standard error of the difference of
-    means. Moments before (N,), after (R, N)."""
+    """How mean and variance moved.
+
+    z_mean, z_variance (R, N): in standard errors.
+    mean_error (R, N): squared standard error of the difference of means.
+    before, after: moments, (N,) and (R, N).
+    """
 
     z_mean: np.ndarray
     z_variance: np.ndarray
@@ -93,7 +100,7 @@ class Shifts(NamedTuple):
 
 
 def shifts(observational: np.ndarray, regimes: Sequence[np.ndarray], winsorised: float) -> Shifts:
-    """Of the regimes (M, N) against the observational samples (M0, N)."""
+    """Compare regimes (M, N) with the observational samples (M0, N)."""
     before = winsorised_moments(observational, winsorised)
     after = Moments(*np.stack([winsorised_moments(x, winsorised) for x in regimes], axis=1))
     # Nothing is known below float32's resolution of the values: not a variance, and not a
@@ -124,8 +131,10 @@ def _not_drawn(
     after: Moments,
     floor: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(R, N), (R, N): constant after, constant before, at a value that the other side, which
-    varies, has too."""
+    """Two (R, N) masks: constant after, and constant before.
+
+    Both only at a value that the other side, which varies, has too.
+    """
     still, stopped = before.variance <= floor, after.variance <= floor
     fell, rose = stopped & ~still, still & ~stopped
     for r, samples in enumerate(regimes):

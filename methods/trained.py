@@ -14,7 +14,7 @@ from cdnbench.method import MethodInfo
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Holds what `fit` gave."""
+    """Base of methods that keep what `fit` returned."""
 
     _model: Mapping[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
@@ -28,9 +28,11 @@ class Trained:
 
     @property
     def model(self) -> Mapping[str, np.ndarray]:
-        """Raises
+        """The arrays of the fit.
+
+        Raises
         ------
-        CannotRun: not fitted.
+        CannotRun: the method has not been fitted.
         """
         if not self._model:
             raise CannotRun(f"{self.info.name} has to be fitted first")

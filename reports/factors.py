@@ -49,7 +49,8 @@ class Factors:
         """The factors of (suite, what one of its records declares) pairs."""
         usual: dict[str, dict[str, str]] = {}
         for suite, factors in declared:
-            usual.setdefault(suite, dict(BUILT_IN)).update(factors or {})
+            own = {**(factors or {}), SUBSAMPLE: ALL_CELLS}  # which `values` gives for all cells
+            usual.setdefault(suite, dict(BUILT_IN)).update(own)
         new = {name for own in usual.values() for name in own} - {SUITE, *BUILT_IN}
         return cls((SUITE, *BUILT_IN, *sorted(new)), usual)
 

@@ -276,11 +276,17 @@ def _readings_frame(readings: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def _jobs_frame(loaded: Sequence[Loaded]) -> pd.DataFrame:
-    plain = [
-        {**one.record.plain(), "label": job_label(one.record), "superseded": one.superseded}
+    rows = [
+        {
+            **vars(one.record),
+            **vars(one.record.provenance),
+            "kind": one.record.kind,
+            "label": job_label(one.record),
+            "superseded": one.superseded,
+        }
         for one in loaded
     ]
-    columns: dict[str, Any] = {name: [p.get(name) for p in plain] for name in _JOB_COLUMNS}
+    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in _JOB_COLUMNS}
     for name in _JSON:
         columns[name] = [_json(value) for value in columns[name]]
     for name in ("status", "unfitted"):

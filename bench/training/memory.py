@@ -6,9 +6,10 @@ import ctypes
 
 
 def keep_freed_memory() -> None:
-    """Let glibc reuse the large buffers that every step of a training frees, instead of mapping
-    fresh pages for each, which costs a fifth of a step and more on a CPU. Does nothing where there
-    is no glibc.
+    """Let glibc reuse the large buffers that every training step frees.
+
+    Mapping fresh pages for each would cost a fifth of a step or more on a CPU. Without glibc this
+    does nothing.
     """
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt

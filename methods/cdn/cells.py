@@ -2,32 +2,32 @@
 target-shift.
 
 Wu, Barzilay and Jaakkola 2025 start from synthetic weights and go on with the training
-perturbations of a screen (batches of 2, learning rate 1e-5, patience 10 on validation AUROC). The
-same here with the network behind `cdn`, and what their recipe was changed to:
+perturbations of a screen (batches of 2, learning rate 1e-5, patience 10 on validation AUROC). This
+method does the same with the network behind `cdn`, and changes their recipe as follows:
 
-- of each perturbation `views` sets of `sampled` candidates are drawn, its targets among them, so
-  that a step costs little;
-- the loss is the cross-entropy of the targets among the candidates (all stages; the last counts
-  most), which is what a ranking needs;
-- a larger learning rate with warm-up and cosine decay; the epoch with the lowest loss on held-out
-  clusters of perturbations is kept.
+- For each perturbation `views` sets of `sampled` candidates are drawn, its targets among them, so
+  that a step costs little.
+- The loss is the cross-entropy of the targets among the candidates (over all stages, of which the
+  last counts most), which is what a ranking needs.
+- The learning rate is larger, with warm-up and cosine decay, and the epoch with the lowest loss on
+  held-out clusters of perturbations is kept.
 
-The network knows no gene by name: what it learns is how a knock-down looks, so that another cell
-line is no other task.
+The network knows no gene by name. It learns what a knock-down looks like, which carries over to
+other cell lines.
 
 Readings
     network    its logits
-    stack      a conditional logit model (softmax over the candidates) of the network's logit and of
-               asinh of two scores, those of target-shift-down and target-shift, fitted on the
-               clusters that were held out
+    stack      a conditional logit model (softmax over the candidates) of three features: the
+               network's logit, and asinh of the scores of target-shift-down and of target-shift;
+               fitted on the clusters that were held out
 
 Parameters
-    weights        what to start from, see `cdn`
-    sampled        candidates of a view, or all where there are fewer (64; the paper: all)
-    views          sets of candidates a perturbation (1)
+    weights        weights to start from, see `cdn`
+    sampled        candidates per view, or all where there are fewer (64; the paper: all)
+    views          sets of candidates per perturbation (1)
     epochs         passes over all views (2)
-    batch          views a step (4; the paper: 2)
-    learning_rate  at its highest (1e-4; the paper: 1e-5)
+    batch          views per step (4; the paper: 2)
+    learning_rate  learning rate at its highest (1e-4; the paper: 1e-5)
     patience       epochs without a better validation loss after which training ends (2)
     device         "cpu" or "cuda"
 
@@ -167,7 +167,7 @@ class CDNCells(Trained):
     def _views(
         self, tasks: Sequence[LabelledTask], rng: np.random.Generator
     ) -> tuple[list[View], list[str]]:
-        """Views, and the cluster of each."""
+        """The views of all perturbations, and the cluster of each view."""
         from cdnbench.methods.cdn.summary import summarise
 
         views, clusters = [], []
@@ -180,8 +180,8 @@ class CDNCells(Trained):
                 if n_others < 1:
                     raise CannotRun(
                         f"a perturbation has {len(targets)} targets and {len(others)} other "
-                        f"candidates; sampled={self.sampled} "
-                        "leaves the targets nothing to be told from"
+                        f"candidates; sampled={self.sampled} leaves no other candidate beside the "
+                        "targets"
                     )
                 for _ in range(self.views):
                     chosen = rng.permutation(
@@ -234,14 +234,14 @@ class CDNCells(Trained):
 
 
 def shift_scores(observational: np.ndarray, regimes: Sequence[np.ndarray]) -> np.ndarray:
-    """(R, N, 2) asinh of the fall of each gene's own mean in standard errors, and of target-shift's
-    score."""
+    """asinh of two scores of every gene, (R, N, 2): how far its own mean fell, in standard errors,
+    and the score of target-shift."""
     found = shifts(observational, regimes, TargetShift().winsorised)
     return np.arcsinh(np.stack([-found.z_mean, np.hypot(found.z_mean, found.z_variance)], axis=-1))
 
 
 def _single(summary: Summary) -> Summary:
-    """With moments of single precision, to keep many."""
+    """The summary with moments in single precision, because many are kept."""
     import torch
 
     return type(summary)(
@@ -250,7 +250,7 @@ def _single(summary: Summary) -> Summary:
 
 
 def _together(views: Sequence[View], device: str) -> tuple[Summary, Tensor]:
-    """A batch, and its targets (B, S)."""
+    """The summary of a batch of B views, and its targets (B, S)."""
     import torch
 
     from cdnbench.methods.cdn.summary import Summary, stack
@@ -264,8 +264,8 @@ def _together(views: Sequence[View], device: str) -> tuple[Summary, Tensor]:
 
 
 def _batches(views: Sequence[View], order: Iterable[int], size: int) -> Iterator[list[int]]:
-    """Views of one number of candidates each, in this order, `size` at a time; what does not fill a
-    batch comes last."""
+    """Batches of `size` views with equally many candidates, in the given order. Batches that do not
+    fill up come last."""
     waiting: dict[int, list[int]] = {}
     for i in order:
         batch = waiting.setdefault(len(views[i].targets), [])
@@ -278,8 +278,8 @@ def _batches(views: Sequence[View], order: Iterable[int], size: int) -> Iterator
 def split_by_cluster(
     views: Sequence[View], clusters: Sequence[str], rng: np.random.Generator
 ) -> tuple[list[View], list[View]]:
-    """Training and validation views; no cluster of perturbations is in both, unless there is one
-    only, which is then cut in two.
+    """Training and validation views. No cluster of perturbations is in both, unless there is only
+    one, which is then cut in two.
 
     Raises
     ------
@@ -294,7 +294,8 @@ def split_by_cluster(
 
 
 def loss(beliefs: Sequence[Beliefs], targets: Tensor) -> Tensor:
-    """Cross-entropy of the targets (B, S) among the candidates; several share the mass."""
+    """Cross-entropy of the targets (B, S) among the candidates, over all stages. Several targets of
+    one view share its mass."""
     from torch.nn.functional import cross_entropy
 
     wanted = targets.float() / targets.sum(1, keepdim=True)
@@ -311,7 +312,7 @@ def fine_tune(
     validation: Sequence[View],
     rng: np.random.Generator,
 ) -> None:
-    """Train in place; the network ends with the tensors of the best epoch, which may be those it
+    """Train the network in place. It ends with the tensors of the best epoch, which may be those it
     came with."""
     import torch
 
@@ -356,7 +357,7 @@ def fine_tune(
 def evaluate(
     network: CausalDifferentialNetwork, views: Sequence[View], batch: int, device: str
 ) -> tuple[float, list[np.ndarray]]:
-    """Cross-entropy of the last stage, and the logits (S,) of each view."""
+    """Mean cross-entropy of the last stage, and the logits (S,) of each view."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -373,8 +374,11 @@ def evaluate(
 
 
 def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
-    """(K,) coefficients of a softmax over candidates with features (S, K), by maximum likelihood
-    under a penalty of `PENALTY` / 2 times their square in units of the features' spread."""
+    """The coefficients (K,) of a softmax over candidates with features (S, K).
+
+    By maximum likelihood under a penalty of `PENALTY` / 2 times their squares, in units of the
+    features' spread.
+    """
     from scipy.optimize import minimize
 
     scale = np.maximum(np.std(np.concatenate([f - f.mean(axis=0) for f in features]), axis=0), 1e-9)
@@ -395,7 +399,7 @@ def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarr
 
 
 def fine_tuned_tensors(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The network of a fit under the names that weights files use."""
+    """The tensors of a fitted network under the names that weights files use."""
     import torch
 
     return {

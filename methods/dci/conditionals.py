@@ -83,8 +83,10 @@ class Conditionals:
         return swept
 
     def select(self, columns: np.ndarray) -> Conditionals:
-        """The same subsamples of some variables only; `self` if that is all of them, so that its
-        cache serves again."""
+        """The same subsamples of some variables only.
+
+        Returns `self` if that is all of them, so that its cache serves again.
+        """
         if len(columns) == self.n_variables:
             return self
         return Conditionals(

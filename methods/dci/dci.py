@@ -194,8 +194,7 @@ class DCI:
         return outputs
 
     def _subsampled(self, samples: np.ndarray, stream: np.random.Generator) -> Conditionals:
-        """The covariances of subsamples of (n, N) samples, with a jitter where they are
-        singular."""
+        """Covariances of subsamples of (n, N) samples, jittered where they are singular."""
         n = len(samples)
         rows = int(self.sample_fraction * n)
         subsamples = stream.permuted(np.tile(np.arange(n), (self.bootstraps, 1)), axis=1)[:, :rows]

@@ -393,8 +393,10 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
 
 
 def _swapped(i: int, j: int) -> bool:
-    """Whether causaldag takes the pair i < j as (j, i): a set of two integers has an order, and it
-    makes two of them."""
+    """Whether causaldag takes the pair i < j as (j, i).
+
+    It puts the two integers into a set, which has an order of its own, and then into another.
+    """
     first, _ = frozenset({i, j})
     second = j if first == i else i
     return next(iter(frozenset({first, second}))) != i

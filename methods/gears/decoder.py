@@ -28,7 +28,10 @@ _ROWS_AT_ONCE = 1024
 
 
 class Workspace:
-    """Memory that is used again in every step: of one step at a time, from forward to backward."""
+    """Memory that every step uses again.
+
+    It belongs to one step at a time, from forward to backward.
+    """
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype

@@ -132,9 +132,11 @@ class Gears(Trained):
     def fit(
         self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
     ) -> dict[str, np.ndarray]:
-        """The network folded for prediction (`prediction.decode`); genes (G,): what it predicts;
-        nodes (P,) and effects (P, hidden): the
-        annotated genes. history (epochs, 2): loss, and error of validation.
+        """Train the network.
+
+        Returns it folded for prediction (`prediction.decode`), with genes (G,), which it predicts;
+        nodes (P,) and effects (P, hidden), the annotated genes; and history (epochs, 2), loss and
+        validation error.
 
         Raises
         ------

@@ -48,7 +48,7 @@ _MODEL = "predictor/"
 
 @dataclass(frozen=True, eq=False)
 class GenePT(Trained):
-    """From published embeddings."""
+    """Shifts predicted from the published embeddings."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="genept",
@@ -132,7 +132,7 @@ class GenePT(Trained):
 
 @dataclass(frozen=True, eq=False)
 class GenePTStyle(GenePT):
-    """From embeddings of texts, made here."""
+    """Shifts predicted from embeddings of texts, which are made here."""
 
     dimensions: int = 256
 
@@ -162,8 +162,10 @@ class GenePTStyle(GenePT):
 
 
 def text_embeddings(texts: Mapping[str, str], dimensions: int) -> Embeddings:
-    """TF-IDF of words and pairs of words, without the name that the text stands under, reduced by a
-    truncated SVD."""
+    """TF-IDF of words and pairs of words, reduced by a truncated SVD.
+
+    The name that a text stands under is removed from it first.
+    """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 

@@ -73,10 +73,14 @@ class Profiles:
         }
 
 
-def places(genes: np.ndarray, symbols: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The place of each symbol (N,) among sorted genes, and whether it is one of them (N,)."""
-    found = np.minimum(np.searchsorted(genes, np.array(symbols)), len(genes) - 1)
-    return found, genes[found] == np.array(symbols)
+def places(known: np.ndarray, wanted: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The place (N,) of each wanted value among the known ones, and whether it is there (N,).
+
+    known: sorted, for example names of genes. wanted (N,): for example the symbols of a task.
+    """
+    wanted = np.asarray(wanted)
+    found = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return found, known[found] == wanted
 
 
 def embed(task: Task, genes: np.ndarray) -> np.ndarray:

@@ -1,30 +1,29 @@
-"""SEA's aggregator: marginal estimates and global statistics -> one vector for every ordered pair
-of variables.
+"""SEA's aggregator: from marginal estimates and global statistics to one vector for every ordered
+pair of variables.
 
-Two streams. The marginal one holds a token for each ordered pair of each batch, and nothing else: T
-k (k - 1) of them, where the public code lays them out as T x K and leaves most of it empty. The
-global one is an N x N grid. A block
+There are two streams. The marginal stream holds one token for each ordered pair of each batch,
+T k (k - 1) in all; the public code lays them out as a T x K table that is mostly empty. The global
+stream is an N x N grid. A block
 
     1. lets the pairs of a batch attend to each other (tokens of one batch),
-    2. pools the tokens of each pair over the batches that sampled it, with weights a head softmaxed
-       over those tokens, and gives the result back to them (the cheap form of attention along the
-       pair: the query is the pair's, not the token's),
+    2. pools the tokens of each pair over the batches that sampled it, with one softmax over those
+       tokens per head, and gives the result back to them (a cheap form of attention along the pair,
+       whose query is the pair's and not the token's),
     3. runs a feed-forward network on the tokens,
-    4. writes the mean of each pair's tokens into the grid, a learned scalar where a pair was not
-       sampled, concatenates with the grid and projects back to d,
+    4. takes the mean of each pair's tokens, or a learned scalar where a pair was not sampled,
+       concatenates it with the grid and projects back to d,
     5. runs an axial layer on the grid, and
     6. adds the grid back to the tokens at (i, j).
 
-Where the tokens stand is told in one of two ways. `identities="relative"`: by their slots within
-the batch, whose order is random, and by what is diagonal in the grid; the encoder is then
-equivariant under relabelling by construction. `identities="table"`, the paper's: tables of row,
-column and edge nodes and of time; the identities are permuted at random in training and canonical
-in evaluation.
+The network knows where tokens stand in one of two ways. With `identities="relative"` it sees their
+slots within the batch, whose order is random, and which entries of the grid are diagonal; the
+encoder is then equivariant under relabelling by construction. With `identities="table"`, as in the
+paper, there are tables of row, column and edge nodes and of time; the identities are permuted at
+random in training and canonical in evaluation.
 
-Paper's sizes: d = 64, 8 heads, 4 blocks, dropout .1. The feed-forward width of the released
-configuration, 8, is a sign of
-under-tuning: 128 here. Global statistics go through arcsinh before the first layer: inverse
-covariances span decades.
+The paper's sizes are d = 64, 8 heads, 4 blocks and dropout .1. The feed-forward width of the
+released configuration is 8, a sign of under-tuning; it is 128 here. Global statistics go through
+arcsinh before the first layer, because inverse covariances span decades.
 
 Wu et al. 2024, Sample, estimate, aggregate (arXiv:2402.01929).
 """
@@ -51,12 +50,11 @@ MAX_TIMES = 500
 class EncoderConfig:
     """Sizes and variants of the encoder.
 
-    width: d. n_heads: of the grid's axial layers. batch_heads: of the attention within a batch (8
-        heads of 8 channels
-    cost twice as much as 4 of 16 on a CPU). n_blocks. hidden: feed-forward width. dropout.
-    statistic: "precision", "corr" or "corr+cov". marginals, global_statistic: False ablates the
-        stream's input.
-    identities: "relative" or "table", see above. tied: one attention map for all rows, see `axial`.
+    width: d. n_heads: heads of the grid's axial layers. batch_heads: heads of the attention within
+    a batch (8 heads of 8 channels cost twice as much as 4 of 16 on a CPU). hidden: feed-forward
+    width. statistic: the global statistic, see `statistics`. marginals, global_statistic: False
+    takes away the stream's input, as in Table 7. identities: see the module's docstring. tied:
+    whether all rows share one attention map, see `axial`.
     """
 
     width: int = 64
@@ -74,9 +72,11 @@ class EncoderConfig:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Which pairs the tokens are of. cells: (U,) sampled cells of the flattened (B, N, N) grids,
-    sorted.
-    inverse: (B T P,) the index in `cells` of each token. counts: (U, 1) tokens of each cell."""
+    """Which pair each token belongs to.
+
+    cells: (U,) the sampled cells of the flattened (B, N, N) grids, sorted. inverse: (B T P,) the
+    index in `cells` of each token. counts: (U, 1) the number of tokens of each cell.
+    """
 
     cells: Tensor
     inverse: Tensor
@@ -101,7 +101,7 @@ class Pairs:
 
 
 class Encoder(nn.Module):
-    """Features -> (B, N, N, d); entry (i, j) is about i -> j."""
+    """From features to encodings (B, N, N, d), whose entry (i, j) is about i -> j."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -130,7 +130,10 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, features: Features, generator: torch.Generator | None = None) -> Tensor:
-        """generator: what random identities are drawn from in training (table only)."""
+        """The encodings (B, N, N, d).
+
+        generator: draws the identities in training, where they come from a table.
+        """
         config = self.config
         n_sets, n, _, _ = features.statistics.shape
         use_tokens = config.marginals and features.tokens.numel() > 0
@@ -191,8 +194,7 @@ class Encoder(nn.Module):
 
 
 def _slots(n_pairs: int, device: torch.device) -> Tensor:
-    """(P,) slot of each ordered pair (a, b) of a batch of k variables, a k_max + b, P = k (k -
-    1)."""
+    """The slot (P,) of each of the P = k (k - 1) ordered pairs (a, b) of a batch: a k_max + b."""
     k = next(k for k in range(2, BATCH_VARIABLES + 1) if k * (k - 1) == n_pairs)
     first, second = torch.nonzero(~torch.eye(k, dtype=torch.bool, device=device), as_tuple=True)
     return first * BATCH_VARIABLES + second
@@ -234,15 +236,15 @@ class Block(nn.Module):
             .view_as(grid)
         )
         grid = self.axial(grid)
-        if last:  # nobody reads the tokens again
+        if last:  # the tokens are not read again
             return None, grid
         back = grid.reshape(-1, d).index_select(0, pairs.cells).index_select(0, pairs.inverse)
         return tokens + back.view_as(tokens), grid  # type: ignore
 
 
 class PairPooling(nn.Module):
-    """Tokens (B, T, P, d) -> (B, T, P, d), without the residual: the weighted mean over the tokens
-    of the same pair."""
+    """From tokens (B, T, P, d) to the weighted mean over the tokens of the same pair, (B, T, P, d),
+    without the residual."""
 
     def __init__(self, width: int, n_heads: int) -> None:
         super().__init__()
@@ -289,8 +291,10 @@ def graph_logits(encoded: Tensor, head: MLPHead) -> Tensor:
 
 
 def graph_classes(adjacency: Tensor) -> Tensor:
-    """(B, N (N - 1) / 2) int64 classes {0 none, 1 i -> j, 2 j -> i} of adjacency (B, N, N), [i, j]
-    being i -> j."""
+    """The classes (B, N (N - 1) / 2) int64 of the pairs i < j: 0 none, 1 i -> j, 2 j -> i.
+
+    adjacency: (B, N, N) bool, [i, j] is i -> j.
+    """
     n = adjacency.shape[1]
     i, j = torch.triu_indices(n, n, 1, device=adjacency.device)
     return adjacency[:, i, j].long() + 2 * adjacency[:, j, i].long()

@@ -2,14 +2,14 @@
 each pre-normed.
 
 Attention is *tied*: every row has its own queries, keys and values, but all rows share one N x N
-map a head, as in the public code (and in MSA transformers). Its logits are the mean over rows of q
-. k, times a learned factor a head, so that they mean the same at N = 10 and N = 1000 (the public
-code takes the sum). It costs N^3 d multiply-adds in large matrix products, but only N^2
-exponentials a head, which is what makes N = 1000 possible on a CPU, and it is three times faster
-than untied attention at N = 20. `tied=False` gives every row a map of its own.
+map per head, as in the public code (and in MSA transformers). The logits of the map are the mean
+over rows of q . k, times a learned factor per head, so that they mean the same at N = 10 and
+N = 1000 (the public code takes the sum). This costs N^3 d multiply-adds in large matrix products,
+but only N^2 exponentials per head. That makes N = 1000 possible on a CPU, and it is three times
+faster than untied attention at N = 20. `tied=False` gives every row a map of its own.
 
-Without gradients rows are processed in chunks, so that no buffer but the grid itself grows with N^2
-d.
+Where no gradient is needed, rows are processed in chunks, so that only the grid itself grows with
+N^2 d.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ CHUNK_TOKENS = 1 << 16
 
 
 class AxialLayer(nn.Module):
-    """(B, R, C, d) -> the same; entries of a row attend to each other, then those of a column."""
+    """From (B, R, C, d) to the same shape: the entries of each row attend to each other, then those
+    of each column."""
 
     def __init__(
         self, width: int, n_heads: int, hidden: int, dropout: float, tied: bool = True
@@ -73,7 +74,7 @@ class LineAttention(nn.Module):
         return x.reshape(-1, b, self.n_heads, n, lines * d)
 
     def _logits(self, lines: Tensor) -> Tensor:
-        """(B, heads, n, n), summed over lines."""
+        """The logits (B, heads, n, n), summed over lines."""
         queries, keys = self._heads(self.queries_keys(lines))
         return queries @ keys.transpose(-1, -2) * (self.out.in_features / self.n_heads) ** -0.5
 
@@ -133,7 +134,8 @@ class MLPHead(nn.Module):
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, n_heads: int) -> Tensor:
-    """Multi-head attention among the entries of the second last axis; all (..., n, d)."""
+    """Multi-head attention among the entries of the second last axis. All arrays have the shape
+    (..., n, d)."""
     shape = queries.shape
     split = [
         x.reshape(-1, shape[-2], n_heads, shape[-1] // n_heads).transpose(1, 2)

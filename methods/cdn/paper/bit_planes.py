@@ -3,7 +3,7 @@
 A plane is a Python integer whose bit b belongs to batch element b: "element b has an arrow at j of
 the edge i *-* j". A rule of the form "if P and Q then orient" is `orient(..., P & Q)` for all
 elements together, so a program written for one graph runs on thousands with the same sequence of
-steps, at some 0.1 us a step. `a & ~b` is written `a ^ (a & b)`, which avoids negative integers.
+steps, at about 0.1 us per step. `a & ~b` is written `a ^ (a & b)`, which avoids negative integers.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class MixedGraphs:
         self.reset(mark)
 
     def reset(self, mark: Mark) -> None:
-        """Every end of every edge carries `mark`."""
+        """Put `mark` at every end of every edge."""
         planes: dict[Mark, Planes] = {m: [[0] * self.k for _ in range(self.k)] for m in Mark if m}
         planes[mark] = [row[:] for row in self.adjacent]
         self.tail, self.arrow, self.circle = (
@@ -62,34 +62,35 @@ class MixedGraphs:
         return where ^ (where & self.adjacent[i][j])
 
     def remove(self, i: int, j: int, where: int) -> None:
+        """Remove the edge i *-* j."""
         for planes in (self.adjacent, self.tail, self.arrow, self.circle):
             planes[i][j] ^= planes[i][j] & where
             planes[j][i] ^= planes[j][i] & where
 
     def put_tail(self, i: int, j: int, where: int) -> None:
-        """A tail at j of i *-* j."""
+        """Put a tail at j of i *-* j."""
         self.tail[i][j] |= where
         self.arrow[i][j] ^= self.arrow[i][j] & where
         self.circle[i][j] ^= self.circle[i][j] & where
 
     def put_arrow(self, i: int, j: int, where: int) -> None:
-        """An arrow at j of i *-* j."""
+        """Put an arrow at j of i *-* j."""
         self.arrow[i][j] |= where
         self.tail[i][j] ^= self.tail[i][j] & where
         self.circle[i][j] ^= self.circle[i][j] & where
 
     def direct(self, i: int, j: int, where: int) -> None:
-        """i -> j."""
+        """Orient the edge as i -> j."""
         self.put_tail(j, i, where)
         self.put_arrow(i, j, where)
 
     def parent(self, i: int, j: int) -> int:
-        """Where i -> j."""
+        """The elements in which i -> j."""
         return self.tail[j][i] & self.arrow[i][j]
 
     def semidirected(self) -> Planes:
-        """[i][j]: a path of at least one step leads from i to j and leaves no node through an arrow
-        (i = j included)."""
+        """Planes [i][j] of "a path of at least one step leads from i to j and leaves no node
+        through an arrow"; i and j may be the same node."""
         k = self.k
         reach = [[self.tail[j][i] | self.circle[j][i] for j in range(k)] for i in range(k)]
         for via in range(k):
@@ -100,7 +101,7 @@ class MixedGraphs:
         return reach
 
     def marks(self, n_batches: int) -> np.ndarray:
-        """(B, k, k) int8: `Mark` at j of i *-* j."""
+        """The marks (B, k, k) int8: [b, i, j] is the `Mark` at j of i *-* j."""
         k = self.k
         ends = [(i, j) for i in range(k) for j in range(k) if i != j]
         out = np.zeros((n_batches, k, k), np.int8)

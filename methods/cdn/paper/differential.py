@@ -1,4 +1,5 @@
-"""The paper's differential networks: the encodings of both data sets -> one logit a variable.
+"""The paper's differential networks: from the encodings of both data sets to one logit per
+variable.
 
     axial   one axial layer on the N x N grid of both encodings, mean over the incoming edges of
             each node, Linear -> 1
@@ -7,10 +8,10 @@
 Entry (i, j) is about i -> j, so the incoming edges of j are column j: the mean runs over i, as the
 paper says (the public code averages the outgoing ones).
 
-Variants: the encodings concatenated, or their difference; with node statistics (raw mean and
-variance of each variable, Linear - GELU - LayerNorm - Linear, one more entry of what is averaged;
-the paper's final version); encoder frozen, or trained jointly with a loss on the observational
-graph.
+Variants: The encodings are concatenated, or their difference is taken. Node statistics (raw mean
+and variance of each variable, through Linear - GELU - LayerNorm - Linear) can be one more entry of
+the average, as in the paper's final version. The encoder is frozen, or trained jointly with a loss
+on the observational graph.
 
 Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal Differential Networks
 (arXiv:2410.03380).
@@ -33,11 +34,13 @@ from cdnbench.methods.cdn.paper.featuriser import Features
 
 @dataclass(frozen=True, kw_only=True)
 class DifferentialConfig:
-    """encoder: of both data sets. head, combination, node_statistics: see above. joint: whether the
-    encoder is trained too.
-    pretrained: whether it starts from SEA (False: Table 7's ablation). hidden: feed-forward width
-    of the axial head.
-    dropout: of the head."""
+    """Sizes and variants of a network.
+
+    encoder: the encoder of both data sets. head, combination, node_statistics: see the module's
+    docstring. joint: whether the encoder is trained too. pretrained: whether the encoder starts
+    from SEA (False is an ablation of Table 7). hidden: feed-forward width of the axial head.
+    dropout: dropout of the head.
+    """
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     head: Literal["axial", "mlp"] = "axial"
@@ -49,7 +52,7 @@ class DifferentialConfig:
     dropout: float = 0.1
 
     def plain(self) -> dict[str, Any]:
-        """As a card stores it; `from_plain` reads it."""
+        """The configuration as a card stores it; `from_plain` reads it."""
         return asdict(self)
 
     @classmethod
@@ -71,7 +74,7 @@ class Encoded:
         return Encoded(self.grid[index], self.moments[index])
 
     def expand(self, n_sets: int) -> Encoded:
-        """One data set, seen n_sets times without a copy."""
+        """One data set, repeated n_sets times without a copy."""
         return Encoded(
             self.grid.expand(n_sets, *self.grid.shape[1:]),
             self.moments.expand(n_sets, *self.moments.shape[1:]),
@@ -79,7 +82,7 @@ class Encoded:
 
 
 class DifferentialNetwork(nn.Module):
-    """Two encoded data sets -> (B, N) logits of "is a target"."""
+    """From two encoded data sets to logits (B, N) of "is a target"."""
 
     def __init__(self, config: DifferentialConfig) -> None:
         super().__init__()
@@ -145,5 +148,5 @@ class DifferentialNetwork(nn.Module):
 
 
 def target_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross-entropy over the nodes of every item; logits and targets (B, N)."""
+    """Mean binary cross-entropy over the nodes of every item; logits and targets are (B, N)."""
     return F.binary_cross_entropy_with_logits(logits.float(), targets.float())

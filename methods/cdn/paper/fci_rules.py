@@ -46,11 +46,12 @@ def fci(tests: Tests) -> MixedGraphs:
 
 
 def others(k: int, *nodes: Node) -> list[Node]:
+    """All k nodes without the given ones."""
     return [node for node in range(k) if node not in nodes]
 
 
 def orient_colliders(graphs: MixedGraphs, separators: SeparatingSets) -> None:
-    """R0: a *-> b <-* c where a and c are apart and b is not in their separating set."""
+    """R0: a *-> b <-* c where a and c are not adjacent and b is not in their separating set."""
     for b in range(graphs.k):
         for a, c in combinations(others(graphs.k, b), 2):
             collider = (
@@ -81,8 +82,8 @@ def remove_by_possible_dsep(graphs: MixedGraphs, separators: SeparatingSets, tes
 
 
 def _separable(graphs: MixedGraphs, tests: Tests, x: Node, y: Node) -> int:
-    """Where some set of two and more nodes separates the adjacent x and y and lies in neither's
-    neighbourhood."""
+    """The elements in which some set of two and more nodes separates the adjacent x and y and lies
+    in neither's neighbourhood."""
     found = 0
     for given in _sets_from_two(others(graphs.k, x, y)):
         found |= _separated_outside(graphs, tests, x, y, given, graphs.adjacent[x][y])
@@ -148,8 +149,8 @@ def _remove_within(
 
 
 def _possible_dsep(graphs: MixedGraphs, source: Node, sink: Node, where: int) -> dict[Node, int]:
-    """Planes of "node is in the possible d-sep of `source`": neighbours, and two steps away over a
-    collider."""
+    """Planes of "node is in the possible d-sep of `source`": its neighbours, and nodes two steps
+    away over a collider."""
     nodes = others(graphs.k, source, sink)
     near = {b: where & graphs.adjacent[source][b] for b in nodes}
     reach = graphs.semidirected()
@@ -291,8 +292,8 @@ def _orient_end(
     d: Node,
     where: int,
 ) -> int:
-    """b's marks, given the discriminating path d, *path for b and c; returns where they were
-    set."""
+    """Set the marks of b, given the discriminating path d, *path for b and c; returns where they
+    were set."""
     independent = tests.independent[d][c]
     with_b, without_b = independent[node_set(path)], independent[node_set(path) ^ (1 << b)]
     undecided = where ^ (where & (with_b | without_b))

@@ -1,9 +1,9 @@
 """Samples -> what the encoder reads: marginal estimates on batches of k variables, and global
 statistics.
 
-A data set gives T batches of k variables. FCI on each batch (500 rows without replacement, all rows
-if there are fewer) marks the k (k - 1) ordered pairs of the batch, one token a pair. Global
-statistics and moments come from all rows.
+Each data set gives T batches of k variables. FCI on each batch (500 rows without replacement, or
+all rows if there are fewer) marks the k (k - 1) ordered pairs of the batch, with one token per
+pair. Global statistics and moments come from all rows.
 
 The rows of the batches of one data set are windows of one random permutation, with random starts:
 each is a uniform subset without replacement, at a fraction of the cost of as many permutations.
@@ -28,12 +28,12 @@ BATCH_ROWS = 500
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Features:
-    """B data sets of N variables, T batches of k variables each, P = k (k - 1) ordered pairs a
-    batch, C channels.
+    """Features of B data sets of N variables, from T batches of k variables each.
 
-    tokens: (B, T, P) int64, edge marks of the pair (see `marginals`). rows, columns: (B, T, P)
-        int64, the pair (i, j).
-    statistics: (B, N, N, C) float32. moments: (B, N, 2) float32, raw mean and variance.
+    tokens: (B, T, P) int64, the edge marks of the P = k (k - 1) ordered pairs of each batch (see
+    `marginals`). rows, columns: (B, T, P) int64, i and j of each pair (i, j). statistics:
+    (B, N, N, C) float32, a global statistic of C channels. moments: (B, N, 2) float32, raw mean and
+    variance.
     """
 
     tokens: Tensor
@@ -49,12 +49,12 @@ class Features:
         return Features(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     def select(self, index: Sequence[int] | slice | Tensor) -> Features:
-        """The data sets of an index."""
+        """The features of the data sets that an index chooses."""
         return Features(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
 
 def concatenate(features: Sequence[Features]) -> Features:
-    """One `Features` out of several of the same N, T and k."""
+    """The features of all data sets together. All must have the same N, T and k."""
     return Features(
         **{f.name: torch.cat([getattr(x, f.name) for x in features]) for f in fields(Features)}
     )
@@ -71,12 +71,12 @@ def featurise(
     marginals: bool = True,
     device: torch.device | str = "cpu",
 ) -> Features:
-    """Features of B data sets (M_b, N) of the same N.
+    """Features of B data sets of the same N, each (M_b, N).
 
-    n_batches: T. rng: what the batches are drawn with; a data set uses a stream of its own, spawned
-        in order.
-    statistic: see `statistics`. rows: of a marginal estimate at most. marginals=False leaves the
-        batches out (T = 0).
+    n_batches: T. rng: the generator to draw the batches with; each data set uses a stream of its
+    own, spawned in order. statistic: the name of a global statistic, see `statistics`. k: variables
+    per batch. rows: the largest number of rows behind a marginal estimate. marginals: False leaves
+    the batches out (T = 0).
     """
     n_variables = samples[0].shape[1]
     k = min(k, n_variables)
@@ -111,8 +111,8 @@ def featurise(
 
 
 def _single(values: np.ndarray) -> np.ndarray:
-    """In float32, which holds samples whose variances or inverse variances it does not hold: those
-    stop at its ends."""
+    """The values in float32. Variances and inverse variances can lie outside its range even where
+    the samples do not; they are clipped to its ends."""
     largest = np.finfo(np.float32).max
     return np.clip(values, -largest, largest).astype(np.float32)
 
@@ -124,7 +124,8 @@ def _batch_correlations(
     rows: int,
     streams: Sequence[np.random.Generator],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Correlations (B T, k, k) of batches with nodes (B, T, k), and the (B T,) rows behind each."""
+    """Correlations (B T, k, k) of the batches with nodes (B, T, k), and the number of rows behind
+    each, (B T,)."""
     n_sets, n_batches, k = nodes.shape
     batch_covariances = np.empty((n_sets, n_batches, k, k))
     for b, (x, stream) in enumerate(zip(samples, streams, strict=True)):
@@ -132,7 +133,8 @@ def _batch_correlations(
             batch_covariances[b] = covariances[b][nodes[b][:, :, None], nodes[b][:, None, :]]
             continue
         window = np.arange(rows) + stream.integers(len(x), size=(n_batches, 1))
-        # doubled, so that windows run over the end; centred first, so that moments lose no digits
+        # The rows are doubled so that windows can run over the end, and centred first so that
+        # moments lose no digits.
         doubled = np.tile((x - x.mean(0, dtype=np.float64))[stream.permutation(len(x))], (2, 1)).T
         batch = doubled[nodes[b][:, :, None], window[:, None, :]]
         constant = batch.max(-1) == batch.min(-1)

@@ -6,14 +6,13 @@ network put the answers together. `marginal_estimates` gives the edge marks of c
 `tokens` is the network's reading of the marks.
 
 The tests (every partial correlation of every pair, once) run in torch on the device of the
-correlations. Their outcomes, one bit a test and batch, then go through the search on the host as
-bit planes (`_bit_planes`): the rules of a thousand batches cost as many steps as those of one.
+correlations. Their outcomes, one bit per test and batch, then go through the search on the host as
+bit planes (`bit_planes`): the rules of a thousand batches cost as many steps as those of one.
 
-Where causal-learn fails, here is an answer. A constant column (correlations not finite) is
-independent of everything. A variable that the conditioning set determines is independent of all
-others given that set, and conditioning on it adds
-nothing: of duplicated columns each counts as a copy of the other. A test with no degree of freedom
-(n - |S| <= 3) finds independence.
+There is an answer also where causal-learn fails. A constant column (correlations that are not
+finite) is independent of everything. A variable that the conditioning set determines is independent
+of all others given that set, and conditioning on it adds nothing; duplicated columns count as
+copies of each other. A test with no degree of freedom (n - |S| <= 3) finds independence.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ NONE, TAIL, ARROW, CIRCLE = Mark.NONE, Mark.TAIL, Mark.ARROW, Mark.CIRCLE
 ALGORITHMS: dict[str, Callable[[Tests], MixedGraphs]] = {"fci": fci, "pc": pc}
 MIN_VARIABLES, MAX_VARIABLES = 2, 6
 
-# (mark at i, mark at j) of the ordered pair (i, j) -> token; 0 to 7 as numbered by the public code,
-# 8 to 10 are new
+# From (mark at i, mark at j) of the ordered pair (i, j) to its token. Tokens 0 to 7 are numbered as
+# in the public code; 8 to 10 are new.
 PADDING = 0
 TOKENS = {
     (NONE, NONE): 1,
@@ -56,10 +55,8 @@ TOKENS = {
 N_TOKENS = 11
 
 _CHUNK = 4096  # batches; the tests of so many fit in the cache
-_DETERMINED = {
-    torch.float64: 1e-10,
-    torch.float32: 1e-6,
-}  # residual variance of a variable that a set determines
+# The residual variance below which a conditioning set determines a variable.
+_DETERMINED = {torch.float64: 1e-10, torch.float32: 1e-6}
 
 
 def marginal_estimates(
@@ -68,10 +65,13 @@ def marginal_estimates(
     """Edge marks (B, k, k) int8: `[b, i, j]` is the `Mark` at j of the edge i *-* j, and i -> j has
     TAIL at [j, i] and ARROW at [i, j].
 
-    `correlations` (B, k, k) of the rows of each batch, k from 2 to 6; computed on in float64.
-    `n_samples`: the rows
-    behind each, one number or (B,). `alpha`: level of the tests. `algorithm`: "fci" or "pc". The
-    result of one batch does not depend on the others. ValueError for other shapes, levels or names.
+    correlations: (B, k, k), those of the rows of each batch, with k from 2 to 6; computed on in
+    float64. n_samples: the number of rows behind each, one number or (B,). alpha: level of the
+    tests. algorithm: "fci" or "pc". The result of one batch does not depend on the others.
+
+    Raises
+    ------
+    ValueError: other shapes, levels or names.
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(f"no marginal algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}")
@@ -102,7 +102,10 @@ def marginal_estimates(
 
 
 def tokens(marks: Tensor) -> Tensor:
-    """Tokens (B, k, k) int64 of the ordered pairs (i, j), see `TOKENS`; 0 on the diagonal."""
+    """Tokens (B, k, k) int64 of the ordered pairs (i, j), see `TOKENS`, with 0 on the diagonal.
+
+    marks: (B, k, k), see `marginal_estimates`.
+    """
     return _token_table(marks.device)[marks.mT.long(), marks.long()].masked_fill(
         torch.eye(marks.shape[-1], dtype=torch.bool, device=marks.device), PADDING
     )
@@ -111,9 +114,13 @@ def tokens(marks: Tensor) -> Tensor:
 def reference_estimate(
     samples: np.ndarray, *, alpha: float = 0.05, algorithm: str = "fci"
 ) -> np.ndarray:
-    """causal-learn's marks (k, k) int8 of one batch of rows (n, k), laid out as in
-    `marginal_estimates`. Raises what causal-learn raises, ValueError for singular correlations
-    among others."""
+    """The marks (k, k) int8 that causal-learn gives for one batch of rows (n, k), laid out as in
+    `marginal_estimates`.
+
+    Raises
+    ------
+    ValueError: singular correlations; and whatever else causal-learn raises.
+    """
     from contextlib import redirect_stdout
     from io import StringIO
 
@@ -150,10 +157,9 @@ def _token_table(device: torch.device) -> Tensor:
 class _Level:
     """The conditioning sets of one size. Residual covariances are a table of rows (set, x <= y).
 
-    `same`, `with_first`, `with_second`, `pivot`: rows of the table of the size below, for one
-    elimination: of the pair (x, y) given the set without its last member z, of (x, z), of (y, z),
-    of (z, z). `covariance`, `variance_x`,
-    `variance_y`: rows of this table, one a test.
+    same, with_first, with_second, pivot: for each elimination, the rows of the pairs (x, y),
+    (x, z), (y, z) and (z, z) in the table of the size below, given the set without its last member
+    z. covariance, variance_x, variance_y: for each test, its rows in this table.
     """
 
     same: tuple[int, ...]
@@ -211,7 +217,7 @@ def _indices(k: int, device: torch.device) -> tuple[dict[str, Tensor], ...]:
 def _independent(
     correlations: Tensor, n_samples: Tensor, alpha: float, determined: float
 ) -> Tensor:
-    """(tests, B) bool: is p > alpha in the test of each of `_test_keys`?
+    """Whether p > alpha, (tests, B) bool, in each of the tests of `_test_keys`.
 
     p = 2 (1 - Phi(sqrt(n - |S| - 3) |atanh r|)) exceeds alpha where r^2 < tanh(z / sqrt(n - |S| -
     3))^2, z the normal quantile of 1 - alpha / 2; r^2 is compared without a division, by residual

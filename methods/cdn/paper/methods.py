@@ -1,15 +1,15 @@
 """`cdn-axial` and `cdn-mlp`: the paper's causal differential networks.
 
-Each data set is featurised on its own: T marginal estimates (FCI on 5 variables and 500 rows each),
-one global statistic, and SEA's encoder, frozen after pretraining, which gives a vector for every
-ordered pair (`featuriser`, `aggregator`). A small network reads the encodings before and after and
-classifies the nodes (`differential`): one axial layer, or a perceptron on every entry; both average
-over the incoming edges of a node. The observational side is encoded once a task, regimes in
-batches.
+Each data set is featurised on its own, by T marginal estimates (FCI on 5 variables and 500 rows
+each) and one global statistic. SEA's encoder, frozen after pretraining, turns these into a vector
+for every ordered pair (`featuriser`, `aggregator`). A small network reads the encodings before and
+after and classifies the nodes (`differential`): one axial layer, or a perceptron on every entry;
+both average over the incoming edges of a node. The observational side is encoded once per task, the
+regimes in batches.
 
 Parameters
     weights    name of shipped weights or path of a .safetensors file with its card beside it
-    n_batches  T, marginal estimates of each data set: 50 (the paper's, at test time)
+    n_batches  T, marginal estimates per data set: 50 (the paper's number at test time)
     device     "cpu" or "cuda"
 
 Deviations from the public code (what the released networks compute is the method `cdn-public`)
@@ -23,7 +23,8 @@ Deviations from the public code (what the released networks compute is the metho
       are logits.
 
 Variants (difference instead of concatenation, node statistics, joint training, other statistics,
-ablations) are options of `bench train cdn`; a card says which one its weights are.
+ablations) are options of `bench train cdn-axial` and `bench train cdn-mlp`. A card says which
+variant its weights are.
 
 Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation targets through
 causal differential networks, ICML (arXiv:2410.03380). Reference: github.com/rmwu/cdn at 14fa0aa.
@@ -53,7 +54,7 @@ _CELLS_AT_ONCE = 40_000  # grid cells of the regimes that are encoded together
 
 
 def _timeout_s(sizes: Sizes) -> float:
-    # 50 ms a regime at N = 20; 40 s a data set at N = 1000
+    # 50 ms per regime at N = 20; 40 s per data set at N = 1000
     return 120.0 + (sizes.n_regimes + 1) * (
         0.5 + 2e-4 * sizes.n_variables**2 + 1.5e-7 * sizes.n_variables**3
     )
@@ -99,7 +100,7 @@ class CDNAxial:
         return _digest(self.weights, self.info.name)
 
     def trained_on(self) -> dict[str, Any]:
-        """What training had of each factor of the synthetic suites."""
+        """The values of each factor of the synthetic suites that training covered."""
         return _trained_on(self.weights, self.info.name)
 
     def trained_origins(self) -> frozenset[str]:
@@ -137,7 +138,7 @@ class CDNMLP:
         return _digest(self.weights, self.info.name)
 
     def trained_on(self) -> dict[str, Any]:
-        """What training had of each factor of the synthetic suites."""
+        """The values of each factor of the synthetic suites that training covered."""
         return _trained_on(self.weights, self.info.name)
 
     def trained_origins(self) -> frozenset[str]:

@@ -1,10 +1,10 @@
 """PC on bit planes, step by step in the order of causal-learn 0.1.4.8 (`pc` with its default
 arguments).
 
-Unshielded colliders by separating sets, the earlier one winning a conflict; then Meek's rules 1 to
-3 (Meek, 1995), which never close a directed cycle as far as causal-learn's table of ancestors
-knows. That table is kept up by steps that miss some ancestors, and is rebuilt only when a directed
-edge is removed; ours is the same, entry by entry.
+Unshielded colliders are oriented by separating sets, and the earlier one wins a conflict. Then
+Meek's rules 1 to 3 (Meek, 1995) follow, which never close a directed cycle as far as causal-learn's
+table of ancestors knows. That table is updated in steps that miss some ancestors, and is rebuilt
+only when a directed edge is removed; ours is the same, entry by entry.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Ancestors:
         self.of: Planes = [[everywhere if i == j else 0 for j in range(k)] for i in range(k)]
 
     def add(self, i: Node, j: Node, where: int) -> None:
-        """Record i -> j: what i descends from for j, and i for what descends from j, each entry
-        seeing the last."""
+        """Record i -> j: the ancestors of i become those of j, and i becomes an ancestor of what
+        descends from j. Each entry sees the changes before it."""
         of = self.of
         of[j][i] |= where
         for node in range(self.k):
@@ -53,8 +53,8 @@ class Ancestors:
 
 
 def orient_colliders(graphs: MixedGraphs, ancestors: Ancestors, separators: SeparatingSets) -> None:
-    """x -> y <- z where x and z are apart, y is not in their separating set, and neither y -> x nor
-    y -> z stands."""
+    """Orient x -> y <- z where x and z are not adjacent, y is not in their separating set, and
+    neither y -> x nor y -> z is oriented already."""
     for y in range(graphs.k):
         for x, z in combinations([node for node in range(graphs.k) if node != y], 2):
             collider = graphs.apart(x, z, graphs.adjacent[x][y] & graphs.adjacent[z][y])
@@ -121,7 +121,8 @@ def meek(graphs: MixedGraphs, ancestors: Ancestors) -> None:
 
 
 def _direct(graphs: MixedGraphs, ancestors: Ancestors, i: Node, j: Node, where: int) -> bool:
-    """i -> j where i - j and j is not on record as an ancestor of i; whether that was anywhere."""
+    """Orient i -> j where the edge is undirected and j is not on record as an ancestor of i;
+    returns whether that was anywhere."""
     where &= graphs.tail[i][j] & graphs.tail[j][i]
     where ^= where & ancestors.of[i][j]
     graphs.direct(i, j, where)

@@ -3,13 +3,14 @@ planes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
 from cdnbench.methods.cdn.paper.bit_planes import Planes
 
 Node = int
-NodeSet = int  # bit z: node z is a member
+NodeSet = int  # bit z is set where node z is a member
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Tests:
     """Every test of k variables: `independent[x][y][s]` is the plane of "x and y are independent
     given the set s"."""
 
-    __test__ = False  # pytest: no test class
+    __test__ = False  # tells pytest that this is no test class
 
     k: int
     everywhere: int
@@ -33,14 +34,18 @@ class SeparatingSets:
     members: list[Planes]
 
 
-def node_set(nodes) -> NodeSet:
+def node_set(nodes: Iterable[Node]) -> NodeSet:
+    """The set of some nodes as bits."""
     return sum(1 << node for node in nodes)
 
 
 def skeleton(tests: Tests) -> tuple[Planes, SeparatingSets]:
-    """Adjacency and separating sets. At each size all tests see the graph that the smaller sizes
-    have left (so the order of the variables does not matter), and the separating set of a pair is
-    the union of all that separate it."""
+    """Adjacency and separating sets.
+
+    At each size, all tests see the graph that the smaller sizes have left, so that the order of the
+    variables does not matter. The separating set of a pair is the union of all sets that separate
+    it.
+    """
     k = tests.k
     adjacent = [[tests.everywhere if i != j else 0 for j in range(k)] for i in range(k)]
     members = [[[0] * k for _ in range(k)] for _ in range(k)]

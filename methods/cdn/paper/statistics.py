@@ -1,4 +1,4 @@
-"""Global statistics of a data set: what SEA's global stream sees, one N x N matrix a channel.
+"""Global statistics of a data set: what SEA's global stream sees, one N x N matrix per channel.
 
     precision   inverse covariance: pseudo-inverse below N = 100, inverse of the Ledoit-Wolf
                 estimate from there on
@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 CHANNELS = {"precision": 1, "corr": 1, "corr+cov": 2}
-"""Statistic -> number of channels."""
+"""The number of channels of each statistic."""
 
 SHRINKAGE_FROM = 100
 """Variables from which the covariance is shrunk before it is inverted."""
@@ -43,11 +43,8 @@ def correlation(covariances: np.ndarray) -> np.ndarray:
 
 
 def ledoit_wolf(samples: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """(N, N) shrunk covariance of samples (M, N), whose covariance is given: (1 - s) S + s tr(S)/N
-    I.
-
-    As `sklearn.covariance.ledoit_wolf`.
-    """
+    """The shrunk covariance (N, N) of samples (M, N) whose covariance S is given:
+    (1 - s) S + s tr(S)/N I, with the shrinkage s of `sklearn.covariance.ledoit_wolf`."""
     n_rows, n_variables = samples.shape
     squares = np.square(samples - samples.mean(0, dtype=np.float64))
     mean_variance = np.trace(covariances) / n_variables
@@ -61,8 +58,8 @@ def ledoit_wolf(samples: np.ndarray, covariances: np.ndarray) -> np.ndarray:
 
 
 def precision(samples: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """(N, N) inverse covariance of samples (M, N), whose covariance is given; 0 in rows and columns
-    of constants."""
+    """The inverse covariance (N, N) of samples (M, N) whose covariance is given, with 0 in the rows
+    and columns of constants."""
     varying = np.flatnonzero(np.diagonal(covariances) > 0)
     result = np.zeros_like(covariances)
     if len(varying) == 0:
@@ -79,11 +76,16 @@ def precision(samples: np.ndarray, covariances: np.ndarray) -> np.ndarray:
 
 
 def global_statistic(samples: np.ndarray, covariances: np.ndarray, kind: str) -> np.ndarray:
-    """(N, N, C) float64 channels of `kind` for samples (M, N), whose covariance is given."""
+    """The channels (N, N, C) float64 of a statistic for samples (M, N) whose covariance is given.
+
+    Raises
+    ------
+    ValueError: a statistic that is not among `CHANNELS`.
+    """
     if kind == "precision":
         return precision(samples, covariances)[..., None]
     if kind == "corr":
         return correlation(covariances)[..., None]
     if kind == "corr+cov":
         return np.stack([correlation(covariances), covariances], axis=-1)
-    raise ValueError(f"statistic {kind!r}; known: {', '.join(CHANNELS)}")
+    raise ValueError(f"There is no statistic {kind!r}; known: {', '.join(CHANNELS)}.")

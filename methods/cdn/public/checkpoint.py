@@ -2,8 +2,8 @@
 imported or called.
 
 A `.ckpt` or `.pt` file (the zip format of PyTorch 1.6 and later) is a pickle beside raw storages.
-The pickle may name any class; here a dozen names stand for tensors and ordered dictionaries, and
-every other one for an inert `Placeholder` that remembers what it was given.
+The pickle may name any class. A dozen names are understood, as tensors and ordered dictionaries;
+every other name becomes an inert `Placeholder` that remembers what it was given.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ STORAGES = {
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """state: public name -> tensor. settings: the plain hyperparameters saved with it (empty for a
-    plain state dict)."""
+    """What a checkpoint holds.
+
+    state: tensors by their public names. settings: the plain hyperparameters saved with them, none
+    for a plain state dict.
+    """
 
     state: dict[str, Tensor]
     settings: dict[str, Any]
@@ -67,8 +70,8 @@ def read_checkpoint(file: Path) -> Checkpoint:
     except Exception as error:  # a damaged pickle can fail in any way
         raise InvalidParameter(
             f"{file} cannot be read as a PyTorch checkpoint ({type(error).__name__}: {error}); "
-            "expected the zip file that "
-            "torch.save or Lightning writes, with a state dict of tensors."
+            "expected the zip file that torch.save or Lightning writes, with a state dict of "
+            "tensors."
         ) from error
     if not tensors:
         raise InvalidParameter(
@@ -78,8 +81,8 @@ def read_checkpoint(file: Path) -> Checkpoint:
 
 
 class Placeholder:
-    """Stands for any class or function that a file names; takes whatever a pickle does to it, and
-    does nothing."""
+    """Stands for any class or function that a file names. It accepts whatever a pickle does to it
+    and does nothing."""
 
     state: Any
     items: dict[Any, Any]
@@ -136,8 +139,8 @@ UNDERSTOOD: dict[tuple[str, str], Any] = {
 
 
 class _InertUnpickler(pickle.Unpickler):
-    """Every global is looked up in `UNDERSTOOD`; the rest become placeholders, one class a name and
-    a file."""
+    """Looks every global up in `UNDERSTOOD`. The others become placeholders, with one class per
+    name and file."""
 
     def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
@@ -168,9 +171,8 @@ def _unpickle(archive: zipfile.ZipFile) -> Any:
 
 
 def _record(archive: zipfile.ZipFile, name: str) -> bytes:
-    if (
-        archive.getinfo(name).compress_type != zipfile.ZIP_STORED
-    ):  # which could unfold into any size
+    # a compressed record could unfold into any size
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} is compressed, which torch.save never does")
     return archive.read(name)
 

@@ -4,21 +4,25 @@
     bench run --suite synthetic --methods cdn-public:weights=cdn_synthetic-all.safetensors
 
 Each data set gives T = 50 marginal estimates (FCI, Fisher z, alpha 0.05, on 5 variables and 500
-rows drawn anew for each; half of the variable sets uniform, half guided by |correlation|), the
-global statistic of one such draw of rows (correlation, or
-inverse covariance for networks without node statistics: the card says which), and the mean and
-variance of each node on these rows. `public_modules` says what the network computes,
-`public_weights` how checkpoints are read.
+rows drawn anew for each; half of the variable sets uniform, half guided by |correlation|). It also
+gives the global statistic of one such draw of rows (correlation, or inverse covariance for networks
+without node statistics; the card says which), and the mean and variance of each node on these rows.
+`modules` says what the network computes, and `weights` how checkpoints are read.
 
-Parameters: `weights`, the file that `bench weights import` wrote. `statistic` and `n_batches`
-override the card and T.
+Parameters
+    weights    the file that `bench weights import` wrote
+    statistic  "correlation" or "inverse-covariance"; by default what the card says
+    n_batches  T, marginal estimates per data set (50)
 
-Deviations from the public code: the guide is the correlation of one draw of rows a data set, not of
-one a batch; the observational side is encoded once a task, not once a regime; a batch on which
-causal-learn fails has an estimate here; edges with a tail and a circle, or two tails, have no token
-there and make the code fail, here they count as directed or as circle-circle; with fewer than 5
-variables the batches are smaller; scores are logits, not probabilities; a node whose encoding is
-exactly zero is scored, not dropped.
+Deviations from the public code
+    - The guide is the correlation of one draw of rows per data set, not of one per batch.
+    - The observational side is encoded once per task, not once per regime.
+    - A batch on which causal-learn fails has an estimate here.
+    - Edges with a tail and a circle, or with two tails, have no token in the public code and make
+      it fail; here they count as directed or as circle-circle.
+    - With fewer than 5 variables the batches are smaller.
+    - Scores are logits, not probabilities.
+    - A node whose encoding is exactly zero is scored, not dropped.
 
 Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation targets through
 causal differential networks, ICML (arXiv:2410.03380). Reference: github.com/rmwu/cdn at 14fa0aa.
@@ -97,7 +101,7 @@ class PublicCDN:
             )
 
     def weights_digest(self) -> str:
-        """Identity of the weights file, "" where none is given."""
+        """Identity of the weights file, or "" where none is given."""
         from cdnbench.methods.cdn.public.weights import HOW
         from cdnbench.methods.cdn.weights import file_digest
 
@@ -121,7 +125,7 @@ class PublicCDN:
         Raises
         ------
         CannotRun: no weights are given, or the task is too large or too small for them.
-        InvalidParameter: not our weights.
+        InvalidParameter: the file was not written by `bench weights import`, or is damaged.
         """
         from cdnbench.methods.cdn.public.weights import HOW, load_network
 
@@ -177,7 +181,7 @@ def draw_identities(n_nodes: int, rng: np.random.Generator) -> Identities:
 def sides(
     samples: list[np.ndarray], statistic: str, n_batches: int, rng: np.random.Generator
 ) -> list[Side]:
-    """What the network sees of each data set (M, N): see the module's docstring."""
+    """What the network sees of each data set (M, N), as the module's docstring says."""
     import torch
 
     from cdnbench.methods.cdn.paper.marginals import marginal_estimates
@@ -213,8 +217,8 @@ def sides(
 def draw_batches(
     samples: np.ndarray, n_batches: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(T, k) variables and (T, rows) row numbers, without replacement, of the marginal estimates of
-    samples (M, N)."""
+    """The variables (T, k) and row numbers (T, rows), drawn without replacement, of the marginal
+    estimates of samples (M, N)."""
     from cdnbench.methods.cdn.samplers import sample_batches
 
     n = min(len(samples), BATCH_ROWS)
@@ -226,8 +230,8 @@ def draw_batches(
 
 
 def batch_correlations(samples: np.ndarray, nodes: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(T, k, k) correlations of the variables `nodes` (T, k) over the rows `rows` (T, n); 0 beside
-    constant columns."""
+    """Correlations (T, k, k) of the variables `nodes` (T, k) over the rows `rows` (T, n). Those
+    with constant columns are 0."""
     x = samples[rows[:, :, None], nodes[:, None, :]]
     x = x - x.mean(axis=1, keepdims=True)
     length = np.sqrt((x**2).sum(axis=1, keepdims=True))
@@ -239,8 +243,8 @@ def batch_correlations(samples: np.ndarray, nodes: np.ndarray, rows: np.ndarray)
 
 
 def global_statistic(samples: np.ndarray, kind: str) -> np.ndarray:
-    """(N, N) float64 statistic of samples (M, N), as the public code takes it: entries that are
-    undefined are 0."""
+    """The statistic (N, N) float64 of samples (M, N) as the public code takes it. Undefined entries
+    are 0."""
     if kind == "correlation":
         return _correlation(samples)
     n = samples.shape[1]
@@ -257,10 +261,11 @@ def _correlation(samples: np.ndarray) -> np.ndarray:
 
 
 def public_tokens(marks: Tensor) -> Tensor:
-    """(B, k, k) end marks -> (B, k, k) int64 public tokens of the ordered pairs, 0 on the diagonal.
+    """The public tokens (B, k, k) int64 of the ordered pairs, from end marks (B, k, k), with 0 on
+    the diagonal.
 
-    A tail meets an arrow in every token, so tail-circle counts as tail-arrow and tail-tail as
-    circle-circle.
+    Every public token with a tail has an arrow at its other end, so tail-circle counts as
+    tail-arrow and tail-tail as circle-circle.
     """
     import torch
 
@@ -276,8 +281,11 @@ def public_tokens(marks: Tensor) -> Tensor:
 
 
 def dense_tokens(nodes: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens (T, k, k) of the variables `nodes` (T, k) -> (T, K) tokens, 0 where unsampled, and (K,
-    2) sorted pairs."""
+    """Tokens (T, K) over all sampled pairs, with 0 where a trial did not sample the pair, and the
+    sorted pairs (K, 2).
+
+    nodes: (T, k), the variables of each trial. tokens: (T, k, k), the tokens of their pairs.
+    """
     import torch
 
     trials, k = nodes.shape

@@ -1,15 +1,15 @@
 """The forward pass of the authors' public SEA and CDN code in our own modules, so that their
 weights can be run.
 
-Our models (see `cdnbench.methods.cdn`) use a sparse token layout and mend what follows. Here
-everything is as the public code computes it for one pair of data sets (github.com/rmwu/cdn at
-14fa0aa, rmwu/sea at bfb507b; our code):
+Our networks (see `cdnbench.methods.cdn.paper`) use a sparse token layout and mend the points below.
+Here everything is computed as the public code does for one pair of data sets (github.com/rmwu/cdn
+at 14fa0aa, rmwu/sea at bfb507b; our code):
 
 - The T marginal estimates lie in a dense (T, K) grid over the K ordered pairs that any of them
-  holds; token 0 elsewhere.
-- Attention is tied: one map a head for all rows (columns) of a grid. Queries of empty cells are
-  zero, and the keys that are hidden are those that are empty *in the first row (column)*. Values
-  are never hidden.
+  holds, with token 0 elsewhere.
+- Attention is tied: there is one map per head for all rows (columns) of a grid. Queries of empty
+  cells are zero, and the keys that are hidden are those that are empty *in the first row (column)*.
+  Values are never hidden.
 - Maps are not divided by anything, except those between pairs: by sqrt(d_head T).
 - A trial has an identity only if it holds the first pair, and these are counted 1, 2, ...; the
   others share identity 0.
@@ -22,8 +22,8 @@ everything is as the public code computes it for one pair of data sets (github.c
 - h_ij is the ordered pair i -> j, and targets pool over j: outgoing edges.
 - A cell whose first channel is exactly 0 counts as empty in the differential network (`AxialHead`).
 
-Only batches of one, so the public code's mix-up between the graphs of a larger batch does not
-arise.
+There are only batches of one, so the public code's mix-up between the graphs of a larger batch does
+not arise.
 
 Axes: T trials, K pairs, N nodes, d channels. All weights are float32.
 """
@@ -46,11 +46,9 @@ class PublicConfig:
     """Sizes and parts of a public network.
 
     head: "axial" or "mlp" for targets, "none" for SEA alone. combination: what the head sees of the
-        two encodings.
-    node_statistics: whether the mean and variance of each node join in. edge_head: whether there is
-        one for graphs.
-    n_nodes: largest number of variables. n_trials: largest T. head_layers, head_hidden: of the
-        axial head.
+    two encodings. node_statistics: whether the head sees the mean and variance of each node.
+    edge_head: whether there is a head for graphs. n_nodes: largest number of variables. n_trials:
+    largest T. head_layers, head_hidden: number and feed-forward width of the axial head's layers.
     """
 
     dim: int = 64
@@ -75,8 +73,8 @@ class PublicConfig:
 
 @dataclass(frozen=True)
 class Identities:
-    """Permutations of the identities 0..n_nodes, (n_nodes + 1,) int64 each: of nodes in pairs, as
-    rows, as columns."""
+    """Permutations (n_nodes + 1,) int64 of the identities 0..n_nodes: of nodes in pairs, as rows,
+    and as columns."""
 
     pairs: Tensor
     rows: Tensor
@@ -88,8 +86,7 @@ class Side:
     """What the network sees of one data set.
 
     tokens: (T, K) int64, 0 where the trial does not hold the pair. pairs: (K, 2) int64 node
-        indices, sorted.
-    statistic: (N, N) float32. nodes: (N, 2) float32, mean and variance.
+    indices, sorted. statistic: (N, N) float32. nodes: (N, 2) float32, mean and variance.
     """
 
     tokens: Tensor
@@ -99,7 +96,7 @@ class Side:
 
 
 class TiedAttention(nn.Module):
-    """Pre-normalised self-attention along axis 1 of an (A, L, d) grid with one (L, L) map a head
+    """Pre-normalised self-attention along axis 1 of an (A, L, d) grid, with one (L, L) map per head
     for all A, and residual."""
 
     def __init__(self, dim: int, n_heads: int) -> None:
@@ -211,8 +208,8 @@ class Block(nn.Module):
 
 
 class PublicEncoder(nn.Module):
-    """SEA's aggregator: marginal estimates and a global statistic to one vector an ordered pair of
-    nodes.
+    """SEA's aggregator: from marginal estimates and a global statistic to one vector per ordered
+    pair of nodes.
 
     `marginal_norm_out` has weights in the checkpoints but no effect on the result.
     """
@@ -261,7 +258,7 @@ class PublicEncoder(nn.Module):
 
 
 class AxialHead(nn.Module):
-    """(N, C, w) -> (N,) logits: axial layers, mean over the columns, Linear."""
+    """From (N, C, w) to logits (N,): axial layers, mean over the columns, Linear."""
 
     def __init__(self, config: PublicConfig) -> None:
         super().__init__()
@@ -279,7 +276,7 @@ class AxialHead(nn.Module):
 
 
 class MLPHead(nn.Module):
-    """(N, N, 2d) -> (N,) logits: a projection of each entry, mean over the columns, Linear."""
+    """From (N, N, 2d) to logits (N,): a projection of each entry, mean over the columns, Linear."""
 
     def __init__(self, config: PublicConfig) -> None:
         super().__init__()
@@ -326,12 +323,12 @@ class PublicNetwork(nn.Module):
 
 
 def build(config: PublicConfig) -> PublicNetwork:
-    """A network in evaluation mode, its weights yet to be loaded; the global random state stays as
+    """A network in evaluation mode, with weights yet to be loaded. The global random state stays as
     it is."""
     with torch.random.fork_rng(devices=[]):
         return PublicNetwork(config).eval().requires_grad_(False)
 
 
 def _counted(present: Tensor) -> Tensor:
-    """(L,) bool -> (L,) int64: 1, 2, ... where present, 0 elsewhere."""
+    """Counts (L,) int64 of what is present (L,) so far: 1, 2, ... there, and 0 elsewhere."""
     return torch.cumsum(present.long(), dim=0) * present

@@ -1,5 +1,5 @@
-"""The authors' checkpoints under our names: an explicit table, one entry a tensor, and the files
-made from it.
+"""The authors' checkpoints under our names: an explicit table with one entry per tensor, and the
+files made from it.
 
 `import_weights` writes two files: `<name>.safetensors` with the weights under our names and the
 network's sizes in its header, and the card `<name>.json` for people.
@@ -81,7 +81,7 @@ def write_random(path: Path) -> None:
 
 
 def public_names(config: PublicConfig) -> dict[str, str]:
-    """Our name -> the public name, for every tensor of a network of this configuration."""
+    """From our name to the public name of every tensor of a network of this configuration."""
     modules = dict(ENCODER)
     names = dict(TABLES)
     modules |= _under("encoder.pair", "encoder.embed_edges", PROJECTION)
@@ -118,7 +118,7 @@ def from_public(
     """The configuration that the shapes of a public state dict imply, and its tensors under our
     names.
 
-    n_heads: attention heads, the one size that no shape tells.
+    n_heads: attention heads, the one size that no shape implies.
 
     Raises
     ------
@@ -175,9 +175,7 @@ def import_weights(
     out = file.with_suffix(".safetensors") if out is None else out
     card_file = out.with_suffix(".json")
     if out.suffix != ".safetensors":
-        raise InvalidParameter(
-            f"--out {out}: the weights are written as .safetensors; name the file so."
-        )
+        raise InvalidParameter(f"--out takes a file that ends in .safetensors; got {out}.")
     statistic = "correlation" if config.node_statistics else "inverse-covariance"
     card = {
         "format": FORMAT,
@@ -193,7 +191,7 @@ def import_weights(
             for k, v in sorted(settings.items())
             if not (isinstance(v, str) and ("/" in v or "\\" in v))
         },
-        "note": "Weights of the authors of CDN, under their terms; run them with the method "
+        "note": "Weights of the authors of CDN, under their terms. Run them with the method "
         "cdn-public.",
     }
     header = {"format": FORMAT, "network": json.dumps(card["network"]), "statistic": statistic}

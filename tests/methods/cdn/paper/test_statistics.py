@@ -186,5 +186,5 @@ def test_channels():
 
 def test_an_unknown_statistic_is_named():
     assert set(statistics.CHANNELS) == {"precision", "corr", "corr+cov"}
-    with pytest.raises(ValueError, match="statistic 'cov'; known: precision, corr, corr"):
+    with pytest.raises(ValueError, match="no statistic 'cov'; known: precision, corr, corr"):
         global_statistic(np.eye(3), np.eye(3), "cov")
