@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -111,9 +112,12 @@ def _measure_all(
     done = []
     for (_, names), group in pending.items():
         truths = [piece.task.truth.arrays for piece, _ in group]
+        arrays: dict[str, Any] = {
+            name: np.concatenate([truth[name] for truth in truths]) for name in names
+        }
         found = measure(
             np.concatenate([scores for _, scores in group]),
-            Truth(**{name: np.concatenate([truth[name] for truth in truths]) for name in names}),
+            Truth(**arrays),
             np.concatenate([piece.task.candidates for piece, _ in group]),
         )
         values = np.column_stack(list(found.values()))

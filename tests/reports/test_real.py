@@ -69,6 +69,20 @@ def test_false_alarms(results):
     assert still["good"][:2] == ["1.000", "1.000"]
 
 
+def test_the_share_of_targets_that_left_a_trace(make_store):
+    store = make_store()
+    targets = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]], bool)
+    traces = np.array([[1, 0, 1], [1, 0, 1], [1, 1, 1]], bool)
+    for name, detectable in (("told", traces), ("untold", None)):
+        task = store.task(name, targets, detectable=detectable)
+        store.job("good", task, np.zeros((3, 3)))
+    regimes = read([store.store]).regimes
+    told = regimes.loc[regimes["task"] == "told", "detectable"]
+    np.testing.assert_array_equal(told, [0.5, 0.0, np.nan])
+    assert regimes.loc[regimes["task"] == "untold", "detectable"].isna().all()
+    assert regimes["top_score"].eq(0).all()
+
+
 def test_controls_disturb_no_metric(results):
     frame = by_source(results).set_index(["label", "source"])
     assert set(frame["suite"]) == {"real"}
