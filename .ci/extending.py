@@ -19,6 +19,7 @@ INSTALL = ["pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "-e
 
 
 def main(scratch: Path) -> None:
+    scratch.mkdir(parents=True, exist_ok=True)
     copy, work = scratch / "copy", scratch / "work"
     names = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],

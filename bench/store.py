@@ -247,8 +247,8 @@ class Store:
         try:
             stored = Stored.of_plain(line["arrays"]) if "arrays" in line else None
             if kind == _PROVENANCE:
-                said = {name: line.get(name) for name in _ORIGIN}
-                self._provenance[line["id"]] = Provenance(**said)
+                origin: dict[str, Any] = {name: line[name] for name in _ORIGIN}
+                self._provenance[line["id"]] = Provenance(**origin)
             elif kind == _TASK:
                 self._tasks[line["hash"]] = line, stored  # type: ignore[assignment]
             else:

@@ -25,7 +25,7 @@ class Task:
     variables: N unique names, the columns of every array.
     observational: (M0, N) samples without intervention, any unit; kept as read-only float32
         (read-only float32 arrays, memory maps among them, are not copied).
-    regimes: R arrays (Mr, N), one an intervention, in the same units.
+    regimes: R arrays (Mr, N), one per intervention, in the same units.
     candidates: (R, N) bool, which variables may be named as targets of a regime; all by default.
     metadata: plain values about the samples (a cell line, a cluster). It never holds a target.
     symbols: N gene symbols where the variables are genes.
@@ -176,7 +176,7 @@ def _samples(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != len(variables):
         raise InvalidTask(
             f"{where} samples have shape {array.shape}; expected (rows, {len(variables)}), one "
-            "column a variable."
+            "column per variable."
         )
     if len(array) == 0:
         raise InvalidTask(f"{where} has no rows.")

@@ -76,10 +76,10 @@ class Truth:
     @property
     def silent(self) -> np.ndarray:
         """(n_regimes,) bool: nothing was intervened on, measured or not."""
-        silent = ~self.targets.any(axis=1)
+        touched = self.targets.any(axis=1)
         if self.n_unmeasured is not None:
-            silent &= self.n_unmeasured == 0
-        return silent
+            touched = touched | (self.n_unmeasured > 0)
+        return np.logical_not(touched)
 
     @property
     def only_unmeasured(self) -> np.ndarray:

@@ -43,7 +43,7 @@ def weighted(ranked: np.ndarray, n_genes: int) -> np.ndarray:
 
 
 def similarity(a: np.ndarray, b: np.ndarray, label: str) -> None:
-    """Of the same perturbations in two lines, one a row."""
+    """The profiles of the same perturbations in two lines, one per row."""
     across, within = a @ b.T, a @ a.T
     np.fill_diagonal(within, -1)
     behind = (across > np.diag(across)[:, None]).sum(axis=1)

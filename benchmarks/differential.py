@@ -80,7 +80,7 @@ def theirs(
     )
     adata = scanpy.AnnData(cells, obs=obs)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of fragmented frames, one a perturbation
+        warnings.simplefilter("ignore")  # about fragmented frames, one per perturbation
         scanpy.tl.rank_genes_groups(
             adata,
             "group",

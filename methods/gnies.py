@@ -50,7 +50,7 @@ from cdnbench.task import Task
 
 
 def _timeout_s(sizes) -> float:
-    # 1.5 to 5.5 s a regime at N = 10 (greedy: 9 to 28 s); times 10
+    # 1.5 to 5.5 s per regime at N = 10 (greedy: 9 to 28 s); times 10
     return 120.0 + sizes.n_regimes * 50.0 * (sizes.n_variables / 10) ** 4
 
 
@@ -71,7 +71,7 @@ class GnIES:
         licence="BSD-3-Clause",
         reference="https://github.com/juangamella/gnies",
         variants=("soft", "set"),
-        default=False,  # an optional package, and minutes a task
+        default=False,  # an optional package, and minutes per task
         timeout_s=_timeout_s,
         max_variables=12,
         min_samples=5,

@@ -76,8 +76,8 @@ _MOST_WORK = 2e7  # number of sets of one size times the cube of their matrices'
 
 
 def _timeout_s(sizes) -> float:
-    # mean 10 to 60 ms a regime at N = 10 and 20; dense changes: 0.4 s at N = 50, 2 s at N = 100, 8
-    # s at N = 300
+    # mean 10 to 60 ms per regime at N = 10 and 20; dense changes: 0.4 s at N = 50, 2 s at N = 100,
+    # 8 s at N = 300
     return 120.0 + sizes.n_regimes * (2.0 + 2e-4 * sizes.n_variables**2)
 
 

@@ -23,7 +23,7 @@ that flips its sign leaves the marginal distribution as it was, so m = 0. It is 
 parents alone moves it), therefore its weight is small: it decides where m does not.
 
 Parameters, chosen on `synthetic-dev` (mean AP of 48 datasets, linear, nn and nn_add)
-    n_knots   knots a variable, at equally spaced quantiles of the pooled samples: 4. Where a data
+    n_knots   knots per variable, at equally spaced quantiles of the pooled samples: 4. Where a data
               set has fewer than two rows a coefficient, the regression is linear.
     weight    .03: AP .980; .01: .981, 0: .978, .1: .977, .3: .971
 

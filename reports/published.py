@@ -8,7 +8,7 @@ therefore holds them twice, as `printed` and as `corrected`:
     printed mAP = (3N m - 1) / (3N + 1)   =>   m = ((3N + 1) printed + 1) / 3N
     printed AUC = 3N a / (3N + 1)         =>   a = (3N + 1) printed / 3N
 
-with 3N regimes a dataset. That is inferred, and checked at N = 10, E = 10 only. Table 4 groups
+with 3N regimes per dataset. That is inferred, and checked at N = 10, E = 10 only. Table 4 groups
 regimes by number of targets, so the observational one is not in it; UT-IGSP, DCI and BACADI fit as
 printed.
 """

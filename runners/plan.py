@@ -67,7 +67,7 @@ class Job:
 class Plan:
     """All jobs of a run in the order they will run: task by task.
 
-    left_out: method -> why it was not chosen.
+    subset: which tasks of the suite it is restricted to. left_out: method -> why it was not chosen.
     """
 
     suite_name: str
@@ -77,6 +77,7 @@ class Plan:
     methods: Sequence[LoadedMethod]
     limits: Limits = Limits()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    subset: str = ALL
 
     def batches(self, todo: Sequence[Job], *, alone: bool = False) -> list[list[Job]]:
         """The jobs of `todo`, together those that a method solves together, in the plan's order.
@@ -148,7 +149,16 @@ def make_plan(
             for seed in seeds if method.info.stochastic else [0]:
                 job = make_job(method, spec, seed, limits, fits)
                 jobs.setdefault(job.key, job)
-    return Plan(suite_name, dict(options), suite, list(jobs.values()), chosen, limits, left_out)
+    return Plan(
+        suite_name,
+        dict(options),
+        suite,
+        list(jobs.values()),
+        chosen,
+        limits,
+        left_out,
+        subset,
+    )
 
 
 def in_subset(specs: Iterable[TaskSpec], subset: str, suite: Suite) -> list[TaskSpec]:

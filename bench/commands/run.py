@@ -203,7 +203,7 @@ def _finish(planned: Run) -> None:
 
     from cdnbench.reports import build
 
-    build([planned.store]).leaderboard(Console())
+    build([planned.store], subset=planned.plan.subset).leaderboard(Console())
     records = planned.records
     failed = [record for record in records if record.failed]
     for line in failure_summary(failed, planned.store.folder):

@@ -180,7 +180,7 @@ class Linear:
 
 class FullyConnected:
     """Mean of x_j = b2_j + sum over h of w2_jh sigmoid(b1_jh + sum over i of G[i, j] w1_ijh x_i),
-    HIDDEN units a variable.
+    HIDDEN units per variable.
 
     All parameters have N(0, 1) priors, the first layer's weights only where there is an edge. The
     cost grows with the rows.

@@ -163,7 +163,7 @@ class _Blocks:
         return chosen
 
     def residual_variance(self, slope: Tensor) -> Tensor:
-        """Of j minus slope[i, j] times i."""
+        """The moments of j minus slope[i, j] times i."""
         full = (
             self.variance[..., None, :]
             - 2 * slope * self.covariance

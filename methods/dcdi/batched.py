@@ -213,7 +213,7 @@ class Training:
             )
 
     def _masks(self, i: int, iterations: int, n_rows: int) -> tuple[Tensor, Tensor]:
-        """The same as `Randomness.masks` for data set i, drawn on the device."""
+        """The same as `Randomness.masks` for data set i, as tensors on the device."""
         if not self.generators:
             edges, targets = (
                 torch.from_numpy(a) for a in self.randomness[i].masks(iterations, self.n, n_rows)

@@ -54,8 +54,8 @@ from cdnbench.task import Task
 
 
 def _timeout_s(sizes) -> float:
-    # mean 2 to 15 s a regime at N = 10 (once 130) and 17 s at N = 20, with 1-3 targets; times 6 or
-    # more
+    # mean 2 to 15 s per regime at N = 10 (once 130) and 17 s at N = 20, with 1-3 targets; times 6
+    # or more
     return 120.0 + 100.0 * (sizes.n_variables / 10) ** 2 * sizes.n_regimes
 
 
@@ -84,7 +84,7 @@ class DCIReference:
         reference="https://github.com/uhlerlab/causaldag",
         variants=("stability", "graph"),
         stochastic=True,
-        default=False,  # minutes a task
+        default=False,  # minutes per task
         preload=("causaldag",),
         timeout_s=_timeout_s,
         min_samples=6,

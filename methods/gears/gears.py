@@ -11,8 +11,8 @@ predicted and get no score.
 
 Parameters (names and defaults of the reference in brackets)
     hidden                   width of embeddings and layers (hidden_size, 64)
-    ontology_neighbours      similar genes a gene gathers from, beside itself, by the Jaccard index
-                             of their terms, if above .1 (num_similar_genes_go_graph, 20)
+    ontology_neighbours      similar genes that a gene gathers from, besides itself, by the Jaccard
+                             index of their terms, if above .1 (num_similar_genes_go_graph, 20)
     coexpression_neighbours, coexpression_threshold
                              the same by |correlation| in training cells
                              (num_similar_genes_co_express_graph, 20; 0.4)

@@ -3,8 +3,8 @@ regimes at once.
 
 The tests of `regression-invariance` (a Chow test of the coefficients and a variance-ratio test of
 the noise, which Fisher's combination makes one p), with any regressors and on a basis of several
-functions a variable. Everything comes from one Gram matrix a data set, so a test costs a few small
-solves for all regimes together.
+functions per variable. Everything comes from one Gram matrix per data set, so a test costs a few
+small solves for all regimes together.
 """
 
 from __future__ import annotations

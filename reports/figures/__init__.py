@@ -37,7 +37,7 @@ def write(results: Results, name: str, folder: Path) -> list[Path]:
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(style):
+        with matplotlib.rc_context(style):  # type: ignore[arg-type]
             for ending, figure in FIGURES.load(name).draw(results):
                 for form in FORMATS:
                     path = folder / f"{'-'.join(filter(None, (name, ending)))}.{form}"

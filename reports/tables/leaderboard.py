@@ -99,7 +99,7 @@ def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
     if partial.any():
         notes.append("† rests on fewer datasets than were run: compare by the average rank.")
     if rows["smallest_setting"].max() < FEW:
-        notes.append(f"Fewer than {FEW} datasets a setting: no ground for claims from means.")
+        notes.append(f"Fewer than {FEW} datasets per setting: no ground for claims from means.")
     if not (rows["kind"] == "reference").any():
         notes.append("No ceiling: the suite does not know its own truth well enough.")
     missing = [name for name in TRIVIAL if name not in set(rows["method"])]

@@ -200,7 +200,7 @@ def test_uneven_regimes_have_fewer_rows_and_never_fewer_than_thirty():
 
 
 def test_the_answer_is_that_of_the_samples():
-    """Of a strong shift: the targets of a regime are the variables that moved most in it, up to
+    """After a strong shift, the targets of a regime are the variables that moved most in it, up to
     their descendants."""
     laws = replace(
         FEW,

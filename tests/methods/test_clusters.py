@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cdnbench.methods.clusters import cluster, held_out
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 def labelled(**facts) -> LabelledTask:

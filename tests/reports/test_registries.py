@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import cdnbench.reports
 from cdnbench.errors import BenchError, UnknownName
 from cdnbench.reports import build
 from cdnbench.reports.figures import FIGURES
@@ -59,6 +62,44 @@ def test_listing_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+# Layers
+
+
+def imported() -> dict[str, set[str]]:
+    """Module of the reports -> the modules of the reports that it imports when it is imported."""
+    folder = Path(cdnbench.reports.__file__).parent
+    files = {
+        ".".join(["cdnbench.reports", *path.relative_to(folder).with_suffix("").parts]): path
+        for path in folder.rglob("*.py")
+    }
+    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    found: dict[str, set[str]] = {}
+    for name, path in files.items():
+        names: set[str] = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom):
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+                names.add(str(node.module))
+        found[name] = names & set(files) - {"cdnbench.reports"}
+    return found
+
+
+def test_imports_form_no_circle():
+    found, done = imported(), set()
+    assert len(found) > 20
+    while rest := {name: wants - done for name, wants in found.items() if name not in done}:
+        free = {name for name, wants in rest.items() if not wants}
+        assert free, f"a circle among {sorted(rest)}"
+        done |= free
+
+
+def test_what_shows_tables_asks_for_none():
+    makers = ("cdnbench.reports.tables", "cdnbench.reports.figures", "cdnbench.reports.report")
+    for name, wants in imported().items():
+        if name.startswith("cdnbench.reports.show"):
+            assert not [want for want in wants if want.startswith(makers)], name
 
 
 # Figures

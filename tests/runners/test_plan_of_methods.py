@@ -11,7 +11,7 @@ import pytest
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.weights import SHIPPED
 from cdnbench.registry import load_method, load_suite
-from cdnbench.reports.frame import shown_parameters
+from cdnbench.reports.labels import shown_parameters
 from cdnbench.runners.api import chosen_device
 from cdnbench.runners.plan import choose_methods, make_plan
 

@@ -152,7 +152,7 @@ def test_lacking_genes_count_in_no_loss():
 
 
 def test_bins_with_ties():
-    """Of equal edges the first, found one by one."""
+    """The first of equal edges, found one by one."""
     edges = np.array([0.0, 0, 0, 0.2, 0.5, 0.5, 1.0])
     values = np.array([[-1.0, 0, 0.1, 0.2, 0.4999, 0.5, 0.9, 1.0, 3.0]]).T
     expected = []

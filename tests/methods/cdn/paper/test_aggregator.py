@@ -154,7 +154,7 @@ def test_pairs_are_counted_a_graph():
 
 
 def relabelled(features: Features, order: torch.Tensor) -> Features:
-    """Of the same samples with their columns in another order."""
+    """The features of the same samples with their columns in another order."""
     new_name = order.argsort()
     return replace(
         features,
@@ -392,7 +392,7 @@ def test_an_axial_layer_goes_along_rows_then_columns_then_feeds_forward(tied):
     """On a grid that is not square: the head's may have a row more than columns."""
     layer, grid = at_random(AxialLayer(16, 4, 24, 0.1, tied)), random_grid(2, 6, 5, 16)
     after_rows = grid + layer.along_rows(grid)
-    columns = torch.stack([after_rows[:, :, c] for c in range(5)], dim=1)  # each column a line
+    columns = torch.stack([after_rows[:, :, c] for c in range(5)], dim=1)  # each column on its own
     after_columns = after_rows + layer.along_columns(columns).transpose(1, 2)
     close(layer(grid), after_columns + layer.feed_forward(after_columns))
 
