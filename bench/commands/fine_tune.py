@@ -54,14 +54,13 @@ def fine_tune(
         bench train fine-tune --from tuned.safetensors --suite perturbseq --data my-cells --epochs 1
         --out again.safetensors
     """
-    from cdnbench.commands.options import suite_options
+    from cdnbench.commands.options import spellings, suite_options
     from cdnbench.registry import SUITES, load_class, load_suite
 
-    names = [p.name.replace("_", "-") for p in context.command.params if p.name]
     options = suite_options(
         context.args,
         load_class(SUITES, suite).info,  # type: ignore[attr-defined]
-        ["from", *names],
+        spellings(context.command),
         command="bench train fine-tune",
     )
     chosen = prepare(device, threads, out)

@@ -31,6 +31,12 @@ def check_writable(target: Path) -> None:
         raise BenchError(f"Cannot write {target}: permission denied.")
 
 
+def spellings(command: Any) -> set[str]:
+    """Every spelling of a command's own options, without the two hyphens before it."""
+    every = (o for p in command.params for o in (*p.opts, *p.secondary_opts))
+    return {option.removeprefix("--") for option in every if option.startswith("--")}
+
+
 def suite_options(
     arguments: Sequence[str],
     suite: SuiteInfo,

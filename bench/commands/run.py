@@ -12,30 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cdnbench.commands.options import suite_options
+from cdnbench.commands.options import spellings, suite_options
 from cdnbench.errors import InvalidParameter
-from cdnbench.record import JobRecord, Status
 from cdnbench.registry import SUITES, load_class
 
 if TYPE_CHECKING:
+    from cdnbench.record import JobRecord
     from cdnbench.runners.run import Run
 
-COMMON = (
-    "suite",
-    "methods",
-    "out",
-    "jobs",
-    "limit",
-    "subset",
-    "seeds",
-    "timeout",
-    "memory-gb",
-    "device",
-    "timing",
-    "dry-run",
-    "fresh",
-    "retry",
-)
 _SHOWN = 10
 """Kinds of failures that the end of a run tells of."""
 
@@ -113,7 +97,7 @@ def run(
     from cdnbench.runners.run import Mode
 
     info = load_class(SUITES, suite).info  # type: ignore[attr-defined]
-    options = suite_options(context.args, info, COMMON)
+    options = suite_options(context.args, info, spellings(context.command))
     plan = make_plan(
         suite,
         options,
@@ -201,6 +185,7 @@ def _finish(planned: Run) -> None:
     """Print the leaderboard and the failures, and exit with code 1 if there are any."""
     from rich.console import Console
 
+    from cdnbench.record import Status
     from cdnbench.reports import build
 
     build([planned.store], subset=planned.plan.subset).leaderboard(Console())

@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 from cdnbench.commands.ablations import ablations
 from cdnbench.commands.fine_tune import fine_tune
 from cdnbench.commands.old_spellings import modern
+from cdnbench.commands.options import spellings
 from cdnbench.commands.training_options import (
     Datasets,
     Device,
@@ -64,17 +65,15 @@ class TrainCommand(TyperCommand):
                 f"`{command}` does not take {word!r}; options are written --name value."
             )
         others = [
-            name for name, other in ctx.parent.command.commands.items() if word in _options(other)
+            name
+            for name, other in ctx.parent.command.commands.items()
+            if word.removeprefix("--") in spellings(other)
         ]
         if others:
             listed = " and ".join(f"`bench train {name}`" for name in others)
             return InvalidParameter(f"`{command}` has no option {word}; it belongs to {listed}.")
-        return did_you_mean(f"option of `{command}`", word, _options(self))
-
-
-def _options(command: Any) -> set[str]:
-    """Every spelling of the options of a command."""
-    return {s for p in command.params for s in (*p.opts, *p.secondary_opts) if s.startswith("--")}
+        known = {f"--{name}" for name in spellings(self)}
+        return did_you_mean(f"option of `{command}`", word, known)
 
 
 train_app = typer.Typer(
