@@ -153,7 +153,8 @@ class SegmentReader:
     def new_lines(self) -> Iterator[dict[str, Any]]:
         """The lines that were not given before, segment by segment."""
         try:
-            names = sorted(e.name for e in os.scandir(self.folder) if e.name.endswith(LINES))
+            entries = [e for e in os.scandir(self.folder) if e.name.endswith(LINES)]
+            names = sorted(entry.name for entry in entries if entry.is_file())
         except FileNotFoundError:
             return
         for name in names:
@@ -176,11 +177,12 @@ class SegmentReader:
                     self.problems.append(f"{path} has a line that is not a record: {line[:60]!r}")
 
     def has(self, stored: Stored) -> bool:
-        """Whether the file is long enough to hold them."""
+        """Whether they are there and undamaged."""
         try:
-            return self._size(stored.segment) >= stored.start + stored.size
-        except OSError:
+            self._packed(stored)
+        except (OSError, ValueError):
             return False
+        return True
 
     def arrays(self, stored: Stored) -> dict[str, np.ndarray]:
         """The arrays by name.
@@ -189,10 +191,7 @@ class SegmentReader:
         ------
         OSError: the file is missing. ValueError: it does not hold what was written.
         """
-        packed = os.pread(self._descriptor(stored.segment), stored.size, stored.start)
-        if len(packed) != stored.size or zlib.crc32(packed) != stored.checksum:
-            raise ValueError(f"{self.folder / (stored.segment + ARRAYS)} is damaged")
-        content, at, found = zlib.decompress(packed), 0, {}
+        content, at, found = zlib.decompress(self._packed(stored)), 0, {}
         for name, dtype, shape in stored.layout:
             count = int(np.prod(shape))
             found[name] = np.frombuffer(content, dtype, count, at).reshape(shape)
@@ -204,8 +203,11 @@ class SegmentReader:
             self._open[segment] = os.open(self.folder / (segment + ARRAYS), os.O_RDONLY)
         return self._open[segment]
 
-    def _size(self, segment: str) -> int:
-        return os.fstat(self._descriptor(segment)).st_size
+    def _packed(self, stored: Stored) -> bytes:
+        packed = os.pread(self._descriptor(stored.segment), stored.size, stored.start)
+        if len(packed) != stored.size or zlib.crc32(packed) != stored.checksum:
+            raise ValueError(f"{self.folder / (stored.segment + ARRAYS)} is damaged")
+        return packed
 
     def __del__(self) -> None:
         for descriptor in self._open.values():

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from cdnbench.archive import Archive, find_stores
+from cdnbench.archive import find_stores
 from cdnbench.errors import BenchError
 from cdnbench.reports import figures, paper, tables
 from cdnbench.reports.frame import Readable, Results, read, tidy
@@ -19,7 +19,6 @@ from cdnbench.reports.read import EVERY
 from cdnbench.reports.show import html, latex, terminal
 from cdnbench.reports.table import Table
 from cdnbench.reports.tables import LEADERBOARD
-from cdnbench.store import Store
 
 _FEW_REGIMES = 60
 """So many regimes are shown one by one on the page."""
@@ -42,10 +41,8 @@ def report(
     """
     if isinstance(source, str | Path):
         stores: list[Readable] = list(find_stores(Path(source)))
-    elif isinstance(source, Store | Archive):
-        stores = [source]
     else:
-        stores = list(source)  # type: ignore[arg-type]
+        stores = list(source) if isinstance(source, Iterable) else [source]
     return Report(read(stores, subset))
 
 

@@ -15,8 +15,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import joblib
-
 from cdnbench.record import JobRecord, Record, Status
 from cdnbench.registry import METHODS, package_of
 from cdnbench.runners.messages import Outcome
@@ -121,6 +119,8 @@ class Run:
 
     def _run_all(self) -> None:
         """Work through the steps; each thread drives one process at a time."""
+        import joblib  # a tenth of a second, which a run with nothing to do need not wait
+
         stop = self._supervisor.stop
 
         def step(item: Callable[[], Any]) -> None:

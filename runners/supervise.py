@@ -173,10 +173,12 @@ class Supervisor:
                     started, baseline, begin = True, answer.resident_mb, time.monotonic()
                     limit = sum(job.timeout_s for job in jobs)
                 elif isinstance(answer, messages.Finished):
+                    handed = time.monotonic()
                     yield (
                         answer.index,
                         Outcome(answer.status, answer.reason, prediction=answer.prediction),
                     )
+                    begin += time.monotonic() - handed  # storing it is not the method's time
                 elif isinstance(answer, messages.Costs):
                     peak = max(answer.peak_rss_mb, peak)
                     if peak > limit_mb and len(jobs) == 1:  # it rose and fell between two looks

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from cdnbench.record import FitRecord, JobRecord, Record, Status
 
@@ -16,19 +17,22 @@ Show = Callable[[Record], None]
 
 
 @contextlib.contextmanager
-def progress(total: int) -> Iterator[Show]:
-    """Yields what to call with the record of each job, and of each fit."""
+def progress(total: int, folder: Path = Path()) -> Iterator[Show]:
+    """Yields what to call with the record of each job, and of each fit.
+
+    folder: that of the store, in which the logs of failures lie.
+    """
     if total == 0:
         yield lambda record: None
     elif sys.stdout.isatty():
-        with _bar(total) as show:
+        with _bar(total, folder) as show:
             yield show
     else:
-        yield _lines(total)
+        yield _lines(total, folder)
 
 
 @contextlib.contextmanager
-def _bar(total: int) -> Iterator[Show]:
+def _bar(total: int, folder: Path) -> Iterator[Show]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -51,18 +55,18 @@ def _bar(total: int) -> Iterator[Show]:
 
         def show(record: Record) -> None:
             if isinstance(record, FitRecord):
-                bar.console.print(fit_line(record), markup=False, emoji=False)
+                bar.console.print(fit_line(record, folder), markup=False, emoji=False)
                 return
             counts[record.status] += 1
             bad = " ".join(f"[red]{n} {s}[/red]" for s, n in counts.items() if s != Status.ok)
             bar.update(line, advance=1, last=f"{record.method} on {record.task} {bad}")
             if record.status.is_failure:
-                bar.console.print(failure_line(record), markup=False, emoji=False)
+                bar.console.print(failure_line(record, folder), markup=False, emoji=False)
 
         yield show
 
 
-def _lines(total: int) -> Show:
+def _lines(total: int, folder: Path) -> Show:
     counts: Counter[Status] = Counter()
     begin = last = time.monotonic()
     # The time left is told from the jobs after the last fit, which may take longer than all jobs.
@@ -73,12 +77,12 @@ def _lines(total: int) -> Show:
         now = time.monotonic()
         if isinstance(record, FitRecord):
             since, last, before = now, now, counts.total()
-            print(fit_line(record), flush=True)
+            print(fit_line(record, folder), flush=True)
             return
         counts[record.status] += 1
         done = counts.total()
         if record.status.is_failure:
-            print(failure_line(record), flush=True)
+            print(failure_line(record, folder), flush=True)
         if now - last >= LOG_EVERY_S or done == total:
             last = now
             left = (now - since) / (done - before) * (total - done)
@@ -91,13 +95,25 @@ def _lines(total: int) -> Show:
     return show
 
 
-def failure_line(record: JobRecord) -> str:
+def failure_line(record: JobRecord, folder: Path) -> str:
     """One line about a job that failed."""
-    return f"{record.method} on {record.task}: {record.status}: {record.reason}"
+    return f"{record.method} on {record.task}: {_end(record, folder)}"
 
 
-def fit_line(record: FitRecord) -> str:
+def fit_line(record: FitRecord, folder: Path) -> str:
     """One line about a fit that ended."""
     took = "" if record.wall_s is None else f", {record.wall_s:.0f} s"
-    end = "" if record.status == Status.ok else f": {record.status}: {record.reason}"
+    end = "" if record.status == Status.ok else f": {_end(record, folder)}"
     return f"trained {record.method} on {record.n_tasks} tasks{took}{end}"
+
+
+def log_note(record: Record, folder: Path) -> str:
+    """Where what a failure printed lies, or the key of a failure that printed nothing."""
+    if record.log:
+        return f"(log: {folder / record.log})"
+    return f"(it printed nothing; key {record.key})"
+
+
+def _end(record: Record, folder: Path) -> str:
+    note = f" {log_note(record, folder)}" if record.failed else ""
+    return f"{record.status}: {record.reason}{note}"

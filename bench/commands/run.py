@@ -27,7 +27,10 @@ _SHOWN = 10
 def run(
     context: typer.Context,
     suite: Annotated[
-        str, typer.Option(help="Name of the suite. `bench list suites` shows all, with options.")
+        str,
+        typer.Option(
+            help="Name of the suite. `bench list suites` lists all suites and their options."
+        ),
     ],
     methods: Annotated[
         str | None,
@@ -57,13 +60,13 @@ def run(
         ),
     ] = None,
     memory_gb: Annotated[
-        float, typer.Option(min=0.01, help="Memory that a job may add, in GB.")
+        float, typer.Option(min=0.01, help="Most memory that one job may use, in GB.")
     ] = 8.0,
     device: Annotated[
         str,
         typer.Option(
-            help="auto, cpu or cuda, for methods that have the choice. auto takes cuda where torch "
-            "finds it."
+            help="auto, cpu or cuda, for methods that have the choice. auto uses a GPU if torch "
+            "finds one."
         ),
     ] = "auto",
     timing: Annotated[
@@ -75,9 +78,7 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run all jobs, also those that are done.")
     ] = False,
-    retry: Annotated[
-        bool, typer.Option("--retry", help="Run jobs that failed before once more.")
-    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
 ) -> None:
     """Run methods on a suite. Jobs whose result is there already are not run again.
 
@@ -122,7 +123,7 @@ def execute(planned: Run) -> None:
     # SIGTERM ends a run like Ctrl-C, also where the run is the first process of a container.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with progress(len(planned.todo)) as show:
+        with progress(len(planned.todo), planned.store.folder) as show:
             planned.on_record = show
             planned.execute()
     except KeyboardInterrupt:
@@ -197,20 +198,22 @@ def _finish(planned: Run) -> None:
     for method, reason, n in _alike(skipped):
         print(f"{n} x {method}: skipped: {reason}")
     if failed:
-        print(f"{len(failed)} jobs failed; --retry runs them again.")
+        jobs = "1 job" if len(failed) == 1 else f"{len(failed)} jobs"
+        print(f"{jobs} failed; --retry runs failed jobs again.")
         sys.exit(1)
 
 
 def failure_summary(failed: Iterable[JobRecord], folder: Path) -> list[str]:
     """One line per kind of failure, each with the path of a log that tells more."""
+    from cdnbench.commands.progress import log_note
+
     failed = list(failed)
-    logs = {(f"{r.method}: {r.status}", r.reason): r.log for r in reversed(failed)}
+    examples = {(f"{r.method}: {r.status}", r.reason): r for r in reversed(failed)}
     kinds = _alike((f"{r.method}: {r.status}", r.reason) for r in failed)
     lines = []
     for what, reason, n in kinds[:_SHOWN]:
-        log = logs[what, reason.removeprefix("e.g. ")]
-        where = f" (log: {folder / log})" if log else " (it printed nothing)"
-        lines.append(f"{n} x {what}: {reason}{where}")
+        example = examples[what, reason.removeprefix("e.g. ")]
+        lines.append(f"{n} x {what}: {reason} {log_note(example, folder)}")
     if len(kinds) > _SHOWN:
         lines.append(f"{len(kinds) - _SHOWN} more kinds of failures: bench report --table jobs")
     return lines

@@ -78,7 +78,7 @@ class TrainCommand(TyperCommand):
 
 train_app = typer.Typer(
     cls=TrainGroup,
-    help="Train the networks on fresh synthetic data, or on with a suite's training tasks. A run "
+    help="Train the networks on new synthetic data, or fine-tune them on a suite's tasks. A run "
     "on synthetic data can be stopped at any time; repeat its command to go on.",
     no_args_is_help=True,
     rich_markup_mode="rich",

@@ -34,7 +34,7 @@ Minutes = Annotated[
     float | None,
     typer.Option(
         min=0.01,
-        help="Wall-clock budget. Training ends with it, or with --steps where those come first.",
+        help="Wall-clock budget. Training stops after this time, or after --steps.",
     ),
 ]
 Run = Annotated[
@@ -52,15 +52,13 @@ Out = Annotated[
         "--run."
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Names the training data and the initial weights.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed of the data and the initial weights.")]
 Device = Annotated[
     str, typer.Option(help="auto, cpu or cuda.", callback=one_of("auto", "cpu", "cuda"))
 ]
 Workers = Annotated[
     int,
-    typer.Option(
-        min=0, help="Processes that make batches ahead of time. With 0, training makes its own."
-    ),
+    typer.Option(min=0, help="Processes that make batches ahead of time. 0: training makes them."),
 ]
 Threads = Annotated[
     int, typer.Option(min=0, help="CPU threads of the network. 0 stands for all cores.")

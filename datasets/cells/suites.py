@@ -92,8 +92,7 @@ PART = SuiteOption(
     name="part",
     default="test",
     choices=("test", "all"),
-    help="all: the training side of the split is scored as well, for methods that are not "
-    "trained, or not on the line (unseen-cl).",
+    help="all: also score the training perturbations, for methods that were not trained on them.",
 )
 
 STRATA = {"trivial": "the differential gene with the largest |log fold change| is a target"}

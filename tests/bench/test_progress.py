@@ -14,6 +14,9 @@ def clock(monkeypatch):
     return now
 
 
+SILENT = "(it printed nothing; key k)"
+
+
 def job(method: str, task: str, status: Status = Status.ok, reason: str = "") -> JobRecord:
     return JobRecord(
         key="k", suite="s", method=method, task=task, status=status, reason=reason, wall_s=1.0
@@ -39,7 +42,7 @@ def test_the_time_left_does_not_count_the_fits(clock, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "trained gears on 83 tasks, 990 s",
         "2/10 jobs (2 ok), 1020 s, about 80 s left",
-        "gears on b: error: no such gene",
+        "gears on b: error: no such gene (it printed nothing; key k)",
         "3/10 jobs (1 error, 2 ok), 1040 s, about 93 s left",
     ]
 
@@ -48,7 +51,7 @@ def test_the_time_left_does_not_count_the_fits(clock, capsys):
 def test_a_failed_fit_says_why(capsys, wall_s, took):
     with progress.progress(1) as show:
         show(fit(Status.error, "no edges", wall_s))
-    assert capsys.readouterr().out == f"trained gears on 83 tasks{took}: error: no edges\n"
+    assert capsys.readouterr().out == f"trained gears on 83 tasks{took}: error: no edges {SILENT}\n"
 
 
 def test_reasons_that_differ_in_numbers_are_told_once():

@@ -27,10 +27,10 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from cdnbench.methods.cdn.paper.bit_planes import Mark, MixedGraphs, pack
-from cdnbench.methods.cdn.paper.fci_rules import fci
-from cdnbench.methods.cdn.paper.pc_rules import pc
-from cdnbench.methods.cdn.paper.skeleton import Tests, node_set
+from cdnbench.methods.fci.bit_planes import Mark, MixedGraphs, pack
+from cdnbench.methods.fci.fci import fci
+from cdnbench.methods.fci.pc import pc
+from cdnbench.methods.fci.skeleton import Tests, node_set
 
 NONE, TAIL, ARROW, CIRCLE = Mark.NONE, Mark.TAIL, Mark.ARROW, Mark.CIRCLE
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from cdnbench.methods.cdn.paper.bit_planes import Planes
+from cdnbench.methods.fci.bit_planes import Planes
 
 Node = int
 NodeSet = int  # bit z is set where node z is a member

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from cdnbench.methods.cdn.paper.bit_planes import Mark, MixedGraphs, Planes
-from cdnbench.methods.cdn.paper.skeleton import Node, SeparatingSets, Tests, skeleton
+from cdnbench.methods.fci.bit_planes import Mark, MixedGraphs, Planes
+from cdnbench.methods.fci.skeleton import Node, SeparatingSets, Tests, skeleton
 
 
 def pc(tests: Tests) -> MixedGraphs:

@@ -18,10 +18,10 @@ from causallearn.search.ConstraintBased.PC import pc as reference_pc
 from causallearn.utils.cit import CIT_Base, register_ci_test
 
 from cdnbench.digest import generator
-from cdnbench.methods.cdn.paper import fci_rules as rules
-from cdnbench.methods.cdn.paper.bit_planes import Mark, MixedGraphs, pack, unpack
 from cdnbench.methods.cdn.paper.marginals import ALGORITHMS, _test_keys, _tests
-from cdnbench.methods.cdn.paper.skeleton import SeparatingSets, node_set
+from cdnbench.methods.fci import fci as rules
+from cdnbench.methods.fci.bit_planes import Mark, MixedGraphs, pack, unpack
+from cdnbench.methods.fci.skeleton import SeparatingSets, node_set
 
 VALUES = {-1: Mark.TAIL, 1: Mark.ARROW, 2: Mark.CIRCLE}  # causal-learn's marks
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
-from cdnbench.methods.cdn.paper.bit_planes import MixedGraphs
-from cdnbench.methods.cdn.paper.skeleton import Node, Path, SeparatingSets, Tests, node_set, others
+from cdnbench.methods.fci.bit_planes import MixedGraphs
+from cdnbench.methods.fci.skeleton import Node, Path, SeparatingSets, Tests, node_set, others
 
 
 def remove_by_possible_dsep(graphs: MixedGraphs, separators: SeparatingSets, tests: Tests) -> None:

@@ -19,9 +19,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import combinations
 
-from cdnbench.methods.cdn.paper.bit_planes import Mark, MixedGraphs
-from cdnbench.methods.cdn.paper.possible_dsep import remove_by_possible_dsep
-from cdnbench.methods.cdn.paper.skeleton import (
+from cdnbench.methods.fci.bit_planes import Mark, MixedGraphs
+from cdnbench.methods.fci.possible_dsep import remove_by_possible_dsep
+from cdnbench.methods.fci.skeleton import (
     Node,
     Path,
     SeparatingSets,
