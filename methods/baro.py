@@ -3,8 +3,8 @@ ranges.
 
 L. Pham, H. Ha, H. Zhang 2024, BARO: Robust root cause analysis for microservices via multivariate
 Bayesian online change point detection, Proc. ACM Softw. Eng. 1 (FSE): its second step, the
-nonparametric hypothesis test named RobustScorer. The first step, which finds when the failure began,
-has nothing to do here, since a task says which rows are from before and after.
+nonparametric hypothesis test named RobustScorer. The first step, which finds when the failure
+began, has nothing to do here, since a task says which rows are from before and after.
 
     score = max over the regime's rows x of |x - median| / (upper quartile - lower quartile),
 
@@ -23,8 +23,8 @@ Deviations from the reference
       variable that is constant throughout gets NaN.
     - No preprocessing that knows microservices.
 
-Reference: https://github.com/phamquiluan/baro (MIT), `robust_scorer`, reimplemented. Licence of this
-file: MIT.
+Reference: https://github.com/phamquiluan/baro (MIT), `robust_scorer`, reimplemented. Licence of
+this file: MIT.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Root cause discovery by permutations and Cholesky decomposition: works from a single abnormal row.
+"""Root cause discovery by permutations and Cholesky decomposition, from a single abnormal row.
 
 J. Li, B. B. Chu, I. F. Scheller, J. Gagneur, M. H. Maathuis 2025, Root cause discovery via
 permutations and Cholesky decomposition, J. R. Stat. Soc. B (arXiv 2410.12151), Algorithm 2. In a
@@ -29,13 +29,14 @@ Deviations from the reference
     - Columns are in control standard deviations. Results are the same but for the shrinkage and for
       the ridge that makes a nearly singular covariance regular, which depend on units there.
     - Orders of one threshold share the order of the variables outside A. Each has the distribution
-      that it has in the reference, and a variable's own standardised noise does not depend on it; so
-      L is computed once per threshold for these, and only the block of A per order.
+      that it has in the reference, and a variable's own standardised noise does not depend on it.
+      So L is computed once per threshold for these, and only the block of A per order.
     - No Algorithm 3 (a lasso per variable, for thousands of variables).
-    - If no variable exceeds a threshold, or only one varies, scores are z_i^2, where the code stops.
+    - If no variable exceeds a threshold, or only one varies, scores are z_i^2; the code stops.
     - Orders are drawn by content and seed: relabelling the variables permutes the scores.
     - Copies of a column are scored as one (`copies.py`). A variable that is constant before and
-      moves is measured in standard deviations of all rows; one that is constant throughout gets NaN.
+      moves is measured in standard deviations of all rows; one that is constant throughout gets
+      NaN.
 
 Reference: https://github.com/Jinzhou-Li/RootCauseDiscovery (MIT), `root_cause_discovery_main`,
 reimplemented. Licence of this file: MIT.

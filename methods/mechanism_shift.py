@@ -59,10 +59,15 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine
+from cdnbench.methods._causaldag import is_singular, jittered, quarantine, quiet_import
 from cdnbench.methods._equivalence import chain_components, orientations
 from cdnbench.methods._invariance import RegressionTests
 from cdnbench.task import Task
+
+_SEARCHES = {
+    "boss": "causallearn.search.PermutationBased.BOSS",
+    "pc": "causallearn.search.ConstraintBased.PC",
+}
 
 
 def _timeout_s(sizes) -> float:
@@ -181,19 +186,16 @@ class MechanismShift:
         samples = (samples - samples.mean(axis=0)) / samples.std(axis=0)
         if is_singular(samples):
             samples = jittered(samples, generator)
+        search = quiet_import(_SEARCHES[self.search])
         with quarantine(int(generator.integers(2**32))):
             if self.search == "boss":
-                from causallearn.search.PermutationBased.BOSS import boss
-
-                found = boss(
+                found = search.boss(
                     samples,
                     "local_score_BIC_from_cov",
                     {"lambda_value": self.penalty},
                     verbose=False,
                 ).graph
             else:
-                from causallearn.search.ConstraintBased.PC import pc
-
-                found = pc(samples, self.alpha_pc, "fisherz", show_progress=False).G.graph
+                found = search.pc(samples, self.alpha_pc, "fisherz", show_progress=False).G.graph
         cpdag[np.ix_(varies, varies)] = found == -1
         return cpdag
