@@ -5,13 +5,15 @@ observed shift is u. Network identification by multiple regression (NIR; Gardner
 Lorenz, Collins 2003, Science 301:102) and mode of action by network identification (MNI; di
 Bernardo et al. 2005, Nat. Biotechnol. 23:377) fit A to perturbations with known targets and then
 read u off a new one. Here no perturbation is known, and the precision matrix Omega of the control
-rows takes A's place: (Omega d)_i / Omega_ii is the shift of x_i beyond the one that its regression
-on all other variables predicts, and with d the shift of the means
+rows takes A's place. With d the shift of the means, all in control standard deviations,
 
-    score = |(Omega d)_i| / sqrt(Omega_ii),
+    score = |(Omega d)_i|.
 
-that residual shift in standard deviations of the residual. A child of the target is explained by
-it; a parent moves only in the residual, as its regression has the target on the right-hand side.
+(Omega d)_i / Omega_ii is the shift of x_i beyond the one that its regression on all other variables
+predicts. The shifts of the target's descendants are explained by the target. Its parents' are not:
+their regressions have the target on the right-hand side. In these units a parent scores less than
+the target, the less so the more of the target's variance it makes up, which is why the score is not
+the residual shift in residual standard deviations.
 
 Omega is the inverse of the covariance shrunk by O. Ledoit, M. Wolf 2004, A well-conditioned
 estimator for large-dimensional covariance matrices, J. Multivar. Anal. 88:365, of columns in
@@ -66,7 +68,7 @@ class PrecisionShift:
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
-        """(R, N) scores >= 0, in standard deviations of the residual; NaN for constant variables.
+        """(R, N) scores >= 0; NaN for constant variables.
 
         Raises
         ------
@@ -87,7 +89,7 @@ def _solve(task: Task) -> np.ndarray:
     if varies.any():
         x = before[:, varies]
         precision = shrunk_precision((x - x.mean(axis=0)) / x.std(axis=0, ddof=1))
-        scores[:, varies] = np.abs(precision.times(shifts[:, varies])) / np.sqrt(precision.diagonal)
+        scores[:, varies] = np.abs(precision.times(shifts[:, varies]))
     return scores
 
 
