@@ -53,6 +53,7 @@ class BARO:
         "multivariate Bayesian online change point detection, Proc. ACM Softw. Eng. 1 (FSE)",
         licence="MIT",
         reference="https://github.com/phamquiluan/baro",
+        preload=("numpy.ma",),  # by numpy.quantile
         timeout_s=lambda sizes: 60.0 + 0.02 * sizes.n_variables * sizes.n_regimes,
         min_samples=1,
     )

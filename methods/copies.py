@@ -35,7 +35,7 @@ def solve_without_copies(
     outputs: dict[str, np.ndarray] = {}
     for groups, regimes in together.items():
         first = np.frombuffer(groups, dtype=np.intp)
-        kept = np.unique(first)
+        kept = np.flatnonzero(first == np.arange(task.n_variables))
         part = task if len(regimes) == task.n_regimes else _with_regimes(task, regimes)
         found = solve(part if len(kept) == task.n_variables else part.select(kept.tolist()))
         for variant, scores in found.items():
