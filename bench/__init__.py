@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from cdnbench.errors import BenchError, CannotRun
     from cdnbench.method import MethodInfo, Prediction
     from cdnbench.registry import load_method, load_suite
-    from cdnbench.task import LabelledTask, Task
+    from cdnbench.reports.report import report
+    from cdnbench.runners.api import run
+    from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
+    from cdnbench.task import Task
+    from cdnbench.truth import LabelledTask, Truth
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,20 +31,34 @@ __all__ = [
     "LabelledTask",
     "MethodInfo",
     "Prediction",
+    "Suite",
+    "SuiteInfo",
+    "SuiteOption",
     "Task",
+    "TaskSpec",
+    "Truth",
     "load_method",
     "load_suite",
+    "run",
+    "report",
 ]
 
 _HOME = {
     "BenchError": "errors",
     "CannotRun": "errors",
-    "LabelledTask": "task",
+    "LabelledTask": "truth",
     "MethodInfo": "method",
     "Prediction": "method",
+    "Suite": "suite",
+    "SuiteInfo": "suite",
+    "SuiteOption": "suite",
     "Task": "task",
+    "TaskSpec": "suite",
+    "Truth": "truth",
     "load_method": "registry",
     "load_suite": "registry",
+    "run": "runners.api",
+    "report": "reports.report",
 }
 
 
@@ -50,3 +68,7 @@ def __getattr__(name: str):
     from importlib import import_module
 
     return getattr(import_module(f"cdnbench.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

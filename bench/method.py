@@ -9,26 +9,41 @@ A method is usually a frozen dataclass whose fields are its parameters:
 
         def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray: ...
 
-`load_method` wraps it in a `LoadedMethod`, which checks limits before and scores after every call.
+Everything else is optional and declared in `info`. Each declaration below stands for a protocol,
+and `check_declarations` compares the two when the class is loaded:
+
+    variants=("soft", "set")                  `Variants`    several readings of one run
+    supervised="required"                     `Trainable`   has to be trained before it predicts
+    ... with needs=("interactions",)          `TrainableWithKnowledge`
+    supervised="pretrained", or
+    starts_from_weights=True                  `Pretrained`  uses weights from a file
+    batch_size=...                            `Batched`     solves several tasks at once
+    devices=("cpu", "cuda")                   `OnDevice`    has a parameter `device`
+
+`load_method` returns a `cdnbench.loaded.LoadedMethod`, which checks the limits before every call
+and the scores after it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from cdnbench.digest import digest, generator
-from cdnbench.errors import CannotRun
-from cdnbench.task import LabelledTask, Task
+from cdnbench.errors import BenchError
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 class Sizes(Protocol):
-    """What limits and time estimates may look at: a `Task` has it, and so has a `TaskSpec` before
-    its task is made."""
+    """What limits and time estimates may depend on.
+
+    A `Task` has these properties, and so has a `TaskSpec` before its task is made.
+    """
 
     @property
     def n_variables(self) -> int: ...
@@ -41,23 +56,62 @@ class Sizes(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodInfo:
-    """What the harness needs to know of a method before it imports anything heavy.
+class Trial:
+    """How the contract tests (`tests/contract`) try a method.
 
-    name: as typed on the command line. version: raise it when the scores change; it is part of
-        every stored key.
-    variants: names of the readings that `predict_outputs` returns, the default first; each but the
-        first is also a method name of its own, `<name>-<variant>`. Empty if there is one reading
-        only.
-    stochastic: False means that the seed changes nothing, and only seed 0 is run.
-    supervised: "no", "pretrained" (ships weights) or "required" (needs `fit`).
-    default: whether it runs when `--methods` is absent; not on suites all of whose tasks have more
-        than `default_up_to` variables, where it would take minutes a task.
-    preload: modules to import once in the fork server instead of in every job.
-    timeout_s, fit_timeout_s: seconds after which a job on a task of these sizes, or a fit, has gone
-    wrong (on one slow core). max_variables, min_samples (rows in the smallest data set),
-        needs_symbols (variables are genes, and values their expression): what it cannot run is
-        skipped. needs: kinds of knowledge (`cdnbench.knowledge`) that `fit` cannot do without.
+    parameters: values with which the method runs in about a second. Where parameters name files,
+        this is a function instead, which gets an empty folder to put them in and returns the
+        values.
+    finds_target: whether, with these parameters, it ranks a variable first that an intervention
+        moved by several standard deviations in a short linear chain. False for guesses, for prior
+        scores, and for a few steps of a long optimisation.
+    """
+
+    parameters: Mapping[str, Any] | Callable[[Path], Mapping[str, Any]] = field(
+        default_factory=dict
+    )
+    finds_target: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodInfo:
+    """What the harness needs to know about a method before it imports anything heavy.
+
+    Identity
+        name: the name on the command line.
+        version: raise it when the scores change. It is part of every stored key.
+        summary, citation, licence, reference: one line each. `reference` is the implementation
+            that was wrapped or compared with.
+        baseline: True for a simple reference line that has no paper to cite.
+
+    What it can do (see the module's docstring)
+        variants: names of the readings that `predict_outputs` returns, the default first. Every
+            other one is also a method name of its own, `<name>-<variant>`. Empty for one reading.
+        stochastic: False means that the seed changes nothing, and only seed 0 is run.
+        supervised: "no", "pretrained" (predicts with weights from a file) or "required" (predicts
+            with what `fit` returned).
+        starts_from_weights: True if `fit` starts from weights in a file.
+        batch_size: how many tasks `predict_targets_batch` gets at once, or device -> how many (1
+            for a device that is absent). None for a method without `predict_targets_batch`.
+        devices: where it can compute. With more than one, the method has a parameter `device`.
+        depends_on_units: True if scaling or shifting a column, in all data sets alike, may change
+            scores by more than rounding and another random stream do.
+
+    When and where it runs
+        default: whether it runs when `--methods` is absent. It does not on suites all of whose
+            tasks have more than `default_up_to` variables, where it would take minutes per task.
+        preload: modules that the fork server imports once, so that no job spends its time on them.
+        packages: modules that installing this package does not bring along.
+        timeout_s: sizes of a task -> seconds after which a job has gone wrong, on one slow core.
+        fit_timeout_s: the same for a fit.
+
+    What it cannot run is skipped
+        max_variables: most variables.
+        min_samples: fewest rows of the smallest data set.
+        needs_symbols: the variables must be genes, and the values their expression.
+        needs: kinds of knowledge (`cdnbench.knowledge`) that `fit` cannot do without.
+
+    trial: how the contract tests try it.
     """
 
     name: str
@@ -66,20 +120,25 @@ class MethodInfo:
     citation: str = ""
     licence: str = ""
     reference: str = ""
+    baseline: bool = False
     variants: tuple[str, ...] = ()
     stochastic: bool = False
     supervised: Literal["no", "pretrained", "required"] = "no"
-    device: Literal["cpu", "cuda"] = "cpu"
+    starts_from_weights: bool = False
+    batch_size: int | Mapping[str, int] | None = field(default=None, hash=False)
+    devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu",)
+    depends_on_units: bool = False
     default: bool = True
     default_up_to: int | None = None
     preload: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     timeout_s: Callable[[Sizes], float] = field(default=lambda sizes: 600.0, repr=False)
     fit_timeout_s: float = 3600.0
-    batch_size: int = 1
     max_variables: int | None = None
     min_samples: int = 2
     needs_symbols: bool = False
     needs: tuple[str, ...] = ()
+    trial: Trial = field(default_factory=Trial, repr=False, hash=False)
 
     def why_skip(self, sizes: Sizes) -> str | None:
         """Why the method cannot run on a task of these sizes, or None."""
@@ -102,274 +161,205 @@ class MethodInfo:
         where = ",".join(f"{kind}=FILE" for kind in missing)
         return (
             f"{self.name} needs {' and '.join(missing)}: --knowledge {where} (`bench data "
-            "list` says where from)"
+            "list` says where to get them)"
         )
+
+    @property
+    def is_batched(self) -> bool:
+        return self.batch_size is not None
+
+    @property
+    def has_weights(self) -> bool:
+        return self.supervised == "pretrained" or self.starts_from_weights
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a method says of one task.
+    """What a method says about one task.
 
-    outputs: variant -> (R, N) scores ("" -> scores for a method without variants). note: what
-    whoever reads the scores must know ("not converged within 100,000 iterations"), "" if nothing.
-    facts: plain values for the record, such as iterations and why it stopped.
+    outputs: variant -> (R, N) scores. A method without variants has the single key "".
+    note: what a reader of the scores must know ("not converged within 100,000 iterations"), or "".
+    facts: plain values for the record, such as the number of iterations and why they ended.
+    converged: whether an iterative method converged. None where that means nothing.
     """
 
     outputs: Mapping[str, np.ndarray]
     note: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    converged: bool | None = None
 
 
 @runtime_checkable
 class Method(Protocol):
-    """Scores every variable of every regime: (R, N) float64, higher = more likely a target, NaN =
-    cannot say.
-
-    Deterministic in (task, seed); relabelling the variables permutes the scores (see
-    `in_canonical_order`).
-    May raise `CannotRun(reason)`. Optional: `predict_outputs(task, *, seed) -> dict[variant,
-    scores]`; `weights_digest() -> str` of a method with weights, so that results are computed anew
-    when these change; `trained_on() -> dict` of its training laws, `trained_origins() -> frozenset`
-    of the `TaskSpec.origin` of tasks that they were trained on.
-
-    A method that solves many tasks at once has `predict_targets_batch(tasks, *, seeds)`, which
-    yields (index of the task, `Prediction`, or the exception that ended this task) as each is done,
-    in any order. What a task gets must not depend on the tasks beside it. `MethodInfo.batch_size`
-    says how many to give it, or a `batch_size` of the method itself where that depends on its
-    parameters (on a device, say).
-
-    A method with `supervised="required"` has `fit(tasks, *, seed) -> dict[str, np.ndarray]`, which
-    gets a sequence of `LabelledTask` that are made as they are asked for, and `fitted(model)`,
-    which gives the method with the arrays of a fit. Unfitted it raises `CannotRun`. One that
-    `needs` knowledge is trained by `fit(tasks, *, seed, resources)`, resources: kind -> path.
-    """
+    """Scores every variable of every regime."""
 
     info: ClassVar[MethodInfo]
 
-    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray: ...
+    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
+        """(R, N) float64 scores. Higher means more likely a target, NaN means "cannot say".
+
+        They are a function of (task, seed). Relabelling the variables permutes them; `relabelling`
+        helps where an algorithm depends on names or order.
+
+        Raises
+        ------
+        CannotRun: the method cannot run on this task; the message says why.
+        """
+        ...
+
+
+class Variants(Method, Protocol):
+    """A method one run of which has several readings."""
+
+    def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
+        """Variant -> (R, N) scores, for every name in `info.variants`.
+
+        `predict_targets` returns the first of them.
+        """
+        ...
+
+
+class Trainable(Method, Protocol):
+    """A method that predicts with what it learnt from labelled tasks.
+
+    Before `fitted` has been called, `predict_targets` raises `CannotRun`.
+    """
+
+    def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
+        """What was learnt, as plain arrays that `numpy.savez` can store without pickle.
+
+        tasks: they are made as they are asked for, so iterate over them rather than keep them.
+        """
+        ...
+
+    def fitted(self, model: Mapping[str, np.ndarray]) -> Method:
+        """The method with the arrays that `fit` returned."""
+        ...
+
+
+class TrainableWithKnowledge(Method, Protocol):
+    """A `Trainable` method whose `info.needs` names kinds of knowledge."""
+
+    def fit(
+        self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
+    ) -> dict[str, np.ndarray]:
+        """As `Trainable.fit`. resources: kind of knowledge -> path."""
+        ...
+
+    def fitted(self, model: Mapping[str, np.ndarray]) -> Method:
+        """The method with the arrays that `fit` returned."""
+        ...
+
+
+class Pretrained(Method, Protocol):
+    """A method that uses weights from a file."""
+
+    def weights_digest(self) -> str:
+        """Identity of the weights, which is part of every stored key; "" if none are chosen.
+
+        Raises
+        ------
+        InvalidParameter: the weights are missing or of another version; the message names the
+        command that makes them.
+        """
+        ...
+
+    def trained_on(self) -> dict[str, Any]:
+        """Factor of a suite -> the values, or {"from", "to"}, that training had.
+
+        Empty if nothing is known.
+        """
+        ...
+
+    def trained_origins(self) -> frozenset[str]:
+        """`TaskSpec.origin` of every task that the weights were trained on."""
+        ...
+
+
+class Batched(Method, Protocol):
+    """A method that solves several tasks at once."""
+
+    def predict_targets_batch(
+        self, tasks: Sequence[Task], *, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Prediction | Exception]]:
+        """(index of the task, prediction or the exception that ended it), in any order.
+
+        Each is yielded as soon as it is done. What a task gets must not depend on the tasks beside
+        it.
+        """
+        ...
+
+
+class OnDevice(Method, Protocol):
+    """A method that can compute on a CPU or on a GPU."""
+
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda`: a parameter of the method."""
+        ...
 
 
 @dataclass(frozen=True)
-class LoadedMethod:
-    """A method with its parameters bound and the reading chosen; every call is checked on both
-    sides."""
+class _Ability:
+    """An optional part of a method: how it is declared, and the attributes that it consists of."""
 
-    method: Method
-    variant: str
-    parameters: Mapping[str, Any]
-    """The parameters that differ from the method's defaults."""
+    declaration: str
+    is_declared: Callable[[MethodInfo], bool]
+    attributes: tuple[str, ...]
 
-    @property
-    def info(self) -> MethodInfo:
-        return self.method.info
 
-    @property
-    def label(self) -> str:
-        """`ut-igsp` for the default reading, `ut-igsp-set` for another."""
-        return label(self.info.name, self.variant, self.info.variants)
+_ABILITIES = (
+    _Ability("variants", lambda info: bool(info.variants), ("predict_outputs",)),
+    _Ability(
+        'supervised="required"', lambda info: info.supervised == "required", ("fit", "fitted")
+    ),
+    _Ability(
+        'supervised="pretrained" or starts_from_weights=True',
+        lambda info: info.has_weights,
+        ("weights_digest", "trained_on", "trained_origins"),
+    ),
+    _Ability("batch_size", lambda info: info.is_batched, ("predict_targets_batch",)),
+)
 
-    def weights_digest(self) -> str:
-        """Identity of the weights that the method would use, "" for a method without: part of the
-        key of stored results.
 
-        Raises
-        ------
-        InvalidParameter: they are missing or of another version; the message names the command that
-        makes them.
-        """
-        digest_of = getattr(self.method, "weights_digest", None)
-        return digest_of() if digest_of else ""
+def check_declarations(cls: type, where: str) -> None:
+    """Compare what a method's class has with what its `info` declares.
 
-    def trained_on(self) -> dict[str, Any]:
-        """Factor of a suite -> the values, or {"from", "to"}, that a pretrained method has seen;
-        empty if it says nothing."""
-        laws = getattr(self.method, "trained_on", None)
-        return laws() if laws else {}
+    where: how messages call it, for example `'my-method' (my_package:MyMethod)`.
 
-    def has_seen(self, origin: str) -> bool:
-        """Whether its weights were trained on tasks of this `TaskSpec.origin`."""
-        origins = getattr(self.method, "trained_origins", None)
-        return bool(origin) and origins is not None and origin in origins()
-
-    @property
-    def needs_fit(self) -> bool:
-        """Whether it can predict only with what `fit` gave."""
-        return self.info.supervised == "required"
-
-    def fit(
-        self,
-        tasks: Sequence[LabelledTask],
-        *,
-        seed: int = 0,
-        resources: Mapping[str, Path] | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Train on labelled tasks; what has been learnt, as arrays for `fitted`. resources: kind of
-        knowledge -> path.
-
-        Raises
-        ------
-        CannotRun: there is nothing to learn from, or knowledge is missing.
-        """
-        if not len(tasks):
-            raise CannotRun("no training task")
-        if reason := self.info.why_no_fit(resources or {}):
-            raise CannotRun(reason)
-        more = {"resources": resources} if self.info.needs else {}
-        model = self.method.fit(tasks, seed=seed, **more)  # type: ignore[attr-defined]
-        return {name: np.asarray(array) for name, array in model.items()}
-
-    def fitted(self, model: Mapping[str, np.ndarray]) -> LoadedMethod:
-        """The method with what `fit` gave."""
-        return replace(self, method=self.method.fitted(model))  # type: ignore[attr-defined]
-
-    @property
-    def batch_size(self) -> int:
-        """How many tasks to give it at once: 1 unless it solves several side by side."""
-        if not hasattr(self.method, "predict_targets_batch"):
-            return 1
-        return getattr(self.method, "batch_size", self.info.batch_size)
-
-    def predict_batch(
-        self, tasks: Sequence[Task], *, seeds: Sequence[int]
-    ) -> Iterator[tuple[int, Prediction | Exception]]:
-        """(index, what the method says of that task or why it ended without), as each is done; each
-        index once.
-
-        A method that cannot solve several at once gets them one by one.
-        """
-        able = []
-        for i, task in enumerate(tasks):
-            if reason := self._why_not(task):
-                yield i, CannotRun(reason)
-            else:
-                able.append(i)
-        if not hasattr(self.method, "predict_targets_batch"):
-            results: Iterator[tuple[int, Prediction | Exception]] = (
-                (k, self._alone(tasks[i], seeds[i])) for k, i in enumerate(able)
-            )
-        else:
-            results = self.method.predict_targets_batch(  # type: ignore[attr-defined]
-                [tasks[i] for i in able], seeds=[seeds[i] for i in able]
-            )
-        left = dict(enumerate(able))
-        for k, result in results if able else ():
-            i = left.pop(k)
-            try:
-                yield (
-                    i,
-                    result
-                    if isinstance(result, Exception)
-                    else self._checked_all(result, tasks[i]),
-                )
-            except ValueError as error:
-                yield i, error
-        for i in left.values():
-            yield i, ValueError(f"{self.info.name} gave nothing for this task of its batch")
-
-    def predict(self, task: Task, *, seed: int = 0) -> Prediction:
-        """Every reading of one run, with the method's note and facts.
-
-        Raises
-        ------
-        CannotRun: the task is outside the method's limits; the message says which.
-        """
-        ((_, result),) = self.predict_batch([task], seeds=[seed])
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
-        """Every reading of one run: variant -> (R, N) float64 scores. Raises as `predict`."""
-        return dict(self.predict(task, seed=seed).outputs)
-
-    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
-        """(R, N) float64 scores, higher = more likely a target, NaN = the method cannot say."""
-        return self.predict_outputs(task, seed=seed)[self.variant]
-
-    def _why_not(self, task: Task) -> str | None:
-        return self.info.why_skip(task)
-
-    def _alone(self, task: Task, seed: int) -> Prediction | Exception:
-        try:
-            if self.info.variants:
-                return Prediction(self.method.predict_outputs(task, seed=seed))  # type: ignore[attr-defined]
-            return Prediction({"": self.method.predict_targets(task, seed=seed)})
-        except Exception as error:
-            return error
-
-    def _checked_all(self, prediction: Prediction, task: Task) -> Prediction:
-        if set(prediction.outputs) != set(self.info.variants or ("",)):
-            raise ValueError(
-                f"{self.info.name} returned {sorted(prediction.outputs)}, but declares "
-                f"{self.info.variants}"
-            )
-        outputs = {
-            variant: self._checked(scores, task) for variant, scores in prediction.outputs.items()
-        }
-        return Prediction(outputs, prediction.note, dict(prediction.facts))
-
-    def _checked(self, scores: Any, task: Task) -> np.ndarray:
-        scores = np.asarray(scores, dtype=np.float64)
-        shape = (task.n_regimes, task.n_variables)
-        if scores.shape != shape:
-            raise ValueError(
-                f"{self.info.name} returned scores of shape {scores.shape}; expected (R, N) = "
-                f"{shape}"
-            )
-        if np.isinf(scores).any():
-            raise ValueError(
-                f"{self.info.name} returned infinite scores; use finite numbers, or NaN for "
-                "'cannot say'"
-            )
-        return scores
+    Raises
+    ------
+    BenchError: something is declared and missing, or there and not declared; the message lists
+    everything that is wrong.
+    """
+    info = getattr(cls, "info", None)
+    if not isinstance(info, MethodInfo):
+        raise BenchError(f"The method {where} has no `info`; give it a `MethodInfo`.")
+    present = {name for name, _ in inspect.getmembers(cls, callable)}
+    wrong = [] if "predict_targets" in present else ["it has no predict_targets"]
+    for ability in _ABILITIES:
+        found = [name for name in ability.attributes if name in present]
+        missing = [name for name in ability.attributes if name not in present]
+        if ability.is_declared(info) and missing:
+            wrong.append(f"it declares {ability.declaration} but has no {', '.join(missing)}")
+        elif not ability.is_declared(info) and found:
+            wrong.append(f"it has {', '.join(found)} but does not declare {ability.declaration}")
+    parameters = inspect.signature(cls).parameters
+    if len(info.devices) > 1 and "device" not in parameters:
+        wrong.append(f"it declares devices={info.devices} but has no parameter device")
+    elif len(info.devices) == 1 and "device" in parameters:
+        wrong.append('it has a parameter device but does not declare devices=("cpu", "cuda")')
+    if info.needs and "fit" in present:
+        fit = inspect.signature(cls.fit).parameters  # type: ignore[attr-defined]
+        if "resources" not in fit:
+            wrong.append(f"it declares needs={info.needs} but its fit takes no resources")
+    if wrong:
+        raise BenchError(
+            f"The method {where} does not match its MethodInfo: {'; '.join(wrong)}. Change the "
+            "class or the declaration (see `cdnbench.method`)."
+        )
 
 
 def label(name: str, variant: str, variants: tuple[str, ...] | list[str]) -> str:
     """The name under which a reading is shown and can be asked for."""
     return name if not variant or variant == variants[0] else f"{name}-{variant}"
-
-
-def task_generator(task: Task, method: str, seed: int) -> np.random.Generator:
-    """The random stream of a method on a task: the same whatever the variables are called and
-    however they are ordered."""
-    return generator("method", method, seed, sorted(_column_digests(task)))
-
-
-def in_canonical_order(
-    task: Task, solve: Callable[[Task], dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
-    """Run `solve` on the task in `CanonicalOrder`, and map the scores back."""
-    canonical = CanonicalOrder(task)
-    return {variant: canonical.back(scores) for variant, scores in solve(canonical.task).items()}
-
-
-class CanonicalOrder:
-    """A task with its variables ordered by a digest of their columns, and the way back.
-
-    Makes a method that depends on the order of its variables (by its random stream or by how it
-    breaks ties) equivariant under relabelling. Variables with identical columns get the mean of
-    their scores, since nothing tells them apart.
-    """
-
-    def __init__(self, task: Task) -> None:
-        digests = _column_digests(task)
-        self._order = sorted(range(task.n_variables), key=digests.__getitem__)
-        first: dict[str, int] = {}
-        self._group = np.array([first.setdefault(d, len(first)) for d in digests])
-        self.task = task.select(self._order)
-
-    def back(self, ordered: np.ndarray) -> np.ndarray:
-        """Scores (R, N) in the order of the variables of the task that was given."""
-        scores = np.empty(ordered.shape)
-        scores[:, self._order] = ordered
-        sizes = np.bincount(self._group)
-        if len(sizes) == len(self._group):
-            return scores
-        sums = np.stack([np.bincount(self._group, weights=row) for row in scores])
-        return (sums / sizes)[:, self._group]
-
-
-def _column_digests(task: Task) -> list[str]:
-    arrays = (task.observational, *task.regimes, task.candidates)
-    columns = [np.ascontiguousarray(x.T) for x in arrays]  # type: ignore[union-attr]
-    return [digest(*(c[i] for c in columns)) for i in range(task.n_variables)]

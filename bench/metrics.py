@@ -1,11 +1,11 @@
 """Metrics of one ranking per regime, exact under ties and vectorised over regimes.
 
 `evaluate(scores, targets, candidates)` looks at candidates only. A NaN score means "cannot say":
-all NaN of a regime form one tie group below its numbers. A metric is NaN, and averages skip it,
-where it is undefined: a regime without a target, or one whose candidates are all targets.
+all NaN of a regime form one tie group below its numbers. A metric is undefined for a regime without
+a target, and for one whose candidates are all targets. It is NaN there, and averages leave it out.
 
-Write C for the number of candidates of a regime, T for its targets, and a tie group for a run of
-equal scores.
+C is the number of candidates of a regime, T its targets, and a tie group is a run of equal scores.
+A new metric is one more entry of `METRICS`, at the end of this file.
 
 >>> scores, targets = np.array([[3.0, 1.0, 2.0]]), np.array([[False, False, True]])
 >>> float(evaluate(scores, targets)["average_precision"][0])
@@ -14,116 +14,97 @@ equal scores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 
+from cdnbench.truth import Truth
+
 TOP = (1, 3, 5, 20)
 
 
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """The scores of R regimes beside the truth: what the function of a metric gets.
+
+    scores: (R, N) float64, NaN = "cannot say". candidates: (R, N) bool. truth: see `Truth`.
+    """
+
+    scores: np.ndarray
+    candidates: np.ndarray
+    truth: Truth
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(R, N) bool."""
+        return self.truth.targets
+
+    @cached_property
+    def covered(self) -> np.ndarray:
+        """(R, N) bool: candidates that have a score."""
+        return self.candidates & ~np.isnan(self.scores)
+
+    @cached_property
+    def order(self) -> _Order:
+        """The ranking of all candidates."""
+        return _Order.of(self.scores, self.targets, self.candidates)
+
+    @cached_property
+    def auroc(self) -> np.ndarray:
+        """(R,) float64. Two metrics share it."""
+        return self.order.auroc()
+
+
 @dataclass(frozen=True)
-class MetricInfo:
-    """best: the best possible value. ranked: whether methods may be ordered by it; secondary
-    metrics never are."""
+class Metric:
+    """One number per regime: what it is, and how it is computed.
+
+    Parameters
+    ----------
+    name: the name in columns and files. title: the heading in tables. summary: one line.
+    function: takes a `Scored` and returns (R,) float64, NaN where the metric is undefined.
+    best: the best possible value. higher_is_better: the direction of rankings and of "best" marks.
+    ranked: whether methods may be ordered by it. Secondary metrics are only shown.
+    min_candidates: a regime with fewer candidates does not have this metric at all.
+    """
 
     name: str
     title: str
     summary: str
+    function: Callable[[Scored], np.ndarray]
     best: float = 1.0
+    higher_is_better: bool = True
     ranked: bool = True
+    min_candidates: int = 0
+
+    def merit(self, values):
+        """The values, with the sign that makes the better of two the larger one."""
+        return values if self.higher_is_better else -values
 
 
-METRICS: Mapping[str, MetricInfo] = MappingProxyType(
-    {
-        info.name: info
-        for info in (
-            MetricInfo(
-                "average_precision_tie",
-                "mAP",
-                "average precision in expectation over random orders within tie groups; what "
-                "rankings use",
-            ),
-            MetricInfo(
-                "average_precision",
-                "mAP (grouped)",
-                "average precision as scikit-learn computes it, ties grouped",
-            ),
-            MetricInfo(
-                "auroc", "AUROC", "chance that a target outscores a non-target, ties one half"
-            ),
-            MetricInfo(
-                "rank",
-                "rank",
-                "1 - (r - 1) / (C - 1), r the rank of a target among the non-targets; mean over "
-                "targets",
-            ),
-            *(
-                MetricInfo(
-                    f"recall_at_{k}",
-                    f"R@{k}",
-                    f"share of min({k}, |T|) targets among the top {k}, ties in expectation",
-                )
-                for k in TOP
-            ),
-            MetricInfo(
-                "coverage",
-                "coverage",
-                "share of the targets that have a score at all",
-                ranked=False,
-            ),
-            MetricInfo(
-                "rank_covered",
-                "rank (covered)",
-                "rank among the variables that have a score; secondary",
-                ranked=False,
-            ),
-            MetricInfo(
-                "top1_pearson",
-                "top-1 r",
-                "correlation of the true perturbation's profile with that of the first candidate "
-                "that has one; 1 for a target",
-            ),
-            MetricInfo(
-                "top1_profiled",
-                "top-1 profiled",
-                "whether the first candidate of all has a profile",
-                ranked=False,
-            ),
-        )
-    }
-)
-
-
-def evaluate(
-    scores: np.ndarray,
-    targets: np.ndarray,
-    candidates: np.ndarray | None = None,
-    profiles: np.ndarray | None = None,
-) -> dict[str, np.ndarray]:
+def measure(scores: np.ndarray, truth: Truth, candidates: np.ndarray) -> dict[str, np.ndarray]:
     """Every metric of every regime.
 
     Parameters
     ----------
-    scores: (R, N) float, higher = more likely a target, NaN = cannot say, never infinite.
-    targets, candidates: (R, N) bool; targets are candidates; all variables are candidates by
-        default.
-    profiles: (R, N) correlation of what perturbing each variable does with what was seen, NaN where
-        that is not known.
+    scores: (R, N) float. Higher means more likely a target, NaN means "cannot say"; never infinite.
+    truth: its targets must be candidates.
+    candidates: (R, N) bool.
 
     Returns
     -------
-    Name -> (R,) float64, in the order of `METRICS`; NaN where undefined (`recall_at_k` also where k
-    >= C).
+    Name -> (R,) float64, in the order of `METRICS`; NaN where undefined.
 
     Raises
     ------
     ValueError: shapes that differ, infinite scores, or a target that is not a candidate.
     """
     scores = np.asarray(scores, dtype=np.float64)
-    targets = np.asarray(targets, dtype=bool)
-    candidates = np.ones_like(targets) if candidates is None else np.asarray(candidates, dtype=bool)
+    candidates = np.asarray(candidates, dtype=bool)
+    targets = truth.targets
     if not scores.shape == targets.shape == candidates.shape or scores.ndim != 2:
         raise ValueError(
             f"scores {scores.shape}, targets {targets.shape} and candidates {candidates.shape} "
@@ -134,55 +115,88 @@ def evaluate(
     if (targets & ~candidates).any():
         regime, variable = np.argwhere(targets & ~candidates)[0]
         raise ValueError(f"variable {variable} is a target of regime {regime} but not a candidate")
-    order = _Order.of(scores, targets, candidates)
-    covered = candidates & ~np.isnan(scores)
-    auroc = order.auroc()
-    values = {
-        "average_precision_tie": order.average_precision_tie(),
-        "average_precision": order.average_precision(),
-        "auroc": auroc,
-        # r - 1 counts the non-targets above and half of those beside, and C := C - |T| + 1: the
-        # same number as auroc.
-        "rank": auroc.copy(),
-        **{f"recall_at_{k}": order.recall_at(k) for k in TOP},
-        "coverage": _ratio((targets & covered).sum(axis=1), targets.sum(axis=1)),
-        "rank_covered": _Order.of(scores, targets & covered, covered).auroc(),
-        **_top_profile(scores, candidates, profiles),
-    }
-    return {name: values[name] for name in METRICS}
+    scored = Scored(scores, candidates, truth)
+    return {name: metric.function(scored) for name, metric in METRICS.items()}
 
 
-def _top_profile(
-    scores: np.ndarray, candidates: np.ndarray, profiles: np.ndarray | None
+def evaluate(
+    scores: np.ndarray,
+    targets: np.ndarray,
+    candidates: np.ndarray | None = None,
+    profiles: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    if profiles is None or np.isnan(profiles).all():
-        nothing = np.full(len(scores), np.nan)
-        return {"top1_pearson": nothing, "top1_profiled": nothing.copy()}
-    known = candidates & ~np.isnan(profiles)
-    value = np.where(np.isnan(scores), -np.inf, scores)
+    """`measure` for plain arrays.
 
-    def mean_of_first(among: np.ndarray, of: np.ndarray) -> np.ndarray:
-        best = np.where(among, value, -np.inf).max(axis=1, keepdims=True)
-        first = among & (value == best)
-        return _ratio(np.where(first, of, 0.0).sum(axis=1), first.sum(axis=1).astype(float))
+    Parameters
+    ----------
+    scores: (R, N) float, as in `measure`.
+    targets, candidates: (R, N) bool. By default all variables are candidates.
+    profiles: (R, N) float, as in `Truth`.
 
-    any_known = known.any(axis=1)
-    return {
-        "top1_pearson": np.where(any_known, mean_of_first(known, profiles), np.nan),
-        "top1_profiled": np.where(
-            any_known, mean_of_first(candidates, known.astype(float)), np.nan
-        ),
-    }
+    Raises
+    ------
+    ValueError: as in `measure`.
+    """
+    truth = Truth(targets=targets, profiles=profiles)
+    candidates = np.ones_like(truth.targets) if candidates is None else candidates
+    return measure(scores, truth, candidates)
+
+
+def _coverage(scored: Scored) -> np.ndarray:
+    found = (scored.targets & scored.covered).sum(axis=1)
+    return _ratio(found, scored.targets.sum(axis=1))
+
+
+def _rank_covered(scored: Scored) -> np.ndarray:
+    covered = scored.covered
+    return _Order.of(scored.scores, scored.targets & covered, covered).auroc()
+
+
+def _top1_pearson(scored: Scored) -> np.ndarray:
+    profiles = scored.truth.profiles
+    if profiles is None:
+        return np.full(len(scored.scores), np.nan)
+    known = scored.candidates & ~np.isnan(profiles)
+    return np.where(known.any(axis=1), _mean_of_first(scored, known, profiles), np.nan)
+
+
+def _top1_profiled(scored: Scored) -> np.ndarray:
+    profiles = scored.truth.profiles
+    if profiles is None:
+        return np.full(len(scored.scores), np.nan)
+    known = scored.candidates & ~np.isnan(profiles)
+    share = _mean_of_first(scored, scored.candidates, known.astype(float))
+    return np.where(known.any(axis=1), share, np.nan)
+
+
+def _mean_of_first(scored: Scored, among: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """(R,) mean of `of` over the variables that tie for the first place among some."""
+    value = np.where(np.isnan(scored.scores), -np.inf, scored.scores)
+    best = np.where(among, value, -np.inf).max(axis=1, keepdims=True)
+    first = among & (value == best)
+    return _ratio(np.where(first, of, 0.0).sum(axis=1), first.sum(axis=1).astype(float))
+
+
+def _recall_at(k: int) -> Metric:
+    return Metric(
+        name=f"recall_at_{k}",
+        title=f"R@{k}",
+        summary=f"share of min({k}, |T|) targets among the top {k}, ties in expectation",
+        function=lambda scored: scored.order.recall_at(k),
+        min_candidates=k + 1,
+    )
 
 
 @dataclass(frozen=True)
 class _Order:
-    """The regimes' variables by falling score, non-candidates last. Arrays are (R, N), position by
-    position.
+    """The variables of each regime by falling score, non-candidates last.
 
-    target: is it one. start, end: positions before its tie group, and through it. hits_before,
-        hits: targets before its
-    tie group, and inside it. n_targets, n_candidates: (R, 1).
+    Arrays are (R, N), one entry per position.
+
+    target: whether the variable at the position is one.
+    start, end: how many positions lie before its tie group, and through it.
+    hits_before, hits: how many targets lie before its tie group, and inside it.
+    n_targets, n_candidates: (R, 1).
     """
 
     target: np.ndarray
@@ -228,8 +242,9 @@ class _Order:
         return self._mean_over_targets(self.target * (self.hits_before + self.hits) / self.end)
 
     def average_precision_tie(self) -> np.ndarray:
-        """Position i of a group of n with p targets holds one with chance p / n, and then the
-        group's i - 1 positions above hold (i - 1) (p - 1) / (n - 1) more in expectation."""
+        """In a tie group of n with p targets, position i holds a target with chance p / n. If it
+        does, the i - 1 positions of the group above it hold (i - 1) (p - 1) / (n - 1) more in
+        expectation."""
         size = self.end - self.start
         position = np.arange(self.target.shape[1])
         above = position - self.start
@@ -245,8 +260,8 @@ class _Order:
         return self._mean_over_targets(self.target * beaten / np.maximum(n_others, 1))
 
     def recall_at(self, k: int) -> np.ndarray:
-        """Targets of a group that lies across position k are in the top k with chance (places left)
-        / (group size)."""
+        """Where a tie group lies across position k, each of its targets is in the top k with the
+        chance (places left) / (group size)."""
         chance = np.clip((k - self.start) / (self.end - self.start), 0, 1)
         recall = (self.target * chance).sum(axis=1) / np.maximum(np.minimum(k, self.n_targets), 1)[
             :, 0
@@ -263,3 +278,70 @@ class _Order:
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType(
+    {
+        metric.name: metric
+        for metric in (
+            Metric(
+                "average_precision_tie",
+                "mAP",
+                "average precision in expectation over random orders within tie groups; what "
+                "rankings use",
+                lambda scored: scored.order.average_precision_tie(),
+            ),
+            Metric(
+                "average_precision",
+                "mAP (grouped)",
+                "average precision as scikit-learn computes it, ties grouped",
+                lambda scored: scored.order.average_precision(),
+            ),
+            Metric(
+                "auroc",
+                "AUROC",
+                "chance that a target outscores a non-target, ties one half",
+                lambda scored: scored.auroc,
+            ),
+            Metric(
+                # r - 1 counts the non-targets above and half of those beside, and C stands for
+                # C - |T| + 1: the same number as auroc.
+                "rank",
+                "rank",
+                "1 - (r - 1) / (C - 1), r the rank of a target among the non-targets; mean over "
+                "targets",
+                lambda scored: scored.auroc.copy(),
+            ),
+            *map(_recall_at, TOP),
+            Metric(
+                "coverage",
+                "coverage",
+                "share of the targets that have a score at all",
+                _coverage,
+                ranked=False,
+            ),
+            Metric(
+                "rank_covered",
+                "rank (covered)",
+                "rank among the variables that have a score; secondary",
+                _rank_covered,
+                ranked=False,
+            ),
+            Metric(
+                "top1_pearson",
+                "top-1 r",
+                "correlation of the true perturbation's profile with that of the first candidate "
+                "that has one; 1 for a target",
+                _top1_pearson,
+            ),
+            Metric(
+                "top1_profiled",
+                "top-1 profiled",
+                "whether the first candidate of all has a profile",
+                _top1_profiled,
+                ranked=False,
+            ),
+        )
+    }
+)
+"""All metrics by name: what tables know, and the order of columns."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from cdnbench.method import LoadedMethod
+from cdnbench.loaded import LoadedMethod
 from cdnbench.task import Task
 
 
 def rank_variables(
     task: Task, method: LoadedMethod, seed: int = 0
 ) -> list[tuple[float, str, float]]:
-    """(rank, variable, score) of the first regime, best first; tied variables share the mean of
-    their ranks, NaN comes last."""
+    """(rank, variable, score) for every variable of the first regime, the best first.
+
+    Tied variables share the mean of their ranks. Variables without a score (NaN) come last. Raises
+    as `LoadedMethod.predict_targets`.
+    """
     from scipy.stats import rankdata
 
     scores = method.predict_targets(task, seed=seed)[0]

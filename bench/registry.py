@@ -16,8 +16,9 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
-from cdnbench.method import LoadedMethod
-from cdnbench.suite import Suite, SuiteInfo
+from cdnbench.loaded import LoadedMethod
+from cdnbench.method import check_declarations
+from cdnbench.suite import Suite
 
 METHODS = "cdnbench.methods"
 SUITES = "cdnbench.suites"
@@ -25,7 +26,12 @@ SUITES = "cdnbench.suites"
 
 @functools.cache
 def entries(group: str) -> dict[str, EntryPoint]:
-    """Name -> entry point; nothing is imported. Two packages that claim one name are an error."""
+    """Name -> entry point. Nothing is imported.
+
+    Raises
+    ------
+    BenchError: two packages register the same name.
+    """
     found: dict[str, EntryPoint] = {}
     for entry in entry_points(group=group):
         other = found.get(entry.name)
@@ -40,7 +46,14 @@ def entries(group: str) -> dict[str, EntryPoint]:
 
 @functools.cache
 def load_class(group: str, name: str) -> type:
-    """The registered class; an import that fails names the entry point and the missing module."""
+    """The registered class.
+
+    Raises
+    ------
+    UnknownName: nothing is registered under this name.
+    BenchError: it cannot be imported, calls itself something else, or is a method whose class is
+    not what its `info` declares. The message names the entry point and what is wrong.
+    """
     kind = "method" if group == METHODS else "suite"
     if name not in entries(group):
         raise did_you_mean(kind, name, entries(group))
@@ -48,9 +61,7 @@ def load_class(group: str, name: str) -> type:
     try:
         loaded = entry.load()
         own_name = loaded.info.name
-    except (
-        Exception
-    ) as error:  # somebody else's code: whatever is wrong with it must not stop the others
+    except Exception as error:  # somebody else's mistake must not stop the other methods
         why = f"{type(error).__name__}: {error}"
         raise BenchError(
             f"The {kind} {name!r} ({entry.value}) cannot be imported: {why}."
@@ -60,6 +71,8 @@ def load_class(group: str, name: str) -> type:
             f"{entry.value} is registered as {name!r} but its info.name is {own_name!r}; make "
             "them the same."
         )
+    if group == METHODS:
+        check_declarations(loaded, f"{name!r} ({entry.value})")
     return loaded
 
 
@@ -70,8 +83,15 @@ def package_of(group: str, name: str) -> tuple[str, str] | None:
 
 
 def resolve_method(name: str) -> tuple[str, str]:
-    """(registered name, variant): `ut-igsp` -> (`ut-igsp`, `soft`), `ut-igsp-set` -> (`ut-igsp`,
-    `set`)."""
+    """Split a method's name into the registered name and the variant ("" if it has none).
+
+    >>> resolve_method("ut-igsp"), resolve_method("ut-igsp-set")
+    (('ut-igsp', 'soft'), ('ut-igsp', 'set'))
+
+    Raises
+    ------
+    UnknownName: no such method; the message lists the nearest names.
+    """
     known = entries(METHODS)
     if name in known:
         variants = load_class(METHODS, name).info.variants  # type: ignore[attr-defined]
@@ -91,9 +111,9 @@ def load_method(name: str, **parameters: Any) -> LoadedMethod:
 
     Raises
     ------
-    UnknownName: no such method or parameter; the message lists the nearest ones.
-    InvalidParameter: a parameter that is missing, of the wrong type, or that the method does not
-    accept.
+    UnknownName: no such method or parameter; the message lists the nearest names.
+    InvalidParameter: a parameter is missing, of the wrong type, or refused by the method.
+    BenchError: the class is not what its `info` declares (`cdnbench.method.check_declarations`).
     """
     base, variant = resolve_method(name)
     cls = load_class(METHODS, base)
@@ -118,25 +138,33 @@ def load_suite(name: str, **options: Any) -> Suite:
 
     Raises
     ------
-    UnknownName: no such suite or option. InvalidParameter: a value that the option does not take.
+    UnknownName: no such suite or option.
+    InvalidParameter: a value that the option does not take.
+    BenchError: what is registered under the name is not a suite.
     """
     cls = load_class(SUITES, name)
-    info: SuiteInfo = cls.info  # type: ignore[attr-defined]
-    known = {option.name: option for option in info.options}
-    for option, value in options.items():
-        if option not in known:
-            raise did_you_mean(f"option of the suite {name}", option, known)
-        choices = known[option].choices
-        if choices and value not in choices:
-            raise InvalidParameter(f"{name}: {option} takes {', '.join(choices)}; got {value!r}.")
-    return cls(**options)
+    registered = f"{entries(SUITES)[name].value} is registered as the suite {name!r}"
+    if not (isinstance(cls, type) and issubclass(cls, Suite)):
+        raise BenchError(
+            f"{registered}, but it does not inherit from cdnbench.suite.Suite. Let the class "
+            "inherit from it and define `specs` and `load`."
+        )
+    if missing := sorted(cls.__abstractmethods__):
+        raise BenchError(f"{registered}, but it does not define {' and '.join(missing)}.")
+    return cls(**cls.info.checked(options))
 
 
 def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
-    """`'bacadi-e:likelihood=fc,steps=100,dci'` -> [(bacadi-e, {likelihood: fc, steps: 100}), (dci,
-    {})].
+    """Names and parameters from what follows `--methods` on the command line.
 
-    Methods are separated by commas; parameters follow a colon, or a comma after another parameter.
+    Methods are separated by commas. Parameters follow a colon, or a comma after another parameter.
+
+    >>> parse_methods("bacadi-e:likelihood=fc,n_steps=100,dci")
+    [('bacadi-e', {'likelihood': 'fc', 'n_steps': 100}), ('dci', {})]
+
+    Raises
+    ------
+    InvalidParameter: the text is not of this form; the message names the part that is wrong.
     """
     methods: list[tuple[str, dict[str, Any]]] = []
     for token in _split(text):
@@ -183,7 +211,12 @@ def _value(text: str) -> Any:
 
 
 def _typed(method: str, name: str, value: Any, default: Any) -> Any:
-    """The value in the type of the parameter's default, where that loses nothing."""
+    """The value, converted to the type of the parameter's default if that loses nothing.
+
+    Raises
+    ------
+    InvalidParameter: it has another type.
+    """
     if isinstance(default, tuple) and isinstance(value, int | float | list | tuple):
         return tuple(value) if isinstance(value, list | tuple) else (value,)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -192,6 +225,7 @@ def _typed(method: str, name: str, value: Any, default: Any) -> Any:
         return value
     if type(value) is not type(default):
         raise InvalidParameter(
-            f"{method}: {name} takes a {type(default).__name__} such as {default!r}; got {value!r}."
+            f"{method}: {name} takes a value of type {type(default).__name__}, such as "
+            f"{default!r}; got {value!r}."
         )
     return value

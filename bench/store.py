@@ -1,96 +1,82 @@
 """The store of one suite's results: the one class that knows its paths and formats.
 
-    <folder>/jobs/<key>.json   one record a job: what ran, how it ended, what it cost, what it ran
-                               on
-    <folder>/jobs/<key>.npz    its raw scores: one (R, N) float64 array a variant (`scores` if there
-                               is one reading only)
-    <folder>/jobs/<key>.log    what it printed, if it failed
-    <folder>/models/<key>/     one a fit: model.npz with its arrays, record.json with how it went
-                               and what it cost
-    <folder>/tasks/<hash>.npz  one a task: targets, candidates, detectable, ceiling, profiles,
-                               variables, and `about` as JSON
+    <folder>/records/         append-only segments (`cdnbench.segments`): the records of jobs, fits
+                              and tasks, and the arrays of scores and truths
+    <folder>/models/<key>/    one folder per fit: model.npz with its arrays, fit.log if it failed
+    <folder>/logs/<key>.log   what a job printed, if it failed
 
-Every file appears whole or not at all, and a record is written after its scores: a job counts as
-done when its record exists and, if it is "ok", its scores and its task as well.
+Of several records of one job the last one counts. A job is done when its record is there and, if it
+is "ok", its scores and its task as well. Any number of runs may write to one store at once.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import os
+import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from cdnbench.digest import plain
 from cdnbench.errors import BenchError
+from cdnbench.files import partial_of
+from cdnbench.old_store import OldStore
+from cdnbench.record import (
+    FitRecord,
+    JobRecord,
+    NotARecord,
+    Provenance,
+    Record,
+    Status,
+    TaskRecord,
+    record_of,
+)
+from cdnbench.segments import SegmentReader, SegmentWriter, Stored
 
+_TASK, _PROVENANCE = "task", "provenance"
+_UNNAMED = "scores"
+"""The name of the only reading of a method without variants, among a job's arrays."""
 _STALE_S = 3600.0
-FAILURES = ("timeout", "oom", "error", "killed")
-STATUSES = ("ok", "skipped", *FAILURES)
 
 
-@dataclass(frozen=True, eq=False)
-class TaskTruth:
-    """What a report needs of a task. Arrays are (R, N); `detectable`, `ceiling` and `profiles` are
-    None where the suite has none.
+@dataclass
+class _Entry:
+    """A record, when it was stored, and where its arrays are: None if in the older form."""
 
-    metadata: the suite's factors, `dataset` among them. facts: computed from the truth. setting:
-    names of the factors that make up one setting.
+    record: Record
+    at: float
+    stored: Stored | None
+
+
+@dataclass(eq=False)
+class Store:
+    """Reads what is in `folder` when it is first asked, and again on `refresh`.
+
+    problems: what in the folder could not be read, in words. Such files are left out.
     """
 
-    name: str
-    suite: str
-    variables: tuple[str, ...]
-    targets: np.ndarray
-    candidates: np.ndarray
-    detectable: np.ndarray | None = None
-    ceiling: np.ndarray | None = None
-    profiles: np.ndarray | None = None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    setting: tuple[str, ...] = ()
+    folder: Path
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _entries: dict[str, _Entry] = field(default_factory=dict, repr=False)
+    _tasks: dict[str, tuple[dict[str, Any], Stored]] = field(default_factory=dict, repr=False)
+    _provenance: dict[str, Provenance] = field(default_factory=dict, repr=False)
+    _told: dict[str, str] = field(default_factory=dict, repr=False)
+    _looked: bool = False
 
-    @property
-    def about(self) -> str:
-        """All but the arrays and the variables, as JSON."""
-        fields = {
-            "name": self.name,
-            "suite": self.suite,
-            "metadata": dict(self.metadata),
-            "facts": dict(self.facts),
-            "setting": list(self.setting),
-        }
-        return json.dumps(fields, sort_keys=True, default=plain)
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
+        self._writer = SegmentWriter(self.folder / "records")
+        self._reader = SegmentReader(self.folder / "records", skip=self._writer.name)
+        self._old = OldStore(self.folder)
 
     @staticmethod
-    def of(
-        about: str, variables: Sequence[str], arrays: Mapping[str, np.ndarray | None]
-    ) -> TaskTruth:
-        """The truth again, of `about`, the variables, and the arrays by name."""
-        fields = json.loads(about)
-        fields["setting"] = tuple(fields["setting"])
-        return TaskTruth(**fields, variables=tuple(variables), **arrays)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Store:
-    folder: Path
-
-    @property
-    def jobs(self) -> Path:
-        return self.folder / "jobs"
-
-    @property
-    def tasks(self) -> Path:
-        return self.folder / "tasks"
+    def is_at(folder: Path) -> bool:
+        """Whether a folder holds a store."""
+        return (folder / "records").is_dir() or (folder / "jobs").is_dir()
 
     def create(self) -> Store:
         """Make the folders, and make sure that they can be written.
@@ -100,14 +86,13 @@ class Store:
         BenchError: they cannot.
         """
         try:
-            for path in (self.jobs, self.tasks):
+            for name in ("records", "models", "logs"):
+                path = self.folder / name
                 path.mkdir(parents=True, exist_ok=True)
-                for partial in path.glob(".*.partial-*"):
-                    if (
-                        time.time() - partial.stat().st_mtime > _STALE_S
-                    ):  # left by a run that was killed
+                for partial in path.rglob(".*.partial-*"):
+                    if time.time() - partial.stat().st_mtime > _STALE_S:  # of a run that was killed
                         partial.unlink(missing_ok=True)
-                probe = _partial(path / "probe")
+                probe = partial_of(path / "probe")
                 probe.write_bytes(b"")
                 probe.unlink()
         except OSError as error:
@@ -116,156 +101,184 @@ class Store:
             ) from error
         return self
 
-    # Fits
+    def refresh(self) -> Store:
+        """Read what other runs have stored since."""
+        with self._lock:
+            if not self._looked:
+                self._looked = True
+                for record in self._old.records():
+                    self._entries[record.key] = _Entry(record, 0.0, None)
+            for line in self._reader.new_lines():
+                self._take(line)
+        return self
+
+    def close(self) -> None:
+        """Make sure that all that was written is on disk."""
+        self._writer.close()
+
+    @property
+    def problems(self) -> list[str]:
+        self._look()
+        return [*self._old.problems, *self._reader.problems]
+
+    # Records
+
+    def job(self, key: str) -> JobRecord | None:
+        """The record of a job that ended, or None."""
+        self._look()
+        entry = self._entries.get(key)
+        return entry.record if entry and isinstance(entry.record, JobRecord) else None
+
+    def fit(self, key: str) -> FitRecord | None:
+        """The record of a fit that ended, or None; also None if its model is gone."""
+        self._look()
+        entry = self._entries.get(key)
+        if entry is None or not isinstance(entry.record, FitRecord):
+            return None
+        lost = entry.record.status == Status.ok and not self.model_path(key).exists()
+        return None if lost else entry.record
+
+    def records(self) -> Iterator[Record]:
+        """All records that are there now, jobs and fits, in the order of their keys."""
+        self.refresh()
+        with self._lock:
+            entries = sorted(self._entries.items())
+        return (entry.record for _, entry in entries)
+
+    def jobs(self) -> Iterator[JobRecord]:
+        """The records of all jobs, in the order of their keys."""
+        return (record for record in self.records() if isinstance(record, JobRecord))
+
+    def is_done(self, record: JobRecord) -> bool:
+        """Whether all that the record rests on is there."""
+        return record.status != Status.ok or (
+            self._has_scores(record.key) and self.has_task(record.task_hash)
+        )
+
+    def write_job(self, record: JobRecord, outputs: Mapping[str, np.ndarray] | None = None) -> None:
+        """Store a job's record, with variant -> scores.
+
+        A record that is "ok" and comes without scores keeps those of the record before it.
+        """
+        with self._lock:
+            before = self._entries.get(record.key)
+            arrays: Mapping[str, np.ndarray] | Stored | None = None
+            if record.status == Status.ok:
+                arrays = before.stored if outputs is None and before else None
+                if arrays is None:
+                    outputs = self.scores(record.key) if outputs is None else outputs
+                    arrays = {variant or _UNNAMED: s for variant, s in outputs.items()}
+            if before and before.record.log and before.record.log != record.log:
+                (self.folder / before.record.log).unlink(missing_ok=True)
+            self._write(record, arrays)
+
+    def write_fit(self, record: FitRecord, model: Path | None = None) -> None:
+        """Store a fit's record, and move the file of its model into the store before."""
+        if model is not None:
+            into = self.model_path(record.key)
+            into.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(model, partial := partial_of(into))
+            os.replace(partial, into)
+        self._write(record, None)
+
+    # Arrays
+
+    def scores(self, key: str) -> dict[str, np.ndarray]:
+        """Variant -> (n_regimes, n_variables) float64 scores of a job that is "ok".
+
+        Raises
+        ------
+        OSError, ValueError: they are missing or damaged; the message names the file.
+        """
+        self._look()
+        entry = self._entries.get(key)
+        if entry is None or entry.stored is None:
+            return self._old.scores(key)
+        arrays = self._reader.arrays(entry.stored)
+        return {"" if name == _UNNAMED else name: array for name, array in arrays.items()}
+
+    def has_task(self, hash: str) -> bool:
+        self._look()
+        held = self._tasks.get(hash)
+        return self._reader.has(held[1]) if held else self._old.has_task(hash)
+
+    def task(self, hash: str) -> TaskRecord:
+        """What is known of a task.
+
+        Raises
+        ------
+        OSError, ValueError: it is missing or damaged; the message names the file.
+        """
+        self._look()
+        if hash not in self._tasks:
+            return self._old.task(hash)
+        values, stored = self._tasks[hash]
+        return TaskRecord.of_plain(values, self._reader.arrays(stored))
+
+    def write_task(self, task: TaskRecord) -> None:
+        values = task.plain()
+        stored = self._writer.append({"kind": _TASK, **values}, task.arrays)
+        with self._lock:
+            self._tasks[task.hash] = values, stored  # type: ignore[assignment]
+
+    # Files
 
     def model_path(self, key: str) -> Path:
         return self.folder / "models" / key / "model.npz"
-
-    def fit_record_path(self, key: str) -> Path:
-        return self.model_path(key).with_name("record.json")
-
-    def fit_record(self, key: str) -> dict[str, Any] | None:
-        """The record of a fit that ended, or None; also None if it says "ok" and its model is
-        gone."""
-        try:
-            record = json.loads(self.fit_record_path(key).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        return None if record["status"] == "ok" and not self.model_path(key).exists() else record
-
-    def write_fit_record(self, record: Mapping[str, Any]) -> None:
-        """Store a fit's record, after its model."""
-        path = self.fit_record_path(record["key"])
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(
-            path, (json.dumps(record, indent=1, sort_keys=True, default=plain) + "\n").encode()
-        )
-
-    def write_model(self, key: str, model: Mapping[str, np.ndarray]) -> None:
-        path = self.model_path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        np.savez(buffer, **model)  # type: ignore[arg-type]
-        write_atomically(path, buffer.getvalue())
 
     def model(self, key: str) -> dict[str, np.ndarray]:
         with np.load(self.model_path(key)) as arrays:
             return dict(arrays)
 
-    # Jobs
+    @staticmethod
+    def log_of(record: type[Record], key: str) -> str:
+        """Where a failed job or fit keeps what it printed, relative to the folder."""
+        return f"models/{key}/fit.log" if record is FitRecord else f"logs/{key}.log"
 
-    def record_path(self, key: str) -> Path:
-        return self.jobs / f"{key}.json"
+    # The index
 
-    def scores_path(self, key: str) -> Path:
-        return self.jobs / f"{key}.npz"
+    def _look(self) -> None:
+        if not self._looked:
+            self.refresh()
 
-    def log_path(self, key: str) -> Path:
-        """What a job that failed printed, traceback included."""
-        return self.jobs / f"{key}.log"
-
-    def write_record(self, record: Mapping[str, Any]) -> None:
-        """Store a job's record, and drop what an earlier record of the same job left that this one
-        does not go with."""
-        key = record["key"]
-        text = json.dumps(record, indent=1, sort_keys=True, default=plain) + "\n"
-        write_atomically(self.record_path(key), text.encode())
-        if record["status"] == "ok":
-            self.log_path(key).unlink(missing_ok=True)
-        else:
-            self.scores_path(key).unlink(missing_ok=True)
-
-    def is_whole(self, record: Mapping[str, Any]) -> bool:
-        """Whether all that the record rests on is there."""
-        needed = [self.scores_path(record["key"]), self.task_path(record["task_hash"])]
-        return record["status"] != "ok" or all(path.exists() for path in needed)
-
-    def record(self, key: str) -> dict[str, Any] | None:
-        """The record of a finished job, or None."""
+    def _take(self, line: dict[str, Any]) -> None:
+        """Add one line of a segment to the index."""
+        kind, at = line.get("kind"), float(line.get("stored_at", 0.0))
         try:
-            return json.loads(self.record_path(key).read_text())
-        except FileNotFoundError:
-            return None
-        except json.JSONDecodeError as error:
-            raise BenchError(
-                f"{self.record_path(key)} is not a record ({error}); delete it and run again."
-            ) from error
+            stored = Stored.of_plain(line["arrays"]) if "arrays" in line else None
+            if kind == _PROVENANCE:
+                origin: dict[str, Any] = {name: line[name] for name in _ORIGIN}
+                self._provenance[line["id"]] = Provenance(**origin)
+            elif kind == _TASK:
+                self._tasks[line["hash"]] = line, stored  # type: ignore[assignment]
+            else:
+                line["provenance"] = self._provenance.get(line.get("provenance", ""))
+                record = record_of(line)
+                before = self._entries.get(record.key)
+                if before is None or at >= before.at:
+                    self._entries[record.key] = _Entry(record, at, stored)
+        except (NotARecord, KeyError, TypeError, ValueError) as error:
+            self._reader.problems.append(f"{self._reader.folder} has a broken record: {error}")
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """All records, in the order of their keys."""
-        for path in sorted(self.jobs.glob("*.json")):
-            record = self.record(path.stem)
-            if record is not None:
-                yield record
+    def _write(self, record: Record, arrays: Any) -> None:
+        values = record.plain()
+        origin = {name: values.pop(name) for name in _ORIGIN}
+        with self._lock:
+            told = str(sorted(origin.items()))
+            if told not in self._told:
+                self._told[told] = f"{self._writer.name}/{len(self._told)}"
+                self._writer.append({"kind": _PROVENANCE, "id": self._told[told], **origin})
+            known = type(record).defaults()
+            said = {n: value for n, value in values.items() if n not in known or value != known[n]}
+            line = {**said, "provenance": self._told[told]}
+            stored = self._writer.append(line, arrays)
+            self._entries[record.key] = _Entry(record, time.time(), stored)
 
-    def write_scores(self, key: str, outputs: Mapping[str, np.ndarray]) -> None:
-        write_arrays(
-            self.scores_path(key),
-            {variant or "scores": scores for variant, scores in outputs.items()},
-        )
-
-    def scores(self, key: str) -> dict[str, np.ndarray]:
-        """Variant -> (R, N) scores of a job with status ok."""
-        with np.load(self.scores_path(key)) as arrays:
-            return {"" if name == "scores" else name: arrays[name] for name in arrays.files}
-
-    def remove(self, key: str) -> None:
-        self.record_path(key).unlink(missing_ok=True)
-        self.scores_path(key).unlink(missing_ok=True)
-        self.log_path(key).unlink(missing_ok=True)
-
-    # Tasks
-
-    def task_path(self, hash: str) -> Path:
-        return self.tasks / f"{hash}.npz"
-
-    def write_task(self, hash: str, truth: TaskTruth) -> None:
-        arrays = {
-            "targets": truth.targets,
-            "candidates": truth.candidates,
-            "variables": np.array(truth.variables),
-            "about": np.array(truth.about),
-        }
-        optional = {
-            "detectable": truth.detectable,
-            "ceiling": truth.ceiling,
-            "profiles": truth.profiles,
-        }
-        arrays.update({name: array for name, array in optional.items() if array is not None})
-        write_arrays(self.task_path(hash), arrays)
-
-    def task(self, hash: str) -> TaskTruth:
-        with np.load(self.task_path(hash)) as arrays:
-            names = ("targets", "candidates", "detectable", "ceiling", "profiles")
-            found = {name: arrays[name] for name in names if name in arrays.files}
-            return TaskTruth.of(str(arrays["about"]), arrays["variables"].tolist(), found)
+    def _has_scores(self, key: str) -> bool:
+        self._look()
+        stored = self._entries[key].stored
+        return self._old.has_scores(key) if stored is None else self._reader.has(stored)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    with _whole(path) as file:
-        file.write(content)
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """`np.savez_compressed`, atomically."""
-    with _whole(path) as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[BinaryIO]:
-    partial = _partial(path)
-    try:
-        with open(partial, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial-{os.getpid()}-{threading.get_ident()}")
+_ORIGIN = ("versions", "git_sha", "dirty", "host")
+"""The fields of `Provenance`: equal for all jobs of a run, and stored once per run."""

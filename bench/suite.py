@@ -1,53 +1,167 @@
 """What a suite is: a named list of task recipes, and a way to make each task.
 
-A suite is a class whose constructor takes its options as keywords (`protocol=`, `track=`, ...),
-with `info`, `specs()` and `load(spec)`.
+A suite is a class that inherits from `Suite`, declares its `info` and defines `specs` and `load`.
+Everything else has a default:
+
+    class Doses(Suite):
+        info = SuiteInfo(
+            name="doses",
+            summary="one drug at two doses",
+            options=(SuiteOption(name="n", default=10, help="number of tasks"),),
+            setting=("dose",),
+            factors={"dose": ""},
+        )
+
+        def specs(self):
+            return [TaskSpec(...) for i in range(self.options["n"])]
+
+        def load(self, spec):
+            return LabelledTask(task=Task(...), targets=...)
 """
 
 from __future__ import annotations
 
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, ClassVar
 
-from cdnbench.task import LabelledTask
+from cdnbench.errors import InvalidParameter, did_you_mean
+from cdnbench.truth import LabelledTask
+
+_YES, _NO = ("true", "yes"), ("false", "no")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteOption:
     """One option of a suite: `--<name>` on the command line, a keyword of the constructor.
-    `choices` is empty for free text."""
+
+    Parameters
+    ----------
+    name: with underscores; the command line writes hyphens.
+    default: the value where none is given. Its type is the type of the option.
+    help: what `bench list suites` says about it.
+    choices: the texts that are accepted. Empty where every value of the type is.
+    """
 
     name: str
     default: Any
     help: str
     choices: tuple[str, ...] = ()
 
+    @property
+    def takes(self) -> str:
+        """What values the option accepts, in words."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if isinstance(self.default, bool):
+            return "true or false"
+        if isinstance(self.default, int):
+            return "a whole number"
+        return "a number" if isinstance(self.default, float) else "text"
+
+    def typed(self, value: Any) -> Any:
+        """The value in the type of the default. It may come as text from a command line.
+
+        Raises
+        ------
+        InvalidParameter: the option does not accept this value. The message says what it accepts.
+        """
+        refused = InvalidParameter(f"{self.name} takes {self.takes}; got {value!r}.")
+        if self.choices and str(value) not in self.choices:
+            raise refused
+        if isinstance(self.default, bool):
+            text = str(value).lower()
+            if text not in (*_YES, *_NO):
+                raise refused
+            return text in _YES
+        if isinstance(self.default, int | float):
+            number = _number(type(self.default), value)
+            if number is None:
+                raise refused
+            return number
+        if isinstance(self.default, str):
+            if not (isinstance(value, str | os.PathLike) or self.choices):
+                raise refused
+            return str(value)
+        return value
+
+
+def _number(kind: type[int] | type[float], value: Any) -> int | float | None:
+    """The value as a number of that kind; None where that is impossible or would lose something."""
+    if isinstance(value, bool):
+        return None
+    try:
+        number = kind(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if isinstance(value, str) or number == value else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteInfo:
-    """setting: the metadata columns whose combination is one setting (what averages are taken
-    within)."""
+    """What a suite says about itself.
+
+    Parameters
+    ----------
+    name: the name under which it is registered.
+    summary: one line for `bench list suites`.
+    options: what a user can choose.
+    setting: names of the metadata whose combination is one setting. Averages are taken within it.
+    factors: names of the metadata that a report never averages over -> the value that goes without
+        saying in a title ("" where every value is said).
+    strata: names of yes/no metadata by which tasks can be selected -> what "yes" means. Under
+        `--subset trivial` those with "yes" are selected, under `--subset nontrivial` the others.
+    citation: where the data come from.
+    """
 
     name: str
     summary: str
     options: tuple[SuiteOption, ...] = ()
     setting: tuple[str, ...] = ()
+    factors: Mapping[str, str] = field(default_factory=dict)
+    strata: Mapping[str, str] = field(default_factory=dict)
     citation: str = ""
+
+    def checked(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of all options: those given, in their types, and the defaults of the others.
+
+        Raises
+        ------
+        UnknownName: an option that the suite does not have. The message lists the nearest ones.
+        InvalidParameter: a value that an option does not accept.
+        """
+        known = {option.name: option for option in self.options}
+        values = {option.name: option.default for option in self.options}
+        for name, value in given.items():
+            if name not in known:
+                raise did_you_mean(f"option of the suite {self.name}", name, known)
+            try:
+                values[name] = known[name].typed(value)
+            except InvalidParameter as error:
+                raise InvalidParameter(f"{self.name}: {error}") from None
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """A task before it is made: enough to plan with.
 
-    name: unique in the suite. hash: digest of the recipe (generated tasks) or of the content
-        (data).
+    Parameters
+    ----------
+    name: unique in the suite. It says nothing about a target, since methods see it.
+    hash: digest of the recipe (generated tasks) or of the content (data).
+    n_variables, n_regimes, n_samples: sizes of the task. n_samples is the number of rows of its
+        smallest data set.
     has_symbols: whether the variables are genes.
-    metadata: the suite's factors and `dataset`, the unit of all statistics: plain values, no target
-        among them.
+    metadata: plain values for reports, which no method sees. They include the suite's factors, what
+        makes its settings, its strata, and `dataset`, the unit of all statistics.
     recipe: what `load` needs; plain or picklable.
-    origin: identity of the file and the samples behind it, whatever the options: weights trained on
-    them have seen the answer. "" where no method can be trained on them.
+    origin: identity of the file and the samples behind the task, whatever the options. Weights that
+        were trained on a task with this origin have seen the answer. "" where no method can be
+        trained on it.
     """
 
     name: str
@@ -61,18 +175,69 @@ class TaskSpec:
     origin: str = ""
 
 
-@runtime_checkable
-class Suite(Protocol):
-    """Frozen: the same options give the same specs and the same tasks on every machine.
+class Suite(ABC):
+    """A suite with its options. The same options give the same specs and the same tasks on every
+    machine.
 
-    A suite that methods can be trained for has `training(spec)`: the specs whose labelled tasks may
-    be used for it. It may have
-    `resources`: kind of knowledge (`cdnbench.knowledge`) -> path, for methods that need it, and
-    `knowledge`: what reports call it, "" if there is one only.
+    Raises
+    ------
+    UnknownName, InvalidParameter: an option that does not exist, or a value that it does not take.
     """
 
     info: ClassVar[SuiteInfo]
 
-    def specs(self) -> Sequence[TaskSpec]: ...
+    def __init__(self, **options: Any) -> None:
+        self.options: dict[str, Any] = self.info.checked(options)
 
-    def load(self, spec: TaskSpec) -> LabelledTask: ...
+    @abstractmethod
+    def specs(self) -> Sequence[TaskSpec]:
+        """All tasks in their order, without making any."""
+
+    @abstractmethod
+    def load(self, spec: TaskSpec) -> LabelledTask:
+        """Make the task of a spec of `specs` or `training`."""
+
+    def training(self, spec: TaskSpec) -> Sequence[TaskSpec] | None:
+        """The specs whose labelled tasks a method may be trained on before it is tested on `spec`.
+
+        None if the suite has no training tasks at all. Tasks that are trained for alike share one
+        list object.
+        """
+        return None
+
+    @property
+    def resources(self) -> Mapping[str, Path]:
+        """Kind of knowledge (see `cdnbench.knowledge`) -> file, for methods that need it."""
+        return {}
+
+    @property
+    def knowledge(self) -> str:
+        """What reports call the resources; "" where there is only one set of them."""
+        return ""
+
+    def why_no_task(self) -> str:
+        """What a user can do about it when `specs` is empty with these options."""
+        return ""
+
+    @classmethod
+    def small(cls, folder: Path) -> dict[str, Any]:
+        """Options under which the suite is made within seconds, for tests.
+
+        folder: an empty folder, where data can be put that the options then name.
+        """
+        return {}
+
+
+class LabelledTasks(Sequence[LabelledTask]):
+    """The tasks of some specs. Each is made when it is asked for, and not kept."""
+
+    def __init__(self, suite: Suite, specs: Sequence[TaskSpec]) -> None:
+        self._suite, self._specs = suite, specs
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __getitem__(self, index):  # type: ignore[override]
+        if isinstance(index, slice):
+            return LabelledTasks(self._suite, self._specs[index])
+        return self._suite.load(self._specs[index])

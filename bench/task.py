@@ -25,7 +25,7 @@ class Task:
     variables: N unique names, the columns of every array.
     observational: (M0, N) samples without intervention, any unit; kept as read-only float32
         (read-only float32 arrays, memory maps among them, are not copied).
-    regimes: R arrays (Mr, N), one an intervention, in the same units.
+    regimes: R arrays (Mr, N), one per intervention, in the same units.
     candidates: (R, N) bool, which variables may be named as targets of a regime; all by default.
     metadata: plain values about the samples (a cell line, a cluster). It never holds a target.
     symbols: N gene symbols where the variables are genes.
@@ -150,62 +150,6 @@ def _rebuild(state: dict[str, Any]) -> Task:
     return Task(**state)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LabelledTask:
-    """A task with its answer. Suites yield these; only `fit` and the metrics see them.
-
-    targets: (R, N) bool; every target is a candidate.
-    detectable: (R, N) bool or None; False where the suite knows that the intervention left no
-        trace.
-    ceiling_scores: (R, N) float64 or None; the likelihood-ratio oracle's scores, made from the
-        generator's truth.
-    profiles: (R, N) float64 or None; how much the mean shift of a perturbation of each variable
-        looks like what was seen (Pearson), 1 for targets, NaN where it is not known.
-    facts: plain values that were computed from the truth (varsortability, ...): for records, never
-        for methods.
-    """
-
-    task: Task
-    targets: np.ndarray
-    detectable: np.ndarray | None = None
-    ceiling_scores: np.ndarray | None = None
-    profiles: np.ndarray | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        shape = (self.task.n_regimes, self.task.n_variables)
-        where = f"Task {self.task.name!r}"
-        targets = _mask(self.targets, shape, f"{where}: targets")
-        outside = np.argwhere(targets & ~self.task.candidates)  # type: ignore[operator]
-        if len(outside):
-            r, i = outside[0]
-            raise InvalidTask(
-                f"{where}: target {self.task.variables[i]!r} of regime {r} is not among its "
-                "candidates."
-            )
-        object.__setattr__(self, "targets", targets)
-        if self.detectable is not None:
-            object.__setattr__(
-                self, "detectable", _mask(self.detectable, shape, f"{where}: detectable")
-            )
-        for name in ("ceiling_scores", "profiles"):
-            array = getattr(self, name)
-            if array is not None and np.shape(array) != shape:
-                raise InvalidTask(f"{where}: {name} have shape {np.shape(array)}, not {shape}.")
-
-    def regime(self, r: int) -> LabelledTask:
-        """The single-regime labelled task of regime r."""
-        row = slice(r, r + 1)
-        return replace(
-            self,
-            task=self.task.regime(r),
-            targets=self.targets[row],
-            detectable=None if self.detectable is None else self.detectable[row],
-            ceiling_scores=None if self.ceiling_scores is None else self.ceiling_scores[row],
-            profiles=None if self.profiles is None else self.profiles[row],
-        )
-
-
 def repeated_names(names: Iterable[str]) -> list[str]:
     """The names that occur more than once, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)
@@ -232,7 +176,7 @@ def _samples(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != len(variables):
         raise InvalidTask(
             f"{where} samples have shape {array.shape}; expected (rows, {len(variables)}), one "
-            "column a variable."
+            "column per variable."
         )
     if len(array) == 0:
         raise InvalidTask(f"{where} has no rows.")

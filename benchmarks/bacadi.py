@@ -40,7 +40,7 @@ def data(seed: int, rows: tuple[int, int] = (200, 20)) -> list[np.ndarray]:
 def ours(
     likelihood: str, n_data_sets: int, n_steps: int, rows: tuple[int, int] = (200, 20)
 ) -> float:
-    """CPU milliseconds a step and data set."""
+    """CPU milliseconds per step and data set."""
     from cdnbench.methods.bacadi.likelihood import FullyConnected, Linear, Regimes
     from cdnbench.methods.bacadi.posterior import Posterior, Prior
     from cdnbench.methods.bacadi.svgd import Draws, fit
@@ -145,6 +145,6 @@ if __name__ == "__main__":
                     f"{kind}, batch of {n_data_sets}: {took:.1f} ms a step and data set", flush=True
                 )
     print(
-        f"linear, 967 rows a data set: {ours('linear', 1, arguments.steps, (967, 967)):.1f} ms a "
+        f"linear, 967 rows per data set: {ours('linear', 1, arguments.steps, (967, 967)):.1f} ms a "
         "step"
     )

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cdnbench.datasets.cells.embedded import embedded_knowledge, embedded_lines
-from cdnbench.datasets.cells.knowledge import ERRORS
 from cdnbench.datasets.cells.prepared import PreparedLine
-from cdnbench.datasets.cells.simulate import Simulation
+from cdnbench.datasets.cells.simulated.embedded import embedded_knowledge, embedded_lines
+from cdnbench.datasets.cells.simulated.knowledge import ERRORS
+from cdnbench.datasets.cells.simulated.simulate import Simulation
 from cdnbench.knowledge import Interactions, read_interactions
 
 RAISED = 0.14  # 1000 of 7225 genes
@@ -43,7 +43,7 @@ def weighted(ranked: np.ndarray, n_genes: int) -> np.ndarray:
 
 
 def similarity(a: np.ndarray, b: np.ndarray, label: str) -> None:
-    """Of the same perturbations in two lines, one a row."""
+    """The profiles of the same perturbations in two lines, one per row."""
     across, within = a @ b.T, a @ a.T
     np.fill_diagonal(within, -1)
     behind = (across > np.diag(across)[:, None]).sum(axis=1)

@@ -1,9 +1,9 @@
-"""Milliseconds a regime of the classical methods, and of the code that two of them stand in for or
-wrap, on one core.
+"""Milliseconds per regime of the classical methods, and of the code that two of them stand in
+for or wrap, on one core.
 
     python benchmarks/classical.py [--regimes 6] [--gnies-regimes 2]
 
-The tasks are the suite's: linear and sigmoid, hard and soft, E = 2N, about 970 rows a data set.
+The tasks are the suite's: linear and sigmoid, hard and soft, E = 2N, about 970 rows per data set.
 `cd-nod` answers with both of its tests in that time; beside it stands causal-learn's `cdnod`
 (Fisher's z, no limit on the sets) on the same rows. PreDITEr's reference code has no licence and is
 not run. `gnies` is the package itself and takes at most 12 variables.
@@ -48,7 +48,7 @@ def causal_learn(task: Task) -> None:
 
 
 def milliseconds(run: Callable[[Task], object], task: Task) -> float:
-    """Wall-clock milliseconds a regime."""
+    """Wall-clock milliseconds per regime."""
     begin = time.perf_counter()
     run(task)
     return 1000 * (time.perf_counter() - begin) / task.n_regimes

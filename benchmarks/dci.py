@@ -15,8 +15,8 @@ import time
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from cdnbench.methods.dci import DCI
-from cdnbench.methods.dci_reference import DCIReference
+from cdnbench.methods.dci.dci import DCI
+from cdnbench.methods.dci.reference import DCIReference
 from cdnbench.registry import load_suite
 from cdnbench.runners.provenance import host
 

@@ -34,9 +34,9 @@ import numpy as np
 from scipy import sparse
 from screens import CONTROL, Screen
 
-from cdnbench.datasets.cells.counts import log_normalise
-from cdnbench.datasets.cells.differential import Controls, RankSums
-from cdnbench.datasets.cells.raw import CHUNK, open_raw
+from cdnbench.datasets.cells.screens.counts import log_normalise
+from cdnbench.datasets.cells.screens.differential import Controls, RankSums
+from cdnbench.datasets.cells.screens.raw import CHUNK, open_raw
 
 RESULTS = ("scores", "logfoldchanges", "pvals_adj")
 
@@ -80,7 +80,7 @@ def theirs(
     )
     adata = scanpy.AnnData(cells, obs=obs)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of fragmented frames, one a perturbation
+        warnings.simplefilter("ignore")  # about fragmented frames, one per perturbation
         scanpy.tl.rank_genes_groups(
             adata,
             "group",

@@ -16,9 +16,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from cdnbench.digest import generator
-from cdnbench.methods.cdn.featuriser import BATCH_ROWS, BATCH_VARIABLES
-from cdnbench.methods.cdn.marginals import marginal_estimates, reference_estimate
-from cdnbench.methods.cdn.statistics import correlation
+from cdnbench.methods.cdn.paper.featuriser import BATCH_ROWS, BATCH_VARIABLES
+from cdnbench.methods.cdn.paper.marginals import marginal_estimates, reference_estimate
+from cdnbench.methods.cdn.paper.statistics import correlation
 from cdnbench.runners.provenance import host
 
 parser = argparse.ArgumentParser()

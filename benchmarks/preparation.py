@@ -39,7 +39,9 @@ COMMAND = (
 
 @dataclass
 class Watched:
-    """Of one run of the command. passes: name -> (wall-clock, CPU) seconds at its first and after
+    """What one run of the command took.
+
+    passes: name -> (wall-clock, CPU) seconds at its first and after
     its last range of cells."""
 
     code: int = 0

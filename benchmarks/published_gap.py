@@ -23,7 +23,7 @@ from cdnbench import load_method, load_suite
 from cdnbench.datasets.synthetic import generate, tasks
 from cdnbench.metrics import evaluate
 from cdnbench.reports import published
-from cdnbench.reports.agreement import N_DATASETS, T_97_5
+from cdnbench.reports.tables.agreement import N_DATASETS, T_97_5
 
 
 class RedrawnRoots:

@@ -1,4 +1,4 @@
-"""What the methods under the name of root-cause analysis cost, in milliseconds a regime, on one
+"""What the methods under the name of root-cause analysis cost, in milliseconds per regime, on one
 core.
 
     python benchmarks/root_cause.py [--tasks 6]
@@ -28,7 +28,8 @@ parser.add_argument("--tasks", type=int, default=6, help="tasks of each size")
 n_tasks = parser.parse_args().tasks
 suite = load_suite("synthetic-dev")
 print(
-    f"{'':22s}{'N':>4s}{'ms a regime: median':>21s}{'largest':>9s}{'seconds a task: largest':>25s}"
+    f"{'':22s}{'N':>4s}{'ms per regime: median':>21s}{'largest':>9s}"
+    f"{'seconds per task: largest':>25s}"
 )
 for n_variables in (10, 20):
     specs = islice((spec for spec in suite.specs() if spec.n_variables == n_variables), n_tasks)

@@ -31,14 +31,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from cdnbench.digest import digest
-from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
-from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
-from cdnbench.task import LabelledTask, Task
+from cdnbench.errors import BenchError
+from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 PROTEINS = ("RAF", "MEK", "PLCg", "PIP2", "PIP3", "ERK", "AKT", "PKA", "PKC", "P38", "JNK")
 _CDT_COLUMNS = (
@@ -123,8 +124,8 @@ def read_cdt() -> dict[int, np.ndarray]:
 
 
 def read_conditions(path: Path) -> dict[int, np.ndarray]:
-    """Condition number -> (cells, 11) float32 raw intensities, all 14, from a csv(.gz) with a
-    column `file`."""
+    """Condition number -> (cells, 11) float32 raw intensities of all 14 conditions, from a csv(.gz)
+    whose column `file` holds the number of the condition."""
     header, rows = _read(path, "give data= the csv(.gz) of the 14 conditions")
     missing = [name for name in ("file", *PROTEINS) if name not in header]
     if missing:
@@ -169,12 +170,11 @@ def _conditions(data: str) -> dict[int, np.ndarray]:
     return read_conditions(Path(data).expanduser()) if data else read_cdt()
 
 
-class Sachs:
+class Sachs(Suite):
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="sachs",
         summary="flow cytometry of 11 proteins under 7 reagents with known targets: ranks per "
-        "regime, "
-        "no claims from means",
+        "regime, no claims from means",
         options=(
             SuiteOption(
                 name="data",
@@ -193,23 +193,13 @@ class Sachs:
                 name="track",
                 default="joint",
                 choices=("joint", "single"),
-                help="joint: one task a group of conditions. single: one task a condition.",
+                help="joint: one task per group of conditions. single: one task per condition.",
             ),
         ),
         setting=("group", "transform", "track"),
+        factors={"transform": "log", "track": "joint"},
         citation="Sachs, Perez, Pe'er, Lauffenburger and Nolan 2005, Science 308:523",
     )
-
-    def __init__(self, **options: Any) -> None:
-        known = {option.name: option for option in self.info.options}
-        for name, value in options.items():
-            if name not in known:
-                raise did_you_mean("option of the suite sachs", name, known)
-            if known[name].choices and value not in known[name].choices:
-                raise InvalidParameter(
-                    f"sachs: {name} takes {', '.join(known[name].choices)}; got {value!r}."
-                )
-        self.options = {name: option.default for name, option in known.items()} | options
 
     def specs(self) -> list[TaskSpec]:
         """Reads the file: hashes are of its content.
@@ -252,14 +242,14 @@ class Sachs:
         return replace(
             single,
             task=replace(single.task, name=spec.name),
-            facts={**facts, "regimes": [conditions[regime].name]},
+            truth=replace(single.truth, facts={**facts, "regimes": [conditions[regime].name]}),
         )
 
     def _samples(self) -> dict[int, np.ndarray]:
-        return _conditions(str(self.options["data"]))
+        return _conditions(self.options["data"])
 
     def _order(self, group: str) -> list[int]:
-        """Conditions in an order that means nothing: that of a digest of their samples."""
+        """Conditions in an order without meaning: that of a digest of their samples."""
         return sorted(GROUPS[group][1], key=lambda number: digest(self._samples()[number]))
 
     def _spec(self, group: str, regime: int | None) -> TaskSpec:

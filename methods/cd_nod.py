@@ -54,9 +54,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._tails import log_f_two_sided
+from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
+from cdnbench.methods.statistics.tails import log_f_two_sided
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 _SMALLEST_EIGENVALUE = (
@@ -68,7 +69,7 @@ _BLOCK = 2**21  # entries of the matrices inverted at once
 
 
 def _timeout_s(sizes) -> float:
-    # mean 10 to 25 ms a regime at N = 10, 20 to 50 ms at N = 20, 0.1 to 1.3 s at N = 50, by
+    # mean 10 to 25 ms per regime at N = 10, 20 to 50 ms at N = 20, 0.1 to 1.3 s at N = 50, by
     # density; times 10 or more
     return 60.0 + 0.02 * sizes.n_regimes * sizes.n_variables**2
 

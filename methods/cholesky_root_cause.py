@@ -50,9 +50,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods.control_scale import mean_and_deviation, require_a_score
+from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
+from cdnbench.methods.statistics.control_scale import mean_and_deviation, require_a_score
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 _SMALLEST_EIGENVALUE = 1e-6  # of the correlation matrix; the reference has it for the covariance

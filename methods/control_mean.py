@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.method import MethodInfo
+from cdnbench.method import MethodInfo, Trial
 from cdnbench.task import Task
 
 
@@ -27,6 +27,9 @@ class ControlMean:
         licence="MIT",
         needs_symbols=True,
         min_samples=1,
+        baseline=True,
+        depends_on_units=True,
+        trial=Trial(finds_target=False),
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cdnbench.methods._columns import column_blocks
+from cdnbench.methods.statistics.columns import column_blocks
 from cdnbench.task import Task
 
 _TOLERANCE = 1e-5  # in standard deviations of the column

@@ -21,8 +21,8 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.method import MethodInfo
-from cdnbench.methods._columns import column_blocks
-from cdnbench.methods.control_scale import mean_and_deviation, require_a_score
+from cdnbench.methods.statistics.columns import column_blocks
+from cdnbench.methods.statistics.control_scale import mean_and_deviation, require_a_score
 from cdnbench.task import Task
 
 

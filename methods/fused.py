@@ -28,13 +28,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
 from cdnbench.digest import digest
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import LoadedMethod, MethodInfo, Prediction
+from cdnbench.loaded import LoadedMethod
+from cdnbench.method import MethodInfo, Prediction, Pretrained
 from cdnbench.task import Task
 
 
@@ -52,6 +53,8 @@ class Fused:
         citation="Cormack, Clarke, Buettcher 2009, Reciprocal rank fusion outperforms Condorcet "
         "and individual rank learning methods, SIGIR",
         licence="MIT",
+        supervised="pretrained",  # as far as a member is
+        batch_size=1,  # for the note on members that are left out
         preload=("scipy.special", "scipy.stats"),
         timeout_s=lambda sizes: 300.0 + 0.1 * sizes.n_variables * sizes.n_regimes,
         min_samples=1,
@@ -85,6 +88,22 @@ class Fused:
                 for part in (member.label, member.info.version, member.weights_digest())
             )
         )
+
+    def trained_on(self) -> dict[str, Any]:
+        """What the members with weights agree on."""
+        told = [member.trained_on() for member in self._load() if member.info.has_weights]
+        if not told:
+            return {}
+        return {k: v for k, v in told[0].items() if all(other.get(k) == v for other in told)}
+
+    def trained_origins(self) -> frozenset[str]:
+        """Every task that the weights of a member were trained on."""
+        seen = (
+            cast(Pretrained, member.method).trained_origins()
+            for member in self._load()
+            if member.info.has_weights
+        )
+        return frozenset().union(*seen)
 
     def _load(self) -> list[LoadedMethod]:
         from cdnbench.registry import load_method

@@ -43,13 +43,14 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine
+from cdnbench.method import MethodInfo
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 
 def _timeout_s(sizes) -> float:
-    # 1.5 to 5.5 s a regime at N = 10 (greedy: 9 to 28 s); times 10
+    # 1.5 to 5.5 s per regime at N = 10 (greedy: 9 to 28 s); times 10
     return 120.0 + sizes.n_regimes * 50.0 * (sizes.n_variables / 10) ** 4
 
 
@@ -70,10 +71,11 @@ class GnIES:
         licence="BSD-3-Clause",
         reference="https://github.com/juangamella/gnies",
         variants=("soft", "set"),
-        default=False,  # an optional package, and minutes a task
+        default=False,  # an optional package, and minutes per task
         timeout_s=_timeout_s,
         max_variables=12,
         min_samples=5,
+        packages=("gnies",),
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

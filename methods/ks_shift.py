@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.method import MethodInfo
-from cdnbench.methods._columns import column_blocks
+from cdnbench.methods.statistics.columns import column_blocks
 from cdnbench.task import Task
 
 

@@ -26,7 +26,7 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.errors import InvalidParameter
-from cdnbench.method import MethodInfo
+from cdnbench.method import MethodInfo, Trial
 from cdnbench.task import Task
 
 _LARGEST = 50.0  # of a mean logarithm
@@ -45,6 +45,9 @@ class LFCRank:
         variants=("size", "down"),
         needs_symbols=True,
         min_samples=1,
+        baseline=True,
+        depends_on_units=True,
+        trial=Trial(finds_target=False),
     )
 
     def __post_init__(self) -> None:

@@ -58,10 +58,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine, quiet_import
-from cdnbench.methods._equivalence import chain_components, orientations
-from cdnbench.methods._invariance import RegressionTests
+from cdnbench.method import MethodInfo
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import
+from cdnbench.methods.statistics.equivalence import chain_components, orientations
+from cdnbench.methods.statistics.invariance import RegressionTests
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 _SEARCHES = {

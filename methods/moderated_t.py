@@ -3,7 +3,7 @@
 G. K. Smyth 2004, Linear models and empirical Bayes methods for assessing differential expression in
 microarray experiments, Stat. Appl. Genet. Mol. Biol. 3:3. With n0 rows before, n after, s^2 the
 pooled variance of the two (d = n0 + n - 2 degrees of freedom) and s~^2 the same moved towards a
-common prior (`moderation.py`),
+common prior (`moderation`),
 
     score = |mean after - mean before| / (s~ sqrt(1 / n0 + 1 / n)).
 
@@ -33,9 +33,9 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
-from cdnbench.methods._columns import column_blocks
-from cdnbench.methods.control_scale import require_a_score
-from cdnbench.methods.moderation import moderated, variance_prior
+from cdnbench.methods.statistics.columns import column_blocks
+from cdnbench.methods.statistics.control_scale import require_a_score
+from cdnbench.methods.statistics.moderation import moderated, variance_prior
 from cdnbench.task import Task
 
 
@@ -54,6 +54,7 @@ class ModeratedT:
         preload=("scipy.special",),
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
         min_samples=1,
+        depends_on_units=True,
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -36,8 +36,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from cdnbench.method import MethodInfo
-from cdnbench.methods.control_scale import mean_and_deviation, require_a_score
 from cdnbench.methods.copies import solve_without_copies
+from cdnbench.methods.statistics.control_scale import mean_and_deviation, require_a_score
 from cdnbench.task import Task
 
 _SMALLEST_SHRINKAGE = 1e-8

@@ -67,9 +67,10 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._tails import log_f_two_sided
+from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
+from cdnbench.methods.statistics.tails import log_f_two_sided
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 _SMALLEST_VARIANCE = 1e-10  # in units of the variables' variances
@@ -78,8 +79,8 @@ _MOST_WORK = 2e7  # number of sets of one size times the cube of their matrices'
 
 
 def _timeout_s(sizes) -> float:
-    # mean 10 to 60 ms a regime at N = 10 and 20; dense changes: 0.4 s at N = 50, 2 s at N = 100, 8
-    # s at N = 300
+    # mean 10 to 60 ms per regime at N = 10 and 20; dense changes: 0.4 s at N = 50, 2 s at N = 100,
+    # 8 s at N = 300
     return 120.0 + sizes.n_regimes * (2.0 + 2e-4 * sizes.n_variables**2)
 
 

@@ -23,7 +23,7 @@ that flips its sign leaves the marginal distribution as it was, so m = 0. It is 
 parents alone moves it), therefore its weight is small: it decides where m does not.
 
 Parameters, chosen on `synthetic-dev` (mean AP of 48 datasets, linear, nn and nn_add)
-    n_knots   knots a variable, at equally spaced quantiles of the pooled samples: 4. Where a data
+    n_knots   knots per variable, at equally spaced quantiles of the pooled samples: 4. Where a data
               set has fewer than two rows a coefficient, the regression is linear.
     weight    .03: AP .980; .01: .981, 0: .978, .1: .977, .3: .971
 
@@ -49,9 +49,10 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._invariance import RegressionTests
+from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
+from cdnbench.methods.statistics.invariance import RegressionTests
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 

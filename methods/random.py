@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 
@@ -27,6 +28,8 @@ class Random:
         stochastic=True,
         timeout_s=lambda sizes: 60.0,
         min_samples=1,
+        baseline=True,
+        trial=Trial(finds_target=False),
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -63,10 +63,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cdnbench.method import MethodInfo, in_canonical_order, task_generator
-from cdnbench.methods._columns import column_blocks
-from cdnbench.methods._contingency import kmeans_bins, log_p_independent, quantile_bins
+from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
+from cdnbench.methods.statistics.columns import column_blocks
+from cdnbench.methods.statistics.contingency import kmeans_bins, log_p_independent, quantile_bins
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 _ALPHA_STEP = 0.1
@@ -165,8 +166,10 @@ class _LocalSearch:
         self._tests: dict[tuple[int, ...], dict[int, float]] = {}
 
     def neighbours(self, variables: list[int], alpha: float) -> list[int]:
-        """Those of the variables that no test separates from F, at the first of the rising levels
-        that leaves any."""
+        """The variables that no test separates from F.
+
+        They are those at the first of the rising levels that leaves any.
+        """
         while alpha < 1:
             found = self._step(variables, np.log(alpha))
             if found:

@@ -41,8 +41,8 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
-from cdnbench.methods._tails import log_f_sf, log_f_two_sided
 from cdnbench.methods.copies import solve_without_copies
+from cdnbench.methods.statistics.tails import log_f_sf, log_f_two_sided
 from cdnbench.task import Task
 
 _SMALLEST_EIGENVALUE = 1e-10

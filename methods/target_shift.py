@@ -26,7 +26,7 @@ rows on the constant side, n on the other,
     as they are, 0 with s^2.
 
 With fewer than 30 rows on either side these errors are too rough, and what they underestimate comes
-first. There z_m and z_v come from `few_rows.py`: the variance of the difference of means is
+first. There z_m and z_v come from `small_samples`: the variance of the difference of means is
 moderated across variables, as limma does (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3:3). The prior
 supposes that variables have common units. Where they do not it has little weight, but scores from
 few rows then change a little with the units; from 30 rows on units mean nothing.
@@ -52,8 +52,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from cdnbench.method import MethodInfo
-from cdnbench.methods._columns import column_blocks
-from cdnbench.methods.few_rows import Side, few_row_shift
+from cdnbench.methods.statistics.columns import column_blocks
+from cdnbench.methods.statistics.small_samples import Side, few_row_shift
 from cdnbench.task import Task
 
 _RESOLUTION = (
@@ -66,7 +66,10 @@ _FENCE = 10.0  # interquartile ranges outside the quartiles
 
 
 class Moments(NamedTuple):
-    """Of one data set, each (N,), of winsorised values. Errors are squared standard errors."""
+    """Moments of the winsorised values of one data set, each (N,).
+
+    Errors are squared standard errors.
+    """
 
     mean: np.ndarray
     mean_error: np.ndarray
@@ -87,6 +90,7 @@ class TargetShift:
         licence="MIT",
         preload=("scipy.special",),
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
+        baseline=True,
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
@@ -96,8 +100,12 @@ class TargetShift:
 
 
 class Shifts(NamedTuple):
-    """z_mean, z_variance (R, N). mean_error (R, N): squared standard error of the difference of
-    means. Moments before (N,), after (R, N)."""
+    """How mean and variance moved.
+
+    z_mean, z_variance (R, N): in standard errors.
+    mean_error (R, N): squared standard error of the difference of means.
+    before, after: moments, (N,) and (R, N).
+    """
 
     z_mean: np.ndarray
     z_variance: np.ndarray
@@ -107,7 +115,7 @@ class Shifts(NamedTuple):
 
 
 def shifts(observational: np.ndarray, regimes: Sequence[np.ndarray], winsorised: float) -> Shifts:
-    """Of the regimes (M, N) against the observational samples (M0, N)."""
+    """Compare regimes (M, N) with the observational samples (M0, N)."""
     before = winsorised_moments(observational, winsorised)
     after = Moments(*np.stack([winsorised_moments(x, winsorised) for x in regimes], axis=1))
     # Nothing is known below float32's resolution of the values: not a variance, and not a
@@ -148,8 +156,10 @@ def _not_drawn(
     after: Moments,
     floor: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(R, N), (R, N): constant after, constant before, at a value that the other side, which
-    varies, has too."""
+    """Two (R, N) masks: constant after, and constant before.
+
+    Both only at a value that the other side, which varies, has too.
+    """
     still, stopped = before.variance <= floor, after.variance <= floor
     fell, rose = stopped & ~still, still & ~stopped
     for r, samples in enumerate(regimes):

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.method import MethodInfo
+from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.target_shift import shifts
 from cdnbench.task import Task
 
@@ -33,6 +33,8 @@ class TargetShiftDown:
         preload=("scipy.special",),
         needs_symbols=True,
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
+        baseline=True,
+        trial=Trial(finds_target=False),
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -58,9 +58,10 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import MethodInfo, Prediction, in_canonical_order, task_generator
-from cdnbench.methods._causaldag import is_singular, jittered, quarantine, quiet_import, thinned
-from cdnbench.methods._tails import log_f_sf, log_f_two_sided
+from cdnbench.method import MethodInfo, Prediction
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import, thinned
+from cdnbench.methods.statistics.tails import log_f_sf, log_f_two_sided
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 _SMALLEST_VARIANCE = 1e-10  # of a residual, in observational variances
@@ -96,6 +97,7 @@ class UTIGSP:
         version="2",
         variants=("soft", "set"),
         stochastic=True,
+        batch_size=1,  # for the note
         preload=("causaldag", "scipy.special"),
         timeout_s=_timeout_s,
         min_samples=3,

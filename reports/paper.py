@@ -1,17 +1,18 @@
-"""The paper's Tables 4 and 11 with our values beside the printed ones. A protocol is a block of its
-own."""
+"""Our values beside the printed ones of the paper's tables. Each protocol is a block of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
 
 from cdnbench.reports import published, statistics
-from cdnbench.reports.frame import CEILING, FACTORS, Results
-from cdnbench.reports.leaderboard import FEW, TRIVIAL, block_title, by_factors
-from cdnbench.reports.table import Block, Cell, Column, Kind, Row, Table, plus_minus
+from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.standings import FEW, TRIVIAL, block_title, kind
+from cdnbench.reports.table import Block, Cell, Column, Row, Table, plus_minus
 
 SUITES = ("synthetic", "synthetic-full", "synthetic-stat")
 """Suites with the paper's sizes and laws; the others (fewer rows, other noise) must not stand
@@ -27,9 +28,9 @@ _DCDI = (
 _OTHER = "Not the paper's law: ours under the {} protocol, printed values for orientation only."
 
 
-def table4(results: Results) -> Table:
+def beside_table4(results: Results) -> Table:
     """N = 10, E = 10, regimes of 1 and of 3 targets apart."""
-    return _table(
+    return beside(
         results,
         published.table4(),
         name="table4",
@@ -40,9 +41,9 @@ def table4(results: Results) -> Table:
     )
 
 
-def table11(results: Results) -> Table:
+def beside_table11(results: Results) -> Table:
     """All settings, all regimes."""
-    return _table(
+    return beside(
         results,
         published.table11(),
         name="table11",
@@ -53,30 +54,13 @@ def table11(results: Results) -> Table:
     )
 
 
-def table7(results: Results) -> Table:
-    """Table 7's ablations on the synthetic settings, from weights that `bench train ablations
-    table7` made; the paper prints them for cells, so nothing stands beside."""
-    return _ablation(
-        results, published.table8().iloc[:0], "table7", "Table 7's ablations on synthetic data"
-    )
-
-
-def table8(results: Results) -> Table:
-    """Table 8 from weights that `bench train ablations table8` made."""
-    return _ablation(
-        results, published.table8(), "table8", "Table 8, ours beside the printed values"
-    )
-
-
-def _ablation(results: Results, printed: pd.DataFrame, name: str, title: str) -> Table:
+def ablation(results: Results, printed: pd.DataFrame, name: str, title: str) -> Table:
+    """One row per variant: a method whose weights are `<name>/<variant>.safetensors`."""
     own = ours(results, by_targets=False)
-    found = (
-        own["label"]
-        .astype(str)
-        .str.extract(rf"\[.*weights=(?:.*/)?{name}/([^/,\]]+)\.safetensors")[0]
-    )
-    own = own.assign(label=found, method=found)[found.notna()]
-    return _table(
+    weights = [PurePath(json.loads(p).get("weights") or "") for p in own["parameters"]]
+    variants = [path.stem if path.parent.name == name else None for path in weights]
+    own = own.assign(label=variants, method=variants)
+    return beside(
         results,
         printed,
         name=name,
@@ -84,7 +68,7 @@ def _ablation(results: Results, printed: pd.DataFrame, name: str, title: str) ->
         panels=("n_nodes", "n_edges", "intervention"),
         axes=("mechanism",),
         panel_title="N = {n_nodes}, E = {n_edges}, {intervention} interventions",
-        chosen=own,
+        chosen=own.dropna(subset=["label"]),
     )
 
 
@@ -94,11 +78,13 @@ def ours(results: Results, by_targets: bool) -> pd.DataFrame:
 
     `partial`: fewer datasets than were run, or fewer than the paper's five.
     """
+    reading = ["label", "method", "variant", "parameters"]
+    factors = list(results.factors.names)
     axes = [*SETTING, *(["n_targets"] if by_targets else [])]
     regimes = results.regimes
     if not {"n_edges", "intervention", "mechanism"} <= set(regimes.columns):
         return pd.DataFrame(
-            columns=[*FACTORS, "label", "method", *axes, "metric", "mean", "sd", "n", "partial"]
+            columns=[*factors, *reading, *axes, "metric", "mean", "sd", "n", "partial"]
         )
     regimes = regimes[regimes["suite"].isin(SUITES)]
     regimes = regimes.assign(
@@ -112,17 +98,17 @@ def ours(results: Results, by_targets: bool) -> pd.DataFrame:
         regimes["method"] == CEILING, regimes["average_precision"]
     )
     regimes = regimes.assign(average_precision=tied)
-    keys = [*FACTORS, "label", "method", *axes]
+    keys = [*factors, *reading, *axes]
     means = statistics.dataset_means(regimes, list(published.METRICS), by=keys)
     found = statistics.over_datasets(means, list(published.METRICS), keys)
     found = found.assign(
         metric=found["metric"].map(published.METRICS), n_edges=found["n_edges"].astype(int)
     )
-    most = found.groupby([*FACTORS, *axes], observed=True)["n"].transform("max")
+    most = found.groupby([*factors, *axes], observed=True)["n"].transform("max")
     return found.assign(partial=(found["n"] < most) | (found["n"] < FEW))
 
 
-def _table(
+def beside(
     results: Results,
     printed: pd.DataFrame,
     *,
@@ -133,7 +119,14 @@ def _table(
     panel_title: str,
     chosen: pd.DataFrame | None = None,
 ) -> Table:
-    """chosen: our rows as `ours` gives them; all of them by default."""
+    """A table with our rows and the printed ones.
+
+    printed: as `cdnbench.reports.published` gives them.
+    panels: the columns whose combinations are blocks. axes: those of the columns of a block.
+    panel_title: its text, with the names of the panels in braces.
+    chosen: our rows, as `ours` gives them; all of them by default.
+    """
+    names = results.factors.names
     rows = ours(results, by_targets="n_targets" in axes) if chosen is None else chosen
     own: pd.DataFrame = rows.assign(source="ours")
     same = [
@@ -151,23 +144,23 @@ def _table(
         partial=False,
     )
     blocks, frames = [], []
-    groups = list(by_factors(own)) if len(own) else [(("",) * len(FACTORS), own)]
-    groups.sort(
-        key=lambda group: "dcdi" not in group[0]
-    )  # what belongs beside the printed values comes first
+    groups = list(results.factors.blocks(own)) if len(own) else [(("",) * len(names), own)]
+    # What belongs beside the printed values comes first.
+    groups.sort(key=lambda group: group[0][names.index("protocol")] != "dcdi")
     for factors, mine in groups:
-        beside = printed.assign(**dict(zip(FACTORS, factors, strict=True)))
-        parts = [part for part in (mine, beside) if len(part)]
-        both = pd.concat(parts, ignore_index=True) if len(mine) else beside.assign(n=np.nan)
+        theirs = printed.assign(**dict(zip(names, factors, strict=True)))
+        parts = [part for part in (mine, theirs) if len(part)]
+        both = pd.concat(parts, ignore_index=True) if len(mine) else theirs.assign(n=np.nan)
         both = both.assign(published_method=both.get("published_method"))
         frames.append(both)
         for panel, rows in both.groupby(list(panels), sort=True):
             where = panel_title.format(**dict(zip(panels, panel, strict=True)))
             prefix = f"{block_title(results, factors)}: " if len(own) else "printed values only: "
-            blocks.append(_block(prefix + where, rows, axes, factors))
+            of = dict(zip(names, factors, strict=True))
+            blocks.append(_block(prefix + where, rows, axes, of))
     frame = pd.concat(frames, ignore_index=True)
     first = [
-        *FACTORS,
+        *names,
         *SETTING,
         *(a for a in axes if a not in SETTING),
         "label",
@@ -191,7 +184,7 @@ def _table(
     )
 
 
-def _block(title: str, rows: pd.DataFrame, axes: Sequence[str], factors: tuple[str, ...]) -> Block:
+def _block(title: str, rows: pd.DataFrame, axes: Sequence[str], of: Mapping[str, str]) -> Block:
     present = rows[list(axes)].drop_duplicates()
     rank = present["mechanism"].map(MECHANISMS.index)
     present = present.assign(_rank=rank).sort_values(["_rank", *axes[1:]]).drop(columns="_rank")
@@ -202,6 +195,8 @@ def _block(title: str, rows: pd.DataFrame, axes: Sequence[str], factors: tuple[s
     lookup = dict(
         zip(keys, zip(rows["mean"], rows["sd"], rows["partial"], strict=True), strict=True)
     )
+    own = rows[rows["source"] == "ours"]
+    methods = dict(zip(own["label"].astype(str), own["method"].astype(str), strict=True))
     lines = []
     for label, source in _order(rows):
         found = [
@@ -211,8 +206,9 @@ def _block(title: str, rows: pd.DataFrame, axes: Sequence[str], factors: tuple[s
             Cell() if f is None else Cell(plus_minus(f[0], f[1], 2), mark="†" if f[2] else "")
             for f in found
         ]
-        lines.append(Row((Cell(label), Cell(source), *cells), _kind(label, source)))
-    return Block(title, tuple(columns), tuple(lines), _notes(rows, factors))
+        shown = kind(methods[label]) if source == "ours" else "published"
+        lines.append(Row((Cell(label), Cell(source), *cells), shown))
+    return Block(title, tuple(columns), tuple(lines), _notes(rows, of))
 
 
 def _heading(group: tuple) -> str:
@@ -220,24 +216,22 @@ def _heading(group: tuple) -> str:
     return mechanism + "".join(f", {int(t)} target{'s' if t > 1 else ''}" for t in targets)
 
 
-def _kind(label: str, source: str) -> Kind:
-    if source != "ours":
-        return "published"
-    return "reference" if label == CEILING else "trivial" if label in TRIVIAL else "method"
-
-
 def _order(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """The ceiling, the paper's methods in its order with all our readings beside, then our other
-    methods."""
+    """(label, source) in the order of the table.
+
+    The ceiling comes first, then the paper's methods in its order with all our readings of them,
+    then our other methods.
+    """
     sources = {str(label): set(part["source"]) for label, part in rows.groupby("label", sort=False)}
-    mine = [label for label in sources if "ours" in sources[label]]
-    order = [CEILING] if CEILING in mine else []
+    own = rows[rows["source"] == "ours"].drop_duplicates("label")
+    mine = {
+        str(row.label): (str(row.method), str(row.variant)) for row in own.itertuples(index=False)
+    }
+    order = [label for label, (method, _) in mine.items() if method == CEILING]
     for name in dict.fromkeys(rows["published_method"].dropna().astype(str)):
         order.append(published.READINGS.get(name) or name)
-        order += sorted(
-            label for label in mine if label == name or label.startswith((f"{name}-", f"{name}["))
-        )
-    order += sorted(mine, key=lambda label: (label not in TRIVIAL, label))
+        order += sorted(label for label, of in mine.items() if published.is_reading_of(name, *of))
+    order += sorted(mine, key=lambda label: (mine[label][0] not in TRIVIAL, label))
     return [
         (label, source)
         for label in dict.fromkeys(order)
@@ -246,8 +240,8 @@ def _order(rows: pd.DataFrame) -> list[tuple[str, str]]:
     ]
 
 
-def _notes(rows: pd.DataFrame, factors: tuple[str, ...]) -> tuple[str, ...]:
-    of = dict(zip(FACTORS, factors, strict=True))
+def _notes(rows: pd.DataFrame, of: Mapping[str, str]) -> tuple[str, ...]:
+    """of: factor -> value of the block."""
     notes = []
     if of["suite"]:
         same_law = of["protocol"] == "dcdi" and of["standardise"] in ("", "none")

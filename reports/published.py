@@ -8,7 +8,7 @@ therefore holds them twice, as `printed` and as `corrected`:
     printed mAP = (3N m - 1) / (3N + 1)   =>   m = ((3N + 1) printed + 1) / 3N
     printed AUC = 3N a / (3N + 1)         =>   a = (3N + 1) printed / 3N
 
-with 3N regimes a dataset. That is inferred, and checked at N = 10, E = 10 only. Table 4 groups
+with 3N regimes per dataset. That is inferred, and checked at N = 10, E = 10 only. Table 4 groups
 regimes by number of targets, so the observational one is not in it; UT-IGSP, DCI and BACADI fit as
 printed.
 """
@@ -26,6 +26,22 @@ CORRECTED_METHODS = ("cdn-mlp", "cdn-axial")
 READINGS = {"ut-igsp": "ut-igsp-set", "dci": "dci-graph"}
 """Published method -> our reading of the same kind, where names differ: the paper scores 0/1 sets
 and changed edges."""
+
+_BESIDE: dict[str, tuple[tuple[str, str | None], ...]] = {
+    "dcdi-g": (("dcdi-g", None), ("dcdi-g-tuned", None)),
+    "bacadi-e": (("bacadi", "e"),),
+    "bacadi-m": (("bacadi", "m"),),
+}
+"""Published method -> our (method, variant) pairs that stand beside it; None stands for all
+variants. A method that is not listed has its own name here."""
+
+
+def is_reading_of(name: str, method: str, variant: str) -> bool:
+    """Whether a reading of ours belongs to the published method of that name."""
+    return any(
+        method == own and one in (None, variant) for own, one in _BESIDE.get(name, ((name, None),))
+    )
+
 
 INTERVENTIONS = {"hard-uniform": "hard", "soft-scale": "soft", "hard": "hard", "soft": "soft"}
 """Our interventions -> the paper's. Others are not in the paper."""

@@ -1,4 +1,4 @@
-"""A report over stores: the one object that the command line talks to."""
+"""A report over stores: the one object that the command line and Python talk to."""
 
 from __future__ import annotations
 
@@ -11,30 +11,59 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from cdnbench.archive import find_stores
+from cdnbench.archive import Archive, find_stores
 from cdnbench.errors import BenchError
-from cdnbench.reports import html, latex, tables, terminal
+from cdnbench.reports import figures, paper, tables
 from cdnbench.reports.frame import Readable, Results, read, tidy
-from cdnbench.reports.names import LEADERBOARD
+from cdnbench.reports.read import EVERY
+from cdnbench.reports.show import html, latex, terminal
 from cdnbench.reports.table import Table
+from cdnbench.reports.tables import LEADERBOARD
+from cdnbench.store import Store
+
+_FEW_REGIMES = 60
+"""So many regimes are shown one by one on the page."""
+
+
+def report(
+    source: Path | str | Readable | Iterable[Readable] = "results", *, subset: str = EVERY
+) -> Report:
+    """The report of a folder of results, of one store, or of several.
+
+    >>> from cdnbench import report
+    >>> report("results/synthetic").table("leaderboard")  # doctest: +SKIP
+
+    subset: "all", or the name of a yes/no column of the tasks such as "trivial". "nontrivial" keeps
+        the tasks where the answer is no.
+
+    Raises
+    ------
+    BenchError: there is nothing to report, or an archive that cannot be read.
+    """
+    if isinstance(source, str | Path):
+        stores: list[Readable] = list(find_stores(Path(source)))
+    elif isinstance(source, Store | Archive):
+        stores = [source]
+    else:
+        stores = list(source)  # type: ignore[arg-type]
+    return Report(read(stores, subset))
 
 
 class Report:
-    """Tables of what stores hold. Made by `build`; each table is made once, when first asked
-    for."""
+    """Tables and figures of what stores hold. Each is made once, when it is first asked for."""
 
     def __init__(self, results: Results) -> None:
         self.results = results
         self._tables: dict[str, Table] = {}
 
     @cached_property
-    def tidy(self) -> pd.DataFrame:
+    def frame(self) -> pd.DataFrame:
         """One row per (method, variant, task, regime, seed, metric)."""
         return tidy(self.results)
 
     @property
     def jobs(self) -> pd.DataFrame:
-        """One row per job."""
+        """One row per job or fit."""
         return self.results.jobs
 
     @property
@@ -43,29 +72,39 @@ class Report:
         return self.results.notes
 
     def table(self, name: str = LEADERBOARD) -> Table:
-        """A table by name (`cdnbench.reports.names.TABLES`). Raises UnknownName."""
+        """A table by name; `cdnbench.reports.tables.TABLES` has them. Raises UnknownName."""
         if name not in self._tables:
             self._tables[name] = tables.build(self.results, name)
         return self._tables[name]
 
+    def numbers(self, name: str = LEADERBOARD) -> pd.DataFrame:
+        """The frame behind the CSV of a table. The leaderboard's is the tidy frame."""
+        return self.frame if name == LEADERBOARD else self.table(name).frame
+
+    def figure(self, name: str, folder: Path | str) -> list[Path]:
+        """Write a figure as PDF, SVG and PNG into a folder, and return the files.
+
+        `cdnbench.reports.figures.FIGURES` has the names.
+
+        Raises
+        ------
+        UnknownName, BenchError: as `cdnbench.reports.figures.write`.
+        """
+        return figures.write(self.results, name, Path(folder))
+
     def show(self, console: Console, name: str = LEADERBOARD) -> None:
-        """Print a table, and what had to be left out; plain text where the console is no
-        terminal."""
+        """Print a table, and what had to be left out."""
         table = self.table(name)
-        terminal.show(
-            replace(table, notes=tuple(dict.fromkeys((*table.notes, *self.notes)))), console
-        )
+        notes = tuple(dict.fromkeys((*table.notes, *self.notes)))
+        terminal.show(replace(table, notes=notes), console)
 
     def leaderboard(self, console: Console) -> None:
+        """Print the leaderboard."""
         self.show(console, LEADERBOARD)
 
-    def frame(self, name: str = LEADERBOARD) -> pd.DataFrame:
-        """The frame behind a table's CSV; the leaderboard's is the tidy frame."""
-        return self.tidy if name == LEADERBOARD else self.table(name).frame
-
     def to_csv(self, path: Path, name: str = LEADERBOARD) -> None:
-        """Write `frame(name)` to a file."""
-        write_csv(self.frame(name), Path(path))
+        """Write `numbers(name)` to a file."""
+        write_csv(self.numbers(name), Path(path))
 
     def to_latex(self, name: str = LEADERBOARD) -> str:
         """The table as LaTeX with booktabs."""
@@ -73,21 +112,25 @@ class Report:
 
     def to_html(self) -> str:
         """The whole report as one page without external files."""
-        return html.page(self)
+        further = [self.table(name) for name in self._further()]
+        return html.page(self.results, self.table(), further, self.table("jobs"))
 
+    def _further(self) -> list[str]:
+        """The tables of the page that have something to say about these results."""
+        results = self.results
+        names = ["comparisons"] if results.readings["label"].nunique() > 2 else []
+        if set(results.regimes["suite"].astype(str)) & set(paper.SUITES):
+            names += ["table11", "table4"]
+        regimes = results.regimes.drop_duplicates([*results.factors.names, "task", "regime"])
+        return names + (["regimes"] if 0 < len(regimes) <= _FEW_REGIMES else [])
 
-def build(source: Path | str | Readable | Iterable[Readable]) -> Report:
-    """The report of a results folder, of one store, or of several.
+    def __str__(self) -> str:
+        return str(self.table())
 
-    Raises
-    ------
-    BenchError: nothing to report, or a record that cannot be read; the message names the file.
-    """
-    if isinstance(source, str | Path):
-        stores: list[Readable] = list(find_stores(Path(source)))
-    else:
-        stores = [source] if hasattr(source, "records") else list(source)  # type: ignore[arg-type, list-item]
-    return Report(read(stores))
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -1,10 +1,10 @@
 """The statistics of a report. The dataset is the unit, never the regime.
 
-Regimes (and seeds, and the tasks of a dataset) are averaged to one value a dataset first. Within
-one setting: mean, standard deviation and t-interval, no p-value. Pooled over settings: paired
-bootstrap stratified by setting, sign-flip test, Holm. Where one gene is a target in several cell
-lines, its tasks are resampled together, and their signs flipped together: a cluster bootstrap by
-gene. Nothing here averages over a factor in `cdnbench.reports.frame.FACTORS`.
+Regimes, seeds and the tasks of a dataset are averaged to one value per dataset first. Within one
+setting there are a mean, a standard deviation and a t-interval, and no p-value. Over several
+settings there are a paired bootstrap stratified by setting, a sign-flip test, and Holm's
+correction. Where one gene is a target in several cell lines, its tasks are resampled together and
+their signs are flipped together: a cluster bootstrap by gene.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import pandas as pd
 from scipy import stats
 
 from cdnbench.digest import generator
-from cdnbench.reports.frame import FACTORS
 
 RESAMPLES = 10_000
 UNIT = ("setting", "dataset")
@@ -26,18 +25,18 @@ GENE = "gene"
 
 
 def with_genes(readings: pd.DataFrame) -> pd.DataFrame:
-    """The readings with a column of what was perturbed, "" where no such thing is known."""
+    """The readings with a column that names what was perturbed, "" where that is not known."""
     if "perturbation" not in readings:
         return readings.assign(**{GENE: ""})
     return readings.assign(**{GENE: readings["perturbation"].astype(object).fillna("").astype(str)})
 
 
-def dataset_means(
-    regimes: pd.DataFrame, metrics: Sequence[str], by: Sequence[str] = ("label",)
-) -> pd.DataFrame:
-    """One row per (factors, `by`, setting, dataset): mean over its regimes, undefined values left
-    out."""
-    keys = list(dict.fromkeys([*FACTORS, *by, *UNIT]))
+def dataset_means(regimes: pd.DataFrame, metrics: Sequence[str], by: Sequence[str]) -> pd.DataFrame:
+    """One row per (`by`, setting, dataset): the mean over its regimes, undefined values left out.
+
+    by: what is never averaged over: the factors of the results, and whatever tells readings apart.
+    """
+    keys = list(dict.fromkeys([*by, *UNIT]))
     groups = regimes.groupby(keys, observed=True, sort=False)
     return groups[list(metrics)].mean().reset_index()
 
@@ -86,8 +85,9 @@ def average_ranks(values: np.ndarray, ran: np.ndarray) -> np.ndarray:
 def bootstrap_interval(
     values: np.ndarray, strata: np.ndarray, level: float = 0.95, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of `values` (n,), resampled within strata (n,); for paired
-    data, of differences.
+    """Percentile interval of the mean of `values` (n,), resampled within strata (n,).
+
+    For paired data, the values are differences.
 
     From a stratum of n, n - 1 are drawn, so that the variance is unbiased for small n (McCarthy and
     Snowden 1985). Strata of one are pooled. The same strata are always resampled in the same way.
@@ -133,8 +133,8 @@ def cluster_bootstrap_interval(
 
 
 def _pool_singletons(codes: np.ndarray) -> np.ndarray:
-    """A stratum of one says nothing about its spread: all of them become one stratum (a lone one
-    joins the largest)."""
+    """Strata of one become one stratum, since a single value says nothing about its spread. A lone
+    one joins the largest stratum."""
     counts = np.bincount(codes)
     single = counts[codes] == 1
     lone = single.sum() == 1 and len(counts) > 1

@@ -1,10 +1,11 @@
 """A table to be shown, apart from how: blocks of rows of cells, and the frame behind them.
 
-Written by `terminal.show`, `latex.latex` and `html.page`.
+`cdnbench.reports.show` writes it for terminals, in LaTeX and in HTML.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,14 +13,14 @@ import numpy as np
 import pandas as pd
 
 Kind = Literal["method", "trivial", "reference", "published"]
-"""reference: the ceiling, never ranked. trivial: a baseline that sets the floor. published:
-printed, not ours."""
+"""reference: the ceiling, which is never ranked. trivial: a baseline that sets the floor.
+published: printed values."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """group: heading over neighbours of the same group. optional: narrow terminals drop the highest
-    first, 0 never."""
+    """group: a heading over neighbours of the same group.
+    optional: narrow terminals drop the columns with the highest number first, and 0 never."""
 
     title: str
     group: str = ""
@@ -66,13 +67,35 @@ class Block:
         return spans if any(column.group for column in self.columns) else []
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Table:
+    """Shows itself as text, and as HTML in a notebook.
+
+    name: what `bench report --table` calls it. frame: the numbers behind it.
+    """
+
     name: str
     title: str
     blocks: tuple[Block, ...]
     frame: pd.DataFrame = field(repr=False)
     notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        from cdnbench.reports.show.terminal import text
+
+        return text(self)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from cdnbench.reports.show.html import fragment
+
+        return fragment(self)
+
+
+def slug(text: str) -> str:
+    """`synthetic, protocol clean` -> `synthetic-protocol-clean`, for labels and names of files."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -107,7 +130,10 @@ def seconds(value: float) -> str:
 
 
 def place_best(values: np.ndarray, digits: int = 3) -> np.ndarray:
-    """Which of `values` (n,) are shown as the largest; all False if nothing is to choose from."""
+    """Which of `values` (n,) are shown as the largest. All are False where there is no choice.
+
+    For a metric where lower is better, give `Metric.merit` of the values.
+    """
     rounded = np.round(np.asarray(values, float), digits)
     if np.isnan(rounded).all() or len(rounded) < 2:
         return np.zeros(len(rounded), bool)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import psutil
 
+from cdnbench.runners.family import descendants
+
 MB = 1024.0 * 1024.0
 _STATUS = Path("/proc/self/status")
 
@@ -48,9 +50,9 @@ def group_mb(pid: int, baseline_mb: float) -> float:
     """
     try:
         main = psutil.Process(pid)
-        children = main.children(recursive=True)
     except psutil.NoSuchProcess:
         return 0.0
+    children = descendants(pid)
     if not children:
         return max(0.0, _resident_mb(main) - baseline_mb)
     return sum(_proportional_mb(process) for process in (main, *children))

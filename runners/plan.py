@@ -1,11 +1,9 @@
-"""What a run will do: jobs = method x task x seed, each with the key under which its result is
-stored."""
+"""What a run will do: jobs = method x task x seed, each with the key under which it is stored."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,20 +11,21 @@ from typing import Any
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.knowledge import file_digest
-from cdnbench.method import LoadedMethod, MethodInfo
+from cdnbench.loaded import LoadedMethod
+from cdnbench.method import MethodInfo
 from cdnbench.registry import METHODS, entries, load_method, load_suite, parse_methods
-from cdnbench.store import FAILURES, Store
 from cdnbench.suite import Suite, TaskSpec
 
-GB = 1024.0
-FIT_FAILED = "fit failed: "
-"""How the reason begins why a job was skipped whose method could not be trained."""
+ALL = "all"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """timeout_s: None for the method's own estimate. memory_gb: beyond what the fork server holds.
-    threads: a job's."""
+    """What a job may use.
+
+    timeout_s: None for the method's own estimate. memory_gb: beyond what the fork server holds.
+    threads: CPU threads per job.
+    """
 
     timeout_s: float | None = None
     memory_gb: float = 8.0
@@ -35,7 +34,10 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """One training of one method, for all the jobs that need it."""
+    """One training of one method, for all the jobs that need it.
+
+    knowledge: kind -> digest of what the method is trained with.
+    """
 
     key: str
     method: LoadedMethod
@@ -43,12 +45,14 @@ class Fit:
     seed: int
     timeout_s: float
     knowledge: Mapping[str, str] = field(default_factory=dict)
-    """Kind -> digest of what it is trained with."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run of one method on one task with one seed. fit: what has to be trained before."""
+    """One run of one method on one task with one seed.
+
+    skip: why it will not run, known beforehand. fit: what has to be trained before.
+    """
 
     key: str
     method: LoadedMethod
@@ -61,53 +65,32 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of a run in the order they will run: task by task. `left_out`: method -> why it was
-    not chosen."""
+    """All jobs of a run in the order they will run: task by task.
+
+    subset: which tasks of the suite it is restricted to. left_out: method -> why it was not chosen.
+    """
 
     suite_name: str
     options: Mapping[str, Any]
     suite: Suite
     jobs: Sequence[Job]
     methods: Sequence[LoadedMethod]
+    limits: Limits = Limits()
     left_out: Mapping[str, str] = field(default_factory=dict)
-
-    def todo(
-        self, store: Store, *, timing: bool = False, fresh: bool = False, retry: bool = False
-    ) -> list[Job]:
-        """The jobs to run: those whose result the store lacks.
-
-        fresh: all. retry: also those that failed. timing: also those that were not timed alone.
-        """
-
-        def lacks(job: Job) -> bool:
-            record = store.record(job.key)
-            if fresh or record is None or not store.is_whole(record):
-                return True
-            if retry and (record["status"] in FAILURES or record["reason"].startswith(FIT_FAILED)):
-                return True
-            return timing and record["status"] == "ok" and record["wall_s_single"] is None
-
-        return [job for job in self.jobs if lacks(job)]
+    subset: str = ALL
 
     def batches(self, todo: Sequence[Job], *, alone: bool = False) -> list[list[Job]]:
-        """The jobs to run, those together that a method solves together, in the order of the plan.
+        """The jobs of `todo`, together those that a method solves together, in the plan's order.
 
-        Batches are composed from the whole plan, so what is done already does not change who runs
-        with whom. alone: all singly.
+        Batches are composed from the whole plan, so what is done already does not change which jobs
+        run together. alone: all of them singly.
         """
         wanted = {job.key for job in todo}
         open_: dict[str, list[Job]] = {}
         batches: list[list[Job]] = []
         for job in self.jobs:
             size = 1 if alone or job.skip else job.method.batch_size
-            fit = job.fit.key if job.fit else ""
-            kind = digest(
-                job.method.info.name,
-                all_parameters(job.method),
-                job.spec.n_variables,
-                job.spec.n_regimes,
-                fit,
-            )
+            kind = _batch_kind(job) if size > 1 else ""
             batch = open_.get(kind)
             if size == 1 or batch is None or len(batch) == size:
                 batch = []
@@ -126,54 +109,112 @@ def make_plan(
     *,
     seeds: Sequence[int] = (0,),
     limit: int | None = None,
+    subset: str = ALL,
     limits: Limits | None = None,
     device: str = "cpu",
 ) -> Plan:
     """Plan a run.
 
+    Parameters
+    ----------
+    options: the suite's own options.
     methods: `a,b:parameter=value`, "all" for every registered method, or None for the default ones
         that can run on the suite.
-    limit: only the first tasks of the suite. device: cpu or cuda, for methods with that parameter
-        where it is not written out.
+    limit: how many tasks, spread evenly over the suite's factors and settings.
+    subset: name of a stratum of the suite, or "non" and its name; "all" for every task.
+    device: cpu or cuda, for methods that have the choice and where it is not written out.
 
     Raises
     ------
     BenchError: a name, parameter or option that does not exist, or nothing to run; the message says
-    what to write instead.
+        what to write instead.
     """
     limits = limits or Limits()
     suite = load_suite(suite_name, **options)
-    specs = list(suite.specs())[:limit]
+    specs = in_subset(suite.specs(), subset, suite)
     if not specs:
-        why = getattr(suite, "why_no_task", lambda: "")()
-        raise InvalidParameter(f"{suite_name} has no task with these options. {why}".rstrip())
+        which = "with these options" if subset == ALL else f"in the subset {subset}"
+        why = suite.why_no_task()
+        raise InvalidParameter(f"{suite_name} has no task {which}. {why}".rstrip())
+    if limit is not None:
+        specs = spread(specs, limit, suite)
     chosen, left_out = choose_methods(methods, specs, suite)
-    chosen = [on_device(method, device) for method in chosen]
+    chosen = [method.on_device(device) for method in chosen]
     if not chosen:
-        raise BenchError(
-            f"No method to run on {suite_name}: "
-            + "; ".join(f"{n}: {why}" for n, why in left_out.items())
-        )
+        reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
+        raise BenchError(f"No method to run on {suite_name}: {reasons}")
     jobs, fits = {}, Fits(suite, limits)
     for spec in specs:
         for method in chosen:
             for seed in seeds if method.info.stochastic else [0]:
                 job = make_job(method, spec, seed, limits, fits)
                 jobs.setdefault(job.key, job)
-    return Plan(suite_name, dict(options), suite, list(jobs.values()), chosen, left_out)
+    return Plan(
+        suite_name,
+        dict(options),
+        suite,
+        list(jobs.values()),
+        chosen,
+        limits,
+        left_out,
+        subset,
+    )
+
+
+def in_subset(specs: Iterable[TaskSpec], subset: str, suite: Suite) -> list[TaskSpec]:
+    """The tasks of a stratum: those whose metadata of that name is true, or false for "non...".
+
+    Raises
+    ------
+    InvalidParameter: the suite has no such stratum.
+    """
+    if subset == ALL:
+        return list(specs)
+    strata = suite.info.strata
+    name, wanted = (subset, True) if subset in strata else (subset.removeprefix("non"), False)
+    if name not in strata or (not wanted and name == subset):
+        known = [ALL, *strata, *(f"non{stratum}" for stratum in strata)]
+        raise InvalidParameter(
+            f"--subset of {suite.info.name} takes {', '.join(known)}; got {subset!r}."
+        )
+    return [spec for spec in specs if bool(spec.metadata[name]) == wanted]
+
+
+def spread(specs: Sequence[TaskSpec], limit: int, suite: Suite) -> list[TaskSpec]:
+    """`limit` tasks, spread evenly over the combinations of factors and settings.
+
+    The choice is the same each time, and a smaller one is a part of every larger one.
+    """
+    names = [*suite.info.factors, *suite.info.setting]
+    groups: dict[str, list[int]] = {}
+    for i, spec in enumerate(specs):
+        kind = digest([spec.metadata.get(name) for name in names])
+        groups.setdefault(kind, []).append(i)
+    members = list(groups.values())
+    order = [members[i] for i in _halving(len(members))]
+    rounds = itertools.zip_longest(*order)
+    turns = [i for each in rounds for i in each if i is not None]
+    return [specs[i] for i in sorted(turns[:limit])]
+
+
+def _halving(n: int) -> list[int]:
+    """0 to n - 1 in an order whose beginnings are spread over the whole: 0, n / 2, n / 4, ..."""
+    bits = max(n - 1, 0).bit_length()
+    reversed_ = (int(f"{i:0{bits}b}"[::-1], 2) if bits else 0 for i in range(2**bits))
+    return [i for i in reversed_ if i < n]
 
 
 def choose_methods(
     methods: str | None, specs: Sequence[TaskSpec], suite: Suite
 ) -> tuple[list[LoadedMethod], dict[str, str]]:
     """The methods to run, and why others were left out (only where the choice was ours)."""
-    if methods is not None and methods != "all":
+    if methods is not None and methods != ALL:
         chosen = [load_method(name, **parameters) for name, parameters in parse_methods(methods)]
         if not chosen:
             raise InvalidParameter("--methods is empty; leave it out for the default methods.")
         unique: dict[str, LoadedMethod] = {}
         for method in chosen:  # ut-igsp and ut-igsp-set are two readings of one run
-            unique.setdefault(digest(method.info.name, all_parameters(method)), method)
+            unique.setdefault(digest(method.info.name, method.all_parameters), method)
         return list(unique.values()), {}
     chosen, left_out = [], {}
     for name in entries(METHODS):
@@ -183,22 +224,28 @@ def choose_methods(
         except BenchError as error:
             left_out[name] = str(error)
             continue
-        reasons = [method.info.why_skip(spec) for spec in specs]
-        if method.needs_fit and not hasattr(suite, "training"):
-            reasons = ["the suite has no training tasks"]
-        elif method.info.needs and (
-            missing := method.info.why_no_fit(getattr(suite, "resources", {}))
-        ):
-            reasons = [missing]
-        if methods is None and not method.info.default:
-            left_out[name] = "not a default method; ask for it with --methods"
-        elif methods is None and (slow := _why_slow(method.info, specs)):
-            left_out[name] = slow
-        elif all(reasons):
-            left_out[name] = str(reasons[0])
+        if why := _why_not(method, specs, suite, by_default=methods is None):
+            left_out[name] = why
         else:
             chosen.append(method)
     return chosen, left_out
+
+
+def _why_not(
+    method: LoadedMethod, specs: Sequence[TaskSpec], suite: Suite, *, by_default: bool
+) -> str:
+    """Why a method is not chosen for a suite, "" if it is."""
+    info = method.info
+    if by_default and not info.default:
+        return "not a default method; ask for it with --methods"
+    if by_default and (slow := _why_slow(info, specs)):
+        return slow
+    if method.needs_fit and suite.training(specs[0]) is None:
+        return "the suite has no training tasks"
+    if info.needs and (missing := info.why_no_fit(suite.resources)):
+        return missing
+    reasons = [info.why_skip(spec) for spec in specs]
+    return str(reasons[0]) if all(reasons) else ""
 
 
 def _why_slow(info: MethodInfo, specs: Sequence[TaskSpec]) -> str:
@@ -206,47 +253,34 @@ def _why_slow(info: MethodInfo, specs: Sequence[TaskSpec]) -> str:
     if info.default_up_to is None or fewest <= info.default_up_to:
         return ""
     return (
-        f"{fewest} variables or more; {info.name} takes minutes a task beyond "
+        f"{fewest} variables or more; {info.name} takes minutes per task beyond "
         f"{info.default_up_to}; ask for it with --methods"
     )
 
 
-def on_device(method: LoadedMethod, device: str) -> LoadedMethod:
-    """The method on that device, if it has a choice and none was made."""
-    parameters = all_parameters(method)
-    if device == parameters.get("device", device) or "device" in method.parameters:
-        return method
-    name = method.label
-    return load_method(name, **{**method.parameters, "device": device})
-
-
 class Fits:
-    """The fits of a run, one for each method, seed and set of training tasks."""
+    """The fits of a run: one per method, seed and set of training tasks."""
 
     def __init__(self, suite: Suite, limits: Limits) -> None:
         self._suite, self._limits = suite, limits
-        self.resources: Mapping[str, Path] = getattr(suite, "resources", {})
+        self.resources = suite.resources
         self._files: dict[Path, str] = {}
         self._made: dict[str, Fit] = {}
-        self._digests: dict[
-            int, tuple[Sequence[TaskSpec], str]
-        ] = {}  # by identity: a suite gives the same list for many tasks
+        # By identity: a suite gives the same list for many tasks.
+        self._digests: dict[int, tuple[Sequence[TaskSpec], str]] = {}
 
     def of(self, method: LoadedMethod, spec: TaskSpec, seed: int) -> Fit | None:
         """What has to be trained for this task; None if the suite has no training tasks."""
-        if not hasattr(self._suite, "training"):
+        specs = self._suite.training(spec)
+        if specs is None:
             return None
-        specs = self._suite.training(spec)  # type: ignore[attr-defined]
         if id(specs) not in self._digests:
             self._digests[id(specs)] = specs, digest(sorted(s.hash for s in specs))
         knowledge = self._knowledge(method)
-        key = digest("fit", job_key(method, self._digests[id(specs)][1], seed), *knowledge.values())
+        key = digest("fit", method.key(self._digests[id(specs)][1], seed), *knowledge.values())
         if key not in self._made:
-            timeout = (
-                self._limits.timeout_s
-                if self._limits.timeout_s is not None
-                else method.info.fit_timeout_s
-            )
+            given = self._limits.timeout_s
+            timeout = method.info.fit_timeout_s if given is None else given
             self._made[key] = Fit(key, method, specs, seed, timeout, knowledge)
         return self._made[key]
 
@@ -254,7 +288,7 @@ class Fits:
         """Kind -> digest of what the method is trained with."""
         if not method.info.needs:
             return {}
-        kinds = [kind for kind in (*method.info.needs, "identifiers") if kind in self.resources]
+        kinds = [k for k in (*method.info.needs, "identifiers") if k in self.resources]
         return {kind: self._file_digest(self.resources[kind]) for kind in kinds}
 
     def _file_digest(self, path: Path) -> str:
@@ -264,37 +298,25 @@ class Fits:
 
 
 def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fits: Fits) -> Job:
+    """The job of a method on a task, with what has to be trained before."""
     info = method.info
-    timeout = limits.timeout_s if limits.timeout_s is not None else float(info.timeout_s(spec))
+    given = limits.timeout_s
+    timeout = float(info.timeout_s(spec)) if given is None else given
     skip = info.why_skip(spec)
     if method.has_seen(spec.origin):
         skip = f"the weights of {info.name} were trained on this task"
     if not method.needs_fit:
-        return Job(job_key(method, spec.hash, seed), method, spec, seed, timeout, skip)
+        return Job(method.key(spec.hash, seed), method, spec, seed, timeout, skip)
     fit = fits.of(method, spec, seed)
     if fit is None:
         skip = skip or f"{info.name} has to be trained, and the suite has no training tasks"
     skip = skip or info.why_no_fit(fits.resources)
-    key = job_key(method, spec.hash, seed, fit.key if fit else "")
+    key = method.key(spec.hash, seed, fit.key if fit else "")
     return Job(key, method, spec, seed, timeout, skip, fit)
 
 
-def job_key(method: LoadedMethod, task_hash: str, seed: int, fit: str = "") -> str:
-    """Digest of everything that determines the scores."""
-    axes = [method.info.name, method.info.version, all_parameters(method), task_hash, seed]
-    return digest(*axes, *filter(None, [method.weights_digest(), fit]))
-
-
-def all_parameters(method: LoadedMethod) -> dict[str, Any]:
-    """Every parameter with the value in force, so that writing out a default changes no key."""
-    if dataclasses.is_dataclass(method.method):
-        return {
-            f.name: getattr(method.method, f.name)
-            for f in dataclasses.fields(method.method)
-            if f.init
-        }
-    known = inspect.signature(type(method.method)).parameters
-    defaults = {
-        name: p.default for name, p in known.items() if p.default is not inspect.Parameter.empty
-    }
-    return {**defaults, **method.parameters}
+def _batch_kind(job: Job) -> str:
+    """What the jobs of one batch have in common."""
+    sizes = job.spec.n_variables, job.spec.n_regimes
+    fit = job.fit.key if job.fit else ""
+    return digest(job.method.info.name, job.method.all_parameters, *sizes, fit)

@@ -24,6 +24,7 @@ import psutil
 
 from cdnbench.errors import BenchError
 from cdnbench.runners import reaper
+from cdnbench.runners.family import descendants
 
 IMPORTING_S = 600.0
 THREAD_VARIABLES = (
@@ -84,12 +85,10 @@ class Worker:
 
     def end(self) -> None:
         """Kill what is left of the process and of everything it started, and forget it."""
-        descendants = []
-        with contextlib.suppress(psutil.Error):
-            descendants = psutil.Process(self.pid).children(recursive=True)
+        left = descendants(self.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        for process in descendants:  # those that left the group
+        for process in left:  # those that left the group
             with contextlib.suppress(psutil.Error):
                 process.kill()
         if not self._over(0):
@@ -146,7 +145,7 @@ def fork_server(preload: Sequence[str], threads: int) -> Iterator[None]:
     BenchError: the server did not start, or a module to preload cannot be imported (by itself it
     would be left out silently).
     """
-    modules = [*dict.fromkeys(["cdnbench.runners.child", *preload]), "cdnbench.runners.preload"]
+    modules = [*dict.fromkeys(["cdnbench.runners.worker", *preload]), "cdnbench.runners.preload"]
     environment = {name: str(threads) for name in THREAD_VARIABLES} | {
         "PYTHONHASHSEED": "0",
         "PYTHONWARNINGS": "ignore",

@@ -9,7 +9,8 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from cdnbench.record import Provenance
 
 PACKAGES = (
     "cdnbench",
@@ -25,19 +26,14 @@ PACKAGES = (
 
 
 @functools.cache
-def provenance(package: tuple[str, str] | None = None) -> dict[str, Any]:
-    """`versions`, `git_sha`, `dirty` (of a source checkout; None in an installed wheel) and `host`,
-    as they were at the first call.
+def provenance(package: tuple[str, str] | None = None) -> Provenance:
+    """Versions, commit and machine, as they were at the first call.
 
     package: name and version of the package that the method comes from.
     """
     sha, dirty = _git_state(Path(__file__).resolve().parent.parent)
-    return {
-        "versions": versions() | dict([package] if package else []),
-        "git_sha": sha,
-        "dirty": dirty,
-        "host": host(),
-    }
+    known = versions() | dict([package] if package else [])
+    return Provenance(versions=known, git_sha=sha, dirty=dirty, host=host())
 
 
 def versions() -> dict[str, str]:

@@ -9,258 +9,313 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import joblib
 
+from cdnbench.record import JobRecord, Record, Status
 from cdnbench.registry import METHODS, package_of
-from cdnbench.runners.drive import Driver, Interrupted, Outcome, keep_end
-from cdnbench.runners.fits import Fitter
-from cdnbench.runners.plan import FIT_FAILED, Job, Limits, Plan
-from cdnbench.runners.prepare import Preparer
+from cdnbench.runners.messages import Outcome
+from cdnbench.runners.plan import Job, Plan
 from cdnbench.runners.processes import Reaper, fork_server
 from cdnbench.runners.provenance import provenance
+from cdnbench.runners.supervise import Interrupted, Supervisor
+from cdnbench.runners.task_maker import TaskMaker
+from cdnbench.runners.trainer import Trained, Trainer
 from cdnbench.store import Store
 
-Record = dict[str, Any]
 
+@dataclass(frozen=True)
+class Mode:
+    """Which jobs a run does again.
 
-def execute(
-    plan: Plan,
-    store: Store,
-    *,
-    jobs: int = 1,
-    limits: Limits | None = None,
-    timing: bool = False,
-    fresh: bool = False,
-    retry: bool = False,
-    on_record: Callable[[Record], None] = lambda record: None,
-) -> int:
-    """Run what the store lacks and return how many jobs that was.
-
-    jobs: how many run at once. timing: one at a time, so that times can be compared
-    (`wall_s_single`). fresh: run all jobs, also those that are done; each old record stands until
-    its new one is there. retry: run failed jobs again. on_record: called with each record as it is
-    stored, those of fits ("kind": "fit") included.
-
-    A `KeyboardInterrupt` ends the running jobs, which leave no record, and is raised again.
-
-    Raises
-    ------
-    BenchError: the store cannot be written, or the fork server does not start or dies. What was
-    done is kept.
+    timing: jobs that were not timed alone, one at a time, so that times can be compared
+    (`wall_s_single`). fresh: all jobs; each old record stands until its new one is there.
+    retry: jobs that failed.
     """
-    limits = limits or Limits()
-    telling = threading.Lock()
 
-    def tell(record: Record) -> None:
-        with telling:
-            on_record(record)
+    timing: bool = False
+    fresh: bool = False
+    retry: bool = False
 
-    store.create()
-    todo = plan.todo(store, timing=timing, fresh=fresh, retry=retry)
-    if not todo:
-        return 0
-    # Scratch space lies outside the store; the reaper removes it if the run is killed.
-    scratch = Path(tempfile.mkdtemp(prefix="cdnbench-"))
-    reaper = Reaper([str(scratch)])
-    try:
-        with fork_server(_modules(todo), limits.threads):
-            driver = Driver(store, limits, reaper)
-            preparer = Preparer(plan.suite_name, plan.options, todo, store, scratch, reaper)
-            try:
-                again = timing or fresh or retry
-                fitter = Fitter(
-                    driver, plan.suite_name, plan.options, scratch, fresh or retry, tell
+
+@dataclass
+class Run:
+    """One run of a plan into a store.
+
+    jobs: how many run at once. on_record: called with each record as it is stored, those of fits
+    included, by one thread at a time.
+    """
+
+    plan: Plan
+    store: Store
+    mode: Mode = Mode()
+    jobs: int = 1
+    on_record: Callable[[Record], None] = lambda record: None
+
+    def __post_init__(self) -> None:
+        self._telling = threading.Lock()
+
+    @cached_property
+    def todo(self) -> list[Job]:
+        """The jobs whose result the store lacked when this was first asked, and those to repeat."""
+        return [job for job in self.plan.jobs if self._lacks(job)]
+
+    @property
+    def records(self) -> list[JobRecord]:
+        """The records of the plan's jobs that have ended, in the plan's order."""
+        found = (self.store.job(job.key) for job in self.plan.jobs)
+        return [record for record in found if record is not None]
+
+    def execute(self) -> int:
+        """Run what the store lacks, and return how many jobs that was.
+
+        A `KeyboardInterrupt` ends the running jobs, which leave no record, and is raised again.
+
+        Raises
+        ------
+        BenchError: the store cannot be written, or the fork server does not start or dies. What was
+            done is kept.
+        """
+        self.store.create()
+        if not self.todo:
+            return 0
+        # Scratch space lies outside the store; the reaper removes it if the run is killed.
+        scratch = Path(tempfile.mkdtemp(prefix="cdnbench-"))
+        reaper = Reaper([str(scratch)])
+        try:
+            with fork_server(_modules(self.todo), self.plan.limits.threads):
+                self._supervisor = Supervisor(self.plan, self.store, reaper, scratch)
+                self._maker = TaskMaker(self.plan, self.todo, self.store, scratch, reaper)
+                repeat = self.mode.timing or self.mode.fresh or self.mode.retry
+                self._trainer = Trainer(
+                    self._supervisor, self.mode.fresh or self.mode.retry, self._tell
                 )
-                _run_all(
-                    todo, plan, driver, preparer, fitter, 1 if timing else jobs, timing, again, tell
-                )
-            finally:
-                driver.stop.set()
-                preparer.stop()
-    finally:
-        reaper.close()
-        shutil.rmtree(scratch, ignore_errors=True)
-    return len(todo)
+                self._repeat = repeat
+                try:
+                    self._run_all()
+                finally:
+                    self._supervisor.stop.set()
+                    self._maker.stop()
+        finally:
+            reaper.close()
+            self.store.close()
+            shutil.rmtree(scratch, ignore_errors=True)
+        return len(self.todo)
 
+    def _lacks(self, job: Job) -> bool:
+        record = self.store.job(job.key)
+        if self.mode.fresh or record is None or not self.store.is_done(record):
+            return True
+        if self.mode.retry and record.failed:
+            return True
+        return self.mode.timing and record.status == Status.ok and record.wall_s_single is None
 
-def _run_all(
-    todo: Sequence[Job],
-    plan: Plan,
-    driver: Driver,
-    preparer: Preparer,
-    fitter: Fitter,
-    jobs: int,
-    timing: bool,
-    again: bool,
-    on_record: Callable[[Record], None],
-) -> None:
-    def step(item: Sequence[Job] | Callable[[], Any]) -> None:
-        if driver.stop.is_set():
-            return
-        if callable(item):
-            with contextlib.suppress(Interrupted):
-                item()
-            return
+    def _tell(self, record: Record) -> None:
+        with self._telling:
+            self.on_record(record)
+
+    def _run_all(self) -> None:
+        """Work through the steps; each thread drives one process at a time."""
+        stop = self._supervisor.stop
+
+        def step(item: Callable[[], Any]) -> None:
+            if not stop.is_set():
+                with contextlib.suppress(Interrupted):
+                    item()
+
+        # Results come back as they are ready, and the steps are taken from the iterator as threads
+        # become free.
+        parallel = joblib.Parallel(
+            n_jobs=1 if self.mode.timing else self.jobs,
+            backend="threading",
+            return_as="generator_unordered",
+            batch_size=1,
+            pre_dispatch="2 * n_jobs",
+        )
+        steps = itertools.chain(self._fits(), self._steps())
+        results = parallel(joblib.delayed(step)(item) for item in steps)
+        try:
+            for _ in results:
+                pass
+        except BaseException:
+            stop.set()  # the threads end their processes and return
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that results were given up is what is wanted
+                results.close()
+            raise
+
+    def _fits(self) -> Iterator[Callable[[], Any]]:
+        """What has to be trained, before all else and side by side: nobody waits for another."""
+        fits = {job.fit.key: job.fit for job in self.todo if job.fit and not job.skip}
+        return (partial(self._trainer.ensure, fit) for fit in fits.values())
+
+    def _steps(self) -> Iterator[Callable[[], Any]]:
+        """The batches, with their tasks made while what comes before them runs."""
+        batches = self.plan.batches(self.todo, alone=self.mode.timing)
+        tasks_of = lambda batch: [job.spec.hash for job in batch]  # noqa: E731
+        groups = [list(group) for _, group in itertools.groupby(batches, key=tasks_of)]
+        for here, after in itertools.zip_longest(groups, groups[1:]):
+            if after:
+                yield partial(self._make_tasks, after[0])
+            for batch in here:
+                yield partial(self._run_batch, batch)
+
+    def _make_tasks(self, batch: Sequence[Job]) -> None:
+        for job in batch:
+            self._maker.samples(job.spec)
+
+    def _run_batch(self, jobs: Sequence[Job]) -> None:
         told = set()
-        with contextlib.suppress(Interrupted):
-            for record in _batch(item, plan, driver, preparer, fitter, timing, again):
-                if record["key"] not in told:
-                    told.add(record["key"])
-                    on_record(record)
+        for record in self._batch(jobs):
+            if record.key not in told:
+                told.add(record.key)
+                self._tell(record)
 
-    # Each thread drives one process. Results come back as they are ready, and the steps are taken
-    # from the iterator as threads become free.
-    parallel = joblib.Parallel(
-        n_jobs=jobs,
-        backend="threading",
-        return_as="generator_unordered",
-        batch_size=1,
-        pre_dispatch=2 * jobs,
-    )
-    steps = _steps(plan.batches(todo, alone=timing), preparer)
-    results = parallel(
-        joblib.delayed(step)(item) for item in itertools.chain(_fits(todo, fitter), steps)
-    )
-    try:
-        for _ in results:
-            pass
-    except BaseException:
-        driver.stop.set()  # the threads end their processes and return
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # joblib tells that results were given up, which is what is wanted
-            results.close()
-        raise
+    def _batch(self, jobs: Sequence[Job]) -> Iterator[JobRecord]:
+        """Run the jobs of one batch and store their records.
 
+        Jobs that another run on the same folder stored meanwhile are left alone. Yields each record
+        as it is stored; one of a batch of several is stored again, with its times, when all have
+        ended. Jobs that a failing process takes with it are run again, one by one.
+        """
+        store = self.store.refresh()
+        before = {job.key: store.job(job.key) for job in jobs}
+        started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
-def _fits(todo: Sequence[Job], fitter: Fitter) -> Iterator[Callable[[], Any]]:
-    """What has to be trained, before all else: side by side, and nobody waits for what another
-    thread trains."""
-    fits = {job.fit.key: job.fit for job in todo if job.fit and not job.skip}
-    return (partial(fitter.ensure, fit) for fit in fits.values())
+        def stored(job: Job, outcome: Outcome, trained: Trained | None = None) -> JobRecord:
+            return self._stored(job, before[job.key], outcome, started_at, trained)
 
+        try:
+            ready: list[tuple[Job, Path, Trained | None]] = []
+            for job in jobs:
+                folder, why = self._maker.samples(job.spec)
+                if self._supervisor.stop.is_set():
+                    raise Interrupted
+                old = before[job.key]
+                if old is not None and not self._repeat and store.is_done(old):
+                    yield old
+                elif why:
+                    log = self._supervisor.keep_log(JobRecord, job.key, self._maker.log)
+                    reason = f"the task could not be made: {why}"
+                    yield stored(job, Outcome(Status.error, reason, log=log))
+                elif job.skip:
+                    yield stored(job, Outcome(Status.skipped, job.skip))
+                else:
+                    trained = self._trainer.ensure(job.fit) if job.fit else None
+                    if trained and trained.model is None:
+                        yield stored(job, _unfitted(trained), trained)
+                    else:
+                        ready.append((job, folder, trained))
+            for job, outcome, trained in self._outcomes(ready):
+                yield stored(job, outcome, trained)
+        finally:
+            for job in jobs:
+                self._maker.done(job.spec)
 
-def _steps(
-    batches: Sequence[list[Job]], preparer: Preparer
-) -> Iterator[Sequence[Job] | Callable[[], Any]]:
-    """The batches, with their tasks made while what comes before them runs."""
+    def _outcomes(
+        self, ready: Sequence[tuple[Job, Path, Trained | None]]
+    ) -> Iterator[tuple[Job, Outcome, Trained | None]]:
+        """Run them together, and then one by one those that are not done."""
+        left = dict(enumerate(ready))
+        attempts = [list(left)] if ready else []
+        while attempts:
+            chosen = [left[i] for i in attempts.pop(0)]
+            model = chosen[0][2].model if chosen[0][2] else None
+            done = set()
+            for k, outcome in self._supervisor.run(
+                [job for job, _, _ in chosen], [folder for _, folder, _ in chosen], model
+            ):
+                done.add(k)
+                yield chosen[k][0], outcome, chosen[k][2]
+            if len(chosen) > 1:
+                attempts = [[i] for i in left if i not in done]
 
-    def hashes(batch: list[Job]) -> list[str]:
-        return [job.spec.hash for job in batch]
+    def _stored(
+        self,
+        job: Job,
+        old: JobRecord | None,
+        outcome: Outcome,
+        started_at: str,
+        trained: Trained | None,
+    ) -> JobRecord:
+        """Store what a job came to, and return its record.
 
-    groups = [list(group) for _, group in itertools.groupby(batches, key=hashes)]
-    for here, after in itertools.zip_longest(groups, groups[1:]):
-        if after:
-            yield lambda batch=after[0]: [preparer.samples(job.spec) for job in batch]
-        yield from here
-
-
-def _batch(
-    jobs: Sequence[Job],
-    plan: Plan,
-    driver: Driver,
-    preparer: Preparer,
-    fitter: Fitter,
-    timing: bool,
-    again: bool,
-) -> Iterator[Record]:
-    """Run the jobs of one batch and store their records, except those that another run on the same
-    folder stored meanwhile.
-
-    Yields each record as it is stored; one of a batch of several is stored again, with its times,
-    when all have ended. Jobs that a failing process takes with it are run again, one by one.
-    """
-    store = driver.store
-    before = {job.key: store.record(job.key) for job in jobs}
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
-
-    def stored(job: Job, outcome: Outcome) -> Record:
-        record = _record(job, plan, outcome, driver.limits, timing, started_at)
-        old = before[job.key]
-        if timing and old is not None and old["status"] == "ok":
-            if outcome.status != "ok":  # a result is worth more than its time
-                record = {**old, "note": f"timed alone: {outcome.status}: {outcome.reason}"}
-            elif old["batch_size"] > 1:
-                record = {**old, "wall_s_single": outcome.wall_s}
-        store.write_record(record)
+        Timing never replaces a result: it adds the time to it.
+        """
+        record = job_record(self.plan, job, outcome, started_at, self.mode.timing, trained)
+        prediction = outcome.prediction
+        outputs = None if prediction is None else prediction.outputs
+        if self.mode.timing and old is not None and old.status == Status.ok:
+            if outcome.status != Status.ok:
+                note = f"timed alone: {outcome.status}: {outcome.reason}"
+                record, outputs = replace(old, note=note), None
+            elif old.batch_size > 1:
+                record, outputs = replace(old, wall_s_single=outcome.wall_s), None
+        self.store.write_job(record, outputs)
         return record
 
-    try:
-        ready, folders = [], []
-        for job in jobs:
-            folder, why = preparer.samples(job.spec)
-            if driver.stop.is_set():
-                raise Interrupted
-            old = before[job.key]
-            if old is not None and not again and store.is_whole(old):
-                yield old
-            elif why:
-                keep_end(preparer.log, store.log_path(job.key))
-                yield stored(job, Outcome("error", f"the task could not be made: {why}"))
-            elif job.skip:
-                yield stored(job, Outcome("skipped", job.skip))
-            elif job.fit and (unfitted := fitter.ensure(job.fit)):
-                yield stored(job, Outcome("skipped", FIT_FAILED + unfitted))
-            else:
-                ready.append(job)
-                folders.append(folder)
-        done = set()
-        if ready:
-            for index, outcome in driver.run(ready, folders):
-                done.add(index)
-                yield stored(ready[index], outcome)
-        for index in set(range(len(ready))) - done:
-            for _, outcome in driver.run([ready[index]], [folders[index]]):
-                yield stored(ready[index], outcome)
-    finally:
-        for job in jobs:
-            preparer.done(job.spec)
+
+def job_record(
+    plan: Plan,
+    job: Job,
+    outcome: Outcome,
+    started_at: str,
+    timing: bool = False,
+    trained: Trained | None = None,
+) -> JobRecord:
+    """The record of a job that ended."""
+    info, suite, spec, said = job.method.info, plan.suite.info, job.spec, outcome.prediction
+    known = {"name": plan.suite.knowledge, **job.fit.knowledge} if job.fit else {}
+    failed_fit = trained is not None and trained.record.status != Status.ok
+    return JobRecord(
+        key=job.key,
+        suite=plan.suite_name,
+        task=spec.name,
+        task_hash=spec.hash,
+        metadata=dict(spec.metadata),
+        setting=tuple(suite.setting),
+        factors=dict(suite.factors),
+        method=info.name,
+        method_version=info.version,
+        variants=tuple(info.variants),
+        parameters=dict(job.method.parameters),
+        trained_on=job.method.trained_on(),
+        knowledge=known if job.fit and job.fit.knowledge else {},
+        seed=job.seed,
+        status=outcome.status,
+        reason=outcome.reason,
+        note="" if said is None else said.note,
+        converged=None if said is None else said.converged,
+        facts={} if said is None else said.facts,
+        batch_size=outcome.batch_size,
+        wall_s=outcome.wall_s,
+        wall_s_single=outcome.wall_s if timing else None,
+        cpu_s=outcome.cpu_s,
+        peak_rss_mb=outcome.peak_rss_mb,
+        device=job.method.device,
+        threads=plan.limits.threads,
+        timeout_s=job.timeout_s,
+        memory_gb=plan.limits.memory_gb,
+        log=outcome.log,
+        fit=job.fit.key if job.fit else "",
+        unfitted=trained.record.status if trained is not None and failed_fit else None,
+        started_at=started_at,
+        provenance=provenance(package_of(METHODS, info.name)),
+    )
 
 
-def _record(
-    job: Job, plan: Plan, outcome: Outcome, limits: Limits, timing: bool, started_at: str
-) -> Record:
-    info = job.method.info
-    return {
-        "key": job.key,
-        "kind": "predict",
-        "suite": plan.suite_name,
-        "task": job.spec.name,
-        "task_hash": job.spec.hash,
-        "metadata": dict(job.spec.metadata),
-        "setting": list(plan.suite.info.setting),
-        "method": info.name,
-        "method_version": info.version,
-        "variants": list(info.variants),
-        "parameters": dict(job.method.parameters),
-        "trained_on": job.method.trained_on(),
-        "knowledge": {"name": getattr(plan.suite, "knowledge", ""), **job.fit.knowledge}
-        if job.fit and job.fit.knowledge
-        else {},
-        "seed": job.seed,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "note": outcome.note,
-        "facts": outcome.facts,
-        "batch_size": outcome.batch_size,
-        "wall_s": outcome.wall_s,
-        "wall_s_single": outcome.wall_s if timing else None,
-        "cpu_s": outcome.cpu_s,
-        "peak_rss_mb": outcome.peak_rss_mb,
-        "peak_gpu_mb": None,
-        "device": getattr(job.method.method, "device", info.device),
-        "threads": limits.threads,
-        "timeout_s": job.timeout_s,
-        "memory_gb": limits.memory_gb,
-        "started_at": started_at,
-        **provenance(package_of(METHODS, info.name)),
-    }
+def _unfitted(trained: Trained) -> Outcome:
+    """The outcome of a job whose method could not be trained."""
+    record = trained.record
+    reason = f"cannot be trained: {record.reason}"
+    if record.failed:
+        reason = f"fit failed: {record.status}: {record.reason}"
+    return Outcome(Status.skipped, reason, log=record.log)
 
 
 def _modules(jobs: Sequence[Job]) -> list[str]:

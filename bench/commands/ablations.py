@@ -1,105 +1,84 @@
-"""The variants behind the paper's Tables 7 and 8: train each with one budget, run it on
-`synthetic`, show the table."""
+"""`bench train ablations`: train the variants of a table, run them, and show the table."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from cdnbench.methods.cdn.aggregator import EncoderConfig
-from cdnbench.methods.cdn.differential import DifferentialConfig
-from cdnbench.methods.cdn.trainer import Plan
+import typer
 
-FULL = EncoderConfig()
-TABLES: dict[str, dict[str, DifferentialConfig]] = {
-    "table7": {
-        "cdn": DifferentialConfig(encoder=FULL),
-        "no_pretrain": DifferentialConfig(encoder=FULL, pretrained=False, joint=True),
-        "no_marginal": DifferentialConfig(encoder=EncoderConfig(marginals=False)),
-        "no_global": DifferentialConfig(encoder=EncoderConfig(global_statistic=False)),
-    },
-    "table8": {
-        "mlp": DifferentialConfig(encoder=FULL, head="mlp"),
-        "axial": DifferentialConfig(encoder=FULL),
-        "corr": DifferentialConfig(encoder=EncoderConfig(statistic="corr")),
-        "corr+cov": DifferentialConfig(encoder=EncoderConfig(statistic="corr+cov")),
-    },
-}
-"""Table -> variant (as the paper's CSV names it) -> network. "no_pretrain" is trained jointly, from
-nothing, for both budgets."""
+from cdnbench.commands.training_options import (
+    Datasets,
+    Device,
+    Seed,
+    Threads,
+    Workers,
+    one_of,
+    origin,
+    prepare,
+)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Budget:
-    """Minutes of wall clock for every encoder and every head, and what else training takes."""
-
-    encoder_minutes: float
-    head_minutes: float
-    datasets: int
-    seed: int
-    device: str
-    workers: int
-
-
-def train_variants(table: str, folder: Path, budget: Budget) -> dict[str, Path]:
-    """Variant -> weights. What is there is not made again, and an interrupted run goes on."""
-    found = {}
-    for variant, config in TABLES[table].items():
-        path = folder / table / f"{variant}.safetensors"
-        if not path.exists():
-            encoder = str(_encoder(config.encoder, folder, budget)) if config.pretrained else ""
-            print(f"{table}: {variant}", flush=True)
-            _head(config, encoder, path, folder, budget)
-        found[variant] = path
-    return found
-
-
-def methods_of(weights: dict[str, Path], table: str) -> str:
-    """The --methods of `bench run` for these weights."""
-    return ",".join(
-        f"cdn-{TABLES[table][variant].head}:weights={path}" for variant, path in weights.items()
-    )
-
-
-def _encoder(config: EncoderConfig, folder: Path, budget: Budget) -> Path:
-    from cdnbench.commands import curriculum, pretraining
-    from cdnbench.methods.cdn.weights import save_weights
-
-    parts = [config.statistic]
-    parts += [] if config.marginals else ["no-marginals"]
-    parts += [] if config.global_statistic else ["no-global"]
-    name = "-".join(parts)
-    path = folder / "encoders" / f"{name}.safetensors"
-    if not path.exists():
-        print(f"encoder: {name}", flush=True)
-        network, trained, making = pretraining.train_sea(
-            folder / "encoders" / name,
-            Plan(steps=10**9, minutes=budget.encoder_minutes),
-            config,
-            seed=budget.seed,
-            device=budget.device,
-            workers=budget.workers,
-            cells=6_400,
-        )
-        save_weights(path, network.state_dict(), curriculum.card(making, trained, budget.device))
-    return path
-
-
-def _head(
-    config: DifferentialConfig, encoder: str, path: Path, folder: Path, budget: Budget
+def ablations(
+    table: Annotated[
+        str,
+        typer.Argument(help="table7 or table8.", callback=one_of("table7", "table8")),
+    ],
+    encoder_minutes: Annotated[
+        float, typer.Option(min=0.01, help="Budget of each encoder.")
+    ] = 10.0,
+    head_minutes: Annotated[float, typer.Option(min=0.01, help="Budget of each head.")] = 5.0,
+    datasets: Datasets = 2_000,
+    run: Annotated[
+        Path, typer.Option("--run", help="Folder of the training runs of all variants.")
+    ] = Path("results/train/ablations"),
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the results; by default results/<table>.")
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="The suite's protocol: clean, dcdi or both.",
+            callback=one_of("clean", "dcdi", "both"),
+        ),
+    ] = "dcdi",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Run only this many tasks of the suite.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 0,
+    threads: Threads = 0,
 ) -> None:
-    from cdnbench.commands import curriculum, heads
-    from cdnbench.methods.cdn.weights import save_weights
+    """Train, run and show the variants of Table 7 or 8.
 
-    minutes = budget.head_minutes + (0 if encoder else budget.encoder_minutes)
-    network, trained, making = heads.train_differential(
-        folder / "heads" / path.stem,
-        Plan(steps=10**9, minutes=minutes, lr=5e-4),
-        config,
-        encoder,
-        seed=budget.seed,
-        device=budget.device,
-        workers=budget.workers,
-        n_datasets=budget.datasets,
+    Every variant is trained with one budget and run on the suite `synthetic`. Weights and results
+    that are there already are used as they are. Repeat the command to go on after an interruption.
+
+    Examples:
+
+        bench train ablations table8
+
+        bench train ablations table7 --encoder-minutes 3 --head-minutes 2 --limit 24
+    """
+    from rich.console import Console
+
+    from cdnbench.reports import build
+    from cdnbench.runners.api import prepared
+    from cdnbench.runners.plan import make_plan
+    from cdnbench.training.ablations import Budget, method_names, train_variants
+
+    budget = Budget(
+        encoder_minutes=encoder_minutes,
+        head_minutes=head_minutes,
+        datasets=datasets,
+        seed=seed,
+        device=prepare(device, threads, None),
+        workers=workers,
     )
-    save_weights(path, network.state_dict(), curriculum.card(making, trained, budget.device))
+    weights = train_variants(table, run.resolve(), budget, origin())
+    names = method_names(weights, table)
+    plan = make_plan("synthetic", {"protocol": protocol}, names, limit=limit)
+    planned = prepared(plan, out or Path("results") / table)
+    planned.execute()
+    build([planned.store]).show(Console(), table)

@@ -1,4 +1,4 @@
-"""What `bench data check` says of prepared cell lines."""
+"""What `bench data check` reports about prepared cell lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cdnbench.datasets.cells.prepared import PreparedLine
-from cdnbench.datasets.cells.training import ALIKE, SPLITS, audit
+from cdnbench.datasets.cells.splits import ALIKE, SPLITS, audit
 from cdnbench.knowledge import (
     read_annotations,
     read_embeddings,
@@ -22,7 +22,7 @@ Lines = Mapping[str, PreparedLine]
 
 
 def leakage_report(lines: Lines) -> str:
-    """From training to test, split by split and line by line."""
+    """What leaks from training to test, for each split and line."""
     rows = [
         f"{'split':17} {'line':10} {'training':>8} {'test':>6} {'same gene':>10} "
         f"{'straddling':>11} {f'r >= {ALIKE}':>9}"
@@ -34,9 +34,9 @@ def leakage_report(lines: Lines) -> str:
             for leak in audit(lines, split)
         ]
     rows += [
-        "same gene: test perturbations whose target training has as well; straddling: clusters on "
-        "both sides;",
-        f"r >= {ALIKE}: test profiles that a training profile resembles",
+        "same gene: test perturbations whose target also occurs in training; straddling: clusters "
+        "on both sides;",
+        f"r >= {ALIKE}: test profiles that correlate with a training profile by that much",
     ]
     return "\n".join(rows)
 
@@ -48,16 +48,14 @@ def noise_report(lines: Lines) -> str:
         r, found = (float(np.nanmean(line.arrays[name])) for name in ("reliability", "retrieval"))
         rows.append(f"{'':17} {line.name:10} {line.n_perturbations:8,} {r:12.3f} {found:10.3f}")
     rows += [
-        "reliability: correlation of a profile with what repeating the experiment would give;",
-        "retrieval: half of the cells of a perturbation finds its other half first among the "
-        "line's perturbations",
+        "reliability: correlation of a profile with the one that a repeated experiment would give;",
+        "retrieval: how often one half of a perturbation's cells is most like its own other half",
     ]
     return "\n".join(rows)
 
 
 def knowledge_report(lines: Lines, resources: Mapping[str, Path]) -> list[str]:
-    """One report of what each file says of the genes and targets of the lines; none if there is no
-    file."""
+    """How many genes and targets of the lines each file covers; an empty list without files."""
     genes = {str(gene) for line in lines.values() for gene in line.genes}
     targets = {gene for line in lines.values() for names in line.targets for gene in names}
     names = renaming(resources.get("identifiers"), genes)

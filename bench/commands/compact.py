@@ -28,7 +28,7 @@ def compact(
     from cdnbench.store import Store
 
     store = Store(folder)
-    if not store.jobs.is_dir():
+    if not Store.is_at(folder):
         raise BenchError(f"{folder} is not a folder of results; it has no jobs in it.")
     for made in write(store, into):
         size = sum(path.stat().st_size for path in made.iterdir())

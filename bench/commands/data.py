@@ -16,7 +16,7 @@ data_app = typer.Typer(
     no_args_is_help=True, help="Fetch, simulate and prepare single-cell screens."
 )
 LOG_EVERY_S = 10.0
-_THRESHOLDS, _CELLS = "Thresholds", "What the cells say"
+_THRESHOLDS, _CELLS = "Thresholds", "What the file says about its cells"
 
 
 @data_app.callback()
@@ -26,10 +26,10 @@ def data() -> None:
 
 @data_app.command(name="list")
 def list_screens() -> None:
-    """Public screens and knowledge of genes: source, accession, licence, and the command that
-    prepares each."""
-    from cdnbench.datasets.cells.catalogue import SCREENS
-    from cdnbench.datasets.cells.sources import GENEPT, SOURCES
+    """List public screens and public knowledge of genes: source, accession, licence, and the
+    command that prepares each."""
+    from cdnbench.datasets.cells.screens.catalogue import SCREENS
+    from cdnbench.datasets.cells.screens.sources import GENEPT, SOURCES
 
     for screen in SCREENS:
         print(f"{screen.name:9} {screen.title}{' (in the CDN paper)' if screen.paper else ''}")
@@ -50,14 +50,16 @@ def list_screens() -> None:
 @data_app.command()
 def fetch(
     name: Annotated[
-        str, typer.Argument(help="A screen of `bench data list`, knowledge, or genept.")
+        str, typer.Argument(help="Name of a screen in `bench data list`, knowledge, or genept.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the files; absent: raw, or knowledge.")
+        Path | None,
+        typer.Option(help="Folder for the files; by default raw, or knowledge for knowledge."),
     ] = None,
 ) -> None:
-    """Download a public screen, or what is known of human genes. What was stopped goes on; what is
-    there and whole is not fetched again.
+    """Download a public screen, or public knowledge of human genes.
+
+    A download that was stopped is resumed, and complete files are not fetched again.
 
     Examples:
 
@@ -66,9 +68,9 @@ def fetch(
         bench data fetch knowledge && bench run --suite perturbseq --data prepared --knowledge
         knowledge
     """
-    from cdnbench.datasets.cells.catalogue import screen
-    from cdnbench.datasets.cells.fetch import fetch as download
-    from cdnbench.datasets.cells.sources import GENEPT, SOURCES
+    from cdnbench.datasets.cells.screens.catalogue import screen
+    from cdnbench.datasets.cells.screens.fetch import fetch as download
+    from cdnbench.datasets.cells.screens.sources import GENEPT, SOURCES
 
     if name in ("knowledge", "genept"):
         folder = out or Path("knowledge")
@@ -88,22 +90,25 @@ def fetch(
 
 @data_app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder of the raw files.")] = Path("simulated"),
+    out: Annotated[Path, typer.Option(help="Folder for the raw files.")] = Path("simulated"),
     kind: Annotated[str, typer.Option(help="knock-down or drug.")] = "knock-down",
-    lines: Annotated[int, typer.Option(min=1, max=26, help="Cell lines.")] = 5,
-    genes: Annotated[int, typer.Option(min=50, help="Genes.")] = 1000,
-    perturbations: Annotated[int, typer.Option(min=1, help="Perturbations a line.")] = 220,
-    seed: Annotated[int, typer.Option(help="Of the network and all cells.")] = 0,
+    lines: Annotated[int, typer.Option(min=1, max=26, help="Number of cell lines.")] = 5,
+    genes: Annotated[int, typer.Option(min=50, help="Number of genes.")] = 1000,
+    perturbations: Annotated[
+        int, typer.Option(min=1, help="Number of perturbations per line.")
+    ] = 220,
+    seed: Annotated[int, typer.Option(help="Seed of the network and of all cells.")] = 0,
 ) -> None:
-    """Write raw counts of simulated cell lines, as .h5ad: what the cell suites run on where no data
-    are given.
+    """Write raw counts of simulated cell lines as .h5ad.
+
+    The cell suites run on such lines where no data are given.
 
     Example:
 
         bench data simulate --lines 2 && bench data prepare simulated/sim-a.h5ad --line sim-a
         --target target
     """
-    from cdnbench.datasets.cells.simulate import DRUGS, Simulation, write_raw
+    from cdnbench.datasets.cells.simulated.simulate import DRUGS, Simulation, write_raw
     from cdnbench.errors import InvalidParameter
 
     if kind not in ("knock-down", "drug"):
@@ -126,17 +131,21 @@ def simulate(
 @data_app.command()
 def check(
     data: Annotated[
-        str, typer.Argument(help="Folder of prepared cell lines; absent: the embedded simulation.")
+        str,
+        typer.Argument(
+            help="Folder of prepared cell lines. Without one, the embedded simulation is checked."
+        ),
     ] = "",
     knowledge: Annotated[
         str,
         typer.Option(
-            help="kind=FILE,kind=FILE or a folder: what of it is about the genes of the lines."
+            help="kind=FILE,kind=FILE or a folder. The report says how many genes of the lines "
+            "each file covers."
         ),
     ] = "",
 ) -> None:
-    """What of the test a trained method has seen, how far the cells determine the profiles, and
-    what knowledge is about their genes.
+    """Report what trained methods have seen of the test, how well the cells determine the profiles,
+    and how many of their genes the knowledge covers.
 
     Examples:
 
@@ -145,10 +154,10 @@ def check(
         bench data check prepared --knowledge interactions=HuRI.tsv.gz,annotations=goa_human.gaf.gz
     """
     from cdnbench.commands.audit import knowledge_report, leakage_report, noise_report
-    from cdnbench.registry import load_suite
+    from cdnbench.datasets.cells.suites import PerturbSeq
 
-    suite = load_suite("perturbseq", data=data, knowledge=knowledge)
-    lines, resources = suite.all_lines, suite.resources  # type: ignore[attr-defined]
+    suite = PerturbSeq(data=data, knowledge=knowledge)
+    lines, resources = suite.all_lines, suite.resources
     print(
         "simulated data" if any(line.attributes["simulated"] for line in lines.values()) else data
     )
@@ -162,105 +171,143 @@ def check(
 @data_app.command()
 def prepare(
     file: Annotated[
-        Path, typer.Argument(help="Counts: .h5ad, 10x .h5, or a folder with matrix.mtx.")
+        Path,
+        typer.Argument(help="File of counts: .h5ad, 10x .h5, or a folder with matrix.mtx."),
     ],
-    line: Annotated[str, typer.Option(help="Name of the cell line, and of the file that is made.")],
-    out: Annotated[Path, typer.Option(help="Folder of the prepared cell lines.")] = Path(
+    line: Annotated[str, typer.Option(help="Name of the cell line and of its prepared file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the prepared cell lines.")] = Path(
         "prepared"
     ),
     perturbation: Annotated[
-        str, typer.Option(help="Column of obs with the perturbation.", rich_help_panel=_CELLS)
+        str, typer.Option(help="Column of obs that names the perturbation.", rich_help_panel=_CELLS)
     ] = "perturbation",
     control: Annotated[
-        str, typer.Option(help="Its value in control cells.", rich_help_panel=_CELLS)
+        str, typer.Option(help="Value of this column in control cells.", rich_help_panel=_CELLS)
     ] = "non-targeting",
     target: Annotated[
         str,
         typer.Option(
-            help="Column of obs with the targeted genes, joined by +; absent: the perturbation is "
-            "named after them.",
+            help="Column of obs with the targeted genes, joined by +. Without it, perturbations "
+            "are taken to be named after their targets.",
             rich_help_panel=_CELLS,
         ),
     ] = "",
     total: Annotated[
         str,
         typer.Option(
-            help="Column of obs with a cell's total count, where the file holds some of the genes "
-            "only.",
+            help="Column of obs with the total count of each cell. It is needed where the file "
+            "holds only some of the genes.",
             rich_help_panel=_CELLS,
         ),
     ] = "",
     where: Annotated[
         str,
         typer.Option(
-            help="Condition on columns of obs, e.g. 'guide_frac > 0.5'.", rich_help_panel=_CELLS
+            help="Condition on columns of obs that a cell must fulfil, e.g. 'guide_frac > 0.5'.",
+            rich_help_panel=_CELLS,
         ),
     ] = "",
     cells: Annotated[
         Path | None,
-        typer.Option(help=".csv with a row a barcode, for 10x files.", rich_help_panel=_CELLS),
+        typer.Option(
+            help=".csv with one row per barcode, for 10x files and matrix.mtx.",
+            rich_help_panel=_CELLS,
+        ),
     ] = None,
     genes: Annotated[
         str,
         typer.Option(
-            help="Column of var that names the genes; absent: its index.", rich_help_panel=_CELLS
+            help="Column of var that names the genes. Without it, the index of var is used.",
+            rich_help_panel=_CELLS,
         ),
     ] = "",
     layer: Annotated[
-        str, typer.Option(help="Layer with the counts, or raw; absent: X.", rich_help_panel=_CELLS)
+        str,
+        typer.Option(
+            help="Layer that holds the counts, or raw. Without it, X is used.",
+            rich_help_panel=_CELLS,
+        ),
     ] = "",
     values: Annotated[
         str,
         typer.Option(
-            help="counts, or lognorm: log(1 + counts per 10,000).", rich_help_panel=_CELLS
+            help="What the values are: counts, or lognorm for log(1 + counts per 10,000).",
+            rich_help_panel=_CELLS,
         ),
     ] = "counts",
     min_genes: Annotated[
-        int, typer.Option(help="Genes that a cell expresses.", rich_help_panel=_THRESHOLDS)
+        int,
+        typer.Option(
+            help="Least number of genes that a cell expresses.", rich_help_panel=_THRESHOLDS
+        ),
     ] = 0,
     max_mito: Annotated[
-        float, typer.Option(help="Share of MT- genes in a cell.", rich_help_panel=_THRESHOLDS)
+        float,
+        typer.Option(
+            help="Largest share of a cell's counts in MT- genes.", rich_help_panel=_THRESHOLDS
+        ),
     ] = 1.0,
     min_cells: Annotated[
-        int, typer.Option(help="Cells that express a gene.", rich_help_panel=_THRESHOLDS)
+        int,
+        typer.Option(
+            help="Least number of cells that express a gene.", rich_help_panel=_THRESHOLDS
+        ),
     ] = 1,
     min_perturbed: Annotated[
-        int, typer.Option(help="Cells of a perturbation.", rich_help_panel=_THRESHOLDS)
+        int,
+        typer.Option(help="Least number of cells per perturbation.", rich_help_panel=_THRESHOLDS),
     ] = 20,
     alpha: Annotated[
-        float, typer.Option(help="Of adjusted p-values.", rich_help_panel=_THRESHOLDS)
+        float,
+        typer.Option(
+            help="Level of the adjusted p-values of differential genes.",
+            rich_help_panel=_THRESHOLDS,
+        ),
     ] = 0.05,
     more_than: Annotated[
         int,
         typer.Option(
-            help="Differential genes that a perturbation must exceed.", rich_help_panel=_THRESHOLDS
+            help="A perturbation must have more differential genes than this.",
+            rich_help_panel=_THRESHOLDS,
         ),
     ] = 10,
     max_candidates: Annotated[
-        int, typer.Option(help="Of a perturbation.", rich_help_panel=_THRESHOLDS)
+        int,
+        typer.Option(
+            help="Largest number of candidate genes per perturbation.",
+            rich_help_panel=_THRESHOLDS,
+        ),
     ] = 1000,
     min_candidates: Annotated[
-        int, typer.Option(help="Filled up at random.", rich_help_panel=_THRESHOLDS)
+        int,
+        typer.Option(
+            help="Least number of candidate genes; random genes are added to reach it.",
+            rich_help_panel=_THRESHOLDS,
+        ),
     ] = 100,
     max_controls: Annotated[
-        int, typer.Option(help="Control cells kept.", rich_help_panel=_THRESHOLDS)
+        int,
+        typer.Option(
+            help="Largest number of control cells that are kept.", rich_help_panel=_THRESHOLDS
+        ),
     ] = 10_000,
     clusters: Annotated[
-        int, typer.Option(help="Of k-means, for the split.", rich_help_panel=_THRESHOLDS)
+        int,
+        typer.Option(help="Number of k-means clusters for the split.", rich_help_panel=_THRESHOLDS),
     ] = 200,
     split_list: Annotated[
         Path | None,
         typer.Option(
-            help="A published list (pert, name, cluster, split, fp_data) instead of own clusters."
+            help="Published list of the split (columns pert, name, cluster, split, fp_data), to "
+            "be used instead of clusters."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of all random draws.")] = 0,
 ) -> None:
-    """Filter, normalise and test a raw screen, choose its tasks and split them; prints what each
-    step lost.
+    """Filter, normalise and test a raw screen, choose its tasks and split them.
 
-    A preparation that was stopped goes on where it was. Sources of the thresholds:
-    cdnbench.datasets.cells.options.
+    Prints what each step lost. A preparation that was stopped is resumed. Where the thresholds come
+    from is written in cdnbench.datasets.cells.screens.options.
 
     Examples:
 
@@ -268,9 +315,9 @@ def prepare(
 
         bench data prepare thp1.h5ad --line thp1 --total total_umis --where 'guide_frac > 0.5'
     """
-    from cdnbench.datasets.cells.options import Attrition, Preparation
-    from cdnbench.datasets.cells.prepare import prepare as run
-    from cdnbench.datasets.cells.raw import open_raw
+    from cdnbench.datasets.cells.screens.options import Attrition, Preparation
+    from cdnbench.datasets.cells.screens.prepare import prepare as run
+    from cdnbench.datasets.cells.screens.raw import open_raw
 
     options = Preparation(
         perturbation=perturbation,
@@ -306,7 +353,7 @@ def prepare(
 
 @contextlib.contextmanager
 def _progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A live bar on a terminal, a line every ten seconds in a log."""
+    """Show progress: a live bar on a terminal, one line every ten seconds in a log."""
     if not sys.stdout.isatty():
         last = [time.monotonic()]
 

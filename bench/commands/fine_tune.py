@@ -1,92 +1,88 @@
-"""`bench train cdn --from ... --suite ...`: weights of `cdn`, fine-tuned on the training side of a
-suite's split."""
+"""`bench train fine-tune`: weights of `cdn`, trained on with the training tasks of a suite."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Annotated
 
-from cdnbench.errors import InvalidParameter
-from cdnbench.registry import load_suite
-from cdnbench.suite import Suite, TaskSpec
+import typer
 
-
-def training_specs(suite: Suite) -> Sequence[TaskSpec]:
-    """What may be used for every task of the suite.
-
-    Raises
-    ------
-    InvalidParameter: the suite has no training tasks, or other ones for other tasks.
-    """
-    if not hasattr(suite, "training"):
-        raise InvalidParameter(f"The suite {suite.info.name} has no training tasks.")
-    if not suite.specs():
-        raise InvalidParameter(f"The suite {suite.info.name} has no task with these options.")
-    found = {
-        tuple(s.hash for s in specs): specs
-        for spec in suite.specs()
-        for specs in [suite.training(spec)]  # type: ignore[attr-defined]
-    }
-    if len(found) != 1:
-        raise InvalidParameter(
-            f"{len(found)} training sets: with --split unseen-cl each cell line has its own. "
-            "Choose one with --cell-lines NAME."
-        )
-    return next(iter(found.values()))
+from cdnbench.commands.training_options import (
+    Device,
+    Seed,
+    Threads,
+    check_out,
+    origin,
+    prepare,
+    write,
+)
 
 
 def fine_tune(
-    start: str,
-    suite_name: str,
-    options: Mapping[str, Any],
-    *,
-    seed: int,
-    device: str,
-    lr: float | None,
-    epochs: int | None,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and card.
+    context: typer.Context,
+    suite: Annotated[
+        str,
+        typer.Option(help="A suite with training tasks; the suite's own options can follow."),
+    ],
+    start: Annotated[
+        str,
+        typer.Option("--from", help="Weights of cdn to start from, by shipped name or path."),
+    ] = "cdn",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training tasks; by default 2.")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(min=0, help="Learning rate at its highest; by default 1e-4.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")] = Path(
+        "results/train/cdn-cells/weights.safetensors"
+    ),
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+) -> None:
+    """Fine-tune weights of `cdn` on the labelled perturbations of a suite.
 
-    Raises
-    ------
-    BenchError: an option that does not exist, no training tasks, or weights that cannot be read.
-    CannotRun: too few training tasks.
+    The weights are for `--methods cdn:weights=FILE`. No run scores them on tasks that they were
+    fine-tuned on.
+
+    Examples:
+
+        bench train fine-tune --suite perturbseq --split unseen-cl --cell-lines sim-a --out
+        tuned.safetensors
+
+        bench train fine-tune --from tuned.safetensors --suite perturbseq --data my-cells --epochs 1
+        --out again.safetensors
     """
-    from cdnbench.methods.cdn.cells import CDNCells, fine_tuned_tensors
-    from cdnbench.methods.cdn.weights import read_card
-    from cdnbench.runners.child import TrainingTasks
-    from cdnbench.runners.provenance import provenance
+    from cdnbench.commands.options import suite_options
+    from cdnbench.registry import SUITES, load_class, load_suite
 
-    card = read_card(start, "cdn")
-    suite = load_suite(suite_name, **options)
-    specs = training_specs(suite)
-    chosen: dict[str, Any] = {
-        n: v for n, v in (("learning_rate", lr), ("epochs", epochs)) if v is not None
-    }
-    method = CDNCells(weights=start, device=device, **chosen)
-    print(f"{len(specs)} training perturbations")
-    model = method.fit(TrainingTasks(suite, specs), seed=seed)
-    before = card.get("fine_tuned", {})
-    lines = {spec.metadata["cell_line"] for spec in specs if "cell_line" in spec.metadata}
-    about = {
-        "from": {"weights": start, "digest": card["digest"]},
-        "suite": suite_name,
-        "options": dict(options),
-        "n_training": len(specs),
-        "origins": sorted({spec.origin for spec in specs}.union(before.get("origins", ()))),
-        "cell_lines": sorted(lines.union(before.get("cell_lines", ()))),
-        "seed": seed,
-        "epochs": method.epochs,
-        "learning_rate": method.learning_rate,
-        "sampled": method.sampled,
-        "views": method.views,
-        "batch": method.batch,
-        "command": " ".join(["bench", *sys.argv[1:]]),
-        "device": device,
-        **provenance(),
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    kept = {name: value for name, value in card.items() if name not in ("digest", "format")}
-    return fine_tuned_tensors(model), {**kept, "fine_tuned": about}
+    names = [p.name.replace("_", "-") for p in context.command.params if p.name]
+    options = suite_options(
+        context.args,
+        load_class(SUITES, suite).info,  # type: ignore[attr-defined]
+        ["from", *names],
+        command="bench train fine-tune",
+    )
+    chosen = prepare(device, threads, out)
+    from cdnbench.methods.cdn.weights import read_card
+    from cdnbench.suite import LabelledTasks
+    from cdnbench.training import fine_tuning
+
+    read_card(start, "cdn")  # weights that are missing are told before any work
+    loaded = load_suite(suite, **options)
+    specs = fine_tuning.training_specs(loaded)
+    check_out(out)
+    tensors, card = fine_tuning.fine_tune(
+        start,
+        loaded,
+        options,
+        specs,
+        LabelledTasks(loaded, specs),
+        seed=seed,
+        device=chosen,
+        learning_rate=lr,
+        epochs=epochs,
+        origin=origin(),
+    )
+    write(out, tensors, card)

@@ -16,10 +16,11 @@ class Kind(StrEnum):
     methods = "methods"
     suites = "suites"
     tables = "tables"
+    figures = "figures"
 
 
 def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
-    """List the methods, suites or tables by name.
+    """List the methods, suites, tables or figures by name.
 
     Examples:
 
@@ -27,7 +28,13 @@ def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> N
 
         bench list suites
     """
-    rows = {Kind.methods: _methods, Kind.suites: _suites, Kind.tables: _tables}[kind]()
+    listed = {
+        Kind.methods: _methods,
+        Kind.suites: _suites,
+        Kind.tables: _tables,
+        Kind.figures: _figures,
+    }
+    rows = listed[kind]()
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:<{width}}  {text}")
@@ -67,10 +74,20 @@ def _suites() -> list[tuple[str, str]]:
             values = "|".join(option.choices) or option.name.upper()
             default = f" (default {option.default})" if option.default not in ("", None) else ""
             rows.append(("", f"--{option.name.replace('_', '-')} {values}: {option.help}{default}"))
+        for stratum, meaning in info.strata.items() if info else ():
+            rows.append(
+                ("", f"--subset {stratum}|non{stratum}: only these tasks. {stratum}: {meaning}.")
+            )
     return rows
 
 
 def _tables() -> list[tuple[str, str]]:
-    from cdnbench.reports.names import TABLES
+    from cdnbench.reports.tables import TABLES
 
-    return list(TABLES.items())
+    return list(TABLES.summaries.items())
+
+
+def _figures() -> list[tuple[str, str]]:
+    from cdnbench.reports.figures import FIGURES
+
+    return list(FIGURES.summaries.items())

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
-from cdnbench.suite import SuiteInfo, SuiteOption
+from cdnbench.suite import SuiteInfo
 
 
 def check_writable(target: Path) -> None:
-    """Whether a file can be written, before the work for it starts.
+    """Check that a file can be written before the work for it starts.
 
     Raises
     ------
-    BenchError: it is a folder, or its folder is not there or not writable.
+    BenchError: it is a folder, or its folder does not exist or is not writable.
     """
     if target.is_dir():
         raise BenchError(
@@ -32,16 +32,20 @@ def check_writable(target: Path) -> None:
 
 
 def suite_options(
-    arguments: Sequence[str], suite: SuiteInfo, common: Iterable[str]
+    arguments: Sequence[str],
+    suite: SuiteInfo,
+    common: Iterable[str],
+    *,
+    command: str = "bench run",
 ) -> dict[str, Any]:
     """`["--protocol", "dcdi", "--track=single"]` -> {"protocol": "dcdi", "track": "single"}.
 
-    common: names of the options that `bench run` itself takes, for the hint.
+    common: names of the options that the command itself takes, for the hint. command: its name.
 
     Raises
     ------
-    UnknownName: an option that neither the suite nor `bench run` has. InvalidParameter: a value
-    that is missing or not among the choices.
+    UnknownName: an option that neither the suite nor `bench run` has.
+    InvalidParameter: a value that is missing, or that the option does not accept.
     """
     known = {option.name: option for option in suite.options}
     chosen: dict[str, Any] = {}
@@ -54,29 +58,12 @@ def suite_options(
         key = name.replace("-", "_")
         if key not in known:
             names = {o.replace("_", "-") for o in [*known, *common]}
-            raise did_you_mean(f"option of `bench run --suite {suite.name}`", name, names)
+            raise did_you_mean(f"option of `{command} --suite {suite.name}`", name, names)
         if not equals:
             if not rest or rest[0].startswith("--"):
-                raise InvalidParameter(f"--{name} needs a value: {_choices(known[key])}.")
+                what = known[key].takes if known[key].choices else known[key].help
+                raise InvalidParameter(f"--{name} needs a value: {what}.")
             value = rest.pop(0)
-        chosen[key] = _typed(known[key], value)
-    return chosen
-
-
-def _typed(option: SuiteOption, text: str) -> Any:
-    if option.choices and text not in option.choices:
-        raise InvalidParameter(f"--{option.name} takes {_choices(option)}; got {text!r}.")
-    if isinstance(option.default, bool):
-        if text.lower() not in ("true", "false", "yes", "no"):
-            raise InvalidParameter(f"--{option.name} takes true or false; got {text!r}.")
-        return text.lower() in ("true", "yes")
-    if isinstance(option.default, int | float):
-        try:
-            return type(option.default)(text)
-        except ValueError:
-            raise InvalidParameter(f"--{option.name} takes a number; got {text!r}.") from None
-    return text
-
-
-def _choices(option: SuiteOption) -> str:
-    return " or ".join(option.choices) if option.choices else option.help
+        chosen[key] = value
+    checked = suite.checked(chosen)
+    return {key: checked[key] for key in chosen}

@@ -7,11 +7,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+
+from cdnbench.record import FitRecord, JobRecord, Record, Status
 
 LOG_EVERY_S = 10.0
 
-Show = Callable[[dict[str, Any]], None]
+Show = Callable[[Record], None]
 
 
 @contextlib.contextmanager
@@ -44,63 +45,59 @@ def _bar(total: int) -> Iterator[Show]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[last]}"),
     )
-    counts: Counter[str] = Counter()
+    counts: Counter[Status] = Counter()
     with Progress(*columns) as bar:
         line = bar.add_task("jobs", total=total, last="")
 
-        def show(record: dict[str, Any]) -> None:
-            if record["kind"] == "fit":
-                bar.console.print(_fit_line(record), markup=False, emoji=False)
+        def show(record: Record) -> None:
+            if isinstance(record, FitRecord):
+                bar.console.print(fit_line(record), markup=False, emoji=False)
                 return
-            counts[record["status"]] += 1
-            failures = " ".join(
-                f"[red]{n} {status}[/red]" for status, n in counts.items() if status != "ok"
-            )
-            bar.update(line, advance=1, last=f"{record['method']} on {record['task']} {failures}")
-            if record["status"] not in ("ok", "skipped"):
-                bar.console.print(
-                    f"{record['method']} on {record['task']}: {record['status']}: "
-                    f"{record['reason']}",
-                    markup=False,
-                    emoji=False,
-                )
+            counts[record.status] += 1
+            bad = " ".join(f"[red]{n} {s}[/red]" for s, n in counts.items() if s != Status.ok)
+            bar.update(line, advance=1, last=f"{record.method} on {record.task} {bad}")
+            if record.status.is_failure:
+                bar.console.print(failure_line(record), markup=False, emoji=False)
 
         yield show
 
 
 def _lines(total: int) -> Show:
-    counts: Counter[str] = Counter()
+    counts: Counter[Status] = Counter()
     begin = last = time.monotonic()
-    # The time left is told from the jobs after the last fit, which may take longer than all of
-    # them.
+    # The time left is told from the jobs after the last fit, which may take longer than all jobs.
     since, before = begin, 0
 
-    def show(record: dict[str, Any]) -> None:
+    def show(record: Record) -> None:
         nonlocal last, since, before
         now = time.monotonic()
-        if record["kind"] == "fit":
+        if isinstance(record, FitRecord):
             since, last, before = now, now, counts.total()
-            print(_fit_line(record), flush=True)
+            print(fit_line(record), flush=True)
             return
-        counts[record["status"]] += 1
+        counts[record.status] += 1
         done = counts.total()
-        if record["status"] not in ("ok", "skipped"):
-            print(
-                f"{record['method']} on {record['task']}: {record['status']}: {record['reason']}",
-                flush=True,
-            )
+        if record.status.is_failure:
+            print(failure_line(record), flush=True)
         if now - last >= LOG_EVERY_S or done == total:
             last = now
             left = (now - since) / (done - before) * (total - done)
             tally = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
+            spent = now - begin
             print(
-                f"{done}/{total} jobs ({tally}), {now - begin:.0f} s, about {left:.0f} s left",
-                flush=True,
+                f"{done}/{total} jobs ({tally}), {spent:.0f} s, about {left:.0f} s left", flush=True
             )
 
     return show
 
 
-def _fit_line(record: dict[str, Any]) -> str:
-    end = "" if record["status"] == "ok" else f": {record['status']}: {record['reason']}"
-    return f"trained {record['method']} on {record['n_tasks']} tasks, {record['wall_s']:.0f} s{end}"
+def failure_line(record: JobRecord) -> str:
+    """One line about a job that failed."""
+    return f"{record.method} on {record.task}: {record.status}: {record.reason}"
+
+
+def fit_line(record: FitRecord) -> str:
+    """One line about a fit that ended."""
+    took = "" if record.wall_s is None else f", {record.wall_s:.0f} s"
+    end = "" if record.status == Status.ok else f": {record.status}: {record.reason}"
+    return f"trained {record.method} on {record.n_tasks} tasks{took}{end}"

@@ -1,4 +1,4 @@
-"""`bench report`: leaderboards, tables and pages from stored results."""
+"""`bench report`: leaderboards, tables, figures and pages from stored results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from cdnbench.commands.options import check_writable
-from cdnbench.errors import did_you_mean
-from cdnbench.reports.names import LEADERBOARD, TABLES
+from cdnbench.errors import InvalidParameter
+from cdnbench.reports.figures import FIGURES
+from cdnbench.reports.tables import LEADERBOARD, TABLES
 
 STANDARD_OUTPUT = "-"
+EVERY = "all"
 
 
 def report(
@@ -34,11 +36,31 @@ def report(
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Write the numbers: of the leaderboard one row a method, task, regime and metric."
+            help="Write the numbers behind the table. The leaderboard's have one row per method, "
+            "task, regime and metric."
         ),
     ] = None,
+    figure: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a figure as PDF, SVG and PNG; `bench list figures` shows them. `all` "
+            "writes each."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder that --figure writes to (default figures).")
+    ] = None,
+    subset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Which tasks count: all, trivial, nontrivial, or another yes/no column of the "
+            "tasks, with `non` before its name for those where the answer is no.",
+        ),
+    ] = EVERY,
 ) -> None:
-    """Show stored results as tables; nothing is run, and neither suites nor data are needed.
+    """Show stored results as tables and figures. Nothing is run, and neither suites nor data are
+    needed.
 
     Examples:
 
@@ -49,9 +71,14 @@ def report(
         bench report --latex --table comparisons
 
         bench report results/sachs --table jobs --csv jobs.csv
+
+        bench report results/synthetic --figure dots --out figures
     """
-    if table not in TABLES:
-        raise did_you_mean("table", table, TABLES)
+    TABLES.check(table)
+    if figure not in (None, EVERY):
+        FIGURES.check(figure)
+    if out is not None and figure is None:
+        raise InvalidParameter("--out only applies together with --figure.")
     targets = [
         Path(target)
         for target in (latex, html, csv)
@@ -62,7 +89,7 @@ def report(
 
     from cdnbench.reports import build
 
-    made = build(folder)
+    made = build(folder, subset=subset)
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
     if latex == STANDARD_OUTPUT:
@@ -73,6 +100,9 @@ def report(
         html.write_text(made.to_html())
     if csv is not None:
         made.to_csv(csv, table)
+    if figure is not None:
+        for name in FIGURES.names if figure == EVERY else [figure]:
+            targets += made.figure(name, out or Path("figures"))
     if not (targets or latex):
         from rich.console import Console
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -16,11 +14,11 @@ import typer
 
 from cdnbench.commands.options import suite_options
 from cdnbench.errors import InvalidParameter
+from cdnbench.record import JobRecord, Status
 from cdnbench.registry import SUITES, load_class
-from cdnbench.store import FAILURES, Store
 
 if TYPE_CHECKING:
-    from cdnbench.runners.plan import Plan
+    from cdnbench.runners.run import Run
 
 COMMON = (
     "suite",
@@ -28,6 +26,7 @@ COMMON = (
     "out",
     "jobs",
     "limit",
+    "subset",
     "seeds",
     "timeout",
     "memory-gb",
@@ -37,38 +36,50 @@ COMMON = (
     "fresh",
     "retry",
 )
+_SHOWN = 10
+"""Kinds of failures that the end of a run tells of."""
 
 
 def run(
     context: typer.Context,
     suite: Annotated[
-        str,
-        typer.Option(help="Name of the suite; `bench list suites` shows them and their options."),
+        str, typer.Option(help="Name of the suite. `bench list suites` shows all, with options.")
     ],
     methods: Annotated[
         str | None,
         typer.Option(
-            help="a,b:parameter=value or 'all'; absent: every default method that can run."
+            help="a,b:parameter=value, or 'all'. Without it, every default method that can run."
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the results; absent: results/<suite>.")
+        Path | None, typer.Option(help="Folder of the results. The default is results/<suite>.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=0, help="Jobs at once; 0: one a core.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="How many jobs run at once. 0 means one per core.")
+    ] = 0,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first K tasks of the suite.")
+        int | None,
+        typer.Option(min=1, help="Only K tasks, spread evenly over the suite's settings."),
     ] = None,
+    subset: Annotated[
+        str,
+        typer.Option(help="Only these tasks, e.g. trivial or nontrivial on the cell suites."),
+    ] = "all",
     seeds: Annotated[str, typer.Option(help="Seeds of the stochastic methods, e.g. 0,1,2.")] = "0",
     timeout: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Seconds a job may take; absent: the method's own estimate."),
+        typer.Option(
+            min=0.001, help="Seconds that a job may take. The default is the method's own estimate."
+        ),
     ] = None,
-    memory_gb: Annotated[float, typer.Option(min=0.01, help="Memory a job may add, in GB.")] = 8.0,
+    memory_gb: Annotated[
+        float, typer.Option(min=0.01, help="Memory that a job may add, in GB.")
+    ] = 8.0,
     device: Annotated[
         str,
         typer.Option(
-            help="auto, cpu or cuda: where methods that have a choice compute; auto: cuda where "
-            "torch sees it."
+            help="auto, cpu or cuda, for methods that have the choice. auto takes cuda where torch "
+            "finds it."
         ),
     ] = "auto",
     timing: Annotated[
@@ -84,10 +95,10 @@ def run(
         bool, typer.Option("--retry", help="Run jobs that failed before once more.")
     ] = False,
 ) -> None:
-    """Run methods on a suite; what is already in the results is not run again.
+    """Run methods on a suite. Jobs whose result is there already are not run again.
 
-    The suite's own options follow, e.g. --protocol dcdi. Interrupt at any moment and run again to
-    go on.
+    The suite's own options follow, e.g. --protocol dcdi. A run can be interrupted at any moment;
+    the same command goes on where it was.
 
     Examples:
 
@@ -97,68 +108,46 @@ def run(
 
         bench run --methods 'dci:max_set_size=2' --suite sachs --timeout 3600
     """
+    from cdnbench.runners.api import chosen_device, prepared
     from cdnbench.runners.plan import Limits, make_plan
+    from cdnbench.runners.run import Mode
 
     info = load_class(SUITES, suite).info  # type: ignore[attr-defined]
     options = suite_options(context.args, info, COMMON)
-    limits = Limits(timeout_s=timeout, memory_gb=memory_gb)
     plan = make_plan(
         suite,
         options,
         methods,
         seeds=_seeds(seeds),
         limit=limit,
-        limits=limits,
-        device=_device(device),
+        subset=subset,
+        limits=Limits(timeout_s=timeout, memory_gb=memory_gb),
+        device=chosen_device(device),
     )
-    store = Store(out or Path("results") / suite)
-    todo = plan.todo(store, timing=timing, fresh=fresh, retry=retry)
-    _announce(plan, store, len(todo))
-    if dry_run:
-        return
+    planned = prepared(plan, out, jobs=jobs, mode=Mode(timing, fresh, retry))
+    _announce(planned)
+    if not dry_run:
+        execute(planned)
+        _finish(planned)
 
+
+def execute(planned: Run) -> None:
+    """Run it under a progress display; an interruption ends the process with code 130."""
     from cdnbench.commands.progress import progress
-    from cdnbench.runners.run import execute
 
-    workers = jobs or os.cpu_count() or 1
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # ends like Ctrl-C, also as the first process of a container
+    # SIGTERM ends a run like Ctrl-C, also where the run is the first process of a container.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with progress(len(todo)) as show:
-            execute(
-                plan,
-                store,
-                jobs=workers,
-                limits=limits,
-                timing=timing,
-                fresh=fresh,
-                retry=retry,
-                on_record=show,
-            )
+        with progress(len(planned.todo)) as show:
+            planned.on_record = show
+            planned.execute()
     except KeyboardInterrupt:
+        folder = planned.store.folder
         print(
-            f"bench: interrupted; finished jobs are in {store.folder}. Run the same command to go "
-            "on.",
+            f"bench: interrupted; finished jobs are in {folder}. Run the same command to go on.",
             file=sys.stderr,
         )
         sys.exit(130)
-    _finish(plan, store)
-
-
-def _device(name: str) -> str:
-    """cpu or cuda. torch is imported only where there is an NVIDIA driver to ask about."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise InvalidParameter(f"--device takes auto, cpu or cuda; got {name!r}.")
-    if name == "cpu" or (name == "auto" and shutil.which("nvidia-smi") is None):
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if name == "cuda":
-        raise InvalidParameter("--device cuda: torch sees no CUDA device. Use --device cpu.")
-    return "cpu"
 
 
 def _seeds(text: str) -> list[int]:
@@ -173,29 +162,31 @@ def _seeds(text: str) -> list[int]:
     return seeds
 
 
-def _announce(plan: Plan, store: Store, todo: int) -> None:
-    tasks = len({job.spec.hash for job in plan.jobs})
-    print(
-        f"{plan.suite_name}: {tasks} tasks, {len(plan.jobs)} jobs, {len(plan.jobs) - todo} of "
-        f"them done, in {store.folder}"
-    )
+def _announce(planned: Run) -> None:
+    """Say what will run, what is done already, and what was left out and why."""
+    plan, store, todo = planned.plan, planned.store, len(planned.todo)
+    tasks, jobs = len({job.spec.hash for job in plan.jobs}), len(plan.jobs)
+    done = jobs - todo
+    print(f"{plan.suite_name}: {tasks} tasks, {jobs} jobs, {done} of them done, in {store.folder}")
     counts = Counter(job.method.info.name for job in plan.jobs)
     print("methods: " + ", ".join(f"{name} ({n})" for name, n in counts.items()))
     for name, why in plan.left_out.items():
         print(f"left out: {name}: {why}")
     for name, why, n in _alike((job.method.info.name, job.skip) for job in plan.jobs if job.skip):
         print(f"will be skipped: {name} on {n} tasks: {why}")
-    fits = {job.fit.key: job.fit for job in plan.jobs if job.fit and not job.skip}
-    missing = Counter(
-        fit.method.info.name for key, fit in fits.items() if store.fit_record(key) is None
-    )
+    fits = {job.fit.key: job.fit for job in planned.todo if job.fit and not job.skip}
+    missing = Counter(f.method.info.name for key, f in fits.items() if store.fit(key) is None)
     if missing:
         print("to be trained first: " + ", ".join(f"{name} ({n})" for name, n in missing.items()))
+    for problem in store.problems:
+        print(f"note: {problem}")
 
 
 def _alike(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:
-    """(what, reason) -> what, a reason and how often it came, the most frequent first; reasons that
-    differ in numbers only are one."""
+    """(what, reason) -> what, one of its reasons, and how often it came; the most frequent first.
+
+    Reasons that differ in numbers only count as one.
+    """
     groups: dict[tuple[str, str], Counter[str]] = {}
     for what, reason in reasons:
         groups.setdefault((what, re.sub(r"[\d,.]*\d", "#", reason)), Counter())[reason] += 1
@@ -206,31 +197,35 @@ def _alike(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:
     return sorted(found, key=lambda group: -group[2])
 
 
-def _finish(plan: Plan, store: Store) -> None:
-    """The leaderboard, the failures, and the exit code."""
+def _finish(planned: Run) -> None:
+    """Print the leaderboard and the failures, and exit with code 1 if there are any."""
     from rich.console import Console
 
     from cdnbench.reports import build
-    from cdnbench.runners.plan import FIT_FAILED
 
-    build([store]).leaderboard(Console())
-    records = [record for job in plan.jobs if (record := store.record(job.key)) is not None]
-    failed = [
-        r
-        for r in records
-        if r["status"] in FAILURES or r["reason"].startswith(FIT_FAILED + "error")
-    ]
-    for what, reason, n in _alike((f"{r['method']}: {r['status']}", r["reason"]) for r in failed)[
-        :10
-    ]:
-        print(f"{n} x {what}: {reason}")
-    for method, reason, n in _alike(
-        (r["method"], r["reason"]) for r in records if r["status"] == "skipped"
-    ):
+    build([planned.store], subset=planned.plan.subset).leaderboard(Console())
+    records = planned.records
+    failed = [record for record in records if record.failed]
+    for line in failure_summary(failed, planned.store.folder):
+        print(line)
+    skipped = ((r.method, r.reason) for r in records if r.status == Status.skipped and not r.failed)
+    for method, reason, n in _alike(skipped):
         print(f"{n} x {method}: skipped: {reason}")
     if failed:
-        print(
-            f"{len(failed)} jobs failed; what they printed is in {store.jobs}/<key>.log; --retry "
-            "runs them again."
-        )
+        print(f"{len(failed)} jobs failed; --retry runs them again.")
         sys.exit(1)
+
+
+def failure_summary(failed: Iterable[JobRecord], folder: Path) -> list[str]:
+    """One line per kind of failure, each with the path of a log that tells more."""
+    failed = list(failed)
+    logs = {(f"{r.method}: {r.status}", r.reason): r.log for r in reversed(failed)}
+    kinds = _alike((f"{r.method}: {r.status}", r.reason) for r in failed)
+    lines = []
+    for what, reason, n in kinds[:_SHOWN]:
+        log = logs[what, reason.removeprefix("e.g. ")]
+        where = f" (log: {folder / log})" if log else " (it printed nothing)"
+        lines.append(f"{n} x {what}: {reason}{where}")
+    if len(kinds) > _SHOWN:
+        lines.append(f"{len(kinds) - _SHOWN} more kinds of failures: bench report --table jobs")
+    return lines

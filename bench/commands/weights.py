@@ -48,7 +48,7 @@ def import_checkpoint(
         cdn-public:weights=cdn_synthetic-all.safetensors
     """
     from cdnbench.commands.options import check_writable
-    from cdnbench.methods.cdn.public_weights import import_weights
+    from cdnbench.methods.cdn.public.weights import import_weights
 
     target = out or file.with_suffix(".safetensors")
     if file.exists():

@@ -1,5 +1,4 @@
-"""Tasks in which the target's own column does not give it away (DESIGN, masking), and the null
-control."""
+"""Changes to a task so that the target's own column does not give it away, and the null control."""
 
 from __future__ import annotations
 
@@ -9,10 +8,10 @@ N_MASKED = 100  # columns that look alike under `column`, the target among them
 
 
 def marginal(cells: np.ndarray, controls: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each gene of the perturbed cells (M, N) mapped by its ranks onto the controls' (M0, N)
-    values; ties in random order.
+    """Give every gene of the perturbed cells (M, N) the distribution that it has in the controls
+    (M0, N), by ranks; ties are broken at random.
 
-    What is left is how genes depend on each other.
+    What remains of the perturbation is how genes depend on each other.
     """
     masked = np.empty_like(cells)
     sorted_controls = np.sort(controls, axis=0)
@@ -24,7 +23,7 @@ def marginal(cells: np.ndarray, controls: np.ndarray, rng: np.random.Generator) 
 
 
 def halves(controls: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The controls in random order, half and half."""
+    """Two random halves of the controls."""
     order = rng.permutation(len(controls))
     return controls[order[: len(order) // 2]], controls[order[len(order) // 2 :]]
 
@@ -32,11 +31,11 @@ def halves(controls: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
 def column(
     cells: np.ndarray, held_out: np.ndarray, targets: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cells (M, N) whose `N_MASKED` columns, the targets' (N,) and others at random, are rows of
-    control cells, and which those are (N,).
+    """Replace `N_MASKED` columns of the perturbed cells (M, N) by rows of held-out control cells.
 
-    They are the candidates: none of them differs from the others in its own values, and the rest of
-    the cell is as it was.
+    These are the columns of the targets, (N,) bool, and random others. Returns the masked cells and
+    (N,) bool, which columns were replaced: the candidates, none of which differs from the others in
+    its own values.
     """
     others = np.flatnonzero(~targets)
     chosen = targets.copy()
@@ -50,5 +49,5 @@ def column(
 
 
 def null(n_cells: int, held_out: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Control cells in place of perturbed ones: no method can know the target."""
+    """Control cells in place of the perturbed ones, so that no method can know the target."""
     return held_out[rng.choice(len(held_out), n_cells, replace=n_cells > len(held_out))]

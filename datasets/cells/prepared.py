@@ -1,19 +1,21 @@
 """A prepared cell line: one HDF5 file whose arrays are mapped into memory, not read.
 
-controls/, cells/     data float32, indices, indptr: rows by cell (CSR) of log(1 + counts per
-                      10,000); cells in order of `first`
-genes                 (G,) names
-names, targets        (P,) perturbations that became tasks; their targets, joined by +
-first                 (P + 1,) cells of perturbation p: first[p] .. first[p + 1] - 1
-candidates, candidates_first   genes that may be the target of p, ascending:
-                               candidates[candidates_first[p] : candidates_first[p + 1]]
-n_differential, trivial, cluster, split (P,)
-change, adjusted      (P, G) float32: log2 fold change, adjusted p-value
-reliability, retrieval   (P,) the noise ceiling, see `cdnbench.datasets.cells.noise`
-profile_names, profile_cells, profiles   (Q,), (Q,), (Q, G) float32: mean shift of every
-perturbation with enough cells attributes            format, name, hash (of all arrays but the noise
-                      ceiling, from which no task is made and whose last digits depend on the
-                      machine), options, source, attrition, simulated
+controls/, cells/        data (float32), indices and indptr of a matrix with one row per cell (CSR),
+                         log(1 + counts per 10,000). The rows of cells/ are in the order of `first`.
+genes                    (G,) names
+names, targets           (P,) the perturbations that became tasks, and their targets joined by +
+first                    (P + 1,) the cells of perturbation p are first[p] .. first[p + 1] - 1
+candidates,              the genes that may be the target of p, ascending, are
+candidates_first         candidates[candidates_first[p] : candidates_first[p + 1]]
+n_differential, trivial, cluster, split   (P,)
+change, adjusted         (P, G) float32: log2 fold change, adjusted p-value
+reliability, retrieval   (P,) the noise ceiling, see `cdnbench.datasets.cells.screens.noise`
+profile_names, profile_targets, profile_cells, profiles
+                         (Q,), (Q,), (Q,), (Q, G) float32: mean shift of every perturbation with
+                         enough cells
+attributes               format, name, hash, options, source, attrition, simulated. The hash is
+                         taken over all arrays but the noise ceiling, whose last digits depend on
+                         the machine and from which no task is made.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ NOISE = ("reliability", "retrieval")
 
 @dataclass(frozen=True, eq=False)
 class PreparedLine:
-    """A cell line, lazily: only small arrays are read when it is opened."""
+    """A prepared cell line. Opening it reads small arrays only."""
 
     path: Path
     arrays: Mapping[str, np.ndarray]
@@ -46,9 +48,11 @@ class PreparedLine:
 
     @staticmethod
     def open(path: Path) -> PreparedLine:
-        """Raises
+        """Open the prepared file of a line.
+
+        Raises
         ------
-        InvalidData: not a prepared file, of another version, or truncated.
+        InvalidData: the file is missing, truncated, of another version, or not a prepared line.
         """
         import h5py
 
@@ -95,7 +99,7 @@ class PreparedLine:
 
     @cached_property
     def profile_moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of each profile over the genes: mean (Q,), and norm of what deviates from it (Q,)."""
+        """Mean (Q,) of each profile over the genes, and norm (Q,) of the deviation from it."""
         mean, square = (np.empty(len(self.arrays["profiles"])) for _ in range(2))
         for low in range(0, len(mean), 256):
             some = np.asarray(self.arrays["profiles"][low : low + 256], dtype=np.float64)
@@ -119,11 +123,11 @@ class PreparedLine:
         return self.arrays["candidates"][first[p] : first[p + 1]]
 
     def controls(self) -> sparse.csr_matrix:
-        """All control cells that were kept (M0, G)."""
+        """(M0, G) all control cells that were kept."""
         return self._csr("controls", 0, len(self.arrays["controls/indptr"]) - 1)
 
     def cells(self, p: int) -> sparse.csr_matrix:
-        """Cells of perturbation p (M, G)."""
+        """(M, G) the cells of perturbation p."""
         first = self.arrays["first"]
         return self._csr("cells", int(first[p]), int(first[p + 1]))
 
@@ -162,9 +166,9 @@ def text(values) -> np.ndarray:
 
 
 class Writer:
-    """Writes a prepared file beside its name and moves it there when it is whole.
+    """Writes a prepared file under a temporary name and renames it when it is complete.
 
-    Large arrays are filled piece by piece in `array(name)`, which is mapped into memory.
+    Large arrays are reserved first and then filled piece by piece in memory maps.
     """
 
     def __init__(self, path: Path) -> None:
@@ -179,7 +183,7 @@ class Writer:
         self._file.create_dataset(name, data=array)
 
     def reserve(self, name: str, shape: tuple[int, ...], dtype) -> None:
-        """Room for an array that `array` will fill."""
+        """Reserve room for an array that is filled through `mapped`."""
         import h5py
 
         space = h5py.h5s.create_simple(shape)
@@ -193,7 +197,7 @@ class Writer:
         self._places[name] = made.get_offset(), np.dtype(dtype), shape
 
     def mapped(self) -> dict[str, np.ndarray]:
-        """The reserved arrays, to be filled; nothing can be put any more."""
+        """The reserved arrays, to be filled. After this call nothing more can be put."""
         self._file.close()
         return {
             name: np.memmap(self.partial, dtype=dtype, mode="r+", offset=offset, shape=shape)
@@ -203,7 +207,7 @@ class Writer:
         }
 
     def finish(self, attributes: dict[str, Any]) -> None:
-        """Hash what was written, and make the file appear."""
+        """Hash what was written, add the attributes, and give the file its name."""
         import h5py
 
         from cdnbench.digest import canonical_json
@@ -217,7 +221,7 @@ class Writer:
 
 
 def _hash(path: Path) -> str:
-    """Of names and contents of all arrays but the noise ceiling, in order of their names."""
+    """Digest of the names and contents of all arrays but the noise ceiling, sorted by name."""
     import hashlib
 
     import h5py

@@ -1,16 +1,16 @@
-"""The cell suites: one task a perturbation of a line, its cells against the line's controls.
+"""The cell suites: one task per perturbation of a line, its cells against the line's controls.
 
-perturbseq   test perturbations (knock-downs) of each line. Splits: `seen` trains on the training
-             perturbations of all lines, `unseen-cl` on all perturbations of the other lines; both
-             score the same tasks.
+perturbseq   test perturbations (knock-downs) of each line. Under the split `seen`, methods are
+             trained on the training perturbations of all lines; under `unseen-cl`, on all
+             perturbations of the other lines. Both splits score the same tasks.
 sciplex      drugs with one target or more; test only.
 
-Prepared lines are read from a folder (`--data`, made by `bench data prepare`). Without one, the
+Prepared lines are read from a folder (`--data`), which `bench data prepare` makes. Without one, the
 embedded simulation is run and prepared once, in the user's cache, and every task says that it is
 simulated.
 
-A method sees expression of the candidate genes, the line's name and the genes' symbols. Names of
-tasks are numbers in an order that means nothing.
+A method sees the expression of the candidate genes, the name of the line and the symbols of the
+genes. Tasks are named by numbers in an order without meaning.
 """
 
 from __future__ import annotations
@@ -23,68 +23,71 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from cdnbench.datasets.cells import masking
-from cdnbench.datasets.cells.embedded import embedded_knowledge, embedded_lines
-from cdnbench.datasets.cells.knowledge import ERROR, ERRORS
 from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine
-from cdnbench.datasets.cells.simulate import DRUGS, Simulation
-from cdnbench.datasets.cells.training import SPLITS, training
+from cdnbench.datasets.cells.simulated.embedded import (
+    embedded_knowledge,
+    embedded_lines,
+    simulated_line,
+)
+from cdnbench.datasets.cells.simulated.knowledge import ERROR, ERRORS
+from cdnbench.datasets.cells.simulated.simulate import (
+    DRUGS,
+    SMALL,
+    SMALL_DRUGS,
+    Simulation,
+)
+from cdnbench.datasets.cells.splits import SPLITS, training
 from cdnbench.digest import digest, generator
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
 from cdnbench.knowledge import find_knowledge
-from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
-from cdnbench.task import LabelledTask, Task
+from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 DATA = SuiteOption(
     name="data",
     default="",
     help="folder of prepared cell lines (*.cells.h5); absent: the embedded simulation.",
 )
-CELL_LINES = SuiteOption(name="cell_lines", default="", help="a,b: only these lines; absent: all.")
-SUBSET = SuiteOption(
-    name="subset",
-    default="all",
-    choices=("all", "trivial", "nontrivial"),
-    help="trivial: the differential gene with the largest |log fold change| is a target. "
-    "nontrivial: it is not.",
+CELL_LINES = SuiteOption(
+    name="cell_lines", default="", help="a,b: only the tasks of these lines; absent: all lines."
 )
 MASKING = SuiteOption(
     name="masking",
     default="none",
     choices=("none", "marginal", "column", "null"),
-    help="marginal: every gene of the perturbed cells has the controls' values. column: the "
-    "target's column and 99 others are "
-    "control cells', and these are the candidates. null: all perturbed cells are control cells, "
-    "so that nothing can be known.",
+    help="hides the target's own change. marginal: every gene of the perturbed cells takes the "
+    "controls' values, by rank. column: the columns of the target and of 99 other genes are those "
+    "of control cells, and these 100 genes are the candidates. null: all perturbed cells are "
+    "control cells, so that nothing can be known.",
 )
 SUBSAMPLE = SuiteOption(
     name="subsample",
-    default="0",
-    choices=("0", *map(str, range(1, 21))),
-    help="rounds in which each perturbation keeps 80 % of its cells, at least 50 (Table 10).",
+    default=0,
+    choices=tuple(map(str, range(21))),
+    help="number of rounds; in each, every perturbation keeps 80 % of its cells, at least 50 "
+    "(Table 10). 0: all cells, once.",
 )
 KNOWLEDGE = SuiteOption(
     name="knowledge",
     default="",
-    help="kind=FILE,kind=FILE or a folder: what is known of the genes, for methods that need it; "
-    "absent: for simulated lines what the "
-    "simulator says of its own network, with errors.",
+    help="kind=FILE,kind=FILE or a folder: what is known of the genes, for methods that need it. "
+    "Absent: for simulated lines, what the simulator says of its own network, with errors.",
 )
 KNOWLEDGE_ERROR = SuiteOption(
     name="knowledge_error",
     default=ERROR,
     choices=ERRORS,
-    help="share of what the simulator says of its network that is wrong.",
+    help="share of the simulator's statements about its network that are wrong.",
 )
 SPLIT = SuiteOption(
     name="split",
     default="seen",
     choices=SPLITS,
-    help="what methods that are trained see: training perturbations of all lines (seen), or all "
-    "of the other lines (unseen-cl); "
-    "-strict: without perturbations of the genes that are tested.",
+    help="what methods are trained on: the training perturbations of all lines (seen), or all "
+    "perturbations of the other lines (unseen-cl). -strict: without perturbations of the genes "
+    "that are tested.",
 )
-
-
 PART = SuiteOption(
     name="part",
     default="test",
@@ -93,10 +96,12 @@ PART = SuiteOption(
     "trained, or not on the line (unseen-cl).",
 )
 
+STRATA = {"trivial": "the differential gene with the largest |log fold change| is a target"}
+
 
 class Recipe(NamedTuple):
-    """Of a task: the prepared line, the perturbation's number in it, the round of subsampling, and
-    whether it is scored."""
+    """Which task to make: the prepared line, the number of the perturbation in it, the round of
+    subsampling (None: all cells), and whether the task is scored or only trained on."""
 
     line: str
     perturbation: int
@@ -104,29 +109,32 @@ class Recipe(NamedTuple):
     scored: bool
 
 
-class CellSuite:
-    """What the suites share. simulation: the embedded default. part: the side of the split whose
-    perturbations are scored, "" for both."""
+class CellSuite(Suite):
+    """What the two suites share.
 
-    info: ClassVar[SuiteInfo]
+    simulation: what stands in where no data are given. small_simulation: the same for tests.
+    """
+
     simulation: ClassVar[Simulation]
-    part: str
+    small_simulation: ClassVar[Simulation]
 
     def __init__(self, **options: Any) -> None:
-        known = {option.name: option for option in self.info.options}
-        for name, value in options.items():
-            if name not in known:
-                raise did_you_mean(f"option of the suite {self.info.name}", name, known)
-            if known[name].choices and str(value) not in known[name].choices:
-                raise InvalidParameter(
-                    f"{self.info.name}: {name} takes {', '.join(known[name].choices)}; got "
-                    f"{value!r}."
-                )
-        self.options = {name: option.default for name, option in known.items()} | options
-        if self.options["data"]:  # wherever the process goes afterwards
-            self.options["data"] = str(Path(str(self.options["data"])).expanduser().resolve())
+        super().__init__(**options)
+        if self.options["data"]:  # valid wherever the process goes afterwards
+            self.options["data"] = str(Path(self.options["data"]).expanduser().resolve())
         self._genes_in_training: dict[str, set[str]] = {}
         self._training: dict[str, list[TaskSpec]] = {}
+
+    @classmethod
+    def small(cls, folder: Path) -> dict[str, Any]:
+        for name in cls.small_simulation.lines:
+            simulated_line(cls.small_simulation, name, folder)
+        return {"data": str(folder)}
+
+    @property
+    def part(self) -> str:
+        """The side of the split whose perturbations are scored; "" for both."""
+        return ""
 
     @cached_property
     def all_lines(self) -> dict[str, PreparedLine]:
@@ -136,7 +144,7 @@ class CellSuite:
         ------
         BenchError: the folder holds none.
         """
-        folder = str(self.options["data"])
+        folder = self.options["data"]
         if folder:
             paths = sorted(Path(folder).glob(f"*{SUFFIX}"))
             if not paths:
@@ -151,14 +159,14 @@ class CellSuite:
 
     @cached_property
     def lines(self) -> dict[str, PreparedLine]:
-        """Those that are scored.
+        """The lines whose perturbations are scored.
 
         Raises
         ------
-        BenchError: one that is asked for is not there.
+        UnknownName: a line that was asked for is not there.
         """
         lines = self.all_lines
-        wanted = [name for name in str(self.options["cell_lines"]).split(",") if name]
+        wanted = [name for name in self.options["cell_lines"].split(",") if name]
         for name in wanted:
             if name not in lines:
                 raise did_you_mean("prepared cell line", name, lines)
@@ -174,29 +182,20 @@ class CellSuite:
         return self._genes_in_training[line]
 
     def why_no_task(self) -> str:
-        """What to do where `specs` is empty."""
+        if not self.part:
+            return ""
         n = sum(line.n_perturbations for line in self.lines.values())
-        if self.part and self.options["subset"] == "all":
-            return (
-                f"All {n} perturbations are on the training side of the split: --part all "
-                "scores them."
-            )
-        return f"None of {n} perturbations is in the subset." if n else ""
+        return f"All {n} perturbations are on the training side; --part all scores them as well."
 
     def specs(self) -> Sequence[TaskSpec]:
         return [spec for name in self.lines for spec in self._specs(self.lines[name])]
 
     def _specs(self, line: PreparedLine) -> list[TaskSpec]:
-        trivial = line.arrays["trivial"]
-        subset = self.options["subset"]
         tasks = [
-            p
-            for p in range(line.n_perturbations)
-            if (not self.part or line.split[p] == self.part)
-            and (subset == "all" or bool(trivial[p]) == (subset == "trivial"))
+            p for p in range(line.n_perturbations) if not self.part or line.split[p] == self.part
         ]
         tasks.sort(key=lambda p: digest(line.hash, "order", p))
-        rounds = int(self.options["subsample"])
+        rounds = self.options["subsample"]
         return [
             self._spec(line, p, number, r)
             for number, p in enumerate(tasks)
@@ -226,9 +225,9 @@ class CellSuite:
                 "dataset": f"{line.name}/{number:04d}",
                 "cell_line": line.name,
                 "split": split,
-                "subset": self.options["subset"],
                 "masking": masked,
                 "subsample": -1 if subsample is None else subsample,
+                "trivial": bool(line.arrays["trivial"][p]),
                 "simulated": bool(line.attributes["simulated"]),
             },
             recipe=Recipe(line.name, int(p), subsample, scored),
@@ -267,7 +266,6 @@ class CellSuite:
         facts = {
             "perturbation": str(line.names[p]),
             "targets": list(line.targets[p]),
-            "trivial": bool(line.arrays["trivial"][p]),
             "n_differential": int(line.arrays["n_differential"][p]),
             "cluster": int(line.arrays["cluster"][p]),
             "reliability": float(line.arrays["reliability"][p]),
@@ -280,9 +278,11 @@ class CellSuite:
 
 
 def profile_correlations(line: PreparedLine, p: int) -> np.ndarray:
-    """(G,) Pearson correlation, over all genes of the line, of the mean shift of perturbation p
-    with that of each single gene's perturbation; 1 for the targets of p, NaN for genes without a
-    profile."""
+    """How alike the profiles of perturbation p and of each gene's own perturbation are.
+
+    (G,) Pearson correlations of mean shifts over all genes of the line: 1 for the targets of p, NaN
+    for genes without a profile. Where a gene has several perturbations, the nearest one counts.
+    """
     names = [name.decode() for name in line.arrays["profile_names"]]
     shifts, (mean, norm) = line.arrays["profiles"], line.profile_moments
     own = names.index(line.names[p])
@@ -292,71 +292,70 @@ def profile_correlations(line: PreparedLine, p: int) -> np.ndarray:
     number = {gene: i for i, gene in enumerate(line.genes)}
     for q, genes in enumerate(line.profile_targets):
         if len(genes) == 1 and q != own:
-            found[number[genes[0]]] = np.fmax(
-                found[number[genes[0]]], r[q]
-            )  # of several perturbations of a gene the nearest
+            found[number[genes[0]]] = np.fmax(found[number[genes[0]]], r[q])
     found[[number[gene] for gene in line.targets[p]]] = 1.0
     return found
 
 
 def _kept(n_cells: int, subsample: int | None) -> int:
-    """Cells of a perturbation that a round keeps: min(M, max(50, .8 M)) (Table 10)."""
+    """How many of M cells a round of subsampling keeps: min(M, max(50, .8 M)) (Table 10)."""
     return n_cells if subsample is None else min(n_cells, max(50, int(0.8 * n_cells)))
 
 
 class PerturbSeq(CellSuite):
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="perturbseq",
-        summary="knock-downs in single cells, prepared screens or simulated lines: one task a "
-        "test perturbation",
+        summary="knock-downs in single cells, prepared screens or simulated lines: one task "
+        "per test perturbation",
         options=(
             SPLIT,
             PART,
             CELL_LINES,
-            SUBSET,
             MASKING,
             SUBSAMPLE,
             DATA,
             KNOWLEDGE,
             KNOWLEDGE_ERROR,
         ),
-        setting=("cell_line", "split", "subset", "masking"),
+        setting=("cell_line", "split", "masking"),
+        factors={"split": "", "masking": "none", "subsample": "-1"},
+        strata=STRATA,
         citation="Wu et al. 2025; Replogle et al. 2022; Nadig et al. 2024",
     )
     simulation: ClassVar[Simulation] = Simulation()
+    small_simulation: ClassVar[Simulation] = SMALL
 
     @property
-    def part(self) -> str:  # type: ignore[override]
+    def part(self) -> str:
         return "" if self.options["part"] == "all" else "test"
 
     @property
     def knowledge(self) -> str:
-        """What reports call the knowledge; "" is the default."""
-        error = str(self.options["knowledge_error"])
-        return str(self.options["knowledge"]) or (f"error {error}" if error != ERROR else "")
+        error = self.options["knowledge_error"]
+        return self.options["knowledge"] or (f"error {error}" if error != ERROR else "")
 
-    @cached_property
+    @property
     def resources(self) -> dict[str, Path]:
-        """Kind of knowledge -> path.
+        """Kind of knowledge -> file.
 
         Raises
         ------
-        BenchError: a path that does not exist, or holds none; an error rate for knowledge that is
-        not simulated.
+        InvalidData: a path that does not exist, or a folder without knowledge.
+        InvalidParameter: an error rate for knowledge that is not simulated.
         """
-        simulated = not (self.options["knowledge"] or self.options["data"])
-        if not simulated and str(self.options["knowledge_error"]) != ERROR:
+        return self._resources
+
+    @cached_property
+    def _resources(self) -> dict[str, Path]:
+        if not (self.options["knowledge"] or self.options["data"]):
+            return embedded_knowledge(self.simulation, self.options["knowledge_error"])
+        if self.options["knowledge_error"] != ERROR:
             raise InvalidParameter("knowledge-error is for simulated lines without --knowledge.")
-        if not simulated:
-            return {
-                kind: path.resolve()
-                for kind, path in find_knowledge(str(self.options["knowledge"])).items()
-            }
-        return embedded_knowledge(self.simulation, str(self.options["knowledge_error"]))
+        found = find_knowledge(self.options["knowledge"])
+        return {kind: path.resolve() for kind, path in found.items()}
 
     def training(self, spec: TaskSpec) -> list[TaskSpec]:
-        """What a method may be trained on for this task: perturbations of the training side, masked
-        as the task is."""
+        """Perturbations of the training side of the split, masked as the task is."""
         line = spec.metadata["cell_line"]
         if not self.part and self.options["split"].startswith("seen"):
             return self._training.setdefault(line, [])  # all that there is to learn from is scored
@@ -371,11 +370,13 @@ class PerturbSeq(CellSuite):
 class SciPlex(CellSuite):
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="sciplex",
-        summary="drugs in single cells, prepared screens or simulated lines: one task a drug, "
-        "test only",
-        options=(CELL_LINES, SUBSET, MASKING, SUBSAMPLE, DATA),
-        setting=("cell_line", "subset", "masking"),
+        summary="drugs in single cells, prepared screens or simulated lines: one task per "
+        "drug, test only",
+        options=(CELL_LINES, MASKING, SUBSAMPLE, DATA),
+        setting=("cell_line", "masking"),
+        factors={"split": "", "masking": "none", "subsample": "-1"},
+        strata=STRATA,
         citation="Wu et al. 2025; McFaline-Figueroa et al. 2024",
     )
     simulation: ClassVar[Simulation] = DRUGS
-    part = ""
+    small_simulation: ClassVar[Simulation] = SMALL_DRUGS

@@ -6,13 +6,12 @@ the targets.
 for each regime, over its rows. pi_0 is the protocol's null law of the noise: under `clean` the
 variance of node i is known, under `dcdi` it is uniform on [0.16, 0.32] and new in each regime. pi_1
 is the declared law of the intervention's parameter, times pi_0 where the noise remains. By Neyman
-and Pearson this orders the nodes of one regime
-as well as can be. Regimes are judged one by one: that a node keeps its parameter throughout a
-dataset is not used.
-It is not a method: no method sees the truth.
+and Pearson, no other score orders the nodes of one regime better. Regimes are judged one by one:
+that a node keeps its parameter throughout a dataset is not used. It is not a method, since no
+method sees the truth.
 
-Gaussian likelihoods depend on the samples through a few sums a regime and node (`_Sums`). Laplace
-ones do not, and are summed row by row.
+Gaussian likelihoods depend on the samples through a few sums per regime and node (`_Sums`). Laplace
+likelihoods do not, and are summed row by row.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def suite_hashes() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def sample() -> list[Recipe]:
-    """All of `synthetic-mini`; one dataset a setting of `synthetic`, under both protocols, and of
-    `synthetic-hard`; every fifth setting of `synthetic-ood`.
+    """All of `synthetic-mini`; one dataset per setting of `synthetic` (under both protocols) and of
+    `synthetic-hard`; and one of every fifth setting of `synthetic-ood`.
     """
     specs = list(SyntheticMini(protocol="both").specs())
     specs += [s for s in Synthetic(protocol="both").specs() if s.metadata["index"] == 0]

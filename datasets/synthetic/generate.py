@@ -76,7 +76,7 @@ def simulate(recipe: Recipe) -> Simulation:
     n_sets = recipe.n_dataset_regimes + 1
     stream = recipe.stream("samples", protocol=True)
     # Under `dcdi` every call of the generator draws a new variance, so every data set has its own;
-    # under `clean` a node has one.
+    # under `clean` each node has one.
     variance_draws = uniforms(stream, n_nodes, n_sets if recipe.protocol == "dcdi" else 1)
     noise_variance = np.broadcast_to(between(variance_draws, *NOISE_VARIANCE), (n_nodes, n_sets))
     draws = uniforms(stream, n_nodes, n_sets, recipe.rows)

@@ -5,13 +5,14 @@ becomes
 
     hard-uniform  z ~ U(-1, 1)          hard-normal  z ~ N(0, 1)
     soft-scale    c (f + e)             variance     f + c e
-    soft-shift    f + e + d             reweight     c f + e, all incoming edges at once; targets
-                  have parents
+    soft-shift    f + e + d             reweight     c f + e
 
-One c or d a node and dataset: c or 1/c log-uniform on the recipe's range, [1.5, 6] unless it says
-otherwise; the sign of d is either with equal probability and |d| log-uniform on [0.5, 2]. The CDN
-paper publishes no laws for c and d: these are ours. Roots are scaled and shifted as well. Where the
-noise is an input of the mechanism, f is its output and e = 0.
+Reweighting changes all incoming edges at once, and its targets have parents.
+
+There is one c or d per node and dataset. c or 1/c is log-uniform on the recipe's range, [1.5, 6]
+unless it says otherwise; d has either sign with equal probability, and |d| is log-uniform on
+[0.5, 2]. The CDN paper publishes no laws for c and d: these are ours. Roots are scaled and shifted
+as well. Where the noise is an input of the mechanism, f is its output and e = 0.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Branch:
 
 
 def parameter_law(intervention: str, factor: tuple[float, float]) -> tuple[Branch, ...]:
-    """The law of c or d as disjoint branches; empty for hard interventions."""
+    """The law of c or d as disjoint branches. It is empty for hard interventions."""
     low, high = math.log(factor[0]), math.log(factor[1])
     if intervention.startswith("hard"):
         return ()
@@ -84,5 +85,5 @@ def intervene(
 
 
 def may_be_targets(intervention: str, adjacency: np.ndarray) -> np.ndarray:
-    """(n,) bool: reweighting needs edges to reweight."""
+    """(n,) bool: which nodes can be targets. Reweighting needs edges to reweight."""
     return adjacency.sum(0) > 0 if intervention == "reweight" else np.ones(len(adjacency), bool)

@@ -1,5 +1,5 @@
-"""Causal mechanisms: how a node's value follows from its parents'. One class a mechanism; `draw`
-makes a random one.
+"""Causal mechanisms: how the value of a node follows from those of its parents. There is one class
+per mechanism; `draw` makes a random one.
 
 `mechanism(parents)` maps (n_parents, rows) to the effect (rows,), to which the noise is then added.
 Only `NeuralNetwork` takes the noise as an input of its own (`noise_inside`): the density of its
@@ -66,8 +66,8 @@ def _squash(x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Sigmoid:
-    """a sum_j s(b (x_j + c)), s(x) = x / (1 + |x|): one a = 1 + Exp(mean 1/4), b = +-U(0.5, 2), c =
-    U(-2, 2) a node."""
+    """a sum_j s(b (x_j + c)), s(x) = x / (1 + |x|), with one a = 1 + Exp(mean 1/4), b = +-U(0.5, 2)
+    and c = U(-2, 2) per node."""
 
     a: float
     b: float

@@ -25,7 +25,7 @@ def gauss_legendre(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def logsumexp(values: np.ndarray) -> np.ndarray:
-    """Over the first axis; -inf where all are."""
+    """log of the sum of exponentials over the first axis; -inf where all values are."""
     top = values.max(0)
     shift = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(divide="ignore"):

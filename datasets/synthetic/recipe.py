@@ -28,17 +28,16 @@ SOFT = ("soft-scale", "soft-shift", "variance", "reweight")
 class Recipe:
     """One dataset, or one regime of it.
 
-    seed, index: name of the family of random streams and the number of the dataset in its setting.
-    n_variables: observed variables. n_hidden: further nodes of the graph, never targets, whose
-        columns are left out.
-    n_edges: expected edges of the whole graph, hidden nodes included. graph: "er" or "sf", see
-        `graphs`.
-    mechanism: see `mechanisms`. intervention: see `interventions`. noise: "gaussian", "laplace" or
-        "heteroscedastic".
-    protocol: "clean" (roots U(-2, 2), one noise variance a node and dataset) or "dcdi" (roots U(-1,
-        1), a noise variance for each regime and node).
-    rows: of each data set, the observational one included.
-    target_counts, regimes_per_count: as many regimes with each of these numbers of targets.
+    seed: name of the family of random streams. index: number of the dataset in its setting.
+    n_variables: observed variables. n_hidden: further nodes of the graph, which are never targets
+        and whose columns are left out.
+    n_edges: expected edges of the whole graph, hidden nodes included.
+    graph: "er" or "sf", see `graphs`. mechanism: see `mechanisms`. intervention: see
+        `interventions`. noise: "gaussian", "laplace" or "heteroscedastic".
+    protocol: "clean" (roots U(-2, 2), one noise variance per node and dataset) or "dcdi" (roots
+        U(-1, 1), one noise variance per node and regime).
+    rows: rows of each data set, the observational one included.
+    target_counts: numbers of targets. regimes_per_count: how many regimes have each of them.
     factor: range of the scale factor (or its inverse), or of the size of the shift; (1, 1) for hard
         interventions.
     standardise: "none"; "obs" (by mean and standard deviation of the observational data); "each"
@@ -87,7 +86,7 @@ class Recipe:
 
     @property
     def n_regimes(self) -> int:
-        """Of the task: 1 under track="single"."""
+        """Number of regimes of the task, which is 1 under track="single"."""
         return 1 if self.track == "single" else self.n_dataset_regimes
 
     @property

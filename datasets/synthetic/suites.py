@@ -1,51 +1,49 @@
 """The synthetic suites: named lists of recipes.
 
-Specs are in index-major order, the first dataset of every setting before the second of any, so that
-`--limit K` spreads
-over the settings. A suite is frozen: `frozen.json` holds a hash over its recipes and fingerprints
-of its data.
+Specs are in index-major order: the first dataset of every setting comes before the second of any. A
+suite is frozen: `frozen.json` holds a hash over its recipes and fingerprints of its data.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Any, ClassVar
 
 from cdnbench.datasets.synthetic.recipe import HARD, PAPER_ROWS, SCALE_RANGE, SHIFT_RANGE, Recipe
-from cdnbench.errors import InvalidParameter, did_you_mean
-from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
-from cdnbench.task import LabelledTask
+from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
+from cdnbench.truth import LabelledTask
 
 PROTOCOL = SuiteOption(
     name="protocol",
     default="clean",
     choices=("clean", "dcdi", "both"),
-    help="clean: roots U(-2, 2), one noise variance a node and dataset (for rankings). dcdi: a "
-    "reconstruction "
-    "of the stock DCDI laws, roots U(-1, 1), noise variance redrawn for each regime (beside the "
-    "printed numbers).",
+    help="clean: roots U(-2, 2), one noise variance per node and dataset (for rankings). dcdi: a "
+    "reconstruction of the stock DCDI laws, with roots U(-1, 1) and a noise variance that is drawn "
+    "anew in each regime (to compare with printed numbers).",
 )
 STANDARDISE = SuiteOption(
     name="standardise",
     default="none",
     choices=("none", "obs", "each"),
-    help="obs: every variable by the observational mean and standard deviation. each: every data "
-    "set by its own.",
+    help="obs: by the mean and standard deviation of the observational data. each: every data set "
+    "by its own.",
 )
 TRACK = SuiteOption(
     name="track",
     default="joint",
     choices=("joint", "single"),
-    help="joint: one task a dataset, with all of its regimes. single: one task a regime.",
+    help="joint: one task per dataset, with all of its regimes. single: one task per regime.",
 )
 VARIABLES = SuiteOption(
     name="variables",
     default="all",
     choices=("all", "10", "20"),
-    help="10 or 20: only the data sets with so many variables.",
+    help="10 or 20: only the datasets with that many variables.",
 )
 
 SETTING = (
@@ -61,27 +59,21 @@ SETTING = (
     "standardise",
     "track",
 )
+FACTORS = {"protocol": "", "standardise": "none", "track": "joint"}
 
 
-class SyntheticSuite:
-    """What the suites share. A suite says its `settings` (label of the challenge or "", recipe) and
-    how many datasets of each."""
+class SyntheticSuite(Suite):
+    """What the suites share. A suite defines its `settings` and the number of datasets of each."""
 
-    info: ClassVar[SuiteInfo]
     n_datasets: ClassVar[int]
 
-    def __init__(self, **options: Any) -> None:
-        known = {option.name: option for option in self.info.options}
-        for name, value in options.items():
-            if name not in known:
-                raise did_you_mean(f"option of the suite {self.info.name}", name, known)
-            if value not in known[name].choices:
-                choices = ", ".join(known[name].choices)
-                raise InvalidParameter(f"{self.info.name}: {name} takes {choices}; got {value!r}.")
-        self.options = {name: option.default for name, option in known.items()} | options
+    @classmethod
+    def small(cls, folder: Path) -> dict[str, Any]:
+        return {"variables": "10"} if VARIABLES in cls.info.options else {}
 
+    @abstractmethod
     def settings(self) -> Iterator[tuple[str, Recipe]]:
-        raise NotImplementedError
+        """Label of the challenge ("" for none) and recipe of each setting."""
 
     def recipes(self) -> Iterator[tuple[str, Recipe]]:
         """(challenge, recipe) of every task, in order."""
@@ -146,8 +138,8 @@ def _setting(mechanism: str, intervention: str, **parameters: Any) -> Recipe:
 def _paper_settings(
     seed: str, mechanisms: tuple[str, ...], interventions: tuple[str, ...]
 ) -> Iterator[tuple[str, Recipe]]:
-    """N = 10, 20 and E = N, 2 N: N regimes each of 1, 2 and 3 targets, 30,000 or 60,000 rows in
-    all."""
+    """The settings of the paper: N = 10, 20 and E = N, 2 N; N regimes each with 1, 2 and 3 targets;
+    30,000 or 60,000 rows in all."""
     for n, density, mechanism, intervention in product((10, 20), (1, 2), mechanisms, interventions):
         yield (
             "",
@@ -166,7 +158,7 @@ def _paper_settings(
 def _info(
     name: str, summary: str, *options: SuiteOption, setting: tuple[str, ...] = SETTING
 ) -> SuiteInfo:
-    return SuiteInfo(name=name, summary=summary, options=options, setting=setting)
+    return SuiteInfo(name=name, summary=summary, options=options, setting=setting, factors=FACTORS)
 
 
 TEST_MECHANISMS = ("linear", "polynomial", "sigmoid")
@@ -229,8 +221,8 @@ class SyntheticDev(SyntheticSuite):
 
 
 class SyntheticHard(SyntheticSuite):
-    """Each challenge changes one thing of a base: 20 variables, 40 edges, 200 rows, clean, 10
-    regimes each of 1, 2, 3 targets."""
+    """Each challenge changes one thing of a base: 20 variables, 40 edges, 200 rows, the clean
+    protocol, and 10 regimes each with 1, 2 and 3 targets."""
 
     info: ClassVar[SuiteInfo] = _info(
         "synthetic-hard",

@@ -1,9 +1,7 @@
-"""Simulation -> task, which a method may see, and labelled task, which metrics and reports need
-besides.
+"""From a simulation to a task, which a method may see, and its truth, which it may not.
 
-A task holds columns named X0, X1, .. in an order without meaning, regimes in random order, as many
-rows in each data set as in every other, no metadata, and a name that says which setting it is of
-and no more.
+A task holds columns named X0, X1, .. in an order without meaning, regimes in random order, equally
+many rows in every data set, no metadata, and a name that tells its setting and nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +15,8 @@ from cdnbench.datasets.synthetic.ceiling import ceiling_scores
 from cdnbench.datasets.synthetic.generate import ROOT_BOUND, Simulation, simulate
 from cdnbench.datasets.synthetic.recipe import Recipe
 from cdnbench.datasets.synthetic.sortability import r2_sortability, varsortability
-from cdnbench.task import LabelledTask, Task
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 def detectable(simulation: Simulation) -> np.ndarray:

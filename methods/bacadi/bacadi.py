@@ -59,8 +59,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import CanonicalOrder, MethodInfo, Prediction, task_generator
-from cdnbench.methods._device import check_device
+from cdnbench.method import MethodInfo, Prediction, Trial
+from cdnbench.methods.device import check_device
+from cdnbench.relabelling import CanonicalOrder, task_generator
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
@@ -113,6 +114,18 @@ class BaCaDI:
         preload=("torch",),
         timeout_s=_timeout_s,
         min_samples=1,
+        batch_size={"cuda": 8},  # one task keeps a CPU busy
+        devices=("cpu", "cuda"),
+        depends_on_units=True,
+        trial=Trial(
+            parameters={
+                "n_steps": 15,
+                "n_particles": 4,
+                "n_grad_samples": 16,
+                "n_acyclicity_samples": 8,
+            },
+            finds_target=False,
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -129,11 +142,6 @@ class BaCaDI:
                 raise InvalidParameter(
                     f"bacadi: {name} is a number of rows, or 0 for all; got {getattr(self, name)}."
                 )
-
-    @property
-    def batch_size(self) -> int:
-        """Tasks at once: one on a CPU, which a single data set keeps busy."""
-        return 1 if self.device == "cpu" else 8
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) mean over the particles of sigmoid(gamma)."""
@@ -252,7 +260,8 @@ class BaCaDI:
                 f"not converged: P(target) changed by {moved:.2f} on average in the last tenth "
                 "of the steps"
             )
-            found.append(Prediction(scores, note if moved > _MOVING else "", facts))
+            converged = bool(moved <= _MOVING)
+            found.append(Prediction(scores, "" if converged else note, facts, converged))
         return found
 
 

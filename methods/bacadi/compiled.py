@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from cdnbench.methods._elementary import compiled, exp, exp32, inner
+from cdnbench.methods.statistics.elementary import compiled, exp, exp32, inner
 
 _TOGETHER = 5  # parents that `_to_unit` takes; `_add_four` takes the others
 
@@ -35,7 +35,7 @@ def _sigmoid(z):
 
 
 class Work(NamedTuple):
-    """What one variable needs."""
+    """The memory that one variable needs."""
 
     parents: np.ndarray  # (N + _TOGETHER,) int64, followed by zeros
     weights: np.ndarray  # (N + _TOGETHER,) of these parents in one hidden unit, followed by zeros
@@ -103,7 +103,7 @@ def _subtract(weight, unit, out):
 
 @compiled
 def _to_residuals(w2, b2, units, x, out):
-    """Rows of one variable x (M,) minus their means."""
+    """Subtract the means from the rows of one variable x (M,)."""
     for r in range(len(x)):
         out[r] = x[r] - b2
     for h in range(len(w2)):
@@ -112,8 +112,11 @@ def _to_residuals(w2, b2, units, x, out):
 
 @compiled
 def _sums_of_squares(x, ends, out):
-    """Of x (M,) up to ends[0], from there to ends[1] and so on into out; but that of all in place
-    0."""
+    """Sums of squares of the sections of x (M,) into out.
+
+    Section r goes from ends[r - 1] to ends[r]. Place 0 of out gets the sum over all sections
+    instead of that of the first one.
+    """
     start, total = 0, 0.0
     for e in range(len(ends)):
         s0 = s1 = s2 = s3 = 0.0  # four, since an addition waits for the one before
@@ -135,8 +138,10 @@ def _sums_of_squares(x, ends, out):
 
 @compiled
 def _first_equal(graphs, s, among):
-    """Place in `among` of the first sample whose graph is that of s, graphs (N, S); their number if
-    there is none."""
+    """The place in `among` of the first sample with the same graph as sample s.
+
+    graphs: (N, S). Returns len(among) if there is none.
+    """
     for k in range(len(among)):
         i = 0
         while i < len(graphs) and graphs[i, s] == graphs[i, among[k]]:
@@ -148,14 +153,16 @@ def _first_equal(graphs, s, among):
 
 @compiled
 def deviations(w1, b1, w2, b2, graphs, x, ends, precision, out):
-    """Half the squared residuals times the precision, summed over all rows in place 0 and over
-    those of regime r in place r.
+    """Half the squared residuals times the precision.
+
+    Place 0 of out has the sum over all rows, place r that over the rows of regime r.
 
     w1: (P, H, N, N) as [unit, parent, child]. b1, w2: (P, H, N). b2: (P, N). graphs: (N, N, P, S).
-        x: (N, M), observational rows
-    first, then regime by regime. ends: (R + 1,) where each of them ends. out: (R + 1, N, P, S).
-    Samples in which a variable has the same parents share the work: few are distinct among hard
-    graphs late in a run.
+    x: (N, M), the observational rows first, then regime by regime. ends: (R + 1,), where each of
+    them ends. out: (R + 1, N, P, S).
+
+    Samples in which a variable has the same parents share the work: among hard graphs, few differ
+    late in a run.
     """
     n, _, n_particles, n_samples = graphs.shape
     w = _work(b1, x)
@@ -177,7 +184,10 @@ def deviations(w1, b1, w2, b2, graphs, x, ends, precision, out):
 
 @compiled
 def _weigh(residuals, ends, weights):
-    """Residuals (M,) times the weights (R + 1,) of their data sets, in place; their sum."""
+    """Multiply residuals (M,) by the weights (R + 1,) of their data sets, in place.
+
+    Returns their sum.
+    """
     start, total = 0, 0.0
     for e in range(len(ends)):
         for r in range(start, ends[e]):
@@ -189,8 +199,10 @@ def _weigh(residuals, ends, weights):
 
 @compiled
 def _back(weight, force, unit):
-    """Force times the derivative of weight * unit by the unit's input into unit; its sum, and that
-    of force times unit."""
+    """Overwrite `unit` with force * d(weight * unit) / d(the unit's input).
+
+    Returns the sum of that, and the sum of force * unit.
+    """
     of_input = of_unit = 0.0
     for r in range(len(force)):
         along = force[r] * unit[r]
@@ -203,12 +215,13 @@ def _back(weight, force, unit):
 
 @compiled
 def slopes(w1, b1, w2, b2, graphs, x, ends, weights, by_product, by_b1, by_w2, by_b2):
-    """Derivatives of minus the weighted sums of half the squared residuals, all float64, each draw
-    with parameters of its own.
+    """Derivatives of minus the weighted sums of half the squared residuals, in float64.
 
-    Like `deviations` with draws in the place of particles, graphs: (N, N, draws). weights: (draws,
-    R + 1, N), of the rows of each
-    data set. By the product of graph and w1, by b1, w2 and b2: arrays of the shapes of these.
+    The arguments are those of `deviations`, with draws in place of particles: every draw has
+    parameters of its own, and graphs are (N, N, draws). weights: (draws, R + 1, N), for the rows of
+    each data set.
+    by_product, by_b1, by_w2, by_b2: receive the derivatives by the product of graph and w1, by b1,
+    by w2 and by b2, and have the shapes of these.
     """
     w = _work(b1, x)
     for m in range(len(w1)):

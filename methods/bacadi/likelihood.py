@@ -180,7 +180,7 @@ class Linear:
 
 class FullyConnected:
     """Mean of x_j = b2_j + sum over h of w2_jh sigmoid(b1_jh + sum over i of G[i, j] w1_ijh x_i),
-    HIDDEN units a variable.
+    HIDDEN units per variable.
 
     All parameters have N(0, 1) priors, the first layer's weights only where there is an edge. The
     cost grows with the rows.
@@ -303,10 +303,11 @@ class FullyConnected:
         return d_graphs, torch.cat([by_w1.flatten(1), by_others], dim=1)
 
     def _slopes(self, theta: Tensor, graphs: Tensor, weights: Tensor, d: int) -> list[Tensor]:
-        """Of minus half the squared residuals of data set d, weighted: by the products of graphs
-        and w1 (M, H, N, N), by b1, w2, b2.
+        """Derivatives of minus half the weighted squared residuals of data set d.
 
-        theta: (M, F). graphs: (M, N, N). weights: (M, R + 1, N), of the rows of each data set.
+        They are by the products of graphs and w1 (M, H, N, N), by b1, by w2 and by b2.
+
+        theta: (M, F). graphs: (M, N, N). weights: (M, R + 1, N), for the rows of each data set.
         """
         rows = self._rows[d][torch.float64]
         found = []
@@ -345,10 +346,10 @@ class FullyConnected:
     def _means(
         self, theta: Tensor, graphs: Tensor, rows: Tensor, scratch: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """(rows, N, S) means and (H, rows, N, S) hidden units of one particle's parameters (F,)
-        under graphs (N, N, S).
+        """Means (rows, N, S) and hidden units (H, rows, N, S) of one particle.
 
-        scratch: memory for both, to be used again by the next call.
+        Its parameters are (F,), the graphs (N, N, S). scratch: memory for both, to be reused by the
+        next call.
         """
         w1, b1, w2, b2 = self.unpack(theta)
         n, size = self.n_variables, len(rows) * self.n_variables * graphs.shape[2]

@@ -209,8 +209,10 @@ class Posterior:
     def _heavy(
         self, theta: Tensor, gain: Tensor, edge_odds: Tensor, target_odds: Tensor, noise: Noise
     ) -> list[list[tuple[Tensor, Tensor]]]:
-        """For each data set, and for the estimates by theta, gamma and Z: (p, s) of the draws that
-        may have weight."""
+        """The draws that may have weight, as (p, s).
+
+        One pair of arrays per data set and per estimate (by theta, by gamma and by Z).
+        """
         n_particles = theta.shape[1]
         size = self.likelihood.size(theta) + gain.abs().sum((1, 2, 4))
         margin = (_NEGLIGIBLE + _ROUNDING * size).float()[..., None]
@@ -237,8 +239,10 @@ class Posterior:
         noise: Noise,
         part: slice,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """(D, P, S) log joint in single precision, but for a constant, of the particles `part`: for
-        theta, gamma and Z."""
+        """(D, P, S) log joint of the particles `part`, for theta, gamma and Z.
+
+        It is in single precision and leaves out a constant.
+        """
         gain = gain.float()
         graphs = relaxed(
             noise.graphs[..., part, :], edge_odds[:, part].movedim(1, 3).float()[..., None]
@@ -258,9 +262,11 @@ class Posterior:
     def _pull(
         self, theta: Tensor, gain: Tensor, graphs: Tensor, targets: Tensor, d: int, p: Tensor
     ) -> tuple[Tensor, Callable[[], Tensor], Callable[[], Tensor], Tensor]:
-        """Of draws M of data set d: (M,) softmax weights within their particles p, and the log
-        joint's gradients by theta (M, F), by the graph (M, N, N) and by the targets (R, N, M); the
-        first two when called.
+        """What the draws M of data set d contribute to the gradients.
+
+        Returns their softmax weights (M,) within their particles p, and the gradients of the log
+        joint by theta (M, F), by the graph (M, N, N) and by the targets (R, N, M). The first two
+        gradients are computed when they are called.
         """
         targets = torch.cat([-torch.ones_like(targets[:1]), targets])
         log_joint, by_targets = self._log_joint(

@@ -83,8 +83,10 @@ class RMSprop:
 
 
 class Draws:
-    """The random numbers of each data set, from its own stream, whatever stands beside it in the
-    batch."""
+    """The random numbers of each data set.
+
+    Every data set has a stream of its own, whatever stands beside it in the batch.
+    """
 
     def __init__(self, generators: Sequence[np.random.Generator], device: str = "cpu") -> None:
         self._generators, self._device = generators, device

@@ -2,20 +2,19 @@
 graph it believes in.
 
 Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
-(arXiv 2410.03380, ICML
-2025), give the idea: featurise the data before and after with a network that knows causal
-discovery, and classify the nodes whose mechanism changed. `cdn-axial` and `cdn-mlp` are that
-paper's networks. This one goes beyond its inputs:
+(arXiv 2410.03380, ICML 2025), give the idea: featurise the data before and after with a network
+that knows causal discovery, and classify the nodes whose mechanism changed. `cdn-axial` and
+`cdn-mlp` are that paper's networks. This one goes further:
 
 - Input (`summary`, `features`): moments of a cubic basis and quantiles in place of FCI estimates on
   small subsets; effects and standard errors of what moved, so that it knows how many rows stand
   behind a difference.
-- The regimes of a task are read together: they share one graph, which each of them says something
-  about.
+- The regimes of a task are read together, because they share one graph and each of them says
+  something about it.
 - Between its stages the network fits each mechanism given the edges and targets it believes in, and
   sees where the fit fails (`mechanism`).
 - Discovery and classification are trained together, as in the paper's final version: a loss on the
-  graph, and one on the targets. The card (`weights/cdn.json`) says on what.
+  graph, and one on the targets. The card (`weights/cdn.json`) names the training data.
 
 Scores are logits: sigmoid(score) is the probability the network gives to "is a target" under its
 training laws.
@@ -26,9 +25,9 @@ Parameters
     device      "cpu" or "cuda"
 
 Trained on the suites' own generator family, never on mechanisms `polynomial` and `sigmoid`, never
-on a test suite's seeds, nor on a law of `synthetic-ood`. From 30 rows a data set; a variable that
-never varies scores like any other without evidence. At N = 1000 one regime takes about 3 GB; where
-regimes times N^2 exceed 1.2 million they are read in groups.
+on a test suite's seeds, nor on a law of `synthetic-ood`. It needs 30 rows per data set. A variable
+that never varies scores like any other without evidence. At N = 1000 one regime takes about 3 GB;
+regimes are read in groups where their number times N^2 exceeds 1.2 million.
 
 Our own code. Licence: MIT, with this package.
 """
@@ -41,7 +40,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cdnbench.method import MethodInfo, in_canonical_order
+from cdnbench.method import MethodInfo
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class CDN:
         timeout_s=lambda sizes: (
             120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3
         ),
+        devices=("cpu", "cuda"),
+        depends_on_units=True,  # the network was trained on data that were not standardised
     )
 
     def weights_digest(self) -> str:
@@ -81,7 +83,7 @@ class CDN:
         return read_card(self.weights, self.info.name)["digest"]
 
     def trained_on(self) -> dict[str, Any]:
-        """What training had of each factor of the suites."""
+        """The values of each factor of the suites that training covered."""
         from cdnbench.methods.cdn.weights import read_card, trained_on
 
         return trained_on(read_card(self.weights, self.info.name))
@@ -100,8 +102,8 @@ class CDN:
         InvalidParameter: the weights are missing or of another version; the message names the
         command that makes them.
         """
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         network = _network(

@@ -2,32 +2,32 @@
 target-shift.
 
 Wu, Barzilay and Jaakkola 2025 start from synthetic weights and go on with the training
-perturbations of a screen (batches of 2, learning rate 1e-5, patience 10 on validation AUROC). The
-same here with the network behind `cdn`, and what their recipe was changed to:
+perturbations of a screen (batches of 2, learning rate 1e-5, patience 10 on validation AUROC). This
+method does the same with the network behind `cdn`, and changes their recipe as follows:
 
-- of each perturbation `views` sets of `sampled` candidates are drawn, its targets among them, so
-  that a step costs little;
-- the loss is the cross-entropy of the targets among the candidates (all stages; the last counts
-  most), which is what a ranking needs;
-- a larger learning rate with warm-up and cosine decay; the epoch with the lowest loss on held-out
-  clusters of perturbations is kept.
+- For each perturbation `views` sets of `sampled` candidates are drawn, its targets among them, so
+  that a step costs little.
+- The loss is the cross-entropy of the targets among the candidates (over all stages, of which the
+  last counts most), which is what a ranking needs.
+- The learning rate is larger, with warm-up and cosine decay, and the epoch with the lowest loss on
+  held-out clusters of perturbations is kept.
 
-The network knows no gene by name: what it learns is how a knock-down looks, so that another cell
-line is no other task.
+The network knows no gene by name. It learns what a knock-down looks like, which carries over to
+other cell lines.
 
 Readings
     network    its logits
-    stack      a conditional logit model (softmax over the candidates) of the network's logit and of
-               asinh of two scores, those of target-shift-down and target-shift, fitted on the
-               clusters that were held out
+    stack      a conditional logit model (softmax over the candidates) of three features: the
+               network's logit, and asinh of the scores of target-shift-down and of target-shift;
+               fitted on the clusters that were held out
 
 Parameters
-    weights        what to start from, see `cdn`
-    sampled        candidates of a view, or all where there are fewer (64; the paper: all)
-    views          sets of candidates a perturbation (1)
+    weights        weights to start from, see `cdn`
+    sampled        candidates per view, or all where there are fewer (64; the paper: all)
+    views          sets of candidates per perturbation (1)
     epochs         passes over all views (2)
-    batch          views a step (4; the paper: 2)
-    learning_rate  at its highest (1e-4; the paper: 1e-5)
+    batch          views per step (4; the paper: 2)
+    learning_rate  learning rate at its highest (1e-4; the paper: 1e-5)
     patience       epochs without a better validation loss after which training ends (2)
     device         "cpu" or "cuda"
 
@@ -44,10 +44,13 @@ import numpy as np
 
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, in_canonical_order
-from cdnbench.methods._trained import Trained
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.clusters import cluster, held_out
 from cdnbench.methods.target_shift import TargetShift, shifts
-from cdnbench.task import LabelledTask, Task
+from cdnbench.methods.trained import Trained
+from cdnbench.relabelling import in_canonical_order
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +104,10 @@ class CDNCells(Trained):
             120.0 + 2e-5 * sizes.n_regimes * sizes.n_variables**2 + 3e-7 * sizes.n_variables**3
         ),
         fit_timeout_s=4 * 3600.0,
+        starts_from_weights=True,
+        devices=("cpu", "cuda"),
+        depends_on_units=True,  # as `cdn`
+        trial=Trial(parameters={"sampled": 8, "epochs": 1}, finds_target=False),
     )
 
     def __post_init__(self) -> None:
@@ -115,6 +122,10 @@ class CDNCells(Trained):
         from cdnbench.methods.cdn.weights import read_card
 
         return read_card(self.weights, "cdn")["digest"]
+
+    def trained_on(self) -> dict[str, Any]:
+        """Nothing: what counts is the fit, whose training tasks the suite chooses."""
+        return {}
 
     def trained_origins(self) -> frozenset[str]:
         """Tasks that the weights which training starts from have seen."""
@@ -131,9 +142,9 @@ class CDNCells(Trained):
         """
         import torch
 
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.network import build
         from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         rng = generator("method", self.info.name, seed)
@@ -156,15 +167,12 @@ class CDNCells(Trained):
     def _views(
         self, tasks: Sequence[LabelledTask], rng: np.random.Generator
     ) -> tuple[list[View], list[str]]:
-        """Views, and the cluster of each."""
+        """The views of all perturbations, and the cluster of each view."""
         from cdnbench.methods.cdn.summary import summarise
 
         views, clusters = [], []
         for number, labelled in enumerate(tasks):
             task = labelled.task
-            cluster = (
-                f"{task.metadata.get('cell_line', '')}/{labelled.facts.get('cluster', number)}"
-            )
             for r, regime in enumerate(task.regimes):
                 targets = np.flatnonzero(labelled.targets[r])
                 others = np.flatnonzero(~labelled.targets[r] & task.candidates[r])  # type: ignore[index]
@@ -172,8 +180,8 @@ class CDNCells(Trained):
                 if n_others < 1:
                     raise CannotRun(
                         f"a perturbation has {len(targets)} targets and {len(others)} other "
-                        f"candidates; sampled={self.sampled} "
-                        "leaves the targets nothing to be told from"
+                        f"candidates; sampled={self.sampled} leaves no other candidate beside the "
+                        "targets"
                     )
                 for _ in range(self.views):
                     chosen = rng.permutation(
@@ -186,7 +194,7 @@ class CDNCells(Trained):
                             _single(summarise([before, after])), labelled.targets[r][chosen], scores
                         )
                     )
-                    clusters.append(cluster)
+                    clusters.append(cluster(labelled, number))
         return views, clusters
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
@@ -200,8 +208,8 @@ class CDNCells(Trained):
         ------
         CannotRun: not fitted.
         """
-        from cdnbench.methods._device import check_device
         from cdnbench.methods.cdn.cdn import target_scores
+        from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         network = self._fitted_network()
@@ -214,23 +222,26 @@ class CDNCells(Trained):
         return {"network": logits, "stack": parts @ self.model["stack"]}
 
     def _fitted_network(self) -> CausalDifferentialNetwork:
+        import torch
+
         from cdnbench.methods.cdn.network import build
         from cdnbench.methods.cdn.weights import read_card
 
-        network = build(read_card(self.weights, "cdn")["config"])
+        with torch.random.fork_rng():  # building draws weights
+            network = build(read_card(self.weights, "cdn")["config"])
         network.load_state_dict(fine_tuned_tensors(self.model))
         return network.to(self.device).eval()
 
 
 def shift_scores(observational: np.ndarray, regimes: Sequence[np.ndarray]) -> np.ndarray:
-    """(R, N, 2) asinh of the fall of each gene's own mean in standard errors, and of target-shift's
-    score."""
+    """asinh of two scores of every gene, (R, N, 2): how far its own mean fell, in standard errors,
+    and the score of target-shift."""
     found = shifts(observational, regimes, TargetShift().winsorised)
     return np.arcsinh(np.stack([-found.z_mean, np.hypot(found.z_mean, found.z_variance)], axis=-1))
 
 
 def _single(summary: Summary) -> Summary:
-    """With moments of single precision, to keep many."""
+    """The summary with moments in single precision, because many are kept."""
     import torch
 
     return type(summary)(
@@ -239,7 +250,7 @@ def _single(summary: Summary) -> Summary:
 
 
 def _together(views: Sequence[View], device: str) -> tuple[Summary, Tensor]:
-    """A batch, and its targets (B, S)."""
+    """The summary of a batch of B views, and its targets (B, S)."""
     import torch
 
     from cdnbench.methods.cdn.summary import Summary, stack
@@ -253,8 +264,8 @@ def _together(views: Sequence[View], device: str) -> tuple[Summary, Tensor]:
 
 
 def _batches(views: Sequence[View], order: Iterable[int], size: int) -> Iterator[list[int]]:
-    """Views of one number of candidates each, in this order, `size` at a time; what does not fill a
-    batch comes last."""
+    """Batches of `size` views with equally many candidates, in the given order. Batches that do not
+    fill up come last."""
     waiting: dict[int, list[int]] = {}
     for i in order:
         batch = waiting.setdefault(len(views[i].targets), [])
@@ -267,8 +278,8 @@ def _batches(views: Sequence[View], order: Iterable[int], size: int) -> Iterator
 def split_by_cluster(
     views: Sequence[View], clusters: Sequence[str], rng: np.random.Generator
 ) -> tuple[list[View], list[View]]:
-    """Training and validation views; no cluster of perturbations is in both, unless there is one
-    only, which is then cut in two.
+    """Training and validation views. No cluster of perturbations is in both, unless there is only
+    one, which is then cut in two.
 
     Raises
     ------
@@ -276,18 +287,15 @@ def split_by_cluster(
     """
     if len(views) < 2:
         raise CannotRun("cdn-cells needs at least two training perturbations")
-    names = np.unique(np.array(clusters))
-    held = set(rng.permutation(names)[: max(1, round(VALIDATION * len(names)))].tolist())
-    out = np.array([cluster in held for cluster in clusters])
-    if out.all():
-        out[: len(out) // 2] = False
+    out = held_out(clusters, lambda n: max(1, round(VALIDATION * n)), rng)
     return [v for v, o in zip(views, out, strict=True) if not o], [
         v for v, o in zip(views, out, strict=True) if o
     ]
 
 
 def loss(beliefs: Sequence[Beliefs], targets: Tensor) -> Tensor:
-    """Cross-entropy of the targets (B, S) among the candidates; several share the mass."""
+    """Cross-entropy of the targets (B, S) among the candidates, over all stages. Several targets of
+    one view share its mass."""
     from torch.nn.functional import cross_entropy
 
     wanted = targets.float() / targets.sum(1, keepdim=True)
@@ -304,7 +312,7 @@ def fine_tune(
     validation: Sequence[View],
     rng: np.random.Generator,
 ) -> None:
-    """Train in place; the network ends with the tensors of the best epoch, which may be those it
+    """Train the network in place. It ends with the tensors of the best epoch, which may be those it
     came with."""
     import torch
 
@@ -349,7 +357,7 @@ def fine_tune(
 def evaluate(
     network: CausalDifferentialNetwork, views: Sequence[View], batch: int, device: str
 ) -> tuple[float, list[np.ndarray]]:
-    """Cross-entropy of the last stage, and the logits (S,) of each view."""
+    """Mean cross-entropy of the last stage, and the logits (S,) of each view."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -366,8 +374,11 @@ def evaluate(
 
 
 def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> np.ndarray:
-    """(K,) coefficients of a softmax over candidates with features (S, K), by maximum likelihood
-    under a penalty of `PENALTY` / 2 times their square in units of the features' spread."""
+    """The coefficients (K,) of a softmax over candidates with features (S, K).
+
+    By maximum likelihood under a penalty of `PENALTY` / 2 times their squares, in units of the
+    features' spread.
+    """
     from scipy.optimize import minimize
 
     scale = np.maximum(np.std(np.concatenate([f - f.mean(axis=0) for f in features]), axis=0), 1e-9)
@@ -388,7 +399,7 @@ def conditional_logit(features: Sequence[np.ndarray], targets: Sequence[np.ndarr
 
 
 def fine_tuned_tensors(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The network of a fit under the names that weights files use."""
+    """The tensors of a fitted network under the names that weights files use."""
     import torch
 
     return {

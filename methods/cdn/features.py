@@ -1,8 +1,8 @@
-"""Features: what a summary says of every variable and every ordered pair, before and after, and how
-far it moved.
+"""Features: what a summary says about every variable and every ordered pair, before and after the
+intervention, and how far each of these moved.
 
-Grid features at (i, j) are read as "i -> j". What moved is measured twice: as an effect and in
-standard errors. Standard errors are compressed by asinh.
+Grid features at (i, j) are read as "i -> j". Every change is measured twice: as an effect, and in
+standard errors, which asinh compresses.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ N_GRID = 8
 N_NODE_SHIFT = 5 + len(LEVELS)
 N_GRID_SHIFT = 9
 
-_MOST_ROWS = (
-    4000.0  # beyond this many rows standard errors no longer shrink: training has seen no more
-)
+# Standard errors no longer shrink beyond this many rows, because training has seen no more.
+_MOST_ROWS = 4000.0
 _TINY = 1e-6
 
 
 def set_features(summary: Summary) -> tuple[Tensor, Tensor]:
-    """Of every data set alone: node (B, D, N, N_NODE) and grid (B, D, N, N, N_GRID)."""
+    """Features of each data set by itself: nodes (B, D, N, N_NODE) and grid
+    (B, D, N, N, N_GRID)."""
     blocks = _Blocks(summary)
     correlation = blocks.correlation
     rows = capped(summary.rows)[..., None]
@@ -70,8 +70,8 @@ def set_features(summary: Summary) -> tuple[Tensor, Tensor]:
 
 
 def shift_features(summary: Summary) -> tuple[Tensor, Tensor]:
-    """Of every regime against the observational data, R = D - 1: node (B, R, N, N_NODE_SHIFT), grid
-    (B, R, N, N, N_GRID_SHIFT)."""
+    """Features of each of the R = D - 1 regimes against the observational data: nodes
+    (B, R, N, N_NODE_SHIFT) and grid (B, R, N, N, N_GRID_SHIFT)."""
     blocks = _Blocks(summary)
     before, after = blocks.at(slice(0, 1)), blocks.at(slice(1, None))
     n0, n1 = (capped(rows)[..., None] for rows in (summary.rows[:, :1], summary.rows[:, 1:]))
@@ -163,7 +163,7 @@ class _Blocks:
         return chosen
 
     def residual_variance(self, slope: Tensor) -> Tensor:
-        """Of j minus slope[i, j] times i."""
+        """The moments of j minus slope[i, j] times i."""
         full = (
             self.variance[..., None, :]
             - 2 * slope * self.covariance

@@ -1,15 +1,15 @@
 """Mechanism tests: given how likely each edge is, fit each variable's mechanism on everything that
 is not suspected, and see where it fails.
 
-For each variable j, a penalised regression of z_j on the basis of its K likeliest parents, over the
+Each variable j has a penalised regression of z_j on the basis of its K likeliest parents, over the
 observational data and all regimes, each weighted by the probability that j is no target there:
 
     beta_j = argmin sum_d w_dj n_d E_d (z_j - beta . psi_pa)^2 + sum_i lambda_ij beta_i^2
     lambda_ij = kappa_basis (1 + exp(shift - logit_ij))
 
 so that an unlikely parent is shrunk to zero. If i's parents are right and j is no target, the
-residual in regime d has mean 0, the pooled variance, and no correlation with any parent: these are
-the features. All from the moments.
+residual in regime d has mean 0, the pooled variance, and no correlation with any parent. These
+three are the features, and all of them follow from the moments.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TINY = 1e-6
 
 
 class MechanismTests(nn.Module):
-    """Differentiable in the edge logits and the weights."""
+    """The features of the tests, differentiable in the edge logits and the weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,9 +37,11 @@ class MechanismTests(nn.Module):
     def forward(
         self, summary: Summary, edge_logits: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """edge_logits: (B, N, N), [i, j] of i -> j. weights: (B, D, N) in [0, 1].
+        """Node features (B, R, N, N_NODE_TEST) and grid features (B, R, N, N, N_GRID_TEST) of the
+        R = D - 1 regimes.
 
-        -> node (B, R, N, N_NODE_TEST) and grid (B, R, N, N, N_GRID_TEST) of the R = D - 1 regimes.
+        edge_logits: (B, N, N), [i, j] for i -> j. weights: (B, D, N) in [0, 1], how much each data
+        set counts in the regression of each variable.
         """
         weights = weights.double()
         residual = self.residual_maker(

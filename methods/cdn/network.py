@@ -1,26 +1,25 @@
 """The network behind `cdn`: stages of grid layers with mechanism tests between them.
 
-State: a grid G (B, R, N, N, d) with one vector for each ordered pair and regime, and nodes V (B, R,
-N, c). A stage
+Its state is a grid G (B, R, N, N, d), with one vector for each ordered pair and regime, and nodes V
+(B, R, N, c). A stage
 
     1. tests the mechanisms (`mechanism`) under the edges and targets that the stage before believed
     in,
     2. runs grid layers, in which regimes share what they know of the common graph by their mean,
-    3. states edges (one distribution over {none, i -> j, j -> i} a pair and task) and targets (one
-    logit a node and regime).
+    3. states edges (one distribution over {none, i -> j, j -> i} per pair and task) and targets
+    (one logit per node and regime).
 
 The last stage's target logits are the scores; all stages are trained. What the observational data
-says enters through the input features, computed once a task.
+says enters through the input features, which are computed once per task.
 
-A grid layer pools the grid to nodes by attention with weights from the tokens themselves, over rows
-and over columns, and gives back to (i, j) what i, j, (j, i), all regimes, and paths i -> k -> j
-say. Cost N^2 d^2 + N^3 t with t = 8 path
-channels: axial attention costs N^3 d and keeps N^3 weights a head.
+A grid layer pools the grid to nodes by attention over rows and over columns, with weights that the
+entries give themselves. It then updates (i, j) from the nodes i and j, from (j, i), from the mean
+over regimes, and from the paths i -> k -> j. It costs N^2 d^2 + N^3 t with t = 8 path channels;
+axial attention would cost N^3 d and keep N^3 weights per head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -45,8 +44,11 @@ ROW_CELLS = 1 << 15
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the network. d: grid width; c: node width; heads: of attention pooling; paths:
-    channels of the path product; stages: grid layers of each stage."""
+    """Sizes of the network.
+
+    d: grid width. c: node width. heads: heads of the attention pooling. paths: channels of the path
+    product. stages: the number of grid layers of each stage.
+    """
 
     d: int = 48
     c: int = 128
@@ -56,15 +58,18 @@ class Shape:
 
 
 class Beliefs(NamedTuple):
-    """Of one stage. targets: (B, R, N) logits. edges: (B, N, N, 3) logits of none, i -> j, j -> i;
-    symmetric in the sense that [i, j] and [j, i] say the same."""
+    """What one stage believes.
+
+    targets: (B, R, N) logits. edges: (B, N, N, 3) logits of none, i -> j, j -> i; the entries
+    [i, j] and [j, i] say the same.
+    """
 
     targets: Tensor
     edges: Tensor
 
 
 class CausalDifferentialNetwork(nn.Module):
-    """summary -> beliefs of every stage."""
+    """The network: from a summary to the beliefs of every stage."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -98,9 +103,8 @@ class CausalDifferentialNetwork(nn.Module):
         )
         n_tasks, n_regimes, n, _ = V.shape
         edge_logits = torch.zeros(n_tasks, n, n, device=V.device)
-        clean = torch.zeros(
-            n_tasks, n_regimes, n, device=V.device
-        )  # at first only the observational data is trusted
+        # at first only the observational data is trusted
+        clean = torch.zeros(n_tasks, n_regimes, n, device=V.device)
         target_logits = clean
         beliefs = []
         for stage, layers in enumerate(self.layers):
@@ -123,6 +127,8 @@ class CausalDifferentialNetwork(nn.Module):
 
 
 class GridLayer(nn.Module):
+    """One update of grid and nodes, with residuals."""
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         d, c, h, t = shape.d, shape.c, shape.heads, shape.paths
@@ -171,7 +177,7 @@ class GridLayer(nn.Module):
 
 
 class EdgeHead(nn.Module):
-    """Regimes vote on the graph by their mean."""
+    """Edge logits (B, N, N, 3) from the mean over regimes."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -195,6 +201,8 @@ class EdgeHead(nn.Module):
 
 
 class TargetHead(nn.Module):
+    """Target logits (B, R, N) from the nodes."""
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         c = shape.c
@@ -208,10 +216,11 @@ class TargetHead(nn.Module):
 def loss(
     beliefs: list[Beliefs], targets: Tensor, adjacency: Tensor, known: Tensor
 ) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy of targets (all stages; the last counts most) and of edges.
+    """Cross-entropy of targets and of edges over all stages, of which the last counts most, and the
+    last stage's parts of it for the log.
 
-    targets: (B, R, N) bool. adjacency: (B, N, N) bool. known: (B,) bool, whether the graph may be
-    learnt from (with hidden confounders it may not).
+    targets: (B, R, N) bool. adjacency: (B, N, N) bool, [i, j] is i -> j. known: (B,) bool, whether
+    the graph may be learnt from, which it may not be where confounders are hidden.
     """
     n = adjacency.shape[-1]
     kinds = adjacency.long() + 2 * adjacency.transpose(1, 2).long()
@@ -233,7 +242,5 @@ def loss(
 
 
 def build(config: dict[str, Any]) -> CausalDifferentialNetwork:
+    """The network of a card's config, with weights yet to be loaded."""
     return CausalDifferentialNetwork(Shape(**{**config, "stages": tuple(config["stages"])}))
-
-
-Loss = Callable[[list[Beliefs], Tensor, Tensor, Tensor], tuple[Tensor, dict[str, float]]]

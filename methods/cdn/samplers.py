@@ -10,9 +10,9 @@ uniform half:
 
 Where the weights sum to 0 the draw is uniform among the variables that are left.
 
-The T batches depend on each other, data sets do not: they are drawn side by side. Every draw is the
-inverse of a distribution function at a given uniform number, so a data set's batches do not depend
-on what it is drawn with.
+The T batches of a data set depend on each other. Data sets do not, so they are drawn side by side.
+Every draw is the inverse of a distribution function at a given uniform number; a data set's batches
+are therefore the same whichever data sets are drawn beside it.
 
 Source: Wu et al. 2024, Sample, estimate, aggregate (arXiv:2402.01929), section 3.1 and its public
 code.
@@ -30,8 +30,11 @@ def sample_batches(
     rng: np.random.Generator,
     guided_share: float = 0.5,
 ) -> np.ndarray:
-    """(T, k) variables of each batch, in the order they were drawn; (T, N) where N < k. `statistic`
-    is (N, N)."""
+    """The variables (T, k) of each batch, in the order in which they were drawn; (T, N) where
+    N < k.
+
+    statistic: (N, N), symmetric.
+    """
     k = min(k, len(statistic))
     return sample_batches_many(statistic[None], rng.random((1, n_batches, k)), guided_share)[0]
 
@@ -39,11 +42,11 @@ def sample_batches(
 def sample_batches_many(
     statistics: np.ndarray, uniforms: np.ndarray, guided_share: float = 0.5
 ) -> np.ndarray:
-    """(D, T, k) variables of T batches of D data sets.
+    """The variables (D, T, k) of T batches of D data sets.
 
     statistics: (D, N, N), symmetric; the absolute value is taken and the diagonal ignored.
-    uniforms: (D, T, k) in [0, 1), k <= N, what decides each draw. guided_share: of the batches, the
-        last ones.
+    uniforms: (D, T, k) in [0, 1) with k <= N, the numbers that decide each draw. guided_share: the
+    share of the batches that the statistic guides; these come last.
     """
     n_sets, n_batches, k = uniforms.shape
     n_variables = statistics.shape[1]
@@ -79,7 +82,7 @@ def sample_batches_many(
 
 
 def _draw(weights: np.ndarray, left: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
-    """(D,) one column of each row of weights (D, N), among those left, by inverting the
+    """One column (D,) for each row of weights (D, N), drawn among those left by inverting the
     distribution function."""
     cumulative = np.cumsum(np.where(left, weights, 0.0), axis=1)
     empty = cumulative[:, -1] <= 0

@@ -1,6 +1,6 @@
-"""Summary: what `cdn` keeps of the samples. Second moments of a polynomial basis, quantiles, and
-row counts; everything that the network sees is computed from it, so that its cost does not grow
-with the number of rows."""
+"""Summary: what `cdn` keeps of the samples, namely second moments of a polynomial basis, quantiles,
+and row counts. Everything that the network sees is computed from it, so that the network's cost
+does not grow with the number of rows."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _ROWS_AT_ONCE = 4096
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """Of B tasks with N variables and D data sets each, the observational one first.
+    """A summary of B tasks with N variables and D data sets each, the observational one first.
 
     With z the values in units of the observational mean and standard deviation, the basis is
-    psi = (1, z, (z^2 - 1) / sqrt 2, (z^3 - 3 z) / sqrt 6), F = 1 + 3 N functions, all z first, then
-    all squares, all cubes.
+    psi = (1, z, (z^2 - 1) / sqrt 2, (z^3 - 3 z) / sqrt 6). These are F = 1 + 3 N functions: the
+    constant, then all z, all squares and all cubes.
 
-    moments: (B, D, F, F) float64, E[psi psi^T]; all else float32. quantiles: (B, D, N, 9), of z at
-        `LEVELS`.
-    mean, scale: (B, D, N), of the raw values. rows: (B, D).
+    moments: (B, D, F, F) float64, E[psi psi^T]. quantiles: (B, D, N, 9) float32, quantiles of z at
+    `LEVELS`. mean, scale: (B, D, N) float32, mean and standard deviation of the raw values. rows:
+    (B, D) float32.
     """
 
     moments: Tensor
@@ -48,7 +48,7 @@ class Summary:
         return Summary(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
     def sets(self, chosen: slice | Sequence[int]) -> Summary:
-        """The same tasks with some of their data sets."""
+        """The same tasks with only the chosen data sets."""
         return Summary(*(getattr(self, name)[:, chosen] for name in self.__dataclass_fields__))
 
 

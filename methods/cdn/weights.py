@@ -2,8 +2,8 @@
 package.
 
 A card says what the weights are (model, config), how they were made (command, laws, seeds, steps,
-hardware, versions) and what they reached; `format` is the version of this layout and `digest` that
-of the tensors.
+hardware, versions) and what they reached. Its `format` is the version of this layout, and its
+`digest` identifies the tensors.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ FORMAT = 1
 SHIPPED = Path(__file__).parent / "weights"
 MAKE = {
     "sea": "bench train sea",
-    "cdn-axial": "bench train cdn --model axial",
-    "cdn-mlp": "bench train cdn --model mlp",
+    "cdn-axial": "bench train cdn-axial",
+    "cdn-mlp": "bench train cdn-mlp",
     "cdn": "bench train cdn",
 }
 """The command that makes each shipped file."""
 
 
 class Weights(NamedTuple):
+    """Weights and their card."""
+
     card: dict[str, Any]
     tensors: dict[str, Tensor]
 
@@ -47,7 +49,7 @@ def read_card(name: str, model: str) -> dict[str, Any]:
 
     Raises
     ------
-    InvalidParameter: with the command that makes the file.
+    InvalidParameter: the card cannot be used; the message names the command that makes the file.
     """
     path = path_of(name)
     card_path = path.with_suffix(".json")
@@ -78,7 +80,7 @@ def read_card(name: str, model: str) -> dict[str, Any]:
         <= card.get("fine_tuned", {"origins": (), "cell_lines": ()}).keys()
     ):
         raise InvalidParameter(
-            f"{card_path} does not say which tasks the weights were fine-tuned on. Make them anew."
+            f"{card_path} does not say which tasks the weights were fine-tuned on. Fine-tune anew."
         )
     return card
 
@@ -99,16 +101,15 @@ def load_weights(name: str, model: str) -> Weights:
 
 @lru_cache(maxsize=8)
 def _tensors(path: Path, digest: str, make: str) -> dict[str, Tensor]:
-    """Kept by digest: a file that was made anew is read anew."""
+    """The tensors, kept by digest, so that a file that was made anew is read anew."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     content = path.read_bytes()
     if file_digest(content) != digest:
         raise InvalidParameter(
-            f"{path} is not the file that its card describes (another digest). Take both from one "
-            "place, or make it anew "
-            f"with: {make}"
+            f"{path} is not the file that its card describes: their digests differ. Take both from "
+            f"one place, or make it anew with: {make}"
         )
     try:
         return load(content)
@@ -128,7 +129,8 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
 
 
 def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
-    """Factors of the suites -> what training had of them, see `LoadedMethod.trained_on`."""
+    """From factors of the suites to the values that training covered, see
+    `LoadedMethod.trained_on`."""
     laws = card["laws"]
     ranges = {"n_nodes": laws["sizes"], "rows": laws["rows"]}
     return {
@@ -152,4 +154,5 @@ def trained_origins(name: str, model: str) -> frozenset[str]:
 
 
 def file_digest(content: bytes) -> str:
+    """The identity of a weights file in keys and cards."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -179,7 +179,7 @@ class Training:
             yield Ended(i, probability, edges.cpu().numpy(), iterations, self.schedules[i], reason)
 
     def _keep(self, places: list[int]) -> None:
-        """Go on with some of the data sets only."""
+        """Continue with some of the data sets only."""
         self.parameters = self.parameters.take(places)
         self.optimiser.take(places, self.shapes)
         self.gradients = torch.zeros_like(self.parameters.dense)
@@ -213,7 +213,7 @@ class Training:
             )
 
     def _masks(self, i: int, iterations: int, n_rows: int) -> tuple[Tensor, Tensor]:
-        """As `Randomness.masks` of data set i, drawn where they are needed."""
+        """The same as `Randomness.masks` for data set i, as tensors on the device."""
         if not self.generators:
             edges, targets = (
                 torch.from_numpy(a) for a in self.randomness[i].masks(iterations, self.n, n_rows)
@@ -244,7 +244,7 @@ class Training:
         return h, exponential.mT / self.full_constraint
 
     def _validation_loss(self, k: int) -> float:
-        """Of the data set at place k, on all of its validation rows with freshly drawn masks."""
+        """The loss on all validation rows of the data set at place k, with freshly drawn masks."""
         i = self.active[k]
         rows, regimes = self.validation[i]
         total = 0.0

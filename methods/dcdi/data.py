@@ -15,7 +15,7 @@ VALIDATION_ROWS = 512  # at once
 
 @dataclass(frozen=True)
 class Options:
-    """Of the reference, with its defaults: see `methods/dcdi/dcdi.py`."""
+    """Options of the reference, with its defaults (see `methods/dcdi/dcdi.py`)."""
 
     hidden: int = 16
     edge_penalty: float = 0.1
@@ -47,8 +47,10 @@ class Rows:
 
 
 class Randomness:
-    """All that training one data set draws, from streams of its own: what it gets does not depend
-    on its neighbours."""
+    """All the random numbers that training one data set needs.
+
+    They come from streams of its own, so they do not depend on the data sets beside it.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng

@@ -58,8 +58,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from cdnbench.errors import InvalidParameter
-from cdnbench.method import CanonicalOrder, MethodInfo, Prediction, Sizes, task_generator
-from cdnbench.methods._device import check_device
+from cdnbench.method import MethodInfo, Prediction, Sizes, Trial
+from cdnbench.methods.device import check_device
+from cdnbench.relabelling import CanonicalOrder, task_generator
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
@@ -98,11 +99,6 @@ class _DCDI:
                 raise InvalidParameter(
                     f"{self.info.name}: {name} is {getattr(self, name)}; it must be at least 1."
                 )
-
-    @property
-    def batch_size(self) -> int:
-        """One on a CPU, which a single data set keeps busy."""
-        return 1 if self.device == "cpu" else ON_A_GPU
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) learned probabilities of being a target.
@@ -202,6 +198,10 @@ def _info(
         min_samples=MIN_ROWS,
         max_variables=max_variables,
         timeout_s=timeout_s,
+        batch_size={"cuda": ON_A_GPU},  # one task keeps a CPU busy
+        devices=("cpu", "cuda"),
+        depends_on_units=True,  # unless standardise=True
+        trial=Trial(parameters={"max_iterations": 60}, finds_target=False),
     )
 
 
@@ -273,4 +273,5 @@ def _prediction(ended: Ended, order: CanonicalOrder, options: Options) -> Predic
             f"{schedule.stage!r}, constraint "
             f"{schedule.h:.2g} (to be at most {options.constants.h_threshold:g})"
         )
-    return Prediction({"": order.back(ended.probability.T)}, note, facts)
+    outputs = {"": order.back(ended.probability.T)}
+    return Prediction(outputs, note, facts, converged=not note)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from cdnbench.methods._elementary import (
+from cdnbench.methods.statistics.elementary import (
     LOG_SQRT_2PI,
     add,
     add_product,
@@ -97,7 +97,7 @@ def _sigmoid(h, a, b, s, bump):
 
 @compiled
 def _softmax(raw, weight, scratch):
-    """Over the first axis of (width, B)."""
+    """Softmax over the first axis of (width, B)."""
     scratch[:] = raw[0]
     for k in range(len(raw)):
         r = raw[k]
@@ -120,7 +120,11 @@ def _softmax(raw, weight, scratch):
 
 @compiled
 def _back(i, gradient, of_h, of_outputs, w):
-    """Of layer i: of_h (B,) of its output becomes that of its input; of_outputs (3 width, B)."""
+    """Go back through layer i.
+
+    of_h (B,): the gradient of its output, replaced by that of its input.
+    of_outputs (3 width, B): receives the gradient of its parameters.
+    """
     n_rows, width = len(of_h), w.flow.shape[2]
     parts = w.flow[i].reshape(5, -1)
     h, p, slope = w.between[i, 0, :n_rows], w.between[i, 1, :n_rows], w.between[i, 2, :n_rows]

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cdnbench.methods._elementary import LOG_SQRT_2PI, add, compiled, inner
 from cdnbench.methods.dcdi.flow import flow_log_density
 from cdnbench.methods.dcdi.shapes import LARGEST_LOGIT, LEAK, RMS_DECAY, RMS_EPSILON
+from cdnbench.methods.statistics.elementary import LOG_SQRT_2PI, add, compiled, inner
 
 
 class Network(NamedTuple):

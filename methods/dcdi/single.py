@@ -57,7 +57,7 @@ class Training:
         self.start(*initial(self.shapes, randomness.rng))
 
     def start(self, dense: np.ndarray, rows: np.ndarray, first: np.ndarray) -> None:
-        """From these parameters (`shapes.initial`)."""
+        """Begin from these parameters (`shapes.initial`)."""
         self.dense = np.ascontiguousarray(dense[0])
         self.gradient, self.square = np.zeros_like(self.dense), np.zeros_like(self.dense)
         self.network, self.of_network = self._views(self.dense), self._views(self.gradient)
@@ -71,7 +71,10 @@ class Training:
         return kernels.Network(**({"log_scale": np.zeros(self.n)} | views))
 
     def run(self, until: int) -> Ended | None:
-        """Iterations up to, without, `until`; how it ended, if it did."""
+        """Run up to iteration `until`, exclusive.
+
+        Returns how training ended, or None if it did not.
+        """
         while self.iteration < until:
             loss, h, edges = self._iterate(self._stop(until))
             if self.schedule.heeds(self.iteration - 1):
@@ -81,8 +84,10 @@ class Training:
         return None
 
     def _stop(self, until: int) -> int:
-        """Where to stop next: random numbers are drawn in blocks, and the schedule may want to
-        look."""
+        """The iteration to stop at next.
+
+        Random numbers are drawn in blocks, and the schedule may want to look in between.
+        """
         block = self.iteration - self.iteration % NOISE_BLOCK + NOISE_BLOCK
         heeding = (i + 1 for i in range(self.iteration, block) if self.schedule.heeds(i))
         return min(until, next(heeding, block))
@@ -111,7 +116,7 @@ class Training:
         )  # fmt: skip
 
     def _heed(self, loss: float, h: float, edges: np.ndarray) -> str:
-        """What the schedule makes of the last iteration; the reason, if training is over."""
+        """Tell the schedule about the last iteration. Returns the reason if training is over."""
         if not (np.isfinite(loss) and np.isfinite(h)):
             return "diverged"
         penalty = self.options.edge_penalty / self.n**2 * float(edges.sum())
@@ -137,7 +142,7 @@ class Training:
         )
 
     def validation_loss(self) -> float:
-        """On all validation rows with freshly drawn masks."""
+        """The loss on all validation rows, with freshly drawn masks."""
         rows, regimes = self.rows.validation, self.rows.validation_regime
         total = 0.0
         for low in range(0, len(rows), VALIDATION_ROWS):

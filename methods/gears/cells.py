@@ -9,23 +9,31 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cdnbench.errors import CannotRun
+from cdnbench.methods.clusters import cluster
 from cdnbench.methods.gears.graphs import Block
 from cdnbench.methods.gears.training import Condition
-from cdnbench.task import LabelledTask
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(eq=False)
 class Line:
-    """Control cells (M0, K) of a cell line on the genes that its tasks have, and its perturbed
-    cells."""
+    """The cells of one cell line.
+
+    controls (M0, K): control cells on the K genes that the line's tasks have.
+    genes (K,): the columns of `controls`.
+    perturbed: cells and genes of each perturbation.
+    """
 
     controls: np.ndarray
     genes: list[str]
     perturbed: list[tuple[np.ndarray, list[str]]] = field(default_factory=list)
 
     def add_controls(self, cells: np.ndarray, symbols: list[str]) -> None:
-        """Genes that the line did not have yet, if these are the same cells, which the genes that
-        it has tell."""
+        """Add the columns of genes that this line does not have yet.
+
+        The control cells must be the same ones, which is checked by comparing the shared genes;
+        other cells are left out.
+        """
         at = {gene: i for i, gene in enumerate(self.genes)}
         shared = [(at[gene], j) for j, gene in enumerate(symbols) if gene in at]
         new = [j for j, gene in enumerate(symbols) if gene not in at]
@@ -39,10 +47,14 @@ class Line:
 
 @dataclass(frozen=True, eq=False)
 class TrainingCells:
-    """genes (G,): sorted. conditions: perturbations, then the controls of each line. clusters: of
-    the perturbations, a name each.
-    lines: blocks of cells for the correlation of genes. dropped: perturbations with a target that
-    is not annotated."""
+    """Everything that GEARS is trained on.
+
+    genes (G,): sorted names.
+    conditions: the perturbations, then the controls of each line.
+    clusters: the name of the cluster of each perturbation.
+    lines: blocks of cells per line, for the correlation of genes.
+    dropped: number of perturbations left out because a target is not annotated.
+    """
 
     genes: np.ndarray
     conditions: list[Condition]
@@ -54,8 +66,9 @@ class TrainingCells:
     def of(
         tasks: Iterable[LabelledTask], nodes: np.ndarray, rng: np.random.Generator
     ) -> TrainingCells:
-        """Of all regimes of the tasks, each made and dropped in turn. nodes: sorted names of the
-        annotated genes.
+        """Collect the cells of all regimes. Each task is made and dropped in turn.
+
+        nodes: sorted names of the annotated genes.
 
         Raises
         ------
@@ -66,7 +79,7 @@ class TrainingCells:
         found: list[tuple[tuple[int, ...], list[str], np.ndarray]] = []
         clusters: list[str] = []
         dropped = 0
-        for labelled in tasks:
+        for place, labelled in enumerate(tasks):
             task = labelled.task
             if task.symbols is None:
                 raise CannotRun("a training task has no gene symbols")
@@ -95,7 +108,7 @@ class TrainingCells:
                         (cells - beside)[:, counted],
                     )
                 )
-                clusters.append(f"{name}/{labelled.facts.get('cluster', len(clusters))}")
+                clusters.append(cluster(labelled, place))
                 line.perturbed.append((cells, symbols))
         if not found:
             raise CannotRun(

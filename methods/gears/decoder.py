@@ -7,8 +7,8 @@ gradients, for D perturbations at once.
     out[d, g] = v_g . y
 
 norm1 and norm2 are batch normalisations over all (d, g), where perturbation d counts with weight
-w_d (the share of the cells of a batch that had it). What the reference computes once a cell is
-computed once a perturbation, with the same statistics.
+w_d (the share of the cells of a batch that had it). What the reference computes once per cell is
+computed once per perturbation, with the same statistics.
 
 Gradients are written out: statistics of W1 h come from the second moments of h, the centring and
 scaling of norm1 are folded into W1 on the way forth and into one (H, H) product on the way back,
@@ -28,7 +28,10 @@ _ROWS_AT_ONCE = 1024
 
 
 class Workspace:
-    """Memory that is used again in every step: of one step at a time, from forward to backward."""
+    """Memory that every step uses again.
+
+    It belongs to one step at a time, from forward to backward.
+    """
 
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype

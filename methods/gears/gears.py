@@ -11,8 +11,8 @@ predicted and get no score.
 
 Parameters (names and defaults of the reference in brackets)
     hidden                   width of embeddings and layers (hidden_size, 64)
-    ontology_neighbours      similar genes a gene gathers from, beside itself, by the Jaccard index
-                             of their terms, if above .1 (num_similar_genes_go_graph, 20)
+    ontology_neighbours      similar genes that a gene gathers from, besides itself, by the Jaccard
+                             index of their terms, if above .1 (num_similar_genes_go_graph, 20)
     coexpression_neighbours, coexpression_threshold
                              the same by |correlation| in training cells
                              (num_similar_genes_co_express_graph, 20; 0.4)
@@ -68,13 +68,15 @@ import numpy as np
 
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import places, shift
-from cdnbench.methods._trained import Trained
-from cdnbench.task import LabelledTask, Task
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.clusters import held_out
+from cdnbench.methods.profiles.profiles import places, shift, standardised
+from cdnbench.methods.trained import Trained
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 JACCARD = 0.1  # genes below are not similar
-HELD_OUT = 10  # one in so many clusters is held out
+HELD_OUT = 10  # one in so many clusters is held out, none of fewer
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +107,8 @@ class Gears(Trained):
         min_samples=1,
         needs_symbols=True,
         needs=("annotations",),
+        depends_on_units=True,
+        trial=Trial(parameters={"hidden": 8, "epochs": 2, "batch": 16}, finds_target=False),
     )
 
     def __post_init__(self) -> None:
@@ -128,9 +132,11 @@ class Gears(Trained):
     def fit(
         self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
     ) -> dict[str, np.ndarray]:
-        """The network folded for prediction (`prediction.decode`); genes (G,): what it predicts;
-        nodes (P,) and effects (P, hidden): the
-        annotated genes. history (epochs, 2): loss, and error of validation.
+        """Train the network.
+
+        Returns it folded for prediction (`prediction.decode`), with genes (G,), which it predicts;
+        nodes (P,) and effects (P, hidden), the annotated genes; and history (epochs, 2), loss and
+        validation error.
 
         Raises
         ------
@@ -170,7 +176,7 @@ class Gears(Trained):
             :, np.unique(ontology[targets].indices)
         ]  # from the rows that training can reach
 
-        held = held_out(cells.clusters, rng)
+        held = held_out(cells.clusters, lambda n: n // HELD_OUT, rng)
         controls = cells.conditions[len(cells.clusters) :]
         training: list[Condition] = [
             c for c, out in zip(cells.conditions, held, strict=False) if not out
@@ -215,17 +221,5 @@ class Gears(Trained):
             np.float64
         )
         scores = np.full((task.n_regimes, task.n_variables), np.nan)
-        scores[:, annotated] = _standardised(shift(task)[:, seen]) @ _standardised(predicted).T
+        scores[:, annotated] = standardised(shift(task)[:, seen]) @ standardised(predicted).T
         return scores
-
-
-def held_out(clusters: Sequence[str], rng: np.random.Generator) -> np.ndarray:
-    """(P,) which perturbations are kept from training: a tenth of the clusters; none if there are
-    fewer than ten."""
-    names = np.unique(np.array(clusters, dtype=str))
-    return np.isin(clusters, rng.permutation(names)[: len(names) // HELD_OUT])
-
-
-def _standardised(x: np.ndarray) -> np.ndarray:
-    centred = x - x.mean(axis=1, keepdims=True)
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)

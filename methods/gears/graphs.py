@@ -30,7 +30,7 @@ def ontology(matrix: sparse.csr_matrix, k: int, threshold: float) -> sparse.csr_
 
 
 def coexpression(correlation: np.ndarray, k: int, threshold: float) -> sparse.csr_matrix:
-    """(G, G) |correlation|; entries that are no number are no edge."""
+    """(G, G) |correlation|. Entries that are NaN are no edges."""
     size = np.abs(np.nan_to_num(correlation))
     row, column = np.nonzero(size > threshold)
     return strongest(row, column, size[row, column], size.shape, k, threshold)
@@ -44,8 +44,10 @@ def strongest(
     k: int,
     threshold: float,
 ) -> sparse.csr_matrix:
-    """The k + 1 largest values above the threshold of each row; the gene itself is one of them, as
-    a rule."""
+    """The k + 1 largest values above the threshold in each row.
+
+    The gene itself is usually one of them.
+    """
     above = value > threshold
     row, column, value = row[above], column[above], value[above]
     order = np.lexsort((column, -value, row))

@@ -67,8 +67,10 @@ class Gather(torch.autograd.Function):
 
 
 class Normalise(torch.autograd.Function):
-    """Rows x (n, H) about their mean and variance under weights (n,), scaled and shifted; and mean
-    and variance, without gradients."""
+    """Centre and scale rows x (n, H) by their weighted mean and variance, then scale and shift.
+
+    weights: (n,). Returns mean and variance too, without gradients.
+    """
 
     @staticmethod
     def forward(ctx: Any, x, weights, scale, shift):  # type: ignore[override]
@@ -158,7 +160,7 @@ class Network:
                 var.copy_(torch.from_numpy(state[f"{name}.var"]))
 
     def cut_tables(self) -> None:
-        """Rows of the tables to norm 1 at most."""
+        """Shorten rows of the tables that are longer than 1."""
         with torch.no_grad():
             for name in ("gene.table", "position.table", "table"):
                 norm = torch.linalg.vector_norm(self.parameters[name], dim=1, keepdim=True)

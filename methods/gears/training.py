@@ -130,11 +130,10 @@ class Optimiser:
 def batches(
     sizes: Sequence[int], size: int, group: int, rng: np.random.Generator
 ) -> Iterator[dict[int, np.ndarray]]:
-    """Batches of `size` cells, an epoch: condition -> numbers of its cells; what does not fill a
-    batch is left out.
+    """Batches of `size` cells for one epoch: condition -> numbers of its cells.
 
-    Cells of a condition come in random groups of `group`, and groups in random order; a group of 1
-    is a plain shuffle.
+    Cells of a condition come in random groups of `group`, and the groups in random order; a group
+    of 1 is a plain shuffle. Cells that do not fill a batch are left out.
     """
     condition = np.repeat(np.arange(len(sizes)), sizes)
     cell = np.concatenate([rng.permutation(n) for n in sizes])
@@ -149,8 +148,11 @@ def batches(
 
 @dataclass(frozen=True)
 class Schedule:
-    """epochs; cells a batch and in a group; learning rate of the first epoch, half of it in each
-    that follows; weight decay."""
+    """How to train.
+
+    epochs: passes over all cells. batch, group: cells per batch and per group. learning_rate: that
+    of the first epoch; each following epoch has half of the one before. weight_decay: L2.
+    """
 
     epochs: int
     batch: int
@@ -167,10 +169,12 @@ def train(
     schedule: Schedule,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Train, and leave the network as it was after the epoch that predicts the validation
-    perturbations best, or after the last if there
-    are none. What is returned: (epochs, 2) mean loss of each epoch and error of validation after it
-    (NaN without)."""
+    """Train the network in place.
+
+    It ends as it was after the epoch that predicts the validation perturbations best, or after the
+    last epoch if there are none. Returns (epochs, 2): the mean loss of each epoch, and the
+    validation error after it (NaN without validation).
+    """
     optimiser = Optimiser(network, schedule.learning_rate, schedule.weight_decay)
     best, kept, history = np.inf, network.state(), []
     for _ in range(schedule.epochs):

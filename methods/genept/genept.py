@@ -36,18 +36,19 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import Embeddings, read_embeddings, read_texts, renaming
-from cdnbench.method import MethodInfo
-from cdnbench.methods._profiles import Profiles, embed, places
-from cdnbench.methods._trained import Trained
+from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.genept.predictors import choose, predict
-from cdnbench.task import LabelledTask, Task
+from cdnbench.methods.profiles.profiles import Profiles, embed, places, standardised
+from cdnbench.methods.trained import Trained
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 _MODEL = "predictor/"
 
 
 @dataclass(frozen=True, eq=False)
 class GenePT(Trained):
-    """From published embeddings."""
+    """Shifts predicted from the published embeddings."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="genept",
@@ -59,6 +60,7 @@ class GenePT(Trained):
         needs_symbols=True,
         needs=("embeddings",),
         min_samples=1,
+        depends_on_units=True,
     )
 
     def embeddings(self, resources: Mapping[str, Path], names: Mapping[str, str]) -> Embeddings:
@@ -124,13 +126,13 @@ class GenePT(Trained):
         predicted = predict(predictor, m["vectors"][at[there]])[:, gene[known]]
         observed = embed(task, m["genes"])[:, gene[known]] - m["usual"][gene[known]]
         scores = np.full((task.n_regimes, task.n_variables), np.nan)
-        scores[:, there] = _standardised(observed) @ _standardised(predicted).T
+        scores[:, there] = standardised(observed) @ standardised(predicted).T
         return scores
 
 
 @dataclass(frozen=True, eq=False)
 class GenePTStyle(GenePT):
-    """From embeddings of texts, made here."""
+    """Shifts predicted from embeddings of texts, which are made here."""
 
     dimensions: int = 256
 
@@ -144,6 +146,8 @@ class GenePTStyle(GenePT):
         needs_symbols=True,
         needs=("gene_text",),
         min_samples=1,
+        depends_on_units=True,
+        trial=Trial(parameters={"dimensions": 4}),
     )
 
     def __post_init__(self) -> None:
@@ -158,8 +162,10 @@ class GenePTStyle(GenePT):
 
 
 def text_embeddings(texts: Mapping[str, str], dimensions: int) -> Embeddings:
-    """TF-IDF of words and pairs of words, without the name that the text stands under, reduced by a
-    truncated SVD."""
+    """TF-IDF of words and pairs of words, reduced by a truncated SVD.
+
+    The name that a text stands under is removed from it first.
+    """
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -173,8 +179,3 @@ def text_embeddings(texts: Mapping[str, str], dimensions: int) -> Embeddings:
         TruncatedSVD(most, random_state=0).fit_transform(words) if most > 1 else words.toarray()
     )
     return Embeddings(np.array(genes), vectors.astype(np.float32))
-
-
-def _standardised(rows: np.ndarray) -> np.ndarray:
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)

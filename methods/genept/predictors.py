@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from cdnbench.methods.clusters import held_out
+from cdnbench.methods.profiles.profiles import standardised, unit
+
 Arrays = dict[str, np.ndarray]
 
 RIDGE_PENALTIES = (0.1, 1.0, 10.0)
@@ -28,7 +31,7 @@ def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> Arrays:
 
 def neighbours(x: np.ndarray, y: np.ndarray, k: int) -> Arrays:
     """The training set itself, and how many of it to average."""
-    return {"x": _unit(x), "y": y, "k": np.array(min(k, len(x)))}
+    return {"x": unit(x), "y": y, "k": np.array(min(k, len(x)))}
 
 
 def network(x: np.ndarray, y: np.ndarray, seed: int) -> Arrays:
@@ -53,7 +56,7 @@ def predict(model: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
         return x @ model["weights"]
     if "w1" in model:
         return np.maximum(x @ model["w1"] + model["b1"], 0) @ model["w2"] + model["b2"]
-    similar = _unit(x) @ model["x"].T
+    similar = unit(x) @ model["x"].T
     k = int(model["k"])
     nearest = np.argpartition(-similar, k - 1, axis=1)[:, :k]
     return model["y"][nearest].mean(axis=1)
@@ -62,9 +65,11 @@ def predict(model: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
 def choose(
     x: np.ndarray, y: np.ndarray, groups: Sequence[str], rng: np.random.Generator
 ) -> tuple[str, Arrays, dict[str, float]]:
-    """Name and arrays of the predictor whose predictions for held-out groups correlate best with
-    what was observed, fitted on everything; and each one's mean correlation there. x (P, D), y (P,
-    V), groups (P,): what is held out together.
+    """Choose the predictor whose predictions for held-out groups correlate best with what was seen.
+
+    x (P, D), y (P, V): embeddings and deviations. groups (P,): what is held out together.
+    Returns the name of the predictor, its arrays fitted on everything, and the mean correlation
+    that each predictor reached on the held-out groups.
     """
     seed = int(rng.integers(2**31))
     makers: dict[str, Callable[[np.ndarray, np.ndarray], Arrays]] = {
@@ -72,10 +77,7 @@ def choose(
         **{f"neighbours {k}": lambda a, b, k=k: neighbours(a, b, k) for k in NEIGHBOURS},
         "network": lambda a, b: network(a, b, seed),
     }
-    names = np.unique(np.array(groups))
-    held = np.isin(np.array(groups), rng.permutation(names)[: max(1, len(names) // 5)])
-    if held.all():
-        held[: len(held) // 2] = False
+    held = held_out(groups, lambda n: max(1, n // 5), rng)
     found = {
         name: _correlation(predict(make(x[~held], y[~held]), x[held]), y[held])
         for name, make in makers.items()
@@ -86,14 +88,4 @@ def choose(
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Mean over rows."""
-    return float(
-        np.mean(
-            (
-                _unit(a - a.mean(axis=1, keepdims=True)) * _unit(b - b.mean(axis=1, keepdims=True))
-            ).sum(axis=1)
-        )
-    )
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return float(np.mean((standardised(a) * standardised(b)).sum(axis=1)))

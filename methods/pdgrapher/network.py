@@ -202,7 +202,7 @@ class _Propagate(torch.autograd.Function):
 
 
 class Network(nn.Module):
-    """What both networks are: two inputs a node to one output."""
+    """What both networks are: two inputs per node, one output."""
 
     def __init__(self, first: Table, second: Table, layers: Layers):
         super().__init__()
@@ -241,7 +241,7 @@ class Network(nn.Module):
 
 
 class Response(Network):
-    """Expression after, from expression before and targets. `second` has two rows a node: not a
+    """Expression after, from expression before and targets. `second` has two rows per node: not a
     target, target."""
 
     def forward(  # type: ignore[override]

@@ -43,6 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -51,10 +52,18 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import read_interactions, renaming
-from cdnbench.method import MethodInfo
-from cdnbench.methods._trained import Trained
-from cdnbench.methods.pdgrapher.pseudobulks import Pseudobulks, Scaling, find, held_out, mean
-from cdnbench.task import LabelledTask, Task
+from cdnbench.method import MethodInfo, Trial
+from cdnbench.methods.clusters import held_out
+from cdnbench.methods.pdgrapher.pseudobulks import (
+    Pseudobulks,
+    Scaling,
+    mean,
+    validation_groups,
+)
+from cdnbench.methods.profiles.profiles import places
+from cdnbench.methods.trained import Trained
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +95,12 @@ class PDGrapher(Trained):
         needs_symbols=True,
         needs=("interactions",),
         min_samples=1,
-        preload=("torch",),
+        preload=("torch", "scipy.sparse"),
         fit_timeout_s=4 * 3600.0,
+        depends_on_units=True,
+        trial=Trial(
+            parameters={"dim": 4, "bins": 8, "epochs": 2, "pseudobulks": 2}, finds_target=False
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -141,7 +154,7 @@ class PDGrapher(Trained):
             )
         bulks = everything.select(usable, nodes)
         bulks = bulks.select(np.arange(len(usable)), np.flatnonzero(bulks.known.any(axis=0)))
-        at, there = find(bulks.genes, interactions.genes)
+        at, there = places(bulks.genes, interactions.genes)
         edges = at[interactions.edges[there[interactions.edges].all(axis=1)]]
         scaling = Scaling.of(bulks)
         samples = Samples(
@@ -149,7 +162,7 @@ class PDGrapher(Trained):
             scaling(bulks.after, bulks.known),
             bulks.known,
             bulks.targets,
-            held_out(bulks.group, self.validation, rng),
+            held_out(bulks.group, partial(validation_groups, self.validation), rng),
         )
         result = train(
             samples,
@@ -189,7 +202,7 @@ class PDGrapher(Trained):
 
         model = self.model
         symbols, column = np.unique(task.symbols or (), return_inverse=True)
-        at, there = find(model["genes"], symbols)
+        at, there = places(model["genes"], symbols)
         if not there.any():
             raise CannotRun(
                 "pdgrapher: none of the genes is in its interactions and training tasks"
@@ -204,7 +217,7 @@ class PDGrapher(Trained):
             values[:, at[there]] = np.stack(means)[:, there]
             edges, codes = model[f"{name}.edges"], model[f"{name}.codes"]
             needed, row = np.unique(encode(scaling(values, known), edges), return_inverse=True)
-            place, met = find(codes, needed)
+            place, met = places(codes, needed)
             weight = np.empty((len(needed), self.dim), dtype=np.float32)
             weight[met] = model[f"discovery.{table}.weight"][place[met]]
             weight[~met] = rows(f"discovery/{name}", needed[~met], len(edges) - 1)

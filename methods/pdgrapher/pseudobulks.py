@@ -8,14 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from cdnbench.errors import CannotRun
-from cdnbench.task import LabelledTask
+from cdnbench.methods.clusters import cluster
+from cdnbench.truth import LabelledTask
 
 
 @dataclass(frozen=True, eq=False)
 class Pseudobulks:
-    """P samples over V genes. genes (V,): sorted. before, after (P, V) float32: 0 where a sample
-    lacks a gene. known, targets (P, V) bool.
-    group (P,): line and cluster of the perturbation."""
+    """P samples over V genes.
+
+    genes (V,): sorted names.
+    before, after (P, V): float32 means, 0 where a sample lacks a gene.
+    known, targets (P, V): bool.
+    group (P,): cell line and cluster of the perturbation.
+    """
 
     genes: np.ndarray
     before: np.ndarray
@@ -26,7 +31,7 @@ class Pseudobulks:
 
     @staticmethod
     def of(tasks: Sequence[LabelledTask], n: int, rng: np.random.Generator) -> Pseudobulks:
-        """n of each regime: of all cells where n is 1, else of random halves.
+        """Average n samples per regime: over all its cells if n is 1, else over random halves.
 
         Raises
         ------
@@ -38,8 +43,7 @@ class Pseudobulks:
             if task.symbols is None:
                 raise CannotRun("a training task has no gene symbols")
             symbols, column = np.unique(task.symbols, return_inverse=True)
-            cluster = labelled.facts.get("cluster", f"task {number}")
-            group = f"{task.metadata.get('cell_line', '')}/{cluster}"
+            group = cluster(labelled, number)
             for cells, targets in zip(task.regimes, labelled.targets, strict=True):
                 target = np.bincount(column, weights=targets) > 0
                 for _ in range(n):
@@ -74,20 +78,17 @@ def mean(cells: np.ndarray, column: np.ndarray) -> np.ndarray:
     return np.bincount(column, weights=means) / np.bincount(column)
 
 
-def find(ordered: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each of `wanted` (W,) stands among ordered values, and whether it does."""
-    place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-    return place, ordered[place] == wanted
-
-
 def _half(n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(n)[: max(1, n // 2)]
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Gene by gene. low, range (N,): scaled expression is (x - low) / range. fill (N,): expression
-    of a gene that a sample lacks."""
+    """Scaling per gene.
+
+    low, range (N,): scaled expression is (x - low) / range.
+    fill (N,): expression of a gene that a sample lacks.
+    """
 
     low: np.ndarray
     range: np.ndarray
@@ -110,9 +111,9 @@ class Scaling:
         return ((np.where(known, values, self.fill) - self.low) / self.range).astype(np.float32)
 
 
-def held_out(group: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """(P,) bool: the samples of a share of the groups, at least one where the share is not 0; none
-    where there is one group only."""
-    names = np.unique(group)
-    number = min(max(round(share * len(names)), share > 0), len(names) - 1)
-    return np.isin(group, rng.permutation(names)[:number])
+def validation_groups(share: float, n: int) -> int:
+    """How many of n groups to validate on: a share of them, rounded.
+
+    At least one where the share is not 0, but never all of them.
+    """
+    return min(max(round(share * n), share > 0), n - 1)

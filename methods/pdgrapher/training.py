@@ -77,14 +77,16 @@ class Binning:
 
     @property
     def genes(self) -> np.ndarray:
-        """(U,)"""
+        """(U,) the gene of each code."""
         return self.codes // (len(self.edges) - 1)
 
 
 def encode(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(P, N) codes gene * Q + bin, of values (P, N). The bin is that of the last edge below or at a
-    value. Of equal edges it is the first, and below all of them 0, where the reference's unstable
-    sort takes any."""
+    """(P, N) codes gene * Q + bin for values (P, N).
+
+    The bin is that of the last edge below or at a value. Among equal edges it is the first, and
+    below all edges it is 0, where the reference's unstable sort takes any.
+    """
     different, first = np.unique(edges, return_index=True)
     bins = first[np.maximum(np.searchsorted(different, values, side="right") - 1, 0)]
     n_bins = len(edges) - 1
@@ -92,12 +94,15 @@ def encode(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def squared_error(predicted: Tensor, after: Tensor, known: Tensor) -> Tensor:
-    """Mean over known entries; all arguments (N, B), known as numbers."""
+    """Mean over known entries. All arguments are (N, B), and `known` holds numbers."""
     return ((predicted - after).square() * known).sum() / known.sum()
 
 
 def cross_entropy(scores: Tensor, targets: Tensor, known: Tensor, positive: float) -> Tensor:
-    """Mean binary cross-entropy of log-odds over known entries; targets count `positive` times."""
+    """Mean binary cross-entropy of log-odds over known entries.
+
+    Targets count `positive` times.
+    """
     loss = (1 - targets) * scores + (1 + (positive - 1) * targets) * softplus(-scores)
     return (loss * known).sum() / known.sum()
 

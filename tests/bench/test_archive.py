@@ -5,7 +5,9 @@ import pytest
 
 from cdnbench.archive import Archive, compact, find_stores
 from cdnbench.errors import BenchError
-from cdnbench.store import Store, TaskTruth
+from cdnbench.record import JobRecord, Status, TaskRecord
+from cdnbench.store import Store
+from cdnbench.truth import Truth
 
 
 @pytest.fixture
@@ -17,40 +19,46 @@ def store(tmp_path):
             hash = f"{protocol}{i}"
             targets = np.zeros((2, 3), bool)
             targets[:, i] = True
-            truth = TaskTruth(
-                name=f"t{i}-{protocol}",
-                suite="s",
-                variables=("a", "b", "c"),
-                targets=targets,
-                candidates=~np.eye(3, dtype=bool)[:2] | targets,
-                ceiling=rng.normal(size=(2, 3)) if i else None,
-                metadata={"protocol": protocol, "dataset": f"t{i}"},
-                facts={"varsortability": 0.25},
-                setting=("protocol",),
+            store.write_task(
+                TaskRecord(
+                    hash=hash,
+                    name=f"t{i}-{protocol}",
+                    suite="s",
+                    variables=("a", "b", "c"),
+                    candidates=~np.eye(3, dtype=bool)[:2] | targets,
+                    truth=Truth(
+                        targets=targets,
+                        ceiling_scores=rng.normal(size=(2, 3)).astype(np.float32) if i else None,
+                        n_unmeasured=np.arange(2) if i else None,
+                        facts={"varsortability": 0.25},
+                    ),
+                    metadata={"protocol": protocol, "dataset": f"t{i}"},
+                    setting=("protocol",),
+                    factors={"protocol": ""},
+                )
             )
-            store.write_task(hash, truth)
-            for method, variants in [("m", ["soft", "set"]), ("n", [])]:
-                key = f"{method}{hash}"
+            for method, variants in [("m", ("soft", "set")), ("n", ())]:
                 failed = method == "n" and i == 1
-                if not failed:
-                    scores = {
-                        v: rng.normal(size=(2, 3)).astype(np.float32) for v in variants or [""]
-                    }
-                    scores[variants[0] if variants else ""][0, 0] = np.nan
-                    store.write_scores(key, scores)
-                status = "timeout" if failed else "ok"
-                store.write_record(
-                    {
-                        "key": key,
-                        "method": method,
-                        "suite": "s",
-                        "metadata": {"protocol": protocol},
-                        "task_hash": hash,
-                        "variants": variants,
-                        "status": status,
-                    }
+                scores = {v: rng.normal(size=(2, 3)).astype(np.float32) for v in variants or [""]}
+                scores[variants[0] if variants else ""][0, 0] = np.nan
+                store.write_job(
+                    job(method, hash, protocol, Status.timeout if failed else Status.ok, variants),
+                    None if failed else scores,
                 )
     return store
+
+
+def job(method, hash, protocol, status, variants=()):
+    return JobRecord(
+        key=f"{method}{hash}",
+        suite="s",
+        method=method,
+        status=status,
+        variants=variants,
+        task=hash,
+        task_hash=hash,
+        metadata={"protocol": protocol},
+    )
 
 
 def test_nothing_is_lost(store, tmp_path):
@@ -62,53 +70,41 @@ def test_nothing_is_lost(store, tmp_path):
         "tasks.parquet",
     ]
     records = [record for folder in folders for record in Archive(folder).records()]
-    assert sorted(records, key=lambda r: r["key"]) == list(store.records())
+    assert sorted(records, key=lambda r: r.key) == list(store.jobs())
     for folder in folders:
         archive = Archive(folder)
         for record in archive.records():
-            truth, known = archive.task(record["task_hash"]), store.task(record["task_hash"])
-            assert (truth.name, truth.suite, truth.variables, truth.setting) == (
-                known.name, known.suite, known.variables, known.setting,
-            )  # fmt: skip
-            assert truth.metadata == known.metadata and truth.facts == known.facts
-            for name in ("targets", "candidates"):
-                np.testing.assert_array_equal(getattr(truth, name), getattr(known, name))
-            assert (truth.ceiling is None) == (known.ceiling is None)
-            if known.ceiling is not None:
-                np.testing.assert_allclose(truth.ceiling, known.ceiling, rtol=1e-6)
-            if record["status"] == "ok":
-                scores, stored = archive.scores(record["key"]), store.scores(record["key"])
+            task, known = archive.task(record.task_hash), store.task(record.task_hash)
+            assert task.plain() == known.plain()
+            assert set(task.arrays) == set(known.arrays)
+            for name, array in known.arrays.items():
+                np.testing.assert_array_equal(task.arrays[name], array)
+                assert task.arrays[name].dtype == array.dtype
+            if record.status == Status.ok:
+                scores, stored = archive.scores(record.key), store.scores(record.key)
                 assert set(scores) == set(stored)
                 for variant in scores:
                     np.testing.assert_array_equal(scores[variant], stored[variant])
 
 
-def test_a_second_compaction_keeps_what_the_store_no_longer_has(store, tmp_path):
+def test_a_second_compaction_keeps_what_the_store_does_not_have(store, tmp_path):
     compact(store, tmp_path / "archive")
-    for record in list(store.records()):
-        if record["method"] == "n" or record["task_hash"] == "clean0":
-            store.remove(record["key"])
-    compact(store, tmp_path / "archive")
+    fresh = Store(tmp_path / "fresh").create()
+    fresh.write_task(store.task("clean1"))
+    fresh.write_job(job("m", "clean1", "clean", Status.ok), {"": np.ones((2, 3))})
+    compact(fresh, tmp_path / "archive")
     clean = Archive(tmp_path / "archive" / "s-clean")
-    assert sorted(r["key"] for r in clean.records()) == ["mclean0", "mclean1", "nclean0", "nclean1"]
-    assert clean.task("clean0").name == "t0-clean" and clean.scores("mclean0")["set"].shape == (
-        2,
-        3,
-    )
+    assert sorted(r.key for r in clean.records()) == ["mclean0", "mclean1", "nclean0", "nclean1"]
+    assert clean.task("clean0").name == "t0-clean"
+    assert set(clean.scores("mclean0")) == {"soft", "set"}
+    np.testing.assert_array_equal(clean.scores("mclean1")[""], np.ones((2, 3)))
 
 
 def test_a_record_whose_task_could_not_be_made_is_kept(store, tmp_path):
-    record = {
-        "key": "x",
-        "method": "m",
-        "suite": "s",
-        "metadata": {"protocol": "clean"},
-        "task_hash": "none",
-    }
-    store.write_record({**record, "variants": [], "status": "error"})
+    store.write_job(job("m", "none", "clean", Status.error))
     compact(store, tmp_path / "archive")
     archive = Archive(tmp_path / "archive" / "s-clean")
-    assert [r["status"] for r in archive.records() if r["key"] == "x"] == ["error"]
+    assert [r.status for r in archive.records() if r.task_hash == "none"] == ["error"]
     with pytest.raises(FileNotFoundError):
         archive.task("none")
 
@@ -118,7 +114,7 @@ def test_stores_and_archives_are_found_side_by_side(store, tmp_path):
     assert [s.folder.name for s in find_stores(tmp_path)] == ["s", "s-clean", "s-dcdi"]
     assert [type(s) for s in find_stores(tmp_path / "s-clean")] == [Archive]
     with pytest.raises(BenchError, match="No results"):
-        find_stores(tmp_path / "s" / "jobs")
+        find_stores(tmp_path / "s" / "models")
 
 
 def test_a_broken_file_is_named(store, tmp_path):

@@ -1,4 +1,4 @@
-"""`bench train cdn --from`: weights that `cdn` takes."""
+"""`bench train fine-tune`: weights that `cdn` takes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from cdnbench import cli, load_method, load_suite
-from cdnbench.datasets.cells.options import Preparation
-from cdnbench.datasets.cells.prepare import prepare
-from cdnbench.datasets.cells.raw import open_raw
-from cdnbench.datasets.cells.simulate import Simulation, write_raw
+from cdnbench.datasets.cells.screens.options import Preparation
+from cdnbench.datasets.cells.screens.prepare import prepare
+from cdnbench.datasets.cells.screens.raw import open_raw
+from cdnbench.datasets.cells.simulated.simulate import Simulation, write_raw
 from cdnbench.errors import InvalidParameter
 from cdnbench.runners.plan import make_plan
 
@@ -45,10 +45,10 @@ def folder(tmp_path_factory):
 
 
 def run(*arguments) -> int:
-    """Exit code of `bench train cdn ...`."""
+    """Exit code of `bench train ...`."""
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as end:
-        patch.setattr(sys, "argv", ["bench", "train", "cdn", *map(str, arguments)])
+        patch.setattr(sys, "argv", ["bench", "train", *map(str, arguments)])
         cli.main()
     torch.set_num_threads(threads)
     return int(end.value.code or 0)
@@ -60,6 +60,7 @@ def test_cdn_takes_the_weights(folder, tmp_path):
     line = ["--data", folder, "--split", "unseen-cl", "--cell-lines", "one"]
     assert (
         run(
+            "fine-tune",
             "--from",
             "cdn",
             "--suite",
@@ -104,6 +105,7 @@ def test_cdn_takes_the_weights(folder, tmp_path):
             } == {"one"}
     # Nor are weights that were trained on from these.
     more = [
+        "cdn",  # the old spelling
         "--from",
         out,
         "--suite",
@@ -132,17 +134,23 @@ def test_cdn_takes_the_weights(folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--from", "cdn"], "--from and --suite go together"),
-        (["--from", "cdn", "--suite", "perturbseq", "--model", "mlp"], "without --model"),
+        (["cdn", "--from", "cdn"], "--from and --suite only apply together"),
         (
-            ["--from", "cdn", "--suite", "perturbseq", "--minutes", "3"],
-            "--minutes says nothing with --from",
+            ["cdn", "--from", "cdn", "--suite", "perturbseq", "--model", "mlp"],
+            "exclude --model mlp",
         ),
-        (["--epochs", "3"], "--epochs says nothing without --from"),
-        (["--fron", "cdn"], "'--fron' is no option"),
-        (["--from", "cdn", "--suite", "synthetic-mini"], "has no training tasks"),
-        (["--from", "cdn", "--suite", "perturbseq", "--split", "unseen-cl"], "2 training sets"),
+        (["cdn", "--epochs", "3"], "`bench train cdn` has no option --epochs"),
+        (["cdn", "--fron", "cdn"], "no option of `bench train cdn` named '--fron'"),
+        (
+            ["--suite", "perturbseq", "--minutes", "3"],
+            "no option of `bench train fine-tune --suite perturbseq` named 'minutes'",
+        ),
+        (["--fron", "cdn", "--suite", "perturbseq"], "Did you mean from?"),
+        (["--suite", "synthetic-mini"], "has no training tasks"),
+        (["--suite", "perturbseq", "--split", "unseen-cl"], "2 training sets"),
+        (["--suite", "perturbseq", "--lr", "0", "--epochs", "1"], "learning_rate is positive"),
         (["--from", "nowhere.safetensors", "--suite", "perturbseq"], "nowhere.safetensors"),
+        (["--suite", "perturbseq", "--out", "w.pt"], "ends in .safetensors; got w.pt"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_any_work(
@@ -150,5 +158,6 @@ def test_what_cannot_be_done_is_told_before_any_work(
 ):
     monkeypatch.chdir(tmp_path)
     more = ["--data", folder] if "perturbseq" in arguments else []
-    assert run(*arguments, *more) == 2
+    command = [] if arguments[0] == "cdn" else ["fine-tune"]
+    assert run(*command, *arguments, *more) == 2
     assert words in capsys.readouterr().err

@@ -333,7 +333,7 @@ def test_truncated_embeddings_are_named(tmp_path, name, write, share):
     ("name", "write"), [("e.npz", write_npz), ("e.zip", write_zip), ("e.pickle.gz", write_pickle_5)]
 )
 def test_damaged_embeddings_are_named(tmp_path, name, write):
-    """Of the right length, with a stretch overwritten: never another error, whatever the place."""
+    """A file of the right length with a stretch overwritten never raises another error."""
     path = tmp_path / name
     write(path)
     whole = path.read_bytes()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cdnbench.metrics import METRICS, TOP, evaluate
+import cdnbench.metrics
+from cdnbench.metrics import METRICS, TOP, Metric, evaluate, measure
+from cdnbench.truth import Truth
 
 RNG = np.random.default_rng(7)
 
@@ -165,6 +168,29 @@ def test_undefined_is_nan(targets, candidates):
 
 def test_a_single_variable():
     assert np.isnan(evaluate(np.array([[1.0]]), np.array([[True]]))["rank"][0])
+
+
+def test_merit_is_larger_for_the_better_value():
+    info = METRICS["auroc"]
+    assert info.merit(0.9) > info.merit(0.1)
+    lower = dataclasses.replace(info, higher_is_better=False)
+    assert lower.merit(0.9) < lower.merit(0.1)
+
+
+def test_a_metric_gets_the_whole_truth(monkeypatch):
+    """A metric of an array of its own is one more entry, and reads the array off the truth."""
+    silent = Metric("silent", "silent", "of silent regimes", lambda s: s.truth.silent.astype(float))
+    monkeypatch.setattr(cdnbench.metrics, "METRICS", {"silent": silent})
+    truth = Truth(targets=np.zeros((2, 3), bool), n_unmeasured=np.array([0, 1]))
+    found = measure(np.zeros((2, 3)), truth, np.ones((2, 3), bool))
+    assert found["silent"].tolist() == [1, 0]
+
+
+def test_a_metric_without_enough_candidates_does_not_exist():
+    assert {name for name, metric in METRICS.items() if metric.min_candidates > 4} == {
+        "recall_at_5",
+        "recall_at_20",
+    }
 
 
 def test_the_table_lists_what_is_computed():

@@ -24,7 +24,7 @@ def test_a_misspelt_name_gets_its_neighbours():
 
 
 def test_values_are_checked_when_they_are_given():
-    with pytest.raises(InvalidParameter, match="max_set_size takes a int"):
+    with pytest.raises(InvalidParameter, match="max_set_size takes a value of type int"):
         load_method("dci", max_set_size="two")
     with pytest.raises(InvalidParameter, match="protocol takes clean, dcdi, both; got 'dirty'"):
         load_suite("synthetic", protocol="dirty")

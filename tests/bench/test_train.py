@@ -1,31 +1,28 @@
 """`bench train` as a user types it, with tiny budgets: what it writes, that the weights run, that
-it goes on, and what it refuses.
+it goes on, and what it refuses. Every network has a command of its own.
 
-The development suite shrinks to one dataset a protocol, and training collections to a few datasets.
+The development suite shrinks to one dataset per protocol, and training collections to a few
+datasets.
 """
 
 import json
 import sys
 from functools import partial
-from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 
 from cdnbench import cli, load_method
-from cdnbench.commands import curriculum, heads, pretraining
-from cdnbench.commands.curriculum import EVERYTHING, mechanism_batch, prefetched
-from cdnbench.commands.heads import EncodedDatasets, joint_batch
 from cdnbench.datasets.synthetic.suites import SyntheticDev
 from cdnbench.datasets.synthetic.training import Laws
-from cdnbench.method import LoadedMethod
-from cdnbench.methods.cdn import trainer
-from cdnbench.methods.cdn.aggregator import EncoderConfig
-from cdnbench.methods.cdn.differential import DifferentialConfig, DifferentialNetwork
-from cdnbench.methods.cdn.paper import CDNMLP, CDNAxial
+from cdnbench.loaded import LoadedMethod
+from cdnbench.methods.cdn.paper.methods import CDNMLP, CDNAxial
 from cdnbench.methods.cdn.weights import read_card
 from cdnbench.task import Task
+from cdnbench.training import development, encoder, encodings, loop, mechanism
+from cdnbench.training.curricula import EVERYTHING
+from cdnbench.training.mechanism import mechanism_batch
 
 TINY = Laws(sizes=((5, 6),), rows=((30, 40),), regimes=(1, 2))
 
@@ -43,8 +40,8 @@ def small_worlds():
 
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
         patch.setattr(SyntheticDev, "specs", one)
-        patch.setattr(heads, "SHARD_CELLS", 1)
-        patch.setattr(heads, "ITEMS", 4)
+        patch.setattr(encodings, "SHARD_CELLS", 1)
+        patch.setattr(encodings, "ITEMS", 4)
         yield
     torch.set_num_threads(threads)
 
@@ -151,9 +148,7 @@ def test_the_network_of_cdn(tmp_path):
 def test_the_papers_perceptron_on_a_frozen_encoder(sea, folder):
     path = folder / "new folder" / "mlp.safetensors"
     succeeds(
-        "cdn",
-        "--model",
-        "mlp",
+        "cdn-mlp",
         "--encoder",
         sea,
         "--datasets",
@@ -166,7 +161,7 @@ def test_the_papers_perceptron_on_a_frozen_encoder(sea, folder):
         path,
     )
     card = read_card(str(path), "cdn-mlp")
-    says_how_it_was_made(card, "--model mlp")
+    says_how_it_was_made(card, "cdn-mlp")
     assert card["encoder"] == read_card(str(sea), "sea")["digest"] and card["n_datasets"] == 4
     assert not card["config"]["joint"] and card["config"]["pretrained"]
     runs(paper_method(card, path))
@@ -185,9 +180,7 @@ def test_the_papers_axial_network_and_its_variants(sea, folder):
         3,
     ]
     succeeds(
-        "cdn",
-        "--model",
-        "axial",
+        "cdn-axial",
         *options,
         "--steps",
         2,
@@ -206,9 +199,7 @@ def test_the_papers_axial_network_and_its_variants(sea, folder):
 def test_without_a_pretrained_encoder_it_is_trained_from_nothing(tmp_path):
     path = tmp_path / "w.safetensors"
     succeeds(
-        "cdn",
-        "--model",
-        "mlp",
+        "cdn-mlp",
         "--no-pretrained",
         "--statistic",
         "corr",
@@ -245,8 +236,8 @@ def test_a_repeated_command_goes_on(tmp_path, monkeypatch, capsys):
         made.append(step)
         return mechanism_batch(TINY, seed, cells, step)
 
-    monkeypatch.setattr(curriculum, "mechanism_batch", batches)
-    monkeypatch.setattr(trainer, "Plan", partial(trainer.Plan, checkpoint_every_s=0))
+    monkeypatch.setattr(mechanism, "mechanism_batch", batches)
+    monkeypatch.setattr(loop, "Plan", partial(loop.Plan, checkpoint_every_s=0))
     command = ["cdn", "--steps", 4, "--cells", 100, "--run", tmp_path]
     with pytest.raises(SystemExit) as end:
         train(*command)
@@ -267,9 +258,9 @@ def test_other_options_in_the_same_folder_are_refused_before_work(sea, folder, m
     def no_work(*arguments, **options):
         raise AssertionError("work has started")
 
-    monkeypatch.setattr(curriculum, "DevelopmentSet", no_work)
-    monkeypatch.setattr(pretraining, "development_graphs", no_work)
-    monkeypatch.setattr(heads, "EncodedDatasets", no_work)
+    monkeypatch.setattr(development, "all_settings", no_work)
+    monkeypatch.setattr(encoder, "development_graphs", no_work)
+    monkeypatch.setattr(encodings, "EncodedDatasets", no_work)
     refused(
         "another training run. Give another --run",
         capsys,
@@ -289,9 +280,7 @@ def test_other_options_in_the_same_folder_are_refused_before_work(sea, folder, m
         folder / "runs/sea",
     )
     command = [
-        "cdn",
-        "--model",
-        "mlp",
+        "cdn-mlp",
         "--encoder",
         sea,
         "--steps",
@@ -326,22 +315,18 @@ def refused(words: str, capsys, *arguments) -> None:
     "arguments, words",
     [
         (
-            ["cdn", "--model", "transformer"],
-            "--model takes mechanism, axial or mlp; got 'transformer'",
-        ),
-        (
-            ["cdn", "--model", "mlp", "--combination", "sum"],
+            ["cdn-mlp", "--combination", "sum"],
             "--combination takes concat or difference",
         ),
         (["cdn", "--device", "tpu"], "--device takes auto, cpu or cuda; got 'tpu'"),
         (["sea", "--statistic", "mean"], "--statistic takes precision, corr, corr+cov; got 'mean'"),
         (["sea", "--no-marginals", "--no-global"], "leave the encoder nothing to read"),
         (
-            ["cdn", "--model", "axial", "--statistic", "mean"],
+            ["cdn-axial", "--statistic", "mean"],
             "--statistic takes precision, corr, corr+cov",
         ),
         (
-            ["cdn", "--model", "axial", "--encoder", "no.safetensors"],
+            ["cdn-axial", "--encoder", "no.safetensors"],
             "no.safetensors, which does not exist",
         ),
         (
@@ -350,7 +335,7 @@ def refused(words: str, capsys, *arguments) -> None:
         ),
         (["cdn", "--out", "weights.bin"], "--out takes a file that ends in .safetensors"),
         (
-            ["cdn", "--model", "mlp", "--out", "weights"],
+            ["cdn-mlp", "--out", "weights"],
             "--out takes a file that ends in .safetensors",
         ),
         (["cdn", "--out", "file/w.safetensors"], "file"),
@@ -380,9 +365,7 @@ def test_cuda_where_there_is_none(tmp_path, monkeypatch, capsys):
 
 def test_an_encoder_of_another_configuration(sea, tmp_path, capsys):
     command = [
-        "cdn",
-        "--model",
-        "mlp",
+        "cdn-mlp",
         "--statistic",
         "corr",
         "--encoder",
@@ -394,95 +377,54 @@ def test_an_encoder_of_another_configuration(sea, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-# --- batches ahead of time
+# --- options that a command does not have
 
 
-def contents(stream, how_many: int) -> list:
-    return [
-        (b.summary.moments, b.summary.quantiles, b.targets, b.adjacency, b.known)
-        for b in islice(stream, how_many)
-    ]
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["cdn", "--minuets", "3"], "option of `bench train cdn` named '--minuets'. Did you mean"),
+        (["cdn", "--minuets=3"], "Did you mean --minutes"),
+        (
+            ["cdn", "--joint"],
+            "`bench train cdn` has no option --joint; it belongs to `bench train cdn-axial` and "
+            "`bench train cdn-mlp`.",
+        ),
+        (["cdn", "--epochs", "3"], "it belongs to `bench train fine-tune`"),
+        (["cdn-mlp", "--cells", "500"], "`bench train cdn-mlp` has no option --cells"),
+        (["sea", "--no-pretrained"], "`bench train sea` has no option --no-pretrained"),
+        (["sea", "stray"], "`bench train sea` does not take 'stray'"),
+        (["ablations", "table9"], "table takes table7 or table8; got 'table9'"),
+        (["ablations", "table7", "--protocol", "x"], "--protocol takes clean, dcdi or both"),
+    ],
+)
+def test_an_option_of_another_command_is_told_with_its_place(
+    tmp_path, monkeypatch, capsys, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    refused(words, capsys, *arguments)
+    assert not list(tmp_path.iterdir())
 
 
-def test_workers_make_the_same_batches_in_the_same_order():
-    make = partial(mechanism_batch, TINY, 0, 100)
-    here, there = prefetched(make, 0)(3), prefetched(make, 1)(3)
-    for mine, theirs in zip(contents(here, 4), contents(there, 4), strict=True):
-        for a, b in zip(mine, theirs, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
-    pool = there.gi_frame.f_locals["pool"]
-    processes = list(pool._processes.values())
-    assert processes and all(p.is_alive() for p in processes)
-    there.close()
-    assert not any(p.is_alive() for p in processes)
+@pytest.mark.parametrize(
+    "command", ["cdn", "cdn-axial", "cdn-mlp", "sea", "fine-tune", "ablations"]
+)
+def test_every_command_has_help_with_examples(command, capsys):
+    succeeds(command, "--help")
+    shown = capsys.readouterr().out
+    assert "Examples:" in shown and f"bench train {command} " in shown
+    assert "--model" not in shown
 
 
-def test_without_workers_a_batch_is_made_when_it_is_asked_for():
-    made = []
-    stream = prefetched(lambda step: made.append(step) or step, 0)(7)
-    assert made == [] and list(islice(stream, 3)) == [7, 8, 9] and made == [7, 8, 9]
-
-
-# --- training data of the paper's networks
-
-
-def test_items_of_encoded_datasets(folder):
-    """Encoded once and kept; an item is a regime against its own observational data, or that
-    against itself without targets."""
-    network = DifferentialNetwork(
-        DifferentialConfig(encoder=EncoderConfig(width=8, n_heads=2, batch_heads=2, n_blocks=1))
-    )
-    laws = Laws(sizes=((5, 6),), rows=((40, 50),), regimes=(2, 2))
-    data = EncodedDatasets(folder / "encodings", network, laws, 0, n_datasets=3)
-    assert data.n_datasets == len(data.shards) == 3
-    before, after, targets = next(data.items(0, 5))
-    n = targets.shape[1]
-    assert before.grid.shape == after.grid.shape == (
-        heads.ITEMS,
-        n,
-        n,
-        8,
-    ) and before.moments.shape == (
-        heads.ITEMS,
-        n,
-        2,
-    )
-    seen = set()
-    for before, after, targets in islice(data.items(0, 0), 40):
-        for b, a, t in zip(before.grid, after.grid, targets, strict=True):
-            shard = next(
-                s
-                for s in data.shards
-                if s.before.shape[1:] == b.shape and torch.equal(s.before[0].float(), b)
-            )
-            regime = next((r for r in range(2) if torch.equal(shard.after[0, r].float(), a)), 2)
-            assert torch.equal(t, shard.targets[0, regime] if regime < 2 else torch.zeros_like(t))
-            assert regime < 2 or torch.equal(a, b)
-            seen.add(regime)
-    assert seen == {0, 1, 2}
-    again = EncodedDatasets(folder / "encodings", network, laws, 0, n_datasets=2)  # from the files
-    assert all(
-        torch.equal(a.after, b.after) for a, b in zip(again.shards, data.shards, strict=False)
-    )
-    first, second = (
-        next(data.items(0, 9)),
-        next(islice(data.items(0, 8), 1, 2)),
-    )  # a step's items, wherever one starts
-    assert torch.equal(first[2], second[2]) and torch.equal(first[1].grid, second[1].grid)
-
-
-def test_a_joint_batch_is_a_function_of_its_step():
-    one, same, other = (joint_batch(TINY, 0, 8, EncoderConfig(), step) for step in (2, 2, 3))
-    for made in (one, same, other):
-        n_datasets, n = made.adjacency.shape[:2]
-        assert (
-            len(made.before) == n_datasets
-            and len(made.after) == len(made.targets) == 3 * n_datasets
-        )
-        assert made.targets.any(1).all() and made.targets.shape[1] == n
-    assert torch.equal(one.before.statistics, same.before.statistics) and torch.equal(
-        one.targets, same.targets
-    )
-    assert one.after.statistics.shape != other.after.statistics.shape or not torch.equal(
-        one.after.statistics, other.after.statistics
-    )
+def test_an_old_spelling_trains_the_same_network(sea, folder, tmp_path):
+    """The run of a command in its old spelling is the run of the new one: the second command has
+    nothing left to do, and its card names the command that was typed."""
+    options = ["--encoder", sea, "--datasets", 4, "--steps", 2, "--run", tmp_path / "mlp"]
+    succeeds("cdn", "--model", "mlp", *options)
+    path = tmp_path / "mlp" / "weights.safetensors"
+    old = read_card(str(path), "cdn-mlp")
+    succeeds("cdn-mlp", *options)
+    new = read_card(str(path), "cdn-mlp")
+    assert old["digest"] == new["digest"] and old["config"] == new["config"]
+    assert old["command"].startswith("bench train cdn --model mlp")
+    assert new["command"].startswith("bench train cdn-mlp ")

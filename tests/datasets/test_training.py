@@ -6,9 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cdnbench.commands.curriculum import EVERYTHING
-from cdnbench.commands.heads import HARD
-from cdnbench.commands.pretraining import GRAPHS
 from cdnbench.datasets.synthetic import training
 from cdnbench.datasets.synthetic.graphs import topological_order
 from cdnbench.datasets.synthetic.mechanisms import MECHANISMS
@@ -23,6 +20,7 @@ from cdnbench.datasets.synthetic.training import (
 )
 from cdnbench.digest import generator
 from cdnbench.registry import SUITES, entries, load_suite
+from cdnbench.training.curricula import EVERYTHING, GRAPHS, HARD
 
 FEW = Laws(sizes=((5, 8), (12, 12)), rows=((30, 60),), regimes=(2, 6))
 
@@ -202,7 +200,7 @@ def test_uneven_regimes_have_fewer_rows_and_never_fewer_than_thirty():
 
 
 def test_the_answer_is_that_of_the_samples():
-    """Of a strong shift: the targets of a regime are the variables that moved most in it, up to
+    """After a strong shift, the targets of a regime are the variables that moved most in it, up to
     their descendants."""
     laws = replace(
         FEW,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cdnbench.methods._tails import log_f_two_sided
 from cdnbench.methods.cd_nod import CDNOD, ContextTests, skeleton
+from cdnbench.methods.statistics.tails import log_f_two_sided
 from cdnbench.task import Task
 
 

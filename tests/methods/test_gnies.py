@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import in_canonical_order
 from cdnbench.methods.gnies import GnIES
+from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 

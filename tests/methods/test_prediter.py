@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from cdnbench.errors import CannotRun
-from cdnbench.methods._tails import log_f_two_sided
 from cdnbench.methods.prediter import PreDITEr, precision_difference, standardized_covariances
+from cdnbench.methods.statistics.tails import log_f_two_sided
 from cdnbench.task import Task
 
 

@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from cdnbench.method import Method
-from cdnbench.methods import _columns
 from cdnbench.methods.ks_shift import KSShift, ks_statistic
 from cdnbench.methods.moderated_t import ModeratedT
 from cdnbench.methods.random import Random
+from cdnbench.methods.statistics import columns
 from cdnbench.methods.target_shift import TargetShift, shifts, winsorised_moments
 from cdnbench.task import Task
 
@@ -156,7 +156,7 @@ def test_target_shift_of_constants():
 
 
 def test_column_blocks_cover_each_column_once():
-    blocks = list(_columns.column_blocks(100, 23, values=500))
+    blocks = list(columns.column_blocks(100, 23, values=500))
     assert [i for block in blocks for i in range(23)[block]] == list(range(23)) and len(blocks) == 5
 
 
@@ -164,7 +164,7 @@ def test_blocks_do_not_change_the_scores(monkeypatch):
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(50, 7)), rng.normal(size=(40, 7))
     whole = ks_statistic(first, second), np.array(winsorised_moments(first, 0.05))
-    narrow = lambda n_rows, n_variables: _columns.column_blocks(n_rows, n_variables, values=100)  # noqa: E731
+    narrow = lambda n_rows, n_variables: columns.column_blocks(n_rows, n_variables, values=100)  # noqa: E731
     monkeypatch.setattr("cdnbench.methods.ks_shift.column_blocks", narrow)
     monkeypatch.setattr("cdnbench.methods.target_shift.column_blocks", narrow)
     np.testing.assert_array_equal(ks_statistic(first, second), whole[0])
@@ -181,7 +181,7 @@ def test_random_is_uniform_and_changes_with_the_seed():
 
 
 def test_target_shift_takes_a_rare_gene_that_was_not_drawn_for_what_it_is():
-    """Of 2000 controls 1 % express a gene, of 100 cells none: that happens every third time."""
+    """1 % of 2000 controls express a gene, and none of 100 cells: that happens every third time."""
     rng = np.random.default_rng(3)
     controls, cells = ((rng.random((n, 400)) < 0.01).astype(float) for n in (2000, 100))
     unseen = (cells == 0).all(axis=0)

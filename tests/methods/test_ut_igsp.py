@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from cdnbench.errors import CannotRun
-from cdnbench.method import in_canonical_order, task_generator
-from cdnbench.methods._causaldag import quarantine, thinned
+from cdnbench.methods.causaldag import quarantine, thinned
 from cdnbench.methods.ut_igsp import UTIGSP, GaussianInvariance
 from cdnbench.registry import load_method
+from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
 

@@ -10,18 +10,20 @@ import numpy as np
 import pytest
 
 from cdnbench.digest import digest
-from cdnbench.store import Store, TaskTruth
+from cdnbench.record import FitRecord, JobRecord, Provenance, Status, TaskRecord
+from cdnbench.store import Store
+from cdnbench.truth import Truth
 
 SETTING = ("protocol", "n_nodes", "n_edges", "mechanism", "intervention")
 
 
 class FakeStore:
-    """A store to be filled: `task(...)` gives a hash, `job(...)` writes one record."""
+    """A store to be filled: `task(...)` gives a hash, `job(...)` and `fit(...)` write a record."""
 
     def __init__(self, folder: Path, suite: str = "synthetic") -> None:
         self.store = Store(folder).create()
         self.suite = suite
-        self.truths: dict[str, TaskTruth] = {}
+        self.tasks: dict[str, TaskRecord] = {}
 
     def task(
         self,
@@ -31,25 +33,34 @@ class FakeStore:
         candidates: np.ndarray | None = None,
         ceiling: np.ndarray | None = None,
         setting: tuple[str, ...] = SETTING,
+        factors: Mapping[str, str] | None = None,
         facts: Mapping[str, Any] | None = None,
+        hash: str = "",
+        written: bool = True,
         **metadata: Any,
     ) -> str:
+        """hash: by default a digest of all that is told of the task. written: False for a task that
+        the store has lost, or never had."""
         targets = np.asarray(targets, bool)
-        truth = TaskTruth(
+        task = TaskRecord(
+            hash=hash or digest(self.suite, name, metadata),
             name=name,
             suite=self.suite,
             variables=tuple(f"x{i}" for i in range(targets.shape[1])),
-            targets=targets,
             candidates=np.ones_like(targets) if candidates is None else candidates,
-            ceiling=ceiling,
+            truth=Truth(
+                targets=targets,
+                ceiling_scores=ceiling,
+                facts={"varsortability": 0.5} if facts is None else facts,
+            ),
             metadata={"dataset": name, **metadata},
-            facts={"varsortability": 0.5} if facts is None else facts,
             setting=setting,
+            factors=factors,
         )
-        hash = digest(self.suite, name, metadata)
-        self.store.write_task(hash, truth)
-        self.truths[hash] = truth
-        return hash
+        if written:
+            self.store.write_task(task)
+        self.tasks[task.hash] = task
+        return task.hash
 
     def job(
         self,
@@ -58,53 +69,39 @@ class FakeStore:
         outputs: Mapping[str, np.ndarray] | np.ndarray | None = None,
         *,
         status: str = "ok",
-        variants: tuple[str, ...] = (),
         **fields: Any,
     ) -> str:
         """outputs: variant -> scores, or the scores of a method with one reading."""
         if isinstance(outputs, np.ndarray):
             outputs = {"": outputs}
-        record = {
-            "kind": "predict",
-            "suite": self.suite,
-            "task": self.truths[task].name,
-            "task_hash": task,
-            "method": method,
-            "method_version": "1",
-            "variants": list(variants),
-            "parameters": {},
-            "seed": 0,
-            "status": status,
-            "reason": "" if status == "ok" else f"because {status}",
-            "note": "",
-            "batch_size": 1,
-            "wall_s": 0.5 if status == "ok" else None,
-            "wall_s_single": None,
-            "cpu_s": 0.4,
-            "peak_rss_mb": 120.0,
-            "peak_gpu_mb": None,
-            "device": "cpu",
-            "threads": 1,
-            "timeout_s": 600.0,
-            "memory_gb": 8.0,
-            "started_at": "2026-01-01T00:00:00+00:00",
-            "versions": {"python": "3.11.9", "numpy": "2.0.0"},
-            "git_sha": "0123456789abcdef",
-            "dirty": False,
-            "host": "Linux x86_64, 2 cores, abc123",
+        about = self.tasks[task]
+        known = {
+            "task": about.name,
+            "metadata": about.metadata,
+            "setting": about.setting,
+            "factors": about.factors,
+            **_ended(status),
             **fields,
         }
-        record["key"] = digest(
-            {
-                name: str(record[name])
-                for name in ("method", "method_version", "parameters", "seed")
-            },
-            task,
+        identity = [str(known.get(name)) for name in ("method_version", "parameters", "seed")]
+        record = JobRecord(
+            key=digest(method, identity, task),
+            suite=self.suite,
+            method=method,
+            task_hash=task,
+            timeout_s=600.0,
+            memory_gb=8.0,
+            **known,
         )
-        if status == "ok" and outputs is not None:
-            self.store.write_scores(record["key"], outputs)
-        self.store.write_record(record)
-        return record["key"]
+        self.store.write_job(record, outputs)
+        return record.key
+
+    def fit(self, method: str, status: str = "ok", **fields: Any) -> None:
+        """The record of a fit."""
+        record = FitRecord(
+            key=digest(method, "fit"), suite=self.suite, method=method, **_ended(status), **fields
+        )
+        self.store.write_fit(record)
 
     @staticmethod
     def one_target_each(n_regimes: int, n_variables: int) -> np.ndarray:
@@ -123,6 +120,24 @@ class FakeStore:
             order = [*others[: place - 1], int(row.argmax()), *others[place - 1 :]]
             scores[r, order] = np.arange(len(row), 0, -1)
         return scores
+
+
+def _ended(status: str) -> dict[str, Any]:
+    """The fields of a job or a fit that ended like this."""
+    return {
+        "status": Status(status),
+        "reason": "" if status == "ok" else f"because {status}",
+        "wall_s": 0.5 if status == "ok" else None,
+        "cpu_s": 0.4,
+        "peak_rss_mb": 120.0,
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "provenance": Provenance(
+            versions={"python": "3.11.9", "numpy": "2.0.0"},
+            git_sha="0123456789abcdef",
+            dirty=False,
+            host="Linux x86_64, 2 cores, abc123",
+        ),
+    }
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cdnbench.reports.agreement import T_97_5, agreement, differences
 from cdnbench.reports.frame import read
+from cdnbench.reports.tables.agreement import T_97_5, build, differences
 
 
 def filled(make_store, protocol="dcdi", n_datasets=5):
@@ -39,12 +39,12 @@ def test_the_difference_and_its_limit(make_store):
 
 
 def test_the_table_counts_who_agrees(make_store):
-    (block,) = agreement(filled(make_store)).blocks
+    (block,) = build(filled(make_store)).blocks
     assert "ut-igsp-set against the printed ut-igsp" in block.title
     assert block.notes == ("hard: 0 of 2 agree; mean signed difference -0.130.",)
 
 
 @pytest.mark.parametrize("changes", [{"protocol": "clean"}, {"n_datasets": 4}])
 def test_nothing_is_compared_under_another_law_or_with_fewer_datasets(make_store, changes):
-    table = agreement(filled(make_store, **changes))
+    table = build(filled(make_store, **changes))
     assert not table.blocks and "Nothing to compare" in table.notes[0]

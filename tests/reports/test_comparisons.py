@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from cdnbench.reports.comparisons import comparisons, differences
 from cdnbench.reports.frame import read
-from cdnbench.reports.leaderboard import leaderboard, standings
+from cdnbench.reports.standings import standings
+from cdnbench.reports.tables import leaderboard
+from cdnbench.reports.tables.comparisons import build, differences
 
 N = 6
 
 
 def screens(make_store, *, genes: bool, beside: bool = False):
-    """Two methods on 12 genes in two lines each; on a gene, "better" differs from "target-shift" in
+    """Two methods on 12 genes in two lines each. On a gene, "better" differs from "target-shift" in
     the same way in both lines."""
-    fake = make_store(suite="perturbseq")
+    fake = make_store(suite="perturbseq", folder=f"perturbseq-{genes}")
     for gene in range(12):
         for line in ("a", "b"):
             targets = np.zeros((1, N), bool)
@@ -64,14 +65,14 @@ def test_another_suite_beside_it_changes_nothing(make_store):
         for r in (alone, both)
     ]
     np.testing.assert_array_equal(*rows)
-    blocks = {block.title: " ".join(block.notes) for block in leaderboard(both).blocks}
+    blocks = {block.title: " ".join(block.notes) for block in leaderboard.build(both).blocks}
     (synthetic,) = (notes for title, notes in blocks.items() if title.startswith("synthetic"))
     assert "Leakage" not in synthetic and "Noise ceiling" not in synthetic
 
 
 def test_the_note_says_what_was_resampled(make_store):
     for genes, words in ((True, "by gene"), (False, "stratified by setting")):
-        assert words in comparisons(screens(make_store, genes=genes)).blocks[0].notes[0]
+        assert words in build(screens(make_store, genes=genes)).blocks[0].notes[0]
 
 
 def test_leaderboards_of_cells_say_what_leaks_and_what_the_cells_allow(make_store):
@@ -91,7 +92,7 @@ def test_leaderboards_of_cells_say_what_leaks_and_what_the_cells_allow(make_stor
         )
         fake.job("target-shift", task, targets.astype(float))
     notes = " ".join(
-        note for block in leaderboard(read([fake.store])).blocks for note in block.notes
+        note for block in leaderboard.build(read([fake.store])).blocks for note in block.notes
     )
     assert "2 of 3 tasks have a target that training has as well" in notes
     assert "profiles correlate 0.700" in notes and "in 0.750 (labelled" in notes

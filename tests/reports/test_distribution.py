@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from cdnbench.reports import published
-from cdnbench.reports.distribution import distribution, settings
 from cdnbench.reports.frame import read
-from cdnbench.reports.paper import table7, table8
+from cdnbench.reports.tables import build
+from cdnbench.reports.tables.distribution import settings
 
 LAWS = {"mechanism": ["linear"], "n_nodes": {"from": 5, "to": 10}}
 LINEAR = {
@@ -60,7 +60,7 @@ def test_results_of_untrained_methods_alone_say_so(make_store):
     fake = make_store()
     targets = fake.one_target_each(10, 10)
     fake.job("target-shift", fake.task("in", targets, **LINEAR), fake.at_place(targets, 1))
-    assert "No result" in distribution(read([fake.store])).notes[0]
+    assert "No result" in build(read([fake.store]), "distribution").notes[0]
 
 
 def test_variants_are_told_by_the_names_of_their_weights(make_store):
@@ -78,7 +78,7 @@ def test_variants_are_told_by_the_names_of_their_weights(make_store):
     )
     fake.job("cdn-axial", task, fake.at_place(targets, 4))
     results = read([fake.store])
-    eight, seven = table8(results).frame, table7(results).frame
+    eight, seven = (build(results, name).frame for name in ("table8", "table7"))
     ours = eight[(eight["source"] == "ours") & (eight["metric"] == "map")].set_index("label")[
         "mean"
     ]

@@ -10,6 +10,8 @@ from cdnbench import reports
 from cdnbench.errors import BenchError
 from cdnbench.metrics import METRICS, evaluate
 from cdnbench.reports.frame import ReportWarning, jobs, read, tidy
+from cdnbench.segments import ARRAYS
+from cdnbench.store import Store
 
 
 @pytest.fixture
@@ -133,6 +135,33 @@ def test_jobs_have_the_promised_columns(filled):
     assert frame.set_index("method").loc["slow", "reason"] == "because timeout"
 
 
+def test_fits_are_among_the_jobs(filled):
+    filled.fit("mlp", "timeout", log="models/abc/fit.log")
+    frame = jobs([filled.store])
+    fit = frame[frame["kind"] == "fit"].iloc[0]
+    assert (fit["method"], fit["status"], fit["log"]) == ("mlp", "timeout", "models/abc/fit.log")
+    assert "mlp" not in set(read([filled.store]).readings["method"])
+
+
+def test_what_tells_readings_apart_has_columns_of_its_own(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 4)
+    task = store.task("t0", targets)
+    store.job(
+        "m",
+        task,
+        {"x": targets * 1.0, "y": targets * 1.0},
+        variants=("x", "y"),
+        parameters={"device": "cpu", "depth": 2},
+        knowledge={"name": "", "annotations": "abc"},
+    )
+    frame = tidy([store.store]).drop_duplicates("label").set_index("label")
+    row = frame.loc["m-y[depth=2]"]
+    assert (row["method"], row["variant"]) == ("m", "y")
+    assert row["parameters"] == '{"depth": 2}'
+    assert row["knowledge"] == '{"annotations": "abc", "name": ""}'
+
+
 def test_parameters_are_part_of_the_label(make_store):
     store = make_store()
     targets = store.one_target_each(2, 4)
@@ -188,51 +217,51 @@ def test_regimes_without_targets_stay_undefined(make_store):
     assert np.isnan(ranks[0]) and ranks[1] == 1
 
 
-def test_a_missing_task_file_is_named(filled):
-    other = filled.task("t1", filled.one_target_each(1, 4))
+def test_a_lost_task_is_named(filled):
+    other = filled.task("t1", filled.one_target_each(1, 4), written=False)
     filled.job("good", other, filled.at_place(filled.one_target_each(1, 4), 1))
-    filled.store.task_path(other).unlink()
-    with pytest.warns(ReportWarning, match=f"{other}.npz"):
+    with pytest.warns(ReportWarning, match=f"'t1'.*{other}.*left out"):
         assert set(tidy([filled.store])["task"]) == {"t0"}
 
 
-def test_a_skipped_job_without_a_task_file_counts_if_its_record_tells_the_factors(filled):
-    other = filled.task("t1", filled.one_target_each(1, 4))
-    filled.job(
-        "good",
-        other,
-        status="skipped",
-        metadata={"protocol": "clean", "dataset": "t1"},
-        setting=["protocol"],
-    )
-    filled.store.task_path(other).unlink()
+def test_a_skipped_job_whose_task_was_never_made_counts(filled):
+    other = filled.task("t1", filled.one_target_each(1, 4), written=False, protocol="clean")
+    filled.job("good", other, status="skipped")
     row = tidy([filled.store]).query("task == 't1'").iloc[0]
     assert (row["status"], row["protocol"]) == ("skipped", "clean")
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "another shape"])
-def test_scores_that_cannot_be_used_are_an_error_of_that_job(filled, damage):
-    key = next(r["key"] for r in filled.store.records() if r["method"] == "good")
-    path = filled.store.scores_path(key)
+def test_scores_that_cannot_be_used_are_an_error_of_that_job(filled, make_store, damage):
+    targets = filled.one_target_each(3, 4)
+    later = make_store()  # another run into the same folder, which writes a file of its own
+    later.tasks = filled.tasks
+    before = set((filled.store.folder / "records").iterdir())
+    scores = np.zeros((9, 9)) if damage == "another shape" else targets * 1.0
+    key = later.job("late", next(iter(filled.tasks)), scores)
+    later.store.close()
+    (arrays,) = [
+        path
+        for path in set((filled.store.folder / "records").iterdir()) - before
+        if path.suffix == ARRAYS
+    ]
     if damage == "missing":
-        path.unlink()
+        arrays.unlink()
     elif damage == "cut":
-        path.write_bytes(path.read_bytes()[:40])
-    else:
-        filled.store.write_scores(key, {"": np.zeros((9, 9))})
-    results = read([filled.store])
-    assert f"{key}.npz" in results.notes[0]
-    assert results.jobs.set_index("method").loc["good", "status"] == "error"
-    assert "good" not in set(results.regimes["label"])
+        arrays.write_bytes(arrays.read_bytes()[:10])
+    results = read([Store(filled.store.folder)])
+    assert key in results.notes[0]
+    assert results.jobs.set_index("method").loc["late", "status"] == "error"
+    assert "late" not in set(results.regimes["label"])
+    assert "good" in set(results.regimes["label"])
 
 
-def test_a_broken_record_is_an_error_that_names_the_file(filled):
-    (filled.store.jobs / "bad.json").write_text("{")
-    with pytest.raises(BenchError, match=r"bad\.json"):
-        read([filled.store])
-    (filled.store.jobs / "bad.json").write_text('{"key": "bad"}')
-    with pytest.raises(BenchError, match=r"bad\.json.*lacks method"):
-        read([filled.store])
+def test_a_broken_record_is_left_out_and_named(filled):
+    (filled.store.folder / "jobs").mkdir()
+    (filled.store.folder / "jobs" / "bad.json").write_text('{"key": "bad"}')
+    results = read([Store(filled.store.folder)])
+    assert "bad.json" in results.notes[0] and "lacks suite, method" in results.notes[0]
+    assert len(results.jobs) == 3
 
 
 def test_nothing_to_report_is_an_error(tmp_path, make_store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -9,9 +10,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+import cdnbench.reports.standings
+import cdnbench.reports.tables.leaderboard
+from cdnbench.metrics import METRICS
 from cdnbench.reports.frame import read
-from cdnbench.reports.leaderboard import interval, leaderboard, standings
-from cdnbench.reports.terminal import plain, show
+from cdnbench.reports.show.terminal import plain, show
+from cdnbench.reports.standings import RANKING, interval, standings
+from cdnbench.reports.tables import build
 
 
 @pytest.fixture
@@ -55,6 +60,27 @@ def test_golden_numbers(store):
     assert table["kind"].tolist() == ["reference", "method", "method", "trivial"]
 
 
+def test_a_metric_where_lower_is_better_turns_the_order(store, monkeypatch):
+    lower = dataclasses.replace(METRICS[RANKING], higher_is_better=False)
+    for module in (cdnbench.reports.standings, cdnbench.reports.tables.leaderboard):
+        monkeypatch.setattr(module, "METRICS", {**METRICS, RANKING: lower})
+    table = build(read([store.store]), "leaderboard")
+    assert table.frame["label"].tolist() == ["ceiling", "random", "fine", "best"]
+    ranks = table.frame.set_index("label")["average_rank"]
+    assert (ranks["random"], ranks["fine"], ranks["best"]) == (1, 2, 3)
+    assert [row.cells[0].text for row in table.blocks[0].rows if row.cells[1].best] == ["random"]
+
+
+def test_methods_that_did_not_converge_are_counted(store):
+    task = next(iter(store.tasks))
+    scores = store.at_place(store.one_target_each(4, 4), 2)
+    store.job("iterative", task, {"x": scores, "y": scores}, variants=("x", "y"), converged=False)
+    store.job("calm", task, scores, converged=True, note="not converged is only a word here")
+    notes = build(read([store.store]), "leaderboard").blocks[0].notes
+    (said,) = [note for note in notes if "did not converge" in note]
+    assert said.startswith("iterative: 1 of 1 jobs")
+
+
 def test_average_rank_puts_failures_last_and_ignores_the_ceiling(store):
     ranks = by_label(read([store.store]))["average_rank"]
     assert ranks["best"] == (1 + 1 + 3 + 3) / 4
@@ -64,7 +90,7 @@ def test_average_rank_puts_failures_last_and_ignores_the_ceiling(store):
 
 
 def test_a_method_that_never_finished_is_listed_last(store):
-    for hash in store.truths:
+    for hash in store.tasks:
         store.job("never", hash, status="skipped", variants=("x", "y"))
     table = by_label(read([store.store]))
     assert table.index.tolist()[-2:] == ["never", "never-y"]
@@ -76,7 +102,7 @@ def test_a_method_that_never_finished_is_listed_last(store):
 
 
 def test_a_method_run_on_fewer_tasks_is_ranked_on_those(store):
-    store.job("some", next(iter(store.truths)), store.at_place(store.one_target_each(4, 4), 3))
+    store.job("some", next(iter(store.tasks)), store.at_place(store.one_target_each(4, 4), 3))
     table = by_label(read([store.store]))
     assert table.loc["some", "average_rank"] == 3
     assert (table.loc["some", "finished"], table.loc["some", "total"]) == (1, 4)
@@ -91,7 +117,7 @@ def test_a_block_for_each_factor(make_store, factor):
     for value, place in (("one", 1), ("two", 4)):
         task = store.task(f"t-{value}", targets, **{factor: value})
         store.job("m", task, store.at_place(targets, place))
-    table = leaderboard(read([store.store]))
+    table = build(read([store.store]), "leaderboard")
     assert [block.title for block in table.blocks] == [
         f"synthetic, {factor} one",
         f"synthetic, {factor} two",
@@ -112,7 +138,7 @@ def test_seeds_are_averaged_within_datasets(make_store):
 
 def test_shown_in_a_log(store):
     out = io.StringIO()
-    show(leaderboard(read([store.store])), Console(file=out, width=40))
+    show(build(read([store.store]), "leaderboard"), Console(file=out, width=40))
     lines = out.getvalue().splitlines()
     assert lines[0] == "synthetic, protocol clean"
     assert lines[1].split()[:2] == ["method", "mAP"]
@@ -125,7 +151,7 @@ def test_shown_in_a_log(store):
 def test_shown_on_a_narrow_terminal(store):
     out = io.StringIO()
     show(
-        leaderboard(read([store.store])),
+        build(read([store.store]), "leaderboard"),
         Console(file=out, width=60, force_terminal=True, color_system=None),
     )
     assert max(len(line) for line in out.getvalue().splitlines()) <= 60
@@ -133,7 +159,7 @@ def test_shown_on_a_narrow_terminal(store):
 
 
 def test_headings_over_groups_line_up(store):
-    text = plain(leaderboard(read([store.store])).blocks[0]).splitlines()
+    text = plain(build(read([store.store]), "leaderboard").blocks[0]).splitlines()
     assert len({len(line) for line in (text[1], text[2])}) == 1
 
 
@@ -141,7 +167,7 @@ def test_simulated_data_say_so(make_store):
     store = make_store("perturbseq")
     targets = store.one_target_each(1, 4)
     store.job("m", store.task("t", targets, simulated=True), store.at_place(targets, 1))
-    assert "SIMULATED" in leaderboard(read([store.store])).blocks[0].title
+    assert "SIMULATED" in build(read([store.store]), "leaderboard").blocks[0].title
 
 
 def test_no_interval_from_a_handful_of_datasets_of_several_settings():

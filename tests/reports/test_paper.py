@@ -7,7 +7,9 @@ import pytest
 
 from cdnbench.reports import published
 from cdnbench.reports.frame import read
-from cdnbench.reports.paper import ours, table4, table11
+from cdnbench.reports.paper import beside_table4 as table4
+from cdnbench.reports.paper import beside_table11 as table11
+from cdnbench.reports.paper import ours
 
 
 def cell(frame, **where):

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from cdnbench import reports
 from cdnbench.errors import BenchError, UnknownName
-from cdnbench.reports.latex import escape
+from cdnbench.reports.show.latex import escape
+from cdnbench.reports.tables import TABLES
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def folder(make_store, tmp_path):
     return tmp_path
 
 
-FILLED = set(reports.TABLES) - {
+FILLED = set(TABLES.names) - {
     "agreement",
     "distribution",
     "table7",
@@ -53,7 +54,7 @@ def report(folder):
 
 
 def test_every_name_makes_a_table(report):
-    for name in reports.TABLES:
+    for name in TABLES.names:
         table = report.table(name)
         assert table.name == name and bool(table.blocks) == (name in FILLED), name
         for block in table.blocks:
@@ -64,10 +65,11 @@ def test_every_name_makes_a_table(report):
         report.table("leaderbord")
 
 
-def test_what_was_left_out_is_shown_with_every_table(folder):
-    next((folder / "synthetic" / "tasks").glob("*.npz")).unlink()
+def test_what_was_left_out_is_shown_with_every_table(folder, make_store):
+    more = make_store()
+    more.job("my_method", more.task("lost", np.eye(3, dtype=bool), written=False), np.eye(3))
     report = reports.build(folder)
-    for name in reports.TABLES:
+    for name in TABLES.names:
         out = io.StringIO()
         report.show(Console(file=out, width=80), name)
         assert out.getvalue().count("its jobs are left out") == 1, name
@@ -79,18 +81,18 @@ def test_csv_of_the_leaderboard_is_the_tidy_frame(report, tmp_path):
     frame = pd.read_csv(
         tmp_path / "tidy.csv", keep_default_na=False, na_values={"value": [""], "regime": [""]}
     )
-    assert len(frame) == len(report.tidy)
-    np.testing.assert_allclose(frame["value"], report.tidy["value"])
-    assert frame["label"].tolist() == report.tidy["label"].astype(str).tolist()
+    assert len(frame) == len(report.frame)
+    np.testing.assert_allclose(frame["value"], report.frame["value"])
+    assert frame["label"].tolist() == report.frame["label"].astype(str).tolist()
     assert set(frame["masking"]) == {""}
     assert (frame.loc[frame["status"] == "timeout", "metric"] == "").all()
 
 
-@pytest.mark.parametrize("name", sorted(reports.TABLES))
+@pytest.mark.parametrize("name", TABLES.names)
 def test_csv_of_every_table(report, tmp_path, name):
     report.to_csv(tmp_path / "t.csv", name)
-    assert len(pd.read_csv(tmp_path / "t.csv")) == len(report.frame(name))
-    assert bool(len(report.frame(name))) == (name in FILLED)
+    assert len(pd.read_csv(tmp_path / "t.csv")) == len(report.numbers(name))
+    assert bool(len(report.numbers(name))) == (name in FILLED)
 
 
 def test_csv_into_no_folder_is_an_error(report, tmp_path):
@@ -98,7 +100,7 @@ def test_csv_into_no_folder_is_an_error(report, tmp_path):
         report.to_csv(tmp_path / "no" / "t.csv", "jobs")
 
 
-@pytest.mark.parametrize("name", sorted(reports.TABLES))
+@pytest.mark.parametrize("name", TABLES.names)
 def test_latex_is_balanced(report, name):
     text = report.to_latex(name)
     assert (
@@ -228,17 +230,30 @@ def test_jobs_say_what_did_not_finish(report):
     ]
 
 
-def test_names_import_nothing_heavy():
-    import subprocess
-    import sys
+def test_a_fit_that_failed_is_told_apart_from_jobs(report, folder, make_store):
+    make_store().fit("slow", "oom")
+    blocks = reports.build(folder).table("jobs").blocks
+    rows = {row.cells[1].text: [c.text for c in row.cells[2:6]] for row in blocks[0].rows}
+    assert rows["slow (fit)"] == ["1", "0", "0", "1"] and rows["slow"] == ["12", "0", "12", "0"]
+    assert "slow (fit)" in {row.cells[1].text for row in blocks[1].rows}
 
-    code = (
-        "import sys, cdnbench.reports.names; print(*({'pandas', 'scipy', 'jinja2', 'numpy'} & "
-        "set(sys.modules)))"
-    )
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == ""
-    )
+
+def test_tables_show_themselves(report):
+    table = report.table("jobs")
+    assert str(table) == repr(table)
+    assert str(table).splitlines()[0] == "jobs by method"
+    html = table._repr_html_()
+    tags = _Tags()
+    tags.feed(html)
+    assert tags.open == [] and tags.seen.count("table") == len(table.blocks)
+    assert "600 s &amp; more" in html
+    assert report._repr_html_() == report.table()._repr_html_()
+
+
+def test_the_report_in_python_is_that_of_the_command(folder):
+    from cdnbench import report
+
+    made = report(folder / "synthetic")
+    assert set(made.frame["suite"]) == {"synthetic"}
+    assert made.table().frame.equals(reports.build(folder / "synthetic").table().frame)
+    assert len(made.jobs) == 48

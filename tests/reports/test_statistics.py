@@ -10,7 +10,10 @@ import pytest
 from scipy import stats
 
 from cdnbench.reports import statistics as s
-from cdnbench.reports.frame import FACTORS
+from cdnbench.reports.factors import Factors
+
+FACTORS = Factors().names
+READING = [*FACTORS, "label"]
 
 RNG = np.random.default_rng(3)
 
@@ -23,7 +26,7 @@ def regimes(rows: list[dict]) -> pd.DataFrame:
 
 def test_regimes_are_averaged_within_datasets_first():
     frame = regimes([{"dataset": "a", "x": v} for v in (0, 0, 0, 0)] + [{"dataset": "b", "x": 1.0}])
-    means = s.dataset_means(frame, ["x"])
+    means = s.dataset_means(frame, ["x"], READING)
     assert dict(zip(means["dataset"], means["x"], strict=True)) == {"a": 0, "b": 1}
     found = s.over_datasets(means, ["x"], ["label"]).iloc[0]
     assert (found["mean"], found["n"]) == (0.5, 2)
@@ -34,7 +37,7 @@ def test_undefined_regimes_are_left_out_of_the_mean():
     frame = regimes(
         [{"dataset": "a", "x": np.nan}, {"dataset": "a", "x": 0.8}, {"dataset": "b", "x": np.nan}]
     )
-    found = s.over_datasets(s.dataset_means(frame, ["x"]), ["x"], ["label"])
+    found = s.over_datasets(s.dataset_means(frame, ["x"], READING), ["x"], ["label"])
     assert (found["mean"].item(), found["n"].item()) == (pytest.approx(0.8), 1)
 
 
@@ -43,7 +46,7 @@ def test_no_mean_crosses_a_factor(factor):
     frame = regimes(
         [{"dataset": "a", "x": 0.0, factor: "one"}, {"dataset": "a", "x": 1.0, factor: "two"}]
     )
-    assert sorted(s.dataset_means(frame, ["x"])["x"]) == [0, 1]
+    assert sorted(s.dataset_means(frame, ["x"], READING)["x"]) == [0, 1]
 
 
 def test_t_interval_is_scipys():

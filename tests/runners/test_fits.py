@@ -1,42 +1,38 @@
 """Methods that have to be trained: each fit once, for all who need it, and what follows if it
 fails."""
 
-import json
-
 import numpy as np
 import pytest
 
 from cdnbench import load_method
 from cdnbench.errors import CannotRun
+from cdnbench.record import FitRecord
 from cdnbench.runners.plan import Limits, make_plan
-from cdnbench.runners.run import execute
+from cdnbench.runners.run import Mode, Run
 from cdnbench.store import Store
 
 
-def sweep(tmp_path, methods, *, timeout_s=60.0, **how):
+def sweep(tmp_path, methods, *, timeout_s=60.0, jobs=1, on_record=lambda record: None, **mode):
     limits = Limits(timeout_s=timeout_s)
     plan = make_plan("tiny", {"n": 5}, methods, limits=limits)
     store = Store(tmp_path / "results")
-    execute(plan, store, limits=limits, **how)
-    return {record["task"]: record for record in store.records()}, store
+    Run(plan, store, Mode(**mode), jobs, on_record).execute()
+    return {record.task: record for record in store.jobs()}, store
 
 
 def test_each_training_set_is_learnt_once(faulty, tmp_path):
     trace = tmp_path / "trace"
     records, store = sweep(tmp_path, f"learner:trace={trace}", jobs=3)
     assert sorted(trace.read_text().split()) == ["1", "2"]
-    assert {r["status"] for r in records.values()} == {"ok"} and len(records) == 5
-    np.testing.assert_array_equal(store.scores(records["tiny/0"]["key"])[""], [[1.0, 0.0, 0.0]])
-    fits = [
-        json.loads(path.read_text())
-        for path in (tmp_path / "results" / "models").glob("*/record.json")
-    ]
-    assert {f["n_tasks"] for f in fits} == {1, 2}
+    assert {r.status for r in records.values()} == {"ok"} and len(records) == 5
+    np.testing.assert_array_equal(store.scores(records["tiny/0"].key)[""], [[1.0, 0.0, 0.0]])
+    fits = [r for r in store.records() if isinstance(r, FitRecord)]
+    assert {f.n_tasks for f in fits} == {1, 2}
     assert all(
-        f["status"] == "ok"
-        and f["wall_s"] >= 0
-        and f["peak_rss_mb"] >= 0
-        and f["git_sha"] is not None
+        f.status == "ok"
+        and f.wall_s >= 0
+        and f.peak_rss_mb >= 0
+        and f.provenance.git_sha is not None
         for f in fits
     )
 
@@ -44,10 +40,12 @@ def test_each_training_set_is_learnt_once(faulty, tmp_path):
 def test_a_second_run_learns_nothing_again(faulty, tmp_path):
     trace = tmp_path / "trace"
     sweep(tmp_path, f"learner:trace={trace}")
-    for path in (tmp_path / "results" / "jobs").glob("*.json"):
-        path.unlink()  # the predictions are gone, the models are not
-    records, _ = sweep(tmp_path, f"learner:trace={trace}")
+    records, _ = sweep(tmp_path, f"good,learner:trace={trace}", fresh=False)
     assert len(records) == 5 and len(trace.read_text().split()) == 2
+    (more,) = make_plan("tiny", {"n": 6}, f"learner:trace={trace}").jobs[5:]
+    store = Store(tmp_path / "results")
+    Run(make_plan("tiny", {"n": 6}, f"learner:trace={trace}"), store).execute()
+    assert store.job(more.key).status == "ok" and len(trace.read_text().split()) == 2
 
 
 @pytest.mark.parametrize(
@@ -63,11 +61,13 @@ def test_if_a_fit_fails_its_predictions_are_skipped(faulty, tmp_path, how, reaso
         tmp_path, f"learner:how={how},good", timeout_s=1.0 if how == "loops" else 60.0
     )
     by_method = {}
-    for record in Store(tmp_path / "results").records():
-        by_method.setdefault(record["method"], []).append(record)
-    assert {r["status"] for r in by_method["good"]} == {"ok"}
-    assert {r["status"] for r in by_method["learner"]} == {"skipped"}
-    assert all(r["reason"].startswith(reason) for r in by_method["learner"])
+    for record in Store(tmp_path / "results").jobs():
+        by_method.setdefault(record.method, []).append(record)
+    assert {r.status for r in by_method["good"]} == {"ok"}
+    assert {r.status for r in by_method["learner"]} == {"skipped"}
+    assert all(r.reason.startswith(reason) and r.failed for r in by_method["learner"])
+    logs = {r.log for r in by_method["learner"]}
+    assert how != "raises" or all((tmp_path / "results" / log).is_file() for log in logs)
 
 
 def test_retry_learns_again(faulty, tmp_path):
@@ -101,7 +101,7 @@ def test_what_is_known_reaches_the_fit_and_its_key(faulty, tmp_path):
         known.write_text(str(number))
         plan = make_plan("tiny", {"n": 1, "known": str(known)}, "reader")
         store = Store(tmp_path / "results")
-        execute(plan, store, limits=Limits())
+        Run(plan, store).execute()
         np.testing.assert_array_equal(store.scores(plan.jobs[0].key)[""], [[number] * 3])
         keys.add(plan.jobs[0].key)
     assert len(keys) == 2
@@ -109,9 +109,9 @@ def test_what_is_known_reaches_the_fit_and_its_key(faulty, tmp_path):
 
 def test_without_what_it_needs_a_method_is_skipped_and_says_what(faulty, tmp_path):
     records, _ = sweep(tmp_path, "reader")
-    assert {r["status"] for r in records.values()} == {"skipped"}
+    assert {r.status for r in records.values()} == {"skipped"}
     assert all(
-        r["reason"].startswith("reader needs interactions: --knowledge") for r in records.values()
+        r.reason.startswith("reader needs interactions: --knowledge") for r in records.values()
     )
     assert "reader needs interactions" in make_plan("tiny", {"n": 5}, None).left_out["reader"]
 
@@ -122,7 +122,7 @@ def test_all_is_trained_before_the_first_prediction(faulty, tmp_path):
         tmp_path,
         f"good,learner:trace={trace}",
         jobs=2,
-        on_record=lambda record: trained.append((record["kind"], len(trace.read_text().split()))),
+        on_record=lambda record: trained.append((record.kind, len(trace.read_text().split()))),
     )
     assert sorted(kind for kind, _ in trained) == ["fit"] * 2 + ["predict"] * 10
     assert {n for kind, n in trained if kind == "predict"} == {2}
@@ -135,6 +135,6 @@ def test_files_are_named_from_where_the_run_was_started(faulty, tmp_path, monkey
     weights.write_text("5")
     monkeypatch.chdir(tmp_path)
     records, store = sweep(tmp_path, "opens:weights=w.safetensors")
-    assert {r["status"] for r in records.values()} == {"ok"}
-    assert {r["parameters"]["weights"] for r in records.values()} == {"w.safetensors"}
-    np.testing.assert_array_equal(store.scores(records["tiny/0"]["key"])[""], [[5.0] * 3])
+    assert {r.status for r in records.values()} == {"ok"}
+    assert {r.parameters["weights"] for r in records.values()} == {"w.safetensors"}
+    np.testing.assert_array_equal(store.scores(records["tiny/0"].key)[""], [[5.0] * 3])

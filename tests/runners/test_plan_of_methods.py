@@ -8,12 +8,12 @@ import shutil
 
 import pytest
 
-from cdnbench.commands.run import _device
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.weights import SHIPPED
 from cdnbench.registry import load_method, load_suite
-from cdnbench.reports.frame import shown_parameters
-from cdnbench.runners.plan import choose_methods, job_key, make_plan, on_device
+from cdnbench.reports.labels import shown_parameters
+from cdnbench.runners.api import chosen_device
+from cdnbench.runners.plan import choose_methods, make_plan
 
 
 def test_a_method_that_takes_minutes_on_all_tasks_runs_only_when_asked_for():
@@ -24,13 +24,13 @@ def test_a_method_that_takes_minutes_on_all_tasks_runs_only_when_asked_for():
     assert "dci" in names(None, [small, large]) and "dci" in names("dci", [large])
     chosen, left_out = choose_methods(None, [large], suite)
     assert "dci" not in [m.info.name for m in chosen]
-    assert left_out["dci"].startswith("100 variables or more; dci takes minutes a task beyond 60")
+    assert left_out["dci"].startswith("100 variables or more; dci takes minutes per task beyond 60")
 
 
 def test_only_methods_with_a_choice_get_the_device():
-    assert on_device(load_method("cdn"), "cuda").parameters == {"device": "cuda"}
-    assert on_device(load_method("target-shift"), "cuda").parameters == {}
-    assert on_device(load_method("cdn"), "cpu").parameters == {}
+    assert load_method("cdn").on_device("cuda").parameters == {"device": "cuda"}
+    assert load_method("target-shift").on_device("cuda").parameters == {}
+    assert load_method("cdn").on_device("cpu").parameters == {}
 
 
 def test_the_device_is_part_of_the_key_but_not_of_the_name():
@@ -45,21 +45,21 @@ def test_the_device_is_part_of_the_key_but_not_of_the_name():
 
 def test_a_device_that_is_not_there_is_an_error_before_the_run():
     with pytest.raises(InvalidParameter, match="auto, cpu or cuda"):
-        _device("tpu")
+        chosen_device("tpu")
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         with pytest.raises(InvalidParameter, match="no CUDA device"):
-            _device("cuda")
+            chosen_device("cuda")
 
 
 def test_other_weights_at_the_same_path_are_another_job(tmp_path):
     for suffix in (".safetensors", ".json"):
         shutil.copy(SHIPPED / f"cdn{suffix}", tmp_path / f"mine{suffix}")
     method = load_method("cdn", weights=str(tmp_path / "mine.safetensors"))
-    first = job_key(method, "task", 0)
+    first = method.key("task", 0)
     card = json.loads((tmp_path / "mine.json").read_text())
     (tmp_path / "mine.json").write_text(json.dumps({**card, "digest": "of other tensors"}))
-    assert job_key(method, "task", 0) != first
+    assert method.key("task", 0) != first
 
 
 def test_missing_weights_stop_the_plan_and_name_the_command(tmp_path):

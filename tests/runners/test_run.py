@@ -11,32 +11,47 @@ import pytest
 
 from cdnbench.errors import BenchError
 from cdnbench.runners.plan import Limits, make_plan
-from cdnbench.runners.run import execute
+from cdnbench.runners.run import Mode, Run
 from cdnbench.store import Store
 
 
-def sweep(tmp_path, methods, *, options=None, jobs=2, limits=None, limit=None, seeds=(0,), **how):
+def sweep(
+    tmp_path,
+    methods,
+    *,
+    options=None,
+    jobs=2,
+    limits=None,
+    limit=None,
+    seeds=(0,),
+    on_record=lambda record: None,
+    **mode,
+):
     limits = limits or Limits(timeout_s=60)
     plan = make_plan("tiny", options or {}, methods, limits=limits, limit=limit, seeds=seeds)
     store = Store(tmp_path / "results")
-    execute(plan, store, jobs=jobs, limits=limits, **how)
+    Run(plan, store, Mode(**mode), jobs, on_record).execute()
     return store
+
+
+def log_of(store, record):
+    return (store.folder / record.log).read_text()
 
 
 def same(store):
     """What makes two runs the same: key, status, reason, scores."""
     return {
-        r["key"]: (
-            r["status"],
-            r["reason"],
-            store.scores(r["key"])[""].tolist() if r["status"] == "ok" else None,
+        r.key: (
+            r.status,
+            r.reason,
+            store.scores(r.key)[""].tolist() if r.status == "ok" else None,
         )
-        for r in store.records()
+        for r in store.jobs()
     }
 
 
 def by_method(store):
-    return {r["method"]: r for r in store.records()}
+    return {r.method: r for r in store.jobs()}
 
 
 @pytest.mark.parametrize(
@@ -67,26 +82,24 @@ def test_each_end_has_its_status_and_the_others_are_untouched(
     faulty, tmp_path, method, status, reason
 ):
     store = sweep(tmp_path, f"good,{method}")
-    records = list(store.records())
+    records = list(store.jobs())
     assert len(records) == 8
-    assert {(r["status"], r["reason"]) for r in records if r["method"] == method} == {
-        (status, reason)
-    }
-    assert {r["status"] for r in records if r["method"] == "good"} == {"ok"}
+    assert {(r.status, r.reason) for r in records if r.method == method} == {(status, reason)}
+    assert {r.status for r in records if r.method == "good"} == {"ok"}
 
 
 def test_what_a_failed_job_printed_is_kept(faulty, tmp_path):
     store = sweep(tmp_path, "raises", limit=1)
-    log = store.log_path(next(store.records())["key"]).read_text()
+    log = log_of(store, next(store.jobs()))
     assert "about to raise" in log and "RuntimeError: no luck" in log
 
 
 def test_an_endless_loop_is_ended_with_all_its_processes(faulty, tmp_path):
     pids = tmp_path / "pids"
     store = sweep(tmp_path, f"good,loops:pids={pids}", limits=Limits(timeout_s=1), limit=1)
-    assert by_method(store)["loops"]["status"] == "timeout"
-    assert by_method(store)["loops"]["reason"] == "no result within 1 s"
-    assert by_method(store)["good"]["status"] == "ok"
+    assert by_method(store)["loops"].status == "timeout"
+    assert by_method(store)["loops"].reason == "no result within 1 s"
+    assert by_method(store)["good"].status == "ok"
     assert not any(alive(int(pid)) for pid in pids.read_text().split())
 
 
@@ -94,7 +107,7 @@ def test_an_endless_loop_is_ended_with_all_its_processes(faulty, tmp_path):
 def test_a_daemon_left_behind_is_ended_and_holds_nothing_up(faulty, tmp_path):
     pids = tmp_path / "pids"
     store = sweep(tmp_path, f"daemon:pids={pids},good", limit=2)
-    assert {r["status"] for r in store.records()} == {"ok"}
+    assert {r.status for r in store.jobs()} == {"ok"}
     assert len(pids.read_text().split()) == 2 and not any(
         alive(int(pid)) for pid in pids.read_text().split()
     )
@@ -104,21 +117,21 @@ def test_what_a_job_printed_before_it_was_ended_is_kept(faulty, tmp_path, monkey
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     (tmp_path / "broken").touch()
     slow = sweep(tmp_path, f"fickle:broken={tmp_path / 'broken'}", limit=1)
-    assert "trying" in slow.log_path(next(slow.records())["key"]).read_text()
+    assert "trying" in log_of(slow, next(slow.jobs()))
 
 
 def test_nothing_within_a_methods_reach_tells_the_answer(faulty, tmp_path):
     store = sweep(tmp_path, "spy,good", limit=1)
-    assert not store.scores(by_method(store)["spy"]["key"])[""].any()
+    assert not store.scores(by_method(store)["spy"].key)[""].any()
 
 
 def test_a_time_that_could_not_be_taken_does_not_cost_the_result(faulty, tmp_path):
     method = f"fickle:broken={tmp_path / 'broken'}"
     sweep(tmp_path, method, limit=1)
     (tmp_path / "broken").touch()
-    record = next(sweep(tmp_path, method, limit=1, timing=True).records())
-    assert record["status"] == "ok" and record["note"] == "timed alone: error: RuntimeError: broken"
-    assert Store(tmp_path / "results").scores(record["key"])
+    record = next(sweep(tmp_path, method, limit=1, timing=True).jobs())
+    assert record.status == "ok" and record.note == "timed alone: error: RuntimeError: broken"
+    assert Store(tmp_path / "results").scores(record.key)
 
 
 def test_fresh_keeps_the_old_results_until_there_are_new_ones(faulty, tmp_path):
@@ -132,25 +145,26 @@ def test_a_log_does_not_outlive_the_failure(faulty, tmp_path):
     broken = tmp_path / "broken"
     broken.touch()
     store = sweep(tmp_path, f"fickle:broken={broken}", limit=1)
-    key = next(store.records())["key"]
-    assert store.log_path(key).exists()
+    log = store.folder / next(store.jobs()).log
+    assert log.is_file()
     broken.unlink()
     sweep(tmp_path, f"fickle:broken={broken}", limit=1, retry=True)
-    assert next(store.records())["status"] == "ok" and not store.log_path(key).exists()
+    assert next(store.jobs()).status == "ok" and not log.exists()
     broken.touch()
     sweep(tmp_path, f"fickle:broken={broken}", limit=1, fresh=True)
-    assert next(store.records())["status"] == "error" and not store.scores_path(key).exists()
+    (record,) = store.jobs()
+    assert record.status == "error" and log_of(store, record)
+    with pytest.raises(OSError):
+        store.scores(record.key)
 
 
-@pytest.mark.parametrize("lost", ["scores_path", "task_path"])
-def test_a_result_that_lost_a_file_is_made_again(faulty, tmp_path, lost):
-    store = sweep(tmp_path, "good", limit=2)
-    record = next(store.records())
-    path = getattr(store, lost)(record["key" if lost == "scores_path" else "task_hash"])
-    path.unlink()
+def test_results_that_lost_their_arrays_are_made_again(faulty, tmp_path):
+    before = same(sweep(tmp_path, "good", limit=2))
+    (arrays,) = (tmp_path / "results" / "records").glob("*.arrays")
+    os.truncate(arrays, arrays.stat().st_size - 1)  # the last job's scores are cut off
     done = []
-    sweep(tmp_path, "good", limit=2, on_record=done.append)
-    assert [r["key"] for r in done] == [record["key"]] and path.exists()
+    store = sweep(tmp_path, "good", limit=2, on_record=done.append)
+    assert len(done) == 1 and same(store) == before
 
 
 def test_a_folder_that_cannot_be_written_is_named(faulty, tmp_path):
@@ -171,38 +185,39 @@ def test_a_broken_plugin_is_named_and_stops_no_other(faulty, name, words):
 
 def test_endless_allocation_is_ended_at_the_limit(faulty, tmp_path):
     store = sweep(tmp_path, "good,allocates", limits=Limits(timeout_s=60, memory_gb=0.3), limit=1)
-    assert (by_method(store)["allocates"]["status"], by_method(store)["allocates"]["reason"]) == (
+    assert (by_method(store)["allocates"].status, by_method(store)["allocates"].reason) == (
         "oom",
         "more than 0.3 GB",
     )
-    assert by_method(store)["good"]["status"] == "ok"
+    assert by_method(store)["good"].status == "ok"
 
 
 def test_peak_memory_is_the_calls_own_even_between_two_looks(faulty, tmp_path):
     store = sweep(tmp_path, "good,hungry", limit=1)
-    assert by_method(store)["good"]["peak_rss_mb"] < 20
-    assert 60 < by_method(store)["hungry"]["peak_rss_mb"] < 90
+    assert by_method(store)["good"].peak_rss_mb < 20
+    assert 60 < by_method(store)["hungry"].peak_rss_mb < 90
 
 
 def test_a_record_says_what_it_rests_on(faulty, tmp_path):
-    record = next(sweep(tmp_path, "good", limit=1).records())
-    assert record["wall_s"] > 0 and record["cpu_s"] >= 0 and record["threads"] == 1
-    assert record["versions"]["numpy"] and record["host"] and record["started_at"]
-    assert record["wall_s_single"] is None
+    record = next(sweep(tmp_path, "good", limit=1).jobs())
+    assert record.wall_s > 0 and record.cpu_s >= 0 and record.threads == 1
+    assert record.provenance.versions["numpy"] and record.provenance.host and record.started_at
+    assert record.wall_s_single is None
 
 
 def test_timing_runs_what_was_not_timed(faulty, tmp_path):
     sweep(tmp_path, "good", limit=2)
     store = sweep(tmp_path, "good", limit=2, timing=True)
-    assert all(r["wall_s_single"] == r["wall_s"] > 0 for r in store.records())
+    assert all(r.wall_s_single == r.wall_s > 0 for r in store.jobs())
 
 
 def test_a_rerun_does_only_what_is_missing(faulty, tmp_path):
     store = sweep(tmp_path, "good", limit=2)
-    before = {p.name: p.stat().st_mtime_ns for p in store.jobs.iterdir()}
-    sweep(tmp_path, "good,slow", limit=4, seeds=(0, 1))
-    assert {n: (store.jobs / n).stat().st_mtime_ns for n in before} == before
-    records = list(store.records())
+    before, done = list(store.jobs()), []
+    sweep(tmp_path, "good,slow", limit=4, seeds=(0, 1), on_record=done.append)
+    assert not {r.key for r in before} & {r.key for r in done}
+    records = list(store.jobs())
+    assert [r for r in records if r in before] == before
     assert len(records) == 4 + 8  # a deterministic method runs one seed only
 
 
@@ -210,7 +225,7 @@ def test_fresh_starts_over_and_retry_repeats_failures_only(faulty, tmp_path):
     sweep(tmp_path, "good,raises", limit=1)
     done = []
     sweep(tmp_path, "good,raises", limit=1, retry=True, on_record=done.append)
-    assert [r["method"] for r in done] == ["raises"]
+    assert [r.method for r in done] == ["raises"]
     sweep(tmp_path, "good,raises", limit=1, fresh=True, on_record=done.append)
     assert len(done) == 3
 
@@ -235,7 +250,7 @@ def test_a_default_written_out_is_the_same_job(faulty, tmp_path):
 )
 def test_a_task_that_cannot_be_made_costs_its_own_jobs_only(faulty, tmp_path, fault, reason):
     store = sweep(tmp_path, "good", options={"fault": fault})
-    assert {r["task"]: (r["status"], r["reason"]) for r in store.records()} == {
+    assert {r.task: (r.status, r.reason) for r in store.jobs()} == {
         "tiny/0": ("ok", ""),
         "tiny/1": ("error", reason),
         "tiny/2": ("ok", ""),
@@ -251,12 +266,9 @@ def test_a_module_that_cannot_be_preloaded_is_an_error(faulty, tmp_path):
 def test_a_run_from_a_script_without_a_main_guard(faulty, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from pathlib import Path\n"
-        "from cdnbench.runners.plan import make_plan\n"
-        "from cdnbench.runners.run import execute\n"
-        "from cdnbench.store import Store\n"
-        f"store = Store(Path({str(tmp_path / 'results')!r}))\n"
-        "print(execute(make_plan('tiny', {}, 'good'), store, jobs=2), 'jobs')\n"
+        "from cdnbench import run\n"
+        f"store = run('tiny', 'good', out={str(tmp_path / 'results')!r}, jobs=2)\n"
+        "print(len(list(store.jobs())), 'jobs')\n"
     )
     result = subprocess.run(
         [sys.executable, str(script)], capture_output=True, text=True, timeout=120
@@ -320,10 +332,11 @@ def test_a_run_cut_off_goes_on_where_it_was(run_process, tmp_path, how):
     methods, more = "good,slow,raises", ("--n", "12", "--seeds", "0,1")
     assert run_process(methods, "whole", *more).wait(120) == 1
     first = run_process(methods, "cut", *more)
-    wait_for(lambda: len(list((tmp_path / "cut" / "jobs").glob("*.json"))) >= 5)
+    cut = Store(tmp_path / "cut")
+    wait_for(lambda: len(list(cut.jobs())) >= 5)
     first.send_signal(getattr(signal, how))
     assert first.wait(20) == (130 if how == "SIGINT" else -9)
-    done = len(list((tmp_path / "cut" / "jobs").glob("*.json")))
+    done = len(list(cut.jobs()))
     assert 5 <= done < 48
     assert run_process(methods, "cut", *more).wait(120) == 1
     assert same(Store(tmp_path / "cut")) == same(Store(tmp_path / "whole"))

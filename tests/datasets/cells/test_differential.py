@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from cdnbench.datasets.cells.differential import Controls, RankSums, benjamini_hochberg
+from cdnbench.datasets.cells.screens.differential import Controls, RankSums, benjamini_hochberg
 
 
 def cells(seed: int, n: int, n_genes: int = 30, density: float = 0.3) -> sparse.csr_matrix:

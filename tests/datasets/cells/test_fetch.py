@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from cdnbench.datasets.cells.catalogue import SCREENS, RemoteFile, Screen, screen
-from cdnbench.datasets.cells.fetch import fetch
+from cdnbench.datasets.cells.screens.catalogue import SCREENS, RemoteFile, Screen, screen
+from cdnbench.datasets.cells.screens.fetch import fetch
 from cdnbench.errors import InvalidData, UnknownName
 
 CONTENT = bytes(range(256)) * 5000
@@ -139,7 +139,7 @@ def test_the_catalogue_has_the_data_sets_of_the_paper_and_more():
 
 def test_knowledge_comes_as_it_is_looked_for(server, tmp_path, monkeypatch):
     """Files in folders of their kind; `find_knowledge` takes the whole."""
-    from cdnbench.datasets.cells import sources
+    from cdnbench.datasets.cells.screens import sources
     from cdnbench.knowledge import find_knowledge
 
     files = [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from cdnbench.datasets.cells.knowledge import (
+from cdnbench.datasets.cells.simulated.knowledge import (
     ERROR,
     PROCESSES,
     UPSTREAM,
@@ -19,7 +19,7 @@ from cdnbench.datasets.cells.knowledge import (
     true_knowledge,
     write_knowledge,
 )
-from cdnbench.datasets.cells.simulate import Simulation, gene_name, network
+from cdnbench.datasets.cells.simulated.simulate import Simulation, gene_name, network
 from cdnbench.knowledge import read_annotations, read_interactions, read_texts
 
 SMALL = Simulation(lines=("a",), n_genes=300, n_regulators=60, n_perturbed=40)

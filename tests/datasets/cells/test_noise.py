@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from cdnbench.datasets.cells.noise import noise_ceiling
+from cdnbench.datasets.cells.screens.noise import noise_ceiling
 
 N_GENES = 60
 

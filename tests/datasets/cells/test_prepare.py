@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from cdnbench.datasets.cells import prepare as preparation
-from cdnbench.datasets.cells.choose import candidate_genes
-from cdnbench.datasets.cells.options import Preparation
-from cdnbench.datasets.cells.prepare import prepare
 from cdnbench.datasets.cells.prepared import PreparedLine
-from cdnbench.datasets.cells.raw import open_raw
-from cdnbench.datasets.cells.split import clusters, split_by_cluster
+from cdnbench.datasets.cells.screens import prepare as preparation
+from cdnbench.datasets.cells.screens.choose import candidate_genes
+from cdnbench.datasets.cells.screens.options import Preparation
+from cdnbench.datasets.cells.screens.prepare import prepare
+from cdnbench.datasets.cells.screens.raw import open_raw
+from cdnbench.datasets.cells.screens.split import clusters, split_by_cluster
 from cdnbench.errors import BenchError, InvalidData, InvalidParameter
 
 OPTIONS = Preparation(min_candidates=40, max_candidates=50)

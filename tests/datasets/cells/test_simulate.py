@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cdnbench.datasets.cells.raw import open_raw
-from cdnbench.datasets.cells.simulate import (
+from cdnbench.datasets.cells.screens.raw import open_raw
+from cdnbench.datasets.cells.simulated.simulate import (
     CONTROL,
     DRUGS,
     Simulation,

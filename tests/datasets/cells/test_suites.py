@@ -8,23 +8,15 @@ import pytest
 
 from cdnbench import load_method, load_suite
 from cdnbench.datasets.cells import masking
-from cdnbench.datasets.cells.options import Preparation
-from cdnbench.datasets.cells.prepare import prepare
-from cdnbench.datasets.cells.raw import open_raw
-from cdnbench.datasets.cells.simulate import Simulation, write_raw
-from cdnbench.datasets.cells.training import audit, scored, training
+from cdnbench.datasets.cells.prepared import PreparedLine
+from cdnbench.datasets.cells.screens.options import Preparation
+from cdnbench.datasets.cells.screens.prepare import prepare
+from cdnbench.datasets.cells.screens.raw import open_raw
+from cdnbench.datasets.cells.simulated.simulate import SMALL, write_raw
+from cdnbench.datasets.cells.splits import audit, scored, training
+from cdnbench.datasets.cells.suites import PerturbSeq, SciPlex
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.metrics import evaluate
-
-SMALL = Simulation(
-    lines=("one", "two"),
-    n_genes=250,
-    n_regulators=60,
-    n_perturbed=40,
-    n_controls=800,
-    cells=(90.0, 0.2),
-    mean_degree=25.0,
-)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +153,7 @@ def test_profiles_are_correlations_of_shifts_over_all_genes(folder):
     labelled = suite.load(spec)
     own = line.arrays["profiles"][names.index(line.names[p])]
     for i, gene in enumerate(labelled.task.variables):
-        value = labelled.profiles[0, i]
+        value = labelled.truth.profiles[0, i]
         if labelled.targets[0, i]:
             assert value == 1
         elif gene in names:  # knock-downs are named after their gene
@@ -170,19 +162,84 @@ def test_profiles_are_correlations_of_shifts_over_all_genes(folder):
             )
         else:
             assert np.isnan(value)
-    assert np.isfinite(labelled.profiles).sum() > 3
+    assert np.isfinite(labelled.truth.profiles).sum() > 3
 
 
-def test_lines_and_subsets_can_be_picked(folder):
+def test_lines_can_be_picked(folder):
     one = load_suite("perturbseq", data=str(folder), cell_lines="two")
     assert {s.metadata["cell_line"] for s in one.specs()} == {"two"}
-    parts = [
-        load_suite("perturbseq", data=str(folder), subset=s)
-        for s in ("all", "trivial", "nontrivial")
-    ]
-    names = [{s.hash for s in suite.specs()} for suite in parts]
-    assert names[1] | names[2] == names[0] and not names[1] & names[2]
-    assert all(parts[1].load(s).facts["trivial"] for s in parts[1].specs()[:3])
+
+
+@pytest.mark.parametrize("name", ["perturbseq", "sciplex"])
+def test_whether_a_task_is_trivial_is_told_to_reports_alone(folder, name):
+    suite = load_suite(name, data=str(folder))
+    assert set(suite.info.strata) == {"trivial"}
+    found = {spec.metadata["trivial"] for spec in suite.specs()}
+    assert found == {True, False}
+    for spec in suite.specs()[:10]:
+        line, p = suite.lines[spec.recipe.line], spec.recipe.perturbation
+        largest = np.argmax(
+            np.where(line.arrays["adjusted"][p] < 0.05, abs(line.arrays["change"][p]), -1)
+        )
+        assert spec.metadata["trivial"] == (line.genes[largest] in line.targets[p])
+        assert "trivial" not in suite.load(spec).task.metadata
+
+
+def made_up_line(name: str) -> PreparedLine:
+    """What specs are made of, without cells and with a hash that is the same on every machine."""
+    n = 6
+    arrays = {
+        "first": np.arange(0, n * 80 + 1, 80),
+        "controls/indptr": np.zeros(501, int),
+        "trivial": np.arange(n) % 2 == 0,
+        "candidates": np.tile(np.arange(5), n),
+        "candidates_first": np.arange(0, 5 * n + 1, 5),
+        "split": np.array([b"train", b"test"] * 3),
+    }
+    attributes = {"name": name, "hash": f"hash of {name}", "simulated": True}
+    return PreparedLine(Path("nowhere"), arrays, attributes)
+
+
+@pytest.mark.parametrize(
+    ("suite", "options", "names", "hashes", "n_samples"),
+    [
+        (
+            PerturbSeq,
+            {},
+            ["one/0000", "one/0001"],
+            ["ab224988374694900f2428dec6a57a5c", "9747155e05b93da602ffee01b5e1610b"],
+            80,
+        ),
+        (
+            PerturbSeq,
+            {"split": "unseen-cl", "masking": "column"},
+            ["one/0000/column", "one/0001/column"],
+            ["f75bb964e26fbb227efbe1e3be72b6a9", "5d6dff8bb51eea5d7f39e395c03b07b9"],
+            80,
+        ),
+        (
+            PerturbSeq,
+            {"part": "all", "subsample": "1"},
+            ["one/0000/s0", "one/0001/s0"],
+            ["3f9441350df61804dc046f8bb63a3c92", "b810059c486140d0baef2c61b751ac48"],
+            64,
+        ),
+        (
+            SciPlex,
+            {"masking": "null"},
+            ["one/0000/null", "one/0001/null"],
+            ["87f549008ef603e502068ba02c2e4d90", "094eb1c59cae58b125c941e461410064"],
+            80,
+        ),
+    ],
+)
+def test_names_and_hashes_are_frozen(suite, options, names, hashes, n_samples):
+    made = suite(**options)
+    made.__dict__["all_lines"] = {"one": made_up_line("one")}
+    specs = made.specs()[:2]
+    assert [spec.name for spec in specs] == names
+    assert [spec.hash for spec in specs] == hashes
+    assert {spec.n_samples for spec in specs} == {n_samples}
 
 
 def test_subsampling_keeps_four_fifths_or_fifty(folder):
@@ -193,6 +250,8 @@ def test_subsampling_keeps_four_fifths_or_fifty(folder):
     loaded = [rounds.load(s).task.regimes[0] for s in here]
     assert [len(x) for x in loaded] == [min(n_cells, max(50, int(0.8 * n_cells)))] * 2
     assert not np.array_equal(*loaded)
+    assert {s.metadata["subsample"] for s in here} == {0, 1}
+    assert first.metadata["subsample"] == int(whole.info.factors["subsample"])
 
 
 def test_target_shift_finds_knock_downs_and_falls_to_chance_where_it_should(folder):
@@ -247,9 +306,20 @@ def test_what_is_not_there_is_named(folder, options, error, message):
         load_suite("perturbseq", **{"data": str(folder), **options}).specs()
 
 
+def test_an_empty_suite_says_what_to_do():
+    line = made_up_line("one")
+    line.arrays["split"] = np.array([b"train"] * 6)
+    suite = PerturbSeq()
+    suite.__dict__["all_lines"] = {"one": line}
+    assert suite.specs() == []
+    assert suite.why_no_task() == (
+        "All 6 perturbations are on the training side; --part all scores them as well."
+    )
+
+
 def test_a_trained_method_finds_data_and_knowledge_by_relative_paths(folder, tmp_path, monkeypatch):
     from cdnbench.runners.plan import Limits, make_plan
-    from cdnbench.runners.run import execute
+    from cdnbench.runners.run import Run
     from cdnbench.store import Store
 
     monkeypatch.chdir(folder.parent)
@@ -265,22 +335,22 @@ def test_a_trained_method_finds_data_and_knowledge_by_relative_paths(folder, tmp
     limits = Limits(timeout_s=120)
     plan = make_plan("perturbseq", options, "linear,genept-style", limit=1, limits=limits)
     store = Store(tmp_path / "results")
-    execute(plan, store, limits=limits)
-    records = {r["method"]: r for r in store.records()}
-    assert {(name, r["status"], r["reason"]) for name, r in records.items()} == {
+    Run(plan, store).execute()
+    records = {r.method: r for r in store.jobs()}
+    assert {(name, r.status, r.reason) for name, r in records.items()} == {
         ("linear", "ok", ""),
         ("genept-style", "ok", ""),
     }
-    assert records["linear"]["knowledge"] == {}
-    assert records["genept-style"]["knowledge"].keys() == {"name", "gene_text"}
+    assert records["linear"].knowledge == {}
+    assert records["genept-style"].knowledge.keys() == {"name", "gene_text"}
 
 
 def test_knowledge_of_a_suite(folder):
-    assert load_suite("perturbseq", data=str(folder)).resources == {}  # type: ignore[attr-defined]
+    assert load_suite("perturbseq", data=str(folder)).resources == {}
     with pytest.raises(InvalidParameter, match="knowledge-error is for simulated lines"):
-        _ = load_suite("perturbseq", data=str(folder), knowledge_error="0.9").resources  # type: ignore[attr-defined]
-    assert load_suite("perturbseq").knowledge == ""  # type: ignore[attr-defined]
-    assert load_suite("perturbseq", knowledge_error="0.9").knowledge == "error 0.9"  # type: ignore[attr-defined]
+        _ = load_suite("perturbseq", data=str(folder), knowledge_error="0.9").resources
+    assert load_suite("perturbseq").knowledge == ""
+    assert load_suite("perturbseq", knowledge_error="0.9").knowledge == "error 0.9"
 
 
 def test_the_training_side_can_be_scored_too(folder):
@@ -289,11 +359,11 @@ def test_the_training_side_can_be_scored_too(folder):
         len(both.specs())
         == sum(line.n_perturbations for line in both.lines.values())
         > len(test.specs())
-    )  # type: ignore[attr-defined]
+    )
     assert {s.metadata["split"] for s in both.specs()} == {"seen (all)"}
     assert not {s.hash for s in both.specs()} & {s.hash for s in test.specs()}
-    assert both.training(both.specs()[0]) == []  # type: ignore[attr-defined]
+    assert both.training(both.specs()[0]) == []
     unseen = load_suite("perturbseq", data=str(folder), part="all", split="unseen-cl")
     spec = unseen.specs()[0]
-    lines = {s.recipe.line for s in unseen.training(spec)}  # type: ignore[attr-defined]
+    lines = {s.recipe.line for s in unseen.training(spec)}
     assert lines == set(SMALL.lines) - {spec.recipe.line}

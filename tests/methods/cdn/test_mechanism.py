@@ -72,7 +72,7 @@ def slow_coefficients(psi, logits, weights, j, most_parents=20) -> np.ndarray:
 
 
 def slow_residuals(psi, logits, weights, most_parents=20) -> list[np.ndarray]:
-    """Of every data set, (rows, N)."""
+    """The arrays of every data set, (rows, N)."""
     n = len(logits)
     beta = np.stack([slow_coefficients(psi, logits, weights, j, most_parents) for j in range(n)])
     return [x[:, 1 : 1 + n] - x @ beta.T for x in psi]

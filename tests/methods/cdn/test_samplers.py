@@ -57,7 +57,7 @@ def test_equals_the_formulas(n, k, n_batches, kind):
 
 @pytest.mark.parametrize("share, n_guided", [(0, 0), (0.3, 3), (0.5, 5), (1, 11)])
 def test_the_guided_share_are_the_last_batches(share, n_guided):
-    """Of T = 11 batches, rounded down: the first ones do not look at the statistic."""
+    """The first ones of T = 11 batches, rounded down, do not look at the statistic."""
     rng = generator("samplers", "share", share)
     statistics, uniforms = random_statistics(rng, 2, 9, "heavy"), rng.random((2, 11, 4))
     batches = sample_batches_many(statistics, uniforms, share)

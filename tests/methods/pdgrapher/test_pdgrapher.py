@@ -1,6 +1,8 @@
 """PDGrapher as a method: genes that are missing, validation, what it learns and when it
 declines."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from cdnbench import LabelledTask, Task, load_method
 from cdnbench.errors import CannotRun, InvalidParameter
+from cdnbench.methods.clusters import held_out
 from cdnbench.methods.pdgrapher.network import Discovery, Graph, Layers, NormLinear, Response, Table
 from cdnbench.methods.pdgrapher.pdgrapher import Rows
-from cdnbench.methods.pdgrapher.pseudobulks import Pseudobulks, Scaling, held_out
+from cdnbench.methods.pdgrapher.pseudobulks import Pseudobulks, Scaling, validation_groups
 from cdnbench.methods.pdgrapher.training import best, cross_entropy, encode, squared_error
 
 GENES = [f"G{i:02d}" for i in range(12)]
@@ -149,7 +152,7 @@ def test_lacking_genes_count_in_no_loss():
 
 
 def test_bins_with_ties():
-    """Of equal edges the first, found one by one."""
+    """The first of equal edges, found one by one."""
     edges = np.array([0.0, 0, 0, 0.2, 0.5, 0.5, 1.0])
     values = np.array([[-1.0, 0, 0.1, 0.2, 0.4999, 0.5, 0.9, 1.0, 3.0]]).T
     expected = []
@@ -259,9 +262,10 @@ def test_rows_before_training_do_not_depend_on_each_other():
 def test_validation_holds_clusters_out():
     bulks = Pseudobulks.of(TRAINING, 3, np.random.default_rng(0))
     assert len(bulks.group) == 3 * len(TRAINING) and len(set(bulks.group)) == 16
-    held = held_out(bulks.group, 0.2, np.random.default_rng(0))
+    some = partial(validation_groups, 0.2)
+    held = held_out(bulks.group, some, np.random.default_rng(0))
     assert len(set(bulks.group[held])) == 3 and not set(bulks.group[held]) & set(bulks.group[~held])
-    assert not held_out(np.array(["a", "a"]), 0.2, np.random.default_rng(0)).any()
+    assert not held_out(np.array(["a", "a"]), some, np.random.default_rng(0)).any()
 
 
 def test_same_seed_same_fit_and_global_state_untouched(interactions):

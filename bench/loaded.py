@@ -1,0 +1,268 @@
+"""A method with its parameters bound: its identity, its device, and calls that are checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from cdnbench.digest import digest
+from cdnbench.errors import CannotRun
+from cdnbench.method import (
+    Batched,
+    Method,
+    MethodInfo,
+    OnDevice,
+    Prediction,
+    Pretrained,
+    Trainable,
+    TrainableWithKnowledge,
+    Variants,
+    label,
+)
+from cdnbench.task import Task
+from cdnbench.truth import LabelledTask
+
+
+@dataclass(frozen=True)
+class LoadedMethod:
+    """A method with its parameters bound and one of its readings chosen.
+
+    What `info` declares decides which optional parts of the method are used (`check_declarations`
+    made sure that they are there).
+    """
+
+    method: Method
+    variant: str
+    parameters: Mapping[str, Any]
+    """The parameters that differ from the method's defaults."""
+
+    @property
+    def info(self) -> MethodInfo:
+        return self.method.info
+
+    @property
+    def label(self) -> str:
+        """`ut-igsp` for the default reading, `ut-igsp-set` for another."""
+        return label(self.info.name, self.variant, self.info.variants)
+
+    # --- identity
+
+    @property
+    def all_parameters(self) -> dict[str, Any]:
+        """Every parameter with the value in force, so that writing out a default changes no key."""
+        if dataclasses.is_dataclass(self.method):
+            names = [field.name for field in dataclasses.fields(self.method) if field.init]
+            return {name: getattr(self.method, name) for name in names}
+        known = inspect.signature(type(self.method)).parameters
+        defaults = {
+            name: p.default for name, p in known.items() if p.default is not inspect.Parameter.empty
+        }
+        return {**defaults, **self.parameters}
+
+    def key(self, task_hash: str, seed: int, fit: str = "") -> str:
+        """Digest of everything that determines the scores on a task.
+
+        fit: key of the fit that the method predicts with, "" for a method that needs none. Raises
+        what `weights_digest` raises.
+        """
+        axes = [self.info.name, self.info.version, self.all_parameters, task_hash, seed]
+        return digest(*axes, *filter(None, [self.weights_digest(), fit]))
+
+    def weights_digest(self) -> str:
+        """Identity of the weights that the method would use, "" for a method without.
+
+        Raises
+        ------
+        InvalidParameter: they are missing or of another version; the message names the command that
+        makes them.
+        """
+        return self._pretrained.weights_digest() if self.info.has_weights else ""
+
+    def trained_on(self) -> dict[str, Any]:
+        """Factor of a suite -> the values, or {"from", "to"}, that its weights were trained on.
+
+        Empty for a method without weights, or if nothing is known.
+        """
+        return self._pretrained.trained_on() if self.info.has_weights else {}
+
+    def has_seen(self, origin: str) -> bool:
+        """Whether its weights were trained on tasks of this `TaskSpec.origin`."""
+        return (
+            bool(origin) and self.info.has_weights and origin in self._pretrained.trained_origins()
+        )
+
+    # --- where it computes
+
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda`."""
+        if len(self.info.devices) == 1:
+            return self.info.devices[0]
+        return cast(OnDevice, self.method).device
+
+    def on_device(self, device: str) -> LoadedMethod:
+        """The method on that device; itself if it has no choice or one was made already."""
+        chosen = "device" in self.parameters or len(self.info.devices) == 1
+        if chosen or device == self.device:
+            return self
+        parameters = {**self.parameters, "device": device}
+        return replace(self, method=type(self.method)(**parameters), parameters=parameters)
+
+    @property
+    def batch_size(self) -> int:
+        """How many tasks to give it at once: 1 unless it solves several side by side."""
+        size = self.info.batch_size
+        if isinstance(size, Mapping):
+            return size.get(self.device, 1)
+        return size or 1
+
+    # --- training
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether it can predict only with what `fit` returned."""
+        return self.info.supervised == "required"
+
+    def fit(
+        self,
+        tasks: Sequence[LabelledTask],
+        *,
+        seed: int = 0,
+        resources: Mapping[str, Path] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Train on labelled tasks. The result is what was learnt, as arrays for `fitted`.
+
+        resources: kind of knowledge -> path.
+
+        Raises
+        ------
+        CannotRun: there is nothing to learn from, or knowledge is missing.
+        """
+        if not len(tasks):
+            raise CannotRun("no training task")
+        if reason := self.info.why_no_fit(resources or {}):
+            raise CannotRun(reason)
+        if self.info.needs:
+            informed = cast(TrainableWithKnowledge, self.method)
+            model = informed.fit(tasks, seed=seed, resources=resources or {})
+        else:
+            model = cast(Trainable, self.method).fit(tasks, seed=seed)
+        return {name: np.asarray(array) for name, array in model.items()}
+
+    def fitted(self, model: Mapping[str, np.ndarray]) -> LoadedMethod:
+        """The method with what `fit` returned."""
+        return replace(self, method=cast(Trainable, self.method).fitted(model))
+
+    # --- prediction
+
+    def predict_batch(
+        self, tasks: Sequence[Task], *, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Prediction | Exception]]:
+        """(index of a task, its prediction or why there is none), as each is done.
+
+        Each index comes once, in any order. A method that cannot solve several tasks at once gets
+        them one by one.
+        """
+        able = []
+        for i, task in enumerate(tasks):
+            if reason := self.info.why_skip(task):
+                yield i, CannotRun(reason)
+            else:
+                able.append(i)
+        if not able:
+            return
+        left = dict(enumerate(able))
+        for k, result in self._results([tasks[i] for i in able], [seeds[i] for i in able]):
+            i = left.pop(k)
+            if isinstance(result, Exception):
+                yield i, result
+                continue
+            try:
+                checked = self._checked(result, tasks[i])
+            except ValueError as error:
+                yield i, error
+            else:
+                yield i, checked
+        for i in left.values():
+            yield i, ValueError(f"{self.info.name} returned nothing for this task of its batch")
+
+    def predict(self, task: Task, *, seed: int = 0) -> Prediction:
+        """Every reading of one run, with the method's note and facts.
+
+        Raises
+        ------
+        CannotRun: the task is outside the method's limits; the message says which.
+        """
+        ((_, result),) = self.predict_batch([task], seeds=[seed])
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
+        """Every reading of one run: variant -> (R, N) float64 scores. Raises as `predict`."""
+        return dict(self.predict(task, seed=seed).outputs)
+
+    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
+        """(R, N) float64 scores. Higher means more likely a target, NaN means "cannot say".
+
+        Raises as `predict`.
+        """
+        return self.predict_outputs(task, seed=seed)[self.variant]
+
+    def _results(
+        self, tasks: Sequence[Task], seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Prediction | Exception]]:
+        """What the method itself says, unchecked."""
+        if self.info.is_batched:
+            yield from cast(Batched, self.method).predict_targets_batch(tasks, seeds=seeds)
+            return
+        for i, (task, seed) in enumerate(zip(tasks, seeds, strict=True)):
+            try:
+                result = Prediction(self._outputs(task, seed))
+            except Exception as error:
+                yield i, error
+            else:
+                yield i, result
+
+    def _outputs(self, task: Task, seed: int) -> dict[str, np.ndarray]:
+        if self.info.variants:
+            return cast(Variants, self.method).predict_outputs(task, seed=seed)
+        return {"": self.method.predict_targets(task, seed=seed)}
+
+    def _checked(self, prediction: Prediction, task: Task) -> Prediction:
+        """The prediction with float64 scores. Raises ValueError if anything is not as declared."""
+        if set(prediction.outputs) != set(self.info.variants or ("",)):
+            raise ValueError(
+                f"{self.info.name} returned {sorted(prediction.outputs)}, but declares "
+                f"{self.info.variants}"
+            )
+        outputs = {
+            variant: self._checked_scores(scores, task)
+            for variant, scores in prediction.outputs.items()
+        }
+        return replace(prediction, outputs=outputs, facts=dict(prediction.facts))
+
+    def _checked_scores(self, scores: Any, task: Task) -> np.ndarray:
+        scores = np.asarray(scores, dtype=np.float64)
+        shape = (task.n_regimes, task.n_variables)
+        if scores.shape != shape:
+            raise ValueError(
+                f"{self.info.name} returned scores of shape {scores.shape}; expected (R, N) = "
+                f"{shape}"
+            )
+        if np.isinf(scores).any():
+            raise ValueError(
+                f"{self.info.name} returned infinite scores; use finite numbers, or NaN for "
+                "'cannot say'"
+            )
+        return scores
+
+    @property
+    def _pretrained(self) -> Pretrained:
+        return cast(Pretrained, self.method)

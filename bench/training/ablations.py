@@ -1,0 +1,118 @@
+"""The variants behind the paper's Tables 7 and 8, each trained with one budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
+from cdnbench.methods.cdn.paper.differential import DifferentialConfig
+from cdnbench.methods.cdn.weights import save_weights
+from cdnbench.training.card import Origin, Product, card
+from cdnbench.training.encoder import train_sea
+from cdnbench.training.heads import train_differential
+from cdnbench.training.loop import Plan
+
+FULL = EncoderConfig()
+TABLES: dict[str, dict[str, DifferentialConfig]] = {
+    "table7": {
+        "cdn": DifferentialConfig(encoder=FULL),
+        "no_pretrain": DifferentialConfig(encoder=FULL, pretrained=False, joint=True),
+        "no_marginal": DifferentialConfig(encoder=EncoderConfig(marginals=False)),
+        "no_global": DifferentialConfig(encoder=EncoderConfig(global_statistic=False)),
+    },
+    "table8": {
+        "mlp": DifferentialConfig(encoder=FULL, head="mlp"),
+        "axial": DifferentialConfig(encoder=FULL),
+        "corr": DifferentialConfig(encoder=EncoderConfig(statistic="corr")),
+        "corr+cov": DifferentialConfig(encoder=EncoderConfig(statistic="corr+cov")),
+    },
+}
+"""From tables to their variants (named as in the paper's CSV) and the network of each. The variant
+"no_pretrain" has no encoder to start from: it is trained jointly, for both budgets."""
+
+ENCODER_CELLS = 6_400
+"""Grid cells (N^2) per step of every encoder."""
+
+UNLIMITED = 10**9
+"""Steps that no run reaches: the budget in minutes ends it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Minutes of wall clock for every encoder and every head, and what they are trained with."""
+
+    encoder_minutes: float
+    head_minutes: float
+    datasets: int
+    seed: int
+    device: str
+    workers: int
+
+
+def train_variants(table: str, folder: Path, budget: Budget, origin: Origin) -> dict[str, Path]:
+    """Train the variants of a table, and return the weights of each.
+
+    Weights that are there are not made again, and an interrupted run goes on.
+    """
+    found = {}
+    for variant, config in TABLES[table].items():
+        path = folder / table / f"{variant}.safetensors"
+        if not path.exists():
+            encoder = ""
+            if config.pretrained:
+                encoder = str(_train_encoder(config.encoder, folder, budget, origin))
+            print(f"{table}: {variant}", flush=True)
+            _save(path, _train_head(config, encoder, variant, folder, budget), budget, origin)
+        found[variant] = path
+    return found
+
+
+def method_names(weights: dict[str, Path], table: str) -> str:
+    """The methods that run these weights, as `bench run --methods` takes them."""
+    return ",".join(
+        f"cdn-{TABLES[table][variant].head}:weights={path}" for variant, path in weights.items()
+    )
+
+
+def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: Origin) -> Path:
+    """Weights of the encoder that variants of one configuration share."""
+    parts = [config.statistic]
+    parts += [] if config.marginals else ["no-marginals"]
+    parts += [] if config.global_statistic else ["no-global"]
+    name = "-".join(parts)
+    path = folder / "encoders" / f"{name}.safetensors"
+    if not path.exists():
+        print(f"encoder: {name}", flush=True)
+        product = train_sea(
+            folder / "encoders" / name,
+            Plan(steps=UNLIMITED, minutes=budget.encoder_minutes),
+            config,
+            seed=budget.seed,
+            device=budget.device,
+            workers=budget.workers,
+            cells=ENCODER_CELLS,
+        )
+        _save(path, product, budget, origin)
+    return path
+
+
+def _train_head(
+    config: DifferentialConfig, encoder: str, variant: str, folder: Path, budget: Budget
+) -> Product[Any]:
+    minutes = budget.head_minutes + (0 if encoder else budget.encoder_minutes)
+    return train_differential(
+        folder / "heads" / variant,
+        Plan(steps=UNLIMITED, minutes=minutes, lr=5e-4),
+        config,
+        encoder,
+        seed=budget.seed,
+        device=budget.device,
+        workers=budget.workers,
+        n_datasets=budget.datasets,
+    )
+
+
+def _save(path: Path, product: Product[Any], budget: Budget, origin: Origin) -> None:
+    save_weights(path, product.network.state_dict(), card(product, budget.device, origin))

@@ -1,0 +1,67 @@
+"""The card beside a weights file: what was trained, how, where, and what it reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cdnbench.training.loop import Trained
+
+Network = TypeVar("Network", bound="nn.Module")
+
+HELD_OUT = "mechanisms polynomial and sigmoid; every law of synthetic-ood; every seed of a suite"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where training was started.
+
+    command: what the user typed. provenance: versions, commit and host, as results record them.
+    """
+
+    command: str
+    provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Product(Generic[Network]):
+    """A trained network, the course of its training, and the identity of the run: model, config,
+    laws, seed and plan."""
+
+    network: Network
+    trained: Trained
+    identity: dict[str, Any]
+
+
+def card(product: Product[Any], device: str, origin: Origin) -> dict[str, Any]:
+    """The card of a trained network, with what it reached on `synthetic-dev`.
+
+    device: "cpu" or "cuda", where it was trained.
+    """
+    import torch
+
+    trained = product.trained
+    return {
+        **product.identity,
+        "command": origin.command,
+        "steps": trained.steps,
+        "minutes": round(trained.minutes, 1),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        **origin.provenance,
+        "date": today(),
+        "validation": {
+            k: round(v, 4) for k, v in trained.curve[-1].items() if k not in ("step", "minutes")
+        },
+        "held_out": HELD_OUT,
+    }
+
+
+def today() -> str:
+    """The date in UTC, as cards write it: 2025-03-31."""
+    return datetime.now(UTC).date().isoformat()

@@ -1,0 +1,96 @@
+"""Checkpoints of training runs: weights, the optimiser's moments, and in the file's metadata the
+step, the seconds so far and what the run is. Nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from cdnbench.errors import InvalidParameter
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Check that a run can start or go on in a folder, before any work is done for it.
+
+    Raises
+    ------
+    InvalidParameter: the folder holds a checkpoint of a run with another identity.
+    """
+    path = folder / CHECKPOINT
+    if path.exists() and _state(path)["identity"] != json.loads(json.dumps(identity)):
+        raise InvalidParameter(
+            f"{folder} holds the checkpoint of another training run. Give another --run, or "
+            "repeat its options."
+        )
+
+
+def save(
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    state: Mapping[str, Any],
+) -> None:
+    """Replace the checkpoint of a folder in one move.
+
+    state: `step`, `seconds` and `identity` of the run.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {
+        f"model/{name}": value.detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    steps = {}
+    for name, parameter in parameters.items():
+        moments = optimiser.state.get(parameter)
+        if moments:
+            tensors[f"first/{name}"] = moments["exp_avg"].cpu().contiguous()
+            tensors[f"second/{name}"] = moments["exp_avg_sq"].cpu().contiguous()
+            steps[name] = float(moments["step"])
+    new = folder / "checkpoint.new"
+    save_file(tensors, new, metadata={"state": json.dumps({**state, "adam_steps": steps})})
+    os.replace(new, folder / CHECKPOINT)
+
+
+def restore(
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+) -> dict[str, Any]:
+    """Put the checkpoint of a folder into the model and the optimiser, and return its state; step
+    0 and 0 seconds where there is none."""
+    from safetensors.torch import load_file
+
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return {"step": 0, "seconds": 0.0}
+    state, tensors = _state(path), load_file(path)
+    model.load_state_dict(
+        {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
+    )
+    for name, parameter in parameters.items():
+        if f"first/{name}" in tensors:
+            optimiser.state[parameter] = {
+                "step": torch.tensor(state["adam_steps"][name]),
+                "exp_avg": tensors[f"first/{name}"].to(parameter.device),
+                "exp_avg_sq": tensors[f"second/{name}"].to(parameter.device),
+            }
+    return state
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint's metadata."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {})["state"])

@@ -1,0 +1,39 @@
+"""What each shipped network is trained on.
+
+Mechanisms polynomial and sigmoid, every law of `synthetic-ood` and every seed of a suite are held
+out from all of them (see `cdnbench.datasets.synthetic.training`).
+"""
+
+from __future__ import annotations
+
+from cdnbench.datasets.synthetic.training import Laws
+
+EVERYTHING = Laws(
+    sizes=((10, 10),) * 3 + ((20, 20),) * 4 + ((5, 30), (30, 60), (60, 100)),
+    rows=((50, 200), (200, 1000), (900, 1050), (30, 3000)),
+    factors=((1.5, 6.0), (1.5, 6.0), (1.1, 1.5), (1.05, 6.0)),
+    many=0.3,
+    hidden=0.15,
+    uneven=0.2,
+    standardised=0.2,
+    regimes=(1, 32),
+)
+"""What `cdn` is trained on: every law that is not held out."""
+
+GRAPHS = Laws(
+    sizes=((10, 10),) * 3 + ((20, 20),) * 4 + ((5, 30), (30, 100)),
+    densities=(1, 2, 3, 4),
+    rows=((300, 1500), (900, 1050), (50, 300)),
+)
+"""What SEA is trained on: the densities and graph laws of its paper, both noise protocols, and the
+mechanisms linear, nn and nn_add."""
+
+HARD = Laws(
+    sizes=((10, 10),) * 3 + ((20, 20),) * 4 + ((5, 30),),
+    graphs=("er",),
+    interventions=("hard-uniform", "hard-normal"),
+    rows=((900, 1050),),
+    regimes=(6, 6),
+)
+"""What `cdn-axial` and `cdn-mlp` are trained on, as in the paper: hard interventions only, under
+both noise protocols."""

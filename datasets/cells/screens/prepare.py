@@ -1,0 +1,275 @@
+"""From the raw counts of one cell line to a prepared file: survey, tests, candidates, split.
+
+The raw file is read five times, a range of cells at a time (survey, controls, tests, sizes,
+writing). Memory holds the control cells and a few numbers per perturbation and gene, never the
+whole screen. The results of the survey and of the tests are kept beside the output, so that a
+preparation that was stopped continues from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+from cdnbench.datasets.cells.prepared import FORMAT, NOISE, SUFFIX, PreparedLine, Writer, text
+from cdnbench.datasets.cells.screens.choose import Tasks, Tested, choose, controls_kept
+from cdnbench.datasets.cells.screens.differential import Controls, RankSums
+from cdnbench.datasets.cells.screens.noise import noise_ceiling
+from cdnbench.datasets.cells.screens.options import SEPARATOR, Attrition, Preparation
+from cdnbench.datasets.cells.screens.raw import RawCells
+from cdnbench.datasets.cells.screens.survey import CONTROL, Progress, Survey, normalised, survey
+from cdnbench.digest import digest, generator
+from cdnbench.errors import InvalidData
+
+
+def prepare(
+    raw: RawCells,
+    line: str,
+    out: Path,
+    options: Preparation,
+    *,
+    split_list: Path | None = None,
+    simulated: bool = False,
+    progress: Progress = lambda what, done, of: None,
+) -> PreparedLine:
+    """Prepare one cell line as `out`/<line>.cells.h5; a finished file is opened as it is.
+
+    Raises
+    ------
+    InvalidData: no perturbation passes the tests, or the raw file cannot be used (see `survey`).
+    """
+    path = out / f"{line}{SUFFIX}"
+    recipe = digest(
+        FORMAT,
+        _identity(raw),
+        options.to_dict(),
+        split_list.read_bytes().hex() if split_list else "",
+        line,
+    )
+    with contextlib.suppress(InvalidData):  # another version, or cut off: it is made again
+        if path.exists() and (made := PreparedLine.open(path)).attributes["recipe"] == recipe:
+            return made
+    scratch = out / f".{line}.{recipe[:12]}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    found, attrition = _kept_survey(raw, options, scratch, progress)
+    tested = _kept_tests(raw, found, options, scratch, progress)
+    tasks = choose(raw, found, tested, line, options, attrition, split_list)
+    about = {
+        "name": line,
+        "recipe": recipe,
+        "options": options.to_dict(),
+        "source": raw.path.name,
+        "simulated": simulated,
+        "attrition": attrition.rows,
+        "split_list": split_list.name if split_list else "",
+    }
+    _write(raw, found, tasks, tested, path, options, progress, about)
+    shutil.rmtree(scratch)
+    return PreparedLine.open(path)
+
+
+def _identity(raw: RawCells) -> list:
+    """Name, size and time of change of a file, or of each file in a folder."""
+    parts = sorted(raw.path.iterdir()) if raw.path.is_dir() else [raw.path]
+    return [[part.name, part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
+
+
+def _kept_survey(
+    raw: RawCells, options: Preparation, scratch: Path, progress: Progress
+) -> tuple[Survey, Attrition]:
+    path = scratch / "survey.npz"
+    if not path.exists():
+        attrition = Attrition([])
+        found = survey(raw, options, attrition, progress)
+        note = json.dumps({"rows": attrition.rows, "names": found.names, "targets": found.targets})
+        _save(path, label=found.label, total=found.total, genes=found.genes, note=np.array(note))
+    kept = np.load(path)
+    note = json.loads(str(kept["note"]))
+    found = Survey(kept["label"], kept["total"], kept["genes"], note["names"], note["targets"])
+    return found, Attrition([tuple(row) for row in note["rows"]])
+
+
+def _kept_tests(
+    raw: RawCells, found: Survey, options: Preparation, scratch: Path, progress: Progress
+) -> Tested:
+    path = scratch / "tests.npz"
+    if not path.exists():
+        controls = Controls.of(
+            _cells_where(raw, found, options, found.label == CONTROL, progress, "controls")
+        )
+        sums = RankSums(controls, len(found.names))
+        for rows, chunk in raw.chunks():
+            progress("testing", rows.start, raw.n_cells)
+            keep = found.label[rows] >= 0
+            if keep.any():
+                sums.add(
+                    normalised(raw, found, options, rows, chunk, keep), found.label[rows][keep]
+                )
+        shape = len(found.names), len(found.genes)
+        change, adjusted, shift = (np.empty(shape, dtype=np.float32) for _ in range(3))
+        for p in range(len(found.names)):
+            tests = sums.tests(p)
+            change[p], adjusted[p] = tests.log2_fold_change, tests.p_adjusted
+            shift[p] = sums.total[:, p] / sums.n_cells[p] - controls.mean
+        _save(path, change=change, adjusted=adjusted, shift=shift, n_cells=sums.n_cells)
+    kept = np.load(path)
+    return Tested(kept["change"], kept["adjusted"], kept["shift"], kept["n_cells"])
+
+
+def _save(path: Path, **arrays: np.ndarray) -> None:
+    partial = path.with_suffix(".part.npz")
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.replace(path)
+
+
+def _cells_where(
+    raw: RawCells,
+    found: Survey,
+    options: Preparation,
+    keep: np.ndarray,
+    progress: Progress,
+    what: str,
+) -> sparse.csr_matrix:
+    parts = []
+    for rows, chunk in raw.chunks():
+        progress(what, rows.start, raw.n_cells)
+        if keep[rows].any():
+            parts.append(normalised(raw, found, options, rows, chunk, keep[rows]))
+    return sparse.csr_matrix(sparse.vstack(parts))
+
+
+def _write(
+    raw: RawCells,
+    found: Survey,
+    tasks: Tasks,
+    tested: Tested,
+    path: Path,
+    options: Preparation,
+    progress: Progress,
+    about: dict,
+) -> None:
+    """Write the prepared file. about: its attributes."""
+    controls = controls_kept(found, about["name"], options)
+    number = np.full(len(found.names), -1)
+    number[tasks.perturbations] = np.arange(len(tasks.names))
+    task = np.where(found.label >= 0, number[np.maximum(found.label, 0)], -1)
+    rows = {"controls": controls, "cells": np.argsort(task, kind="stable")[(task < 0).sum() :]}
+    n_values = _values_of(
+        raw,
+        found,
+        options,
+        np.isin(np.arange(raw.n_cells), np.concatenate(list(rows.values()))),
+        progress,
+    )
+
+    writer = Writer(path)
+    words = {
+        "genes": tasks.genes,
+        "names": tasks.names,
+        "targets": [SEPARATOR.join(t) for t in tasks.targets],
+        "split": tasks.split,
+        "profile_names": found.names,
+        "profile_targets": [SEPARATOR.join(str(tasks.genes[g]) for g in t) for t in found.targets],
+    }
+    for name, values in words.items():
+        writer.put(name, text(values))
+    numbers = {
+        "first": np.cumsum([0, *tested.n_cells[tasks.perturbations]]),
+        "candidates": np.concatenate(tasks.candidates).astype(np.int32),
+        "candidates_first": np.cumsum([0, *map(len, tasks.candidates)]),
+        "cluster": tasks.cluster,
+        "trivial": tasks.trivial,
+        "n_differential": tasks.n_differential,
+        "change": tested.change[tasks.perturbations],
+        "adjusted": tested.adjusted[tasks.perturbations],
+        "profile_cells": tested.n_cells,
+        "profiles": tested.shift,
+    }
+    for name, values in numbers.items():
+        writer.put(name, values)
+    for group, cells in rows.items():
+        pointers = np.cumsum([0, *n_values[cells]])
+        writer.put(f"{group}/indptr", pointers)
+        writer.reserve(f"{group}/data", (int(pointers[-1]),), np.float32)
+        writer.reserve(
+            f"{group}/indices",
+            (int(pointers[-1]),),
+            np.uint16 if len(tasks.genes) < 2**16 else np.int32,
+        )
+    for name in NOISE:
+        writer.reserve(name, (len(tasks.names),), np.float64)
+    starts = {group: _starts(cells, n_values, raw.n_cells) for group, cells in rows.items()}
+    arrays = writer.mapped()
+    _fill(raw, found, options, arrays, starts, progress)
+    n_genes = len(tasks.genes)
+    (control_rows,) = _rows(
+        arrays, "controls", n_values[rows["controls"]], n_genes, [0, len(controls)]
+    )
+    rng = generator("cells", "noise", about["name"], options.seed)
+    found_noise = noise_ceiling(
+        lambda: _rows(arrays, "cells", n_values[rows["cells"]], n_genes, numbers["first"]),
+        control_rows,
+        rng,
+        progress=lambda done, of: progress("noise ceiling", raw.n_cells * done // of, raw.n_cells),
+    )
+    for name, values in zip(NOISE, found_noise, strict=True):
+        arrays[name][:] = values
+        arrays[name].flush()  # type: ignore[attr-defined]
+    writer.finish(about)
+
+
+def _rows(arrays, group: str, n_values, n_genes: int, ends) -> Iterator[sparse.csr_matrix]:
+    """The cells of a group from each of the ends to the next. n_values: values per cell."""
+    pointers = np.cumsum([0, *n_values])
+    for low, high in itertools.pairwise(ends):
+        some = slice(pointers[low], pointers[high])
+        parts = (
+            arrays[f"{group}/data"][some],
+            arrays[f"{group}/indices"][some].astype(np.int32),
+            pointers[low : high + 1] - some.start,
+        )
+        yield sparse.csr_matrix(parts, shape=(high - low, n_genes))
+
+
+def _values_of(raw, found, options, wanted, progress) -> np.ndarray:
+    """(M,) number of non-zero values in the kept genes; 0 for cells that are not wanted."""
+    n_values = np.zeros(raw.n_cells, dtype=np.int64)
+    for rows, chunk in raw.chunks():
+        progress("counting", rows.start, raw.n_cells)
+        keep = wanted[rows]
+        if keep.any():
+            n_values[np.flatnonzero(keep) + rows.start] = np.diff(
+                normalised(raw, found, options, rows, chunk, keep).indptr
+            )
+    return n_values
+
+
+def _starts(rows: np.ndarray, n_values: np.ndarray, n_cells: int) -> np.ndarray:
+    """(n_cells,) where the values of each of the rows begin in the output; -1 for other cells."""
+    starts = np.full(n_cells, -1, dtype=np.int64)
+    starts[rows] = np.cumsum([0, *n_values[rows]])[:-1]
+    return starts
+
+
+def _fill(raw, found, options, arrays, starts, progress) -> None:
+    for rows, chunk in raw.chunks():
+        progress("writing", rows.start, raw.n_cells)
+        for group, start in starts.items():
+            keep = start[rows] >= 0
+            if not keep.any():
+                continue
+            cells = normalised(raw, found, options, rows, chunk, keep)
+            counts = np.diff(cells.indptr)
+            to = np.repeat(start[rows][keep] - cells.indptr[:-1], counts) + np.arange(cells.nnz)
+            arrays[f"{group}/data"][to] = cells.data
+            arrays[f"{group}/indices"][to] = cells.indices
+    for array in arrays.values():
+        if isinstance(array, np.memmap):
+            array.flush()

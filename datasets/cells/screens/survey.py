@@ -1,0 +1,232 @@
+"""A first look at a raw file: which cells and genes are kept, and the perturbation of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from cdnbench.datasets.cells.screens.counts import check_values, log_normalise
+from cdnbench.datasets.cells.screens.options import SEPARATOR, Attrition, Preparation
+from cdnbench.datasets.cells.screens.raw import RawCells
+from cdnbench.errors import InvalidData, did_you_mean
+
+Progress = Callable[[str, int, int], None]  # what is done, of how many
+TARGETS_MEASURED = "their targets among the genes"
+DROPPED, CONTROL = -2, -1
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """Which cells and genes are kept.
+
+    label: (M,) number of the perturbation of each cell, or CONTROL or DROPPED. total: (M,) count of
+    each cell. genes: places of the kept genes in the file. names: name of each perturbation.
+    targets: numbers of its targets among the kept genes; empty if one of them is missing.
+    """
+
+    label: np.ndarray
+    total: np.ndarray
+    genes: np.ndarray
+    names: list[str]
+    targets: list[list[int]]
+
+
+def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: Progress) -> Survey:
+    """Read all cells once and decide what is kept.
+
+    Raises
+    ------
+    InvalidData: a column that is missing, no controls, no perturbation with enough cells, or values
+    that are not counts.
+    """
+    names = labels_of(raw, options)
+    selected = np.array([name is not None for name in names])
+    if options.where:
+        selected &= _query(raw, options.where)
+    attrition.add("file", raw.n_cells, _distinct(names, slice(None), options), len(raw.genes))
+    attrition.add(
+        "cells with a perturbation" + (f", {options.where}" if options.where else ""),
+        selected.sum(),
+        _distinct(names, selected, options),
+        len(raw.genes),
+    )
+
+    total = np.zeros(raw.n_cells)
+    if options.total:
+        total = _totals(raw, options.total)
+    expressed_by = np.zeros(len(raw.genes), dtype=np.int64)
+    mitochondrial = np.array([gene.upper().startswith("MT-") for gene in raw.genes])
+    if options.max_mito < 1 and not mitochondrial.any():
+        raise InvalidData(
+            f"{raw.path}: no gene is named MT-..., so --max-mito filters nothing. Leave it out, "
+            "or filter by a column: "
+            "--where 'p_mito < 0.1'."
+        )
+    for rows, chunk in raw.chunks():
+        progress("looking", rows.start, raw.n_cells)
+        check_values(chunk, raw.path, options.values)
+        chunk.eliminate_zeros()
+        counted = np.asarray(chunk.sum(axis=1, dtype=np.float64)).ravel()
+        if not options.total:
+            total[rows] = counted
+        elif options.values == "counts" and (counted > total[rows] * (1 + 1e-6)).any():
+            cell = rows.start + int(np.argmax(counted - total[rows]))
+            raise InvalidData(
+                f"{raw.path}: cell {cell} has {counted[cell - rows.start]:g} counts in the file "
+                f"and {total[cell]:g} in "
+                f"{options.total!r}. --total names the column with a cell's counts over all genes."
+            )
+        enough = np.diff(chunk.indptr) >= options.min_genes
+        if options.max_mito < 1:
+            counts = np.asarray(chunk[:, mitochondrial].sum(axis=1, dtype=np.float64)).ravel()
+            enough &= counts <= options.max_mito * total[rows]
+        selected[rows] &= enough & (total[rows] > 0)
+        expressed_by += np.bincount(chunk[selected[rows]].indices, minlength=len(raw.genes))
+    attrition.add(
+        f"cells with counts, {options.min_genes} genes or more"
+        + (f", mitochondrial share at most {options.max_mito}" if options.max_mito < 1 else ""),
+        selected.sum(),
+        _distinct(names, selected, options),
+        len(raw.genes),
+    )
+    genes = np.flatnonzero(expressed_by >= max(options.min_cells, 1))
+    attrition.add(
+        f"genes in {max(options.min_cells, 1)} cells or more",
+        selected.sum(),
+        _distinct(names, selected, options),
+        len(genes),
+    )
+    return _labelled(raw, options, attrition, names, selected, total, genes)
+
+
+def _labelled(raw, options, attrition, names, selected, total, genes) -> Survey:
+    label = np.full(raw.n_cells, DROPPED, dtype=np.int64)
+    present, place, counts = np.unique(
+        [n for n, s in zip(names, selected, strict=True) if s],
+        return_inverse=True,
+        return_counts=True,
+    )
+    if options.control not in present:
+        likely = ", ".join(
+            f"{present[i]} ({counts[i]:,} cells)" for i in np.argsort(counts)[::-1][:4]
+        )
+        raise InvalidData(
+            f"{raw.path}: no cell has {options.perturbation} = {options.control!r} after the "
+            "filters. Name the controls: --control NAME. "
+            f"Frequent: {likely or 'none'}."
+        )
+    position = {raw.genes[g]: i for i, g in enumerate(genes)}
+    target_of = _targets(raw, options, names)
+    often = [
+        i
+        for i, name in enumerate(present)
+        if name != options.control and counts[i] >= options.min_perturbed
+    ]
+    measured = [i for i in often if all(t in position for t in target_of[present[i]])]
+    controls = counts[list(present).index(options.control)]
+    attrition.add(
+        f"perturbations of {options.min_perturbed} cells or more",
+        controls + counts[often].sum(),
+        len(often),
+        len(genes),
+    )
+    attrition.add(TARGETS_MEASURED, controls + counts[measured].sum(), len(measured), len(genes))
+    if not often:
+        raise InvalidData(
+            f"{raw.path}: no perturbation has {options.min_perturbed} cells. Lower --min-perturbed."
+        )
+    number = np.full(len(present), DROPPED)
+    number[often] = np.arange(len(often))  # the others serve as profiles
+    number[list(present).index(options.control)] = CONTROL
+    label[selected] = number[place]
+    kept = [str(present[i]) for i in often]
+    targets = [
+        [position[t] for t in target_of[name]]
+        if all(t in position for t in target_of[name])
+        else []
+        for name in kept
+    ]
+    return Survey(label, total, genes, kept, targets)
+
+
+def normalised(
+    raw: RawCells,
+    found: Survey,
+    options: Preparation,
+    rows: slice,
+    chunk: sparse.csr_matrix,
+    keep: np.ndarray,
+) -> sparse.csr_matrix:
+    """The kept genes of those cells of a chunk (keep, bool) as log(1 + counts per 10,000)."""
+    cells = chunk[keep]
+    if options.values == "counts":
+        cells = log_normalise(cells, found.total[rows][keep])
+    cells = sparse.csr_matrix(cells[:, found.genes], dtype=np.float32)
+    cells.eliminate_zeros()
+    return cells
+
+
+def labels_of(raw: RawCells, options: Preparation) -> list[str | None]:
+    """The perturbation of each cell, None where there is none."""
+    column = _column(raw, options.perturbation)
+    return [
+        None if missing else str(value)
+        for value, missing in zip(column, column.isna(), strict=True)
+    ]
+
+
+def _targets(raw: RawCells, options: Preparation, names: list[str | None]) -> dict[str, list[str]]:
+    if not options.target:
+        return {name: name.split(SEPARATOR) for name in set(names) if name is not None}
+    found: dict[str, list[str]] = {}
+    for name, target in zip(names, _column(raw, options.target).astype(str), strict=True):
+        if name is None:
+            continue
+        genes = target.split(SEPARATOR)
+        if found.setdefault(name, genes) != genes and name != options.control:
+            raise InvalidData(
+                f"{raw.path}: cells of {name!r} name {'+'.join(found[name])} and {target} as "
+                f"targets in {options.target!r}; "
+                "a perturbation has one set of targets."
+            )
+    return found
+
+
+def _column(raw: RawCells, name: str):
+    if name not in raw.obs:
+        raise did_you_mean(f"column of obs in {raw.path}", name, map(str, raw.obs.columns))
+    return raw.obs[name]
+
+
+def _totals(raw: RawCells, name: str) -> np.ndarray:
+    """(M,) counts of each cell over all genes."""
+    try:
+        return _column(raw, name).to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidData(
+            f"{raw.path}: --total names a column of numbers; {name!r} is none ({error})."
+        ) from error
+
+
+def _query(raw: RawCells, condition: str) -> np.ndarray:
+    columns = ", ".join(map(str, raw.obs.columns))
+    try:
+        found = np.asarray(raw.obs.eval(condition))
+    except Exception as error:
+        raise InvalidData(
+            f"{raw.path}: --where {condition!r} cannot be evaluated ({error}). Columns: {columns}."
+        ) from error
+    if found.dtype != bool or found.shape != (raw.n_cells,):
+        raise InvalidData(
+            f"{raw.path}: --where {condition!r} is no condition. It must be true or false for "
+            "each cell, as in 'n_targets == 1'. "
+            f"Columns: {columns}."
+        )
+    return found
+
+
+def _distinct(names, selected, options: Preparation) -> int:
+    return len(set(np.asarray(names, dtype=object)[selected]) - {options.control, None})

@@ -1,0 +1,1 @@
+"""Difference causal inference: our own implementation, and its reference."""

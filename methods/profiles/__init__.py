@@ -1,0 +1,1 @@
+"""Methods that learn from the shifts of labelled perturbations, one pseudobulk profile each."""

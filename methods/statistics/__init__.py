@@ -1,0 +1,1 @@
+"""Tests and elementary functions that several methods share."""

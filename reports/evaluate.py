@@ -1,0 +1,153 @@
+"""Scores -> metrics, one row per regime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cdnbench.metrics import METRICS, measure
+from cdnbench.record import TaskRecord
+from cdnbench.reports.read import Readable
+from cdnbench.truth import Truth
+
+_ELEMENTS = 4_000_000
+"""Scores that are held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """The scores of one reading, to be measured.
+
+    reading: its number. task: what it was run on.
+    store, key, variant: where its scores are; the ceiling's are in the truth, and its store is
+        None.
+    """
+
+    reading: int
+    task: TaskRecord
+    store: Readable | None = None
+    key: str = ""
+    variant: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """readings: (rows,) the number of the reading of each row. columns: name -> (rows,).
+
+    broken: reading -> why its scores cannot be used.
+    """
+
+    readings: np.ndarray
+    columns: dict[str, np.ndarray | pd.Categorical]
+    broken: dict[int, str]
+
+
+def evaluate(pieces: Iterable[Piece]) -> Measured:
+    """The metrics of every regime of every piece, in the order of the readings.
+
+    Tasks with as many variables and the same arrays of truth are measured together.
+    """
+    done: list[tuple[Piece, np.ndarray]] = []  # metrics: (R, n_metrics)
+    pending: dict[tuple, list[tuple[Piece, np.ndarray]]] = {}
+    broken: dict[int, str] = {}
+    held = 0
+    scores = _Scores()
+    for piece in pieces:
+        shape = piece.task.truth.targets.shape
+        try:
+            found = scores.of(piece)
+        except (OSError, KeyError, ValueError) as error:
+            where = piece.store.folder if piece.store else "the ceiling"
+            broken[piece.reading] = (
+                f"Scores {piece.variant!r} of job {piece.key} on {piece.task.name} in {where} "
+                f"cannot be used: {error}. Run it again."
+            )
+            continue
+        kind = shape[1], tuple(piece.task.truth.arrays)
+        pending.setdefault(kind, []).append((piece, found))
+        held += found.size
+        if held > _ELEMENTS:
+            done += _measure_all(pending)
+            pending, held = {}, 0
+    done += _measure_all(pending)
+    done.sort(key=lambda part: part[0].reading)
+    return Measured(
+        np.repeat([piece.reading for piece, _ in done], [len(v) for _, v in done]).astype(np.int64),
+        _columns(done),
+        broken,
+    )
+
+
+class _Scores:
+    """Opens the scores of a job once for all of its readings."""
+
+    def __init__(self) -> None:
+        self._key, self._variants = "", {}
+
+    def of(self, piece: Piece) -> np.ndarray:
+        """(R, N) float64; raises OSError, KeyError or ValueError."""
+        expected = piece.task.truth.targets.shape
+        if piece.store is None:
+            found = piece.task.truth.ceiling_scores
+        else:
+            if self._key != piece.key:
+                self._variants = piece.store.scores(piece.key)
+                self._key = piece.key
+            if piece.variant not in self._variants:
+                raise ValueError(f"there are only {', '.join(map(repr, self._variants))}")
+            found = self._variants[piece.variant]
+        if found is None or found.shape != expected:
+            shape = None if found is None else found.shape
+            raise ValueError(f"their shape is {shape}, and that of the targets is {expected}")
+        return found
+
+
+def _measure_all(
+    pending: dict[tuple, list[tuple[Piece, np.ndarray]]],
+) -> list[tuple[Piece, np.ndarray]]:
+    done = []
+    for (_, names), group in pending.items():
+        truths = [piece.task.truth.arrays for piece, _ in group]
+        arrays: dict[str, Any] = {
+            name: np.concatenate([truth[name] for truth in truths]) for name in names
+        }
+        found = measure(
+            np.concatenate([scores for _, scores in group]),
+            Truth(**arrays),
+            np.concatenate([piece.task.candidates for piece, _ in group]),
+        )
+        values = np.column_stack(list(found.values()))
+        ends = np.cumsum([len(scores) for _, scores in group])
+        parts = np.split(values, ends[:-1])
+        done += [(piece, part) for (piece, _), part in zip(group, parts, strict=True)]
+    return done
+
+
+def _columns(done: Sequence[tuple[Piece, np.ndarray]]) -> dict[str, np.ndarray | pd.Categorical]:
+    facts: dict[int, tuple[np.ndarray, ...]] = {}
+    for piece, _ in done:
+        task = piece.task
+        if id(task) not in facts:
+            targets, variables = task.truth.targets, np.array(task.variables, dtype=object)
+            facts[id(task)] = (
+                targets.sum(axis=1),
+                task.candidates.sum(axis=1),
+                np.array(["+".join(variables[t]) for t in targets], dtype=object),
+            )
+
+    def join(parts: Iterable[np.ndarray], dtype: type) -> np.ndarray:
+        return np.concatenate([np.empty(0, dtype), *parts])
+
+    values = np.concatenate([np.empty((0, len(METRICS))), *(part for _, part in done)])
+    own = [facts[id(piece.task)] for piece, _ in done]
+    return {
+        "regime": join((np.arange(len(part)) for _, part in done), np.int64),
+        "n_targets": join((n_targets for n_targets, _, _ in own), np.int64),
+        "n_candidates": join((n_candidates for _, n_candidates, _ in own), np.int64),
+        "targets": pd.Categorical(join((names for *_, names in own), object)),
+        **{name: values[:, i] for i, name in enumerate(METRICS)},
+    }

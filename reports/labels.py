@@ -1,0 +1,56 @@
+"""How tables call a reading. Labels are for readers: no code takes them apart again, since each
+reading has its method, variant, parameters and knowledge as columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from cdnbench.method import label
+from cdnbench.record import JobRecord, Record
+
+
+def reading_label(record: JobRecord, variant: str) -> str:
+    """`dci-graph[max_set_size=2]`, and in brackets of its own what the method was trained with."""
+    name = label(record.method, variant, record.variants)
+    return name + shown_parameters(record.parameters) + _shown_knowledge(record.knowledge)
+
+
+def job_label(record: Record) -> str:
+    """The label of a job or a fit, whatever its readings."""
+    return record.method + shown_parameters(record.parameters)
+
+
+def shown_parameters(parameters: Mapping[str, Any]) -> str:
+    """`[max_set_size=2]`, or nothing if there are none. See `told_apart` for what is left out."""
+    texts = (
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in sorted(told_apart(parameters).items())
+    )
+    shown = ", ".join(texts)
+    return f"[{shown}]" if shown else ""
+
+
+def told_apart(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that make another reading of a method. The device does not: a report averages
+    over devices, and the jobs table tells them apart."""
+    return {name: value for name, value in parameters.items() if name != "device"}
+
+
+def digests(knowledge: Mapping[str, str]) -> dict[str, str]:
+    """Kind of knowledge -> digest of what the method was trained with."""
+    return {kind: value for kind, value in knowledge.items() if kind != "name"}
+
+
+def _shown_knowledge(knowledge: Mapping[str, str]) -> str:
+    """What --knowledge named. A list of kind=path is shown as files with the start of their
+    digests, for the kinds that the method was trained with."""
+    known, name = digests(knowledge), knowledge.get("name", "")
+    if "=" in name:
+        files = [part.partition("=") for part in name.split(",")]
+        name = ", ".join(
+            f"{PurePath(path).name} {known[kind][:4]}" for kind, _, path in files if kind in known
+        )
+    return f" [{name}]" if name else ""

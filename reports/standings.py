@@ -1,0 +1,148 @@
+"""Who stands where: one row per method in each block, for the leaderboard, the page and figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from cdnbench.metrics import METRICS
+from cdnbench.reports import statistics
+from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.table import Kind
+
+RANKING = "average_precision_tie"
+"""The metric that orders methods."""
+TRIVIAL = ("random", "target-shift")
+"""Trivial baselines: the floor of every table."""
+FEW = 5
+"""Fewer datasets than this are no ground for claims from means."""
+
+
+def standings(results: Results) -> pd.DataFrame:
+    """One row per (factors, label): the ceiling first, then the best by the mean of `RANKING`.
+
+    Columns: `<metric>` and `<metric>_sd` over datasets; `low` and `high`, the 95 % interval of
+    `RANKING`; `n_settings` and `smallest_setting` (datasets); `finished` and `total` datasets;
+    `failures` as text; `average_rank` with failures last; `seconds`, the median wall time of a
+    task; `kind` of the method.
+    """
+    names, factors = list(METRICS), results.factors
+    means = statistics.dataset_means(
+        statistics.with_genes(results.regimes), names, [*factors.names, "label", statistics.GENE]
+    )
+    rows = []
+    for key, readings in factors.blocks(results.readings):
+        values = factors.rows(means, key)
+        total = _datasets(readings[readings["method"] != CEILING])
+        ranks = _average_ranks(readings, values)
+        for label, own in readings.groupby("label", observed=True, sort=False):
+            found = values[values["label"] == label]
+            method = own["method"].iloc[0]
+            rows.append(
+                {
+                    **dict(zip(factors.names, key, strict=True)),
+                    "label": label,
+                    "method": method,
+                    **{name: found[name].mean() for name in names},
+                    **{f"{name}_sd": found[name].std() for name in names},
+                    **dict(zip(("low", "high"), interval(found), strict=True)),
+                    "n_settings": found["setting"].nunique(),
+                    "smallest_setting": found.groupby("setting", observed=True).size().min()
+                    if len(found)
+                    else 0,
+                    "finished": len(finished(own)),
+                    "total": len(total) if method != CEILING else len(_datasets(own)),
+                    "failures": failures(own),
+                    "average_rank": ranks.get(str(label), np.nan),
+                    "seconds": own.loc[own["status"] == "ok", "wall_s"].dropna().median(),
+                }
+            )
+    frame = pd.DataFrame(rows)
+    frame["kind"] = [kind(method) for method in frame["method"]]
+    worst_first = METRICS[RANKING].merit(frame[RANKING])
+    order = frame.assign(_ceiling=frame["kind"] != "reference", _value=-worst_first)
+    return (
+        order.sort_values([*factors.names, "_ceiling", "_value", "label"])
+        .drop(columns=["_ceiling", "_value"])
+        .reset_index(drop=True)
+    )
+
+
+def interval(found: pd.DataFrame) -> tuple[float, float]:
+    """95 % interval of the mean of `RANKING` over datasets.
+
+    Within one setting it is a t-interval. Over several it is a bootstrap, by gene where genes are
+    perturbed in several lines. It is NaN for fewer than `FEW` datasets over several settings, since
+    resampling so few says next to nothing.
+    """
+    values = found.dropna(subset=[RANKING])
+    numbers = values[RANKING].to_numpy()
+    if values["setting"].nunique() <= 1:
+        half = float(statistics.t_halfwidth(values[RANKING].std(), len(values)))
+        return values[RANKING].mean() - half, values[RANKING].mean() + half
+    if len(values) < FEW:
+        return np.nan, np.nan
+    if statistics.GENE in values and (values[statistics.GENE] != "").all():
+        genes = values[statistics.GENE].to_numpy(str)
+        return statistics.cluster_bootstrap_interval(numbers, genes)
+    return statistics.bootstrap_interval(numbers, values["setting"].to_numpy(str))
+
+
+def block_title(results: Results, key: tuple[str, ...]) -> str:
+    """`synthetic, protocol clean`. The title says so where the data are simulated."""
+    told = (f"{name} {value}" for name, value in results.factors.told(key))
+    title = ", ".join([key[0], *told])
+    readings = results.factors.rows(results.readings, key)
+    return f"{title} [SIMULATED DATA]" if simulated(readings) else title
+
+
+def simulated(readings: pd.DataFrame) -> bool:
+    """Whether any task stands in for real data.
+
+    Its metadata say so: `simulated` is true, or `origin` is "simulated".
+    """
+    flags = readings["simulated"].eq(True) if "simulated" in readings else pd.Series(dtype=bool)
+    origins = readings["origin"].eq("simulated") if "origin" in readings else flags
+    return bool(flags.any() or origins.any())
+
+
+def kind(method: str) -> Kind:
+    """How tables show a method of ours."""
+    return "reference" if method == CEILING else "trivial" if method in TRIVIAL else "method"
+
+
+def finished(readings: pd.DataFrame) -> set[tuple[str, str]]:
+    """(setting, dataset) pairs for which every job of the reading is ok."""
+    failed = _datasets(readings[readings["status"] != "ok"])
+    return _datasets(readings) - failed
+
+
+def failures(readings: pd.DataFrame) -> str:
+    """`2 timeout, 1 oom`."""
+    counts = Counter(readings["status"].astype(str))
+    return ", ".join(f"{n} {status}" for status, n in counts.most_common() if status != "ok")
+
+
+def _datasets(readings: pd.DataFrame) -> set[tuple[str, str]]:
+    return set(zip(readings["setting"].astype(str), readings["dataset"].astype(str), strict=True))
+
+
+def _average_ranks(readings: pd.DataFrame, means: pd.DataFrame) -> dict[str, float]:
+    """Label -> average rank over datasets. A dataset counts as failed if any of its jobs did."""
+    readings = readings[readings["method"] != CEILING]
+    unit = [*statistics.UNIT, "label"]
+    ok = (
+        (readings["status"] == "ok")
+        .groupby([readings[c].astype(str) for c in unit])
+        .all()
+        .unstack("label")
+    )
+    values = means.assign(**{c: means[c].astype(str) for c in unit}).set_index(unit)[RANKING]
+    values = METRICS[RANKING].merit(values)
+    values = values.unstack("label").reindex(index=ok.index, columns=ok.columns)
+    defined = values.notna().any(axis=1).to_numpy() | ~ok.eq(True).any(axis=1).to_numpy()
+    ran = ok.notna().to_numpy() & defined[:, None]
+    ranks = statistics.average_ranks(values.where(ok.eq(True)).to_numpy(float), ran)
+    return dict(zip(ok.columns, ranks, strict=True))

@@ -1,0 +1,24 @@
+"""One module per table.
+
+A module has its `SUMMARY`, one line that `bench list tables` shows, and `build(results)`, which
+takes `cdnbench.reports.frame.Results` and returns a `cdnbench.reports.table.Table` with the name of
+the module. Nothing else has to know of it. What tables share lives in `cdnbench.reports`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cdnbench.reports.modules import Modules
+
+if TYPE_CHECKING:
+    from cdnbench.reports.frame import Results
+    from cdnbench.reports.table import Table
+
+LEADERBOARD = "leaderboard"
+TABLES = Modules(__name__, "table", first=LEADERBOARD)
+
+
+def build(results: Results, name: str) -> Table:
+    """The table of that name. Raises UnknownName."""
+    return TABLES.load(name).build(results)

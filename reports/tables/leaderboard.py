@@ -1,0 +1,161 @@
+"""The leaderboard: one block per combination of factors, methods by mean average precision over
+datasets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cdnbench.metrics import METRICS, TOP
+from cdnbench.reports.frame import Results
+from cdnbench.reports.standings import FEW, RANKING, TRIVIAL, block_title, standings
+from cdnbench.reports.table import (
+    Block,
+    Cell,
+    Column,
+    Row,
+    Table,
+    number,
+    place_best,
+    plus_minus,
+    seconds,
+)
+
+SUMMARY = (
+    "methods by mean average precision, one block per suite and protocol; its CSV is the tidy frame"
+)
+
+
+def build(results: Results) -> Table:
+    """The frame has one row per method and block, as `standings` gives it."""
+    frame = standings(results)
+    blocks = tuple(_block(results, key, rows) for key, rows in results.factors.blocks(frame))
+    return Table(
+        name="leaderboard", title="Leaderboard", blocks=blocks, frame=frame, notes=results.notes
+    )
+
+
+def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
+    ranked = (rows["kind"] != "reference").to_numpy()
+    top = [k for k in TOP if rows[f"recall_at_{k}"].notna().any()]
+    profiled = ["top1_pearson"] if rows["top1_pearson"].notna().any() else []
+    plain = ["auroc", *(f"recall_at_{k}" for k in top), *profiled]
+    best = {name: np.zeros(len(rows), bool) for name in [RANKING, *plain, "average_rank"]}
+    for name in best:
+        values = rows[name].to_numpy(float)[ranked]
+        best[name][ranked] = (
+            place_best(-values, digits=2)
+            if name == "average_rank"
+            else place_best(METRICS[name].merit(values))
+        )
+    partial = ((rows["finished"] < rows["total"]) & rows[RANKING].notna()).to_numpy()
+    columns = (
+        Column("method", align="left"),
+        Column("mAP"),
+        Column("AUROC = rank"),
+        *(Column(f"R@{k}", optional=2 if i == 0 else 2 + len(top) - i) for i, k in enumerate(top)),
+        *(Column(METRICS[name].title, optional=1) for name in profiled),
+        Column("coverage", optional=6),
+        Column("avg. rank", optional=1),
+        Column("datasets"),
+        Column("failures", align="left"),
+        Column("s/task", optional=1),
+    )
+    lines = []
+    for i, (_, row) in enumerate(rows.iterrows()):
+        cells = [
+            Cell(row["label"]),
+            Cell(
+                plus_minus(row[RANKING], row[f"{RANKING}_sd"]),
+                best[RANKING][i],
+                "†" if partial[i] else "",
+            ),
+            *(Cell(number(row[name]), best[name][i]) for name in plain),
+            Cell(number(row["coverage"], 2)),
+            Cell(number(row["average_rank"], 2) if ranked[i] else "", best["average_rank"][i]),
+            Cell(f"{row['finished']}/{row['total']}"),
+            Cell(row["failures"]),
+            Cell(seconds(row["seconds"]) if ranked[i] else ""),
+        ]
+        lines.append(Row(tuple(cells), row["kind"]))
+    return Block(
+        block_title(results, key),
+        columns,
+        tuple(lines),
+        (
+            *_notes(rows, partial),
+            *_leakage(results, key),
+            *_noise(results, key),
+            *_unconverged(results, key),
+        ),
+    )
+
+
+def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
+    notes = [
+        "mAP ± standard deviation over datasets, ties in expectation; average rank with failures "
+        "tied last."
+    ]
+    if partial.any():
+        notes.append("† rests on fewer datasets than were run: compare by the average rank.")
+    if rows["smallest_setting"].max() < FEW:
+        notes.append(f"Fewer than {FEW} datasets per setting: no ground for claims from means.")
+    if not (rows["kind"] == "reference").any():
+        notes.append("No ceiling: the suite does not know its own truth well enough.")
+    missing = [name for name in TRIVIAL if name not in set(rows["method"])]
+    if missing:
+        notes.append(f"Not run: {', '.join(missing)}; without them the floor is unknown.")
+    return tuple(notes)
+
+
+def _leakage(results: Results, key: tuple[str, ...]) -> list[str]:
+    """In how many tasks a target is one that trained methods have seen."""
+    readings = results.factors.rows(results.readings, key)
+    if "target_in_training" not in readings:
+        return []
+    seen = readings.drop_duplicates("task")["target_in_training"].dropna()
+    if seen.empty:
+        return []
+    return [
+        f"Leakage of the split: {seen.eq(True).sum()} of {len(seen)} tasks have a target that "
+        "training has as well (bench data check)."
+    ]
+
+
+def _noise(results: Results, key: tuple[str, ...]) -> list[str]:
+    """What the cells of the tasks allow."""
+    readings = results.factors.rows(results.readings, key)
+    if "reliability" not in readings:
+        return []
+    tasks = readings[readings["masking"].astype(str) == "none"].drop_duplicates("task")
+    r, found = (
+        pd.to_numeric(tasks[name].astype(object)).mean() for name in ("reliability", "retrieval")
+    )
+    if np.isnan(r):
+        return []
+    return [
+        f"Noise ceiling: profiles correlate {r:.3f} with what repeating the experiment would "
+        "give; half of a perturbation's cells finds "
+        f"its other half first among the line's perturbations in {found:.3f} (labelled profile "
+        "retrieval)."
+    ]
+
+
+def _unconverged(results: Results, key: tuple[str, ...]) -> list[str]:
+    """One line for each method that has jobs which did not converge."""
+    readings = results.factors.rows(results.readings, key)
+    readings = readings[(readings["job"] >= 0) & (readings["status"] == "ok")].drop_duplicates(
+        "job"
+    )
+    said = results.jobs["converged"].reindex(readings["job"]).eq(False).to_numpy()
+    counts = (
+        readings.assign(said=said)
+        .groupby("method", sort=False, observed=True)["said"]
+        .agg(["sum", "size"])
+    )
+    return [
+        f"{method}: {row['sum']} of {row['size']} jobs did not converge (`--table jobs` says how "
+        "far they came)."
+        for method, row in counts.iterrows()
+        if row["sum"]
+    ]

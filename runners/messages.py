@@ -1,0 +1,122 @@
+"""What passes between a run and its worker processes. All of it can be pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdnbench.method import Prediction
+from cdnbench.record import Status, TaskRecord
+from cdnbench.suite import TaskSpec
+
+# Requests
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Run a method on tasks.
+
+    model: file with the arrays of its fit, or "". samples: one folder per task (`samples.py`).
+    folder: where the process works and puts temporary files. log: file for what it prints.
+    """
+
+    method: str
+    parameters: Mapping[str, Any]
+    model: str
+    samples: Sequence[str]
+    seeds: Sequence[int]
+    folder: str
+    log: str
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Train a method on the labelled tasks of `specs`. model: the file to write its arrays to."""
+
+    method: str
+    parameters: Mapping[str, Any]
+    suite: str
+    options: Mapping[str, Any]
+    specs: Sequence[TaskSpec]
+    seed: int
+    model: str
+    folder: str
+    log: str
+
+
+@dataclass(frozen=True)
+class MakeTask:
+    """Make a task of a suite, and write its samples to the folder `samples`."""
+
+    suite: str
+    options: Mapping[str, Any]
+    spec: TaskSpec
+    samples: str
+    log: str
+
+
+# Answers
+
+
+@dataclass(frozen=True)
+class Started:
+    """The method is about to be called. resident_mb: what the process holds in memory by then."""
+
+    resident_mb: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One task of a request ended. prediction: what the method says of it, if `status` is ok."""
+
+    index: int
+    status: Status
+    reason: str = ""
+    prediction: Prediction | None = None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What all calls of a request took together, without the time between them."""
+
+    wall_s: float
+    cpu_s: float
+    peak_rss_mb: float
+
+
+@dataclass(frozen=True)
+class Broken:
+    """The request as a whole ended without a result."""
+
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskMade:
+    """The record of the task, or the reason why it could not be made."""
+
+    record: TaskRecord | None = None
+    reason: str = ""
+
+
+Answer = Started | Finished | Costs | Broken | TaskMade
+
+
+@dataclass
+class Outcome:
+    """How a job or a fit ended, as the run sees it.
+
+    Costs are None where the method's call did not return. In a batch of several tasks the times are
+    a task's share and the peak is that of the batch.
+    """
+
+    status: Status
+    reason: str = ""
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    peak_rss_mb: float | None = None
+    prediction: Prediction | None = None
+    batch_size: int = 1
+    log: str = field(default="")

@@ -1,0 +1,269 @@
+"""A worker process from the outside: limits, clocks, and what its end means."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cdnbench.errors import BenchError
+from cdnbench.record import FitRecord, JobRecord, Record, Status
+from cdnbench.runners import messages, worker
+from cdnbench.runners.memory import group_mb
+from cdnbench.runners.messages import Outcome
+from cdnbench.runners.plan import Fit, Job, Limits, Plan
+from cdnbench.runners.processes import Reaper, Worker, server_is_alive
+from cdnbench.store import Store
+
+GB = 1024.0
+
+LOADING_S = 300.0
+"""What importing a method and opening its task may take before its own clock starts."""
+
+LOG_KEPT = 100_000
+"""Bytes of what a failed job printed that are kept: the last ones."""
+
+LOG_LIMIT = 1_000_000_000
+"""Bytes that a job may print before it is ended."""
+
+
+class Interrupted(Exception):
+    """The run was told to stop; the job has been ended and left no record."""
+
+
+@dataclass
+class Supervisor:
+    """Runs jobs and fits, each in a process of its own. Any number of threads may use it at once.
+
+    scratch: where working folders and logs lie. stop: set it to end all that is running.
+    """
+
+    plan: Plan
+    store: Store
+    reaper: Reaper
+    scratch: Path
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def limits(self) -> Limits:
+        return self.plan.limits
+
+    def run(
+        self, jobs: Sequence[Job], samples: Sequence[Path], model: Path | None = None
+    ) -> Iterator[tuple[int, Outcome]]:
+        """Run the jobs together: jobs of one method, whose tasks lie in the folders `samples`.
+
+        Yields (index, outcome) of each job that ended by itself. In a batch of several jobs it
+        yields each at once without costs, and at the end once more with them. If the process as a
+        whole fails, its outcome is that of a job alone; of several jobs, those that are not done
+        yield nothing.
+
+        Raises
+        ------
+        Interrupted: `stop` was set.
+        """
+        done: dict[int, Outcome] = {}
+        with self._place() as (folder, log):
+            request = messages.Predict(
+                method=jobs[0].method.info.name,
+                parameters=dict(jobs[0].method.parameters),
+                model="" if model is None else str(model),
+                samples=[str(path) for path in samples],
+                seeds=[job.seed for job in jobs],
+                folder=str(folder),
+                log=str(log),
+            )
+            for event in self._watched(worker.predict, request, jobs, log):
+                if isinstance(event, Outcome):  # of the process
+                    _share(event, done, len(jobs))
+                    break
+                index, outcome = event
+                done[index] = outcome
+                if len(jobs) > 1:
+                    self._keep_log(JobRecord, jobs[index].key, outcome, log)
+                    yield index, outcome
+            for index, outcome in done.items():
+                self._keep_log(JobRecord, jobs[index].key, outcome, log)
+                yield index, outcome
+
+    def train(self, fit: Fit, model: Path) -> Outcome:
+        """Train; the arrays are in the file `model` if the outcome is "ok".
+
+        Raises
+        ------
+        Interrupted: `stop` was set.
+        """
+        outcome: Outcome | None = None
+        with self._place() as (folder, log):
+            request = messages.Fit(
+                method=fit.method.info.name,
+                parameters=dict(fit.method.parameters),
+                suite=self.plan.suite_name,
+                options=dict(self.plan.options),
+                specs=list(fit.specs),
+                seed=fit.seed,
+                model=str(model),
+                folder=str(folder),
+                log=str(log),
+            )
+            for event in self._watched(worker.fit, request, [fit], log):
+                if isinstance(event, tuple):
+                    outcome = event[1]
+                elif outcome is None or event.status != Status.ok:
+                    outcome = event
+                else:
+                    outcome.wall_s, outcome.cpu_s = event.wall_s, event.cpu_s
+                    outcome.peak_rss_mb = event.peak_rss_mb
+            assert outcome is not None
+            self._keep_log(FitRecord, fit.key, outcome, log)
+        return outcome
+
+    def keep_log(self, record: type[Record], key: str, log: Path) -> str:
+        """Copy the last part of what was printed into the store; its name there, "" if none."""
+        size = log.stat().st_size if log.exists() else 0
+        if not size:
+            return ""
+        name = self.store.log_of(record, key)
+        into = self.store.folder / name
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "rb") as file:
+            file.seek(max(0, size - LOG_KEPT))
+            into.write_bytes(file.read())
+        return name
+
+    def _keep_log(self, record: type[Record], key: str, outcome: Outcome, log: Path) -> None:
+        if outcome.status.is_failure:
+            outcome.log = self.keep_log(record, key, log)
+
+    def _place(self) -> _Place:
+        return _Place(self.scratch)
+
+    def _watched(
+        self, target, request: messages.Predict | messages.Fit, jobs: Sequence[Job | Fit], log: Path
+    ) -> Iterator[tuple[int, Outcome] | Outcome]:
+        """The outcomes of single jobs as they come, and at last that of the process."""
+        process = Worker(target, self.reaper)
+        try:
+            process.send(request)
+            yield from self._events(process, jobs, log)
+        finally:
+            process.end()
+
+    def _events(
+        self, process: Worker, jobs: Sequence[Job | Fit], log: Path
+    ) -> Iterator[tuple[int, Outcome] | Outcome]:
+        limit_mb = self.limits.memory_gb * GB
+        baseline = peak = 0.0
+        started = False
+        begin, limit = time.monotonic(), LOADING_S
+        while True:
+            elapsed = time.monotonic() - begin
+            # A look at the memory costs time: often at first, then four times a second.
+            arrived = process.wait(min(limit - elapsed, 0.02 + 0.1 * elapsed, 0.25))
+            if self.stop.is_set():
+                raise Interrupted
+            if arrived:
+                answer = process.receive()
+                if isinstance(answer, messages.Started):
+                    started, baseline, begin = True, answer.resident_mb, time.monotonic()
+                    limit = sum(job.timeout_s for job in jobs)
+                elif isinstance(answer, messages.Finished):
+                    yield (
+                        answer.index,
+                        Outcome(answer.status, answer.reason, prediction=answer.prediction),
+                    )
+                elif isinstance(answer, messages.Costs):
+                    peak = max(answer.peak_rss_mb, peak)
+                    if peak > limit_mb and len(jobs) == 1:  # it rose and fell between two looks
+                        yield self._too_much(peak)
+                    else:
+                        yield Outcome(Status.ok, "", answer.wall_s, answer.cpu_s, peak)
+                    return
+                else:
+                    yield _broken(answer, process)
+                    return
+                continue
+            if started:
+                peak = max(peak, group_mb(process.pid, baseline))
+                if peak > limit_mb:
+                    yield self._too_much(peak)
+                    return
+            if log.stat().st_size > LOG_LIMIT:
+                yield Outcome(Status.error, f"printed more than {LOG_LIMIT / 1e9:g} GB")
+                return
+            if time.monotonic() - begin >= limit:
+                what = "result" if started else "start (importing the method, opening the task)"
+                reason = f"no {what} within {limit:g} s"
+                yield Outcome(Status.timeout, reason, peak_rss_mb=peak or None)
+                return
+
+    def _too_much(self, peak_mb: float) -> Outcome:
+        reason = f"more than {self.limits.memory_gb:g} GB"
+        return Outcome(Status.oom, reason, peak_rss_mb=peak_mb)
+
+
+class _Place:
+    """A working folder and a log beside it, under names that say nothing; both are removed."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._root = Path(tempfile.mkdtemp(dir=scratch))
+
+    def __enter__(self) -> tuple[Path, Path]:
+        folder, log = self._root / "work", self._root / "log"
+        folder.mkdir()
+        log.touch()
+        return folder, log
+
+    def __exit__(self, *error: object) -> None:
+        shutil.rmtree(self._root, ignore_errors=True)
+
+
+def _share(process: Outcome, done: dict[int, Outcome], n_jobs: int) -> None:
+    """What the end of the process means for its jobs."""
+    if process.status == Status.ok:
+        for outcome in done.values():
+            outcome.wall_s = None if process.wall_s is None else process.wall_s / n_jobs
+            outcome.cpu_s = None if process.cpu_s is None else process.cpu_s / n_jobs
+            outcome.peak_rss_mb, outcome.batch_size = process.peak_rss_mb, n_jobs
+    elif n_jobs == 1:
+        done[0] = process
+
+
+def _broken(answer: messages.Answer | None, process: Worker) -> Outcome:
+    """The outcome of a process that ended without a result, with or without a word."""
+    if isinstance(answer, messages.Broken):
+        return Outcome(answer.status, answer.reason)
+    return _ended(process.exit_code())
+
+
+def _ended(exit_code: int | None) -> Outcome:
+    """The outcome of a process that ended without a word.
+
+    Raises
+    ------
+    BenchError: it was not the process but the fork server that ended, and with it what it knew.
+    """
+    if not server_is_alive():
+        raise BenchError("The fork server was killed (out of memory?). Run the command again.")
+    if exit_code is None:
+        return Outcome(Status.error, "the process closed its connection and gave no result")
+    if exit_code < 0:
+        return Outcome(
+            Status.killed,
+            f"by {_signal_name(-exit_code)}, not by the runner (by the system, if it ran out of "
+            "memory)",
+        )
+    reason = f"the process exited with code {exit_code} before it gave a result"
+    return Outcome(Status.error, reason)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

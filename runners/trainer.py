@@ -1,0 +1,97 @@
+"""Fits, each made once by the first job that needs it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cdnbench.record import FitRecord, Status
+from cdnbench.registry import METHODS, package_of
+from cdnbench.runners.messages import Outcome
+from cdnbench.runners.plan import Fit
+from cdnbench.runners.provenance import provenance
+from cdnbench.runners.supervise import Supervisor
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a fit ended, and the file of its arrays if it ended well."""
+
+    record: FitRecord
+    model: Path | None
+
+
+class Trainer:
+    """Trains what jobs need and the store lacks; any number of threads may ask.
+
+    again: train also what has failed before. on_record: called with the record of each fit made.
+    """
+
+    def __init__(
+        self, supervisor: Supervisor, again: bool, on_record: Callable[[FitRecord], None]
+    ) -> None:
+        self._supervisor, self._again, self._on_record = supervisor, again, on_record
+        self._made: dict[str, Future[Trained]] = {}
+        self._books = threading.Lock()
+
+    def ensure(self, fit: Fit) -> Trained:
+        """The fit, trained now or before. Waits while another thread trains it.
+
+        Raises
+        ------
+        Interrupted: the run was told to stop.
+        """
+        with self._books:
+            future = self._made.get(fit.key)
+            mine = future is None
+            if future is None:
+                future = self._made[fit.key] = Future()
+        if mine:
+            try:
+                future.set_result(self._train(fit))
+            except BaseException as error:
+                future.set_exception(error)
+                raise
+        return future.result()
+
+    def _train(self, fit: Fit) -> Trained:
+        store = self._supervisor.store
+        folder = Path(tempfile.mkdtemp(dir=self._supervisor.scratch))
+        model = folder / "model.npz"
+        record = store.fit(fit.key)
+        if record is None or (record.status != Status.ok and self._again):
+            started_at = datetime.now(UTC).isoformat(timespec="seconds")
+            outcome = self._supervisor.train(fit, model)
+            record = self._record(fit, outcome, started_at)
+            store.write_fit(record, model if outcome.status == Status.ok else None)
+            self._on_record(record)
+        elif record.status == Status.ok:  # a copy: jobs do not learn where the store is
+            shutil.copyfile(store.model_path(fit.key), model)
+        return Trained(record, model if record.status == Status.ok else None)
+
+    def _record(self, fit: Fit, outcome: Outcome, started_at: str) -> FitRecord:
+        info, plan = fit.method.info, self._supervisor.plan
+        return FitRecord(
+            key=fit.key,
+            suite=plan.suite_name,
+            options=dict(plan.options),
+            method=info.name,
+            method_version=info.version,
+            parameters=dict(fit.method.parameters),
+            seed=fit.seed,
+            n_tasks=len(fit.specs),
+            status=outcome.status,
+            reason=outcome.reason,
+            log=outcome.log,
+            wall_s=outcome.wall_s,
+            cpu_s=outcome.cpu_s,
+            peak_rss_mb=outcome.peak_rss_mb,
+            started_at=started_at,
+            provenance=provenance(package_of(METHODS, info.name)),
+        )

@@ -1,0 +1,228 @@
+"""What runs inside a forked process: making tasks, training a method, running it on tasks.
+
+A worker knows neither the store nor the key of its result: it gets samples and sends scores.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import faulthandler
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from cdnbench.digest import plain
+from cdnbench.errors import CannotRun
+from cdnbench.method import Prediction
+from cdnbench.record import Status, TaskRecord
+from cdnbench.registry import load_method, load_suite
+from cdnbench.runners import messages
+from cdnbench.runners.memory import PeakMemory, resident_mb
+from cdnbench.runners.samples import read_samples, write_samples
+from cdnbench.suite import LabelledTasks, Suite, TaskSpec
+from cdnbench.truth import LabelledTask
+
+Value = TypeVar("Value")
+
+
+def make_tasks(conn: Connection) -> None:
+    """Answer `MakeTask` requests until the run closes the connection."""
+    suites: dict[str, Suite] = {}
+    printing = False
+    while (request := _received(conn)) is not None:
+        try:
+            if not printing:
+                _print_to(Path(request.log))
+                printing = True
+            name = json.dumps([request.suite, request.options], sort_keys=True)
+            if name not in suites:
+                suites[name] = load_suite(request.suite, **request.options)
+            labelled = suites[name].load(request.spec)
+            write_samples(Path(request.samples), labelled.task)
+            conn.send(messages.TaskMade(task_record(labelled, suites[name], request.spec)))
+        except Exception as error:
+            traceback.print_exc()
+            conn.send(messages.TaskMade(reason=_line(error)))
+
+
+def task_record(labelled: LabelledTask, suite: Suite, spec: TaskSpec) -> TaskRecord:
+    """What the store keeps of a task."""
+    return TaskRecord(
+        hash=spec.hash,
+        name=labelled.task.name,
+        suite=suite.info.name,
+        variables=tuple(labelled.task.variables),
+        candidates=labelled.task.candidates,  # type: ignore[arg-type]
+        truth=labelled.truth,
+        metadata=dict(spec.metadata),
+        setting=tuple(suite.info.setting),
+        factors=dict(suite.info.factors),
+    )
+
+
+def predict(conn: Connection) -> None:
+    """Run a method on the tasks of one `Predict` request.
+
+    Sends `Started` when the method is about to be called, `Finished` for each task as it ends, and
+    at last the `Costs`. `Broken` takes the place of the rest if the request as a whole fails.
+    """
+    request: messages.Predict | None = _received(conn)
+    if request is None:
+        return
+    with _told(conn):
+        method = load_method(request.method, **_located(request.parameters))
+        _work_in(request)
+        if request.model:
+            with np.load(request.model) as arrays:
+                method = method.fitted(dict(arrays))
+        tasks = [read_samples(Path(folder)) for folder in request.samples]
+        conn.send(messages.Started(resident_mb()))
+        clock = _Clock()
+        results = clock.over(method.predict_batch(tasks, seeds=request.seeds))
+        for index, result in results:
+            if isinstance(result, Exception):
+                conn.send(messages.Finished(index, *_failure(result)))
+            else:
+                conn.send(messages.Finished(index, Status.ok, prediction=_sendable(result)))
+        conn.send(clock.costs())
+
+
+def fit(conn: Connection) -> None:
+    """Train a method as one `Fit` request says, and write its arrays. Answers as `predict` does."""
+    request: messages.Fit | None = _received(conn)
+    if request is None:
+        return
+    with _told(conn):
+        method = load_method(request.method, **_located(request.parameters))
+        suite = load_suite(request.suite, **request.options)
+        tasks, resources = LabelledTasks(suite, request.specs), suite.resources
+        _work_in(request)
+        conn.send(messages.Started(resident_mb()))
+        clock = _Clock()
+        try:
+            with clock:
+                model = method.fit(tasks, seed=request.seed, resources=resources)
+            with open(request.model, "wb") as file:
+                np.savez(file, **model)  # type: ignore[arg-type]
+        except Exception as error:
+            conn.send(messages.Finished(0, *_failure(error)))
+        else:
+            conn.send(messages.Finished(0, Status.ok))
+        conn.send(clock.costs())
+
+
+class _Clock:
+    """Wall time, CPU time and peak memory of the code inside, and of nothing between."""
+
+    def __init__(self) -> None:
+        self._peak = PeakMemory()
+        self._wall = self._cpu = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter(), _cpu_seconds()
+
+    def __exit__(self, *error: object) -> None:
+        wall, cpu = self._began
+        self._wall += time.perf_counter() - wall
+        self._cpu += _cpu_seconds() - cpu
+
+    def over(self, values: Iterator[Value]) -> Iterator[Value]:
+        """The values, with only the making of each on the clock."""
+        while True:
+            with self:
+                try:
+                    value = next(values)
+                except StopIteration:
+                    return
+            yield value
+
+    def costs(self) -> messages.Costs:
+        return messages.Costs(self._wall, self._cpu, self._peak.mb())
+
+
+def _received(conn: Connection) -> Any:
+    """The next request, or None once the run has closed the connection."""
+    try:
+        return conn.recv()
+    except EOFError:
+        return None
+
+
+def _work_in(request: messages.Predict | messages.Fit) -> None:
+    """Make the job's own folder the working folder and the one for temporary files."""
+    _print_to(Path(request.log))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.chdir(request.folder)
+    os.environ["TMPDIR"] = request.folder
+    tempfile.tempdir = None
+
+
+def _located(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that name a weights file say where it is from whatever folder."""
+    return {
+        name: str(Path(value).resolve())
+        if isinstance(value, str) and value.endswith(".safetensors")
+        else value
+        for name, value in parameters.items()
+    }
+
+
+@contextlib.contextmanager
+def _told(conn: Connection) -> Iterator[None]:
+    """Sends what ends a request as a whole."""
+    try:
+        yield
+    except MemoryError:
+        traceback.print_exc()
+        conn.send(messages.Broken(Status.oom, "MemoryError"))
+    except BaseException as error:
+        traceback.print_exc()
+        conn.send(messages.Broken(Status.error, _line(error)))
+
+
+def _sendable(prediction: Prediction) -> Prediction:
+    """The prediction with plain values for facts: classes of the method's own do not travel."""
+    facts = json.loads(json.dumps(dict(prediction.facts), default=plain))
+    outputs = {variant: np.asarray(scores) for variant, scores in prediction.outputs.items()}
+    return dataclasses.replace(prediction, outputs=outputs, facts=facts, note=str(prediction.note))
+
+
+def _failure(error: Exception) -> tuple[Status, str]:
+    """Status and reason of a task that ended with an exception."""
+    if isinstance(error, CannotRun):
+        return Status.skipped, str(error)
+    traceback.print_exception(error)
+    if isinstance(error, MemoryError):
+        return Status.oom, "MemoryError"
+    return Status.error, _line(error)
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".split("\n")[0]
+
+
+def _print_to(log: Path) -> None:
+    """Print to a file line by line, so that all of it is there also if the process is killed."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and of its children that have ended."""
+    return sum(os.times()[:4])

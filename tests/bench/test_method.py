@@ -1,0 +1,213 @@
+"""What a method declares is what it has, and a loaded method knows its identity and its device."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+import cdnbench
+from cdnbench import registry
+from cdnbench.errors import BenchError, CannotRun
+from cdnbench.loaded import LoadedMethod
+from cdnbench.method import MethodInfo, Prediction, check_declarations
+from cdnbench.ranking import rank_variables
+from cdnbench.registry import load_method
+from cdnbench.task import Task
+
+EXAMPLE = Path(cdnbench.__file__).parent.parent / "examples/third_party/variance_ratio.py"
+
+
+def a_class(parts: str = "", parameters: str = "", **declared) -> type:
+    """A method that declares this and has these parts, each a method of one line."""
+    info = MethodInfo(name="mine", summary="a test", **declared)
+    body = {name: lambda self, *a, **k: None for name in ("predict_targets", *parts.split())}
+    annotations = {"info": ClassVar[MethodInfo]} | dict.fromkeys(parameters.split(), str)
+    defaults = dict.fromkeys(parameters.split(), "cpu")
+    return dataclass(frozen=True)(
+        type("Mine", (), {**body, **defaults, "info": info, "__annotations__": annotations})
+    )
+
+
+PRETRAINED = "weights_digest trained_on trained_origins"
+
+
+@pytest.mark.parametrize(
+    "parts, parameters, declared",
+    [
+        ("", "", {}),
+        ("predict_outputs", "", {"variants": ("a", "b")}),
+        ("fit fitted", "", {"supervised": "required"}),
+        (PRETRAINED, "", {"supervised": "pretrained"}),
+        (f"fit fitted {PRETRAINED}", "", {"supervised": "required", "starts_from_weights": True}),
+        ("predict_targets_batch", "device", {"batch_size": 4, "devices": ("cpu", "cuda")}),
+        ("", "", {"devices": ("cuda",)}),
+    ],
+)
+def test_what_is_declared_and_there_is_accepted(parts, parameters, declared):
+    check_declarations(a_class(parts, parameters, **declared), "'mine'")
+
+
+@pytest.mark.parametrize(
+    "parts, parameters, declared, message",
+    [
+        ("", "", {"variants": ("a",)}, "declares variants but has no predict_outputs"),
+        ("predict_outputs", "", {}, "has predict_outputs but does not declare variants"),
+        ("fit", "", {"supervised": "required"}, 'supervised="required" but has no fitted'),
+        ("fit fitted", "", {}, 'has fit, fitted but does not declare supervised="required"'),
+        (
+            "weights_digest",
+            "",
+            {"supervised": "pretrained"},
+            "starts_from_weights=True but has no trained_on, trained_origins",
+        ),
+        ("weights_digest", "", {}, 'has weights_digest but does not declare supervised="pretr'),
+        ("", "", {"batch_size": 1}, "declares batch_size but has no predict_targets_batch"),
+        ("predict_targets_batch", "", {}, "does not declare batch_size"),
+        ("", "", {"devices": ("cpu", "cuda")}, "but has no parameter device"),
+        ("", "device", {}, 'parameter device but does not declare devices=\\("cpu", "cuda"\\)'),
+    ],
+)
+def test_what_does_not_match_is_told(parts, parameters, declared, message):
+    with pytest.raises(BenchError, match=f"The method 'mine' does not match.*{message}"):
+        check_declarations(a_class(parts, parameters, **declared), "'mine'")
+
+
+def test_knowledge_has_to_reach_fit():
+    class Deaf:
+        info = MethodInfo(name="deaf", summary="", supervised="required", needs=("gene_text",))
+
+        def fit(self, tasks, *, seed=0): ...
+        def fitted(self, model): ...
+        def predict_targets(self, task, *, seed=0): ...
+
+    with pytest.raises(BenchError, match="needs=.*its fit takes no resources"):
+        check_declarations(Deaf, "'deaf'")
+
+
+def test_a_class_without_info_is_told():
+    with pytest.raises(BenchError, match="The method 'x' has no `info`"):
+        check_declarations(type("X", (), {"info": "?"}), "'x'")
+
+
+def test_loading_checks_a_third_party_plugin(monkeypatch):
+    class Entry:
+        name, value, dist = "mine", "my_package:Mine", None
+
+        def load(self):
+            return a_class("", variants=("a",))
+
+    monkeypatch.setattr(registry, "entries", lambda group: {"mine": Entry()})
+    registry.load_class.cache_clear()
+    try:
+        with pytest.raises(BenchError, match=r"'mine' \(my_package:Mine\).*no predict_outputs"):
+            load_method("mine")
+    finally:
+        registry.load_class.cache_clear()
+
+
+def test_the_example_is_a_method():
+    spec = importlib.util.spec_from_file_location("variance_ratio", EXAMPLE)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check_declarations(module.VarianceRatio, "'variance-ratio'")
+    rng = np.random.default_rng(0)
+    before, after = rng.normal(size=(200, 3)), rng.normal(size=(200, 3)) * [1, 4, 1]
+    task = Task(name="t", variables="abc", observational=before, regimes=[after])
+    method = LoadedMethod(module.VarianceRatio(), "", {})
+    assert [name for _, name, _ in rank_variables(task, method)][0] == "b"
+
+
+# --- identity
+
+
+@pytest.mark.parametrize(
+    "name, parameters, fit, key",
+    [
+        ("target-shift", {}, "", "cb9f9acc25065eadad7ac202caf5bdb5"),
+        ("dci", {"max_set_size": 2}, "", "e9f53b7259a13cb883a196c66d019e40"),
+        ("ut-igsp-set", {}, "", "47303bc6b30ad565cfe1ecb889b1f638"),
+        ("bacadi", {"likelihood": "fc", "device": "cpu"}, "", "6b32ef1342ba09c32f3374741a1aecff"),
+        ("dcdi-g", {"device": "cuda"}, "", "7cd8590acd0906b1fd849b8fad5aa61a"),
+        ("linear", {}, "a fit", "28fadc7b0f1d6b215d46233b1829f728"),
+    ],
+)
+def test_keys_are_frozen(name, parameters, fit, key):
+    """Stored results are found under these; a key changes only with the version of its method."""
+    assert load_method(name, **parameters).key("a task", 1, fit) == key
+
+
+def test_writing_out_a_default_changes_no_key():
+    plain, written = load_method("dci"), load_method("dci", max_set_size=3)
+    assert plain.all_parameters == written.all_parameters and plain.parameters == {}
+    assert plain.key("t", 0) == written.key("t", 0) != plain.key("t", 1)
+
+
+def test_parameters_of_a_class_that_is_no_dataclass():
+    class Plain:
+        info = MethodInfo(name="plain", summary="")
+
+        def __init__(self, a=1, b="x"):
+            self.a, self.b = a, b
+
+        def predict_targets(self, task, *, seed=0): ...
+
+    assert LoadedMethod(Plain(a=2), "", {"a": 2}).all_parameters == {"a": 2, "b": "x"}  # type: ignore[arg-type]
+
+
+# --- device
+
+
+def test_only_methods_with_a_choice_change_their_device():
+    cdn, shift = load_method("cdn"), load_method("target-shift")
+    assert cdn.device == shift.device == "cpu"
+    assert shift.on_device("cuda") is shift and cdn.on_device("cpu") is cdn
+    moved = cdn.on_device("cuda")
+    assert moved.device == "cuda" and moved.parameters == {"device": "cuda"}
+    assert moved.key("t", 0) == load_method("cdn", device="cuda").key("t", 0)
+    assert moved.on_device("cpu") is moved, "a device that was chosen stays"
+
+
+def test_the_reading_survives_a_change_of_device():
+    assert load_method("cdn-cells-stack").on_device("cuda").label == "cdn-cells-stack"
+
+
+def test_how_many_tasks_at_once_may_depend_on_the_device():
+    assert load_method("dcdi-g").batch_size == 1
+    assert load_method("dcdi-g", device="cuda").batch_size == 30
+    assert load_method("target-shift").batch_size == 1
+
+
+# --- calls
+
+
+class Together:
+    """Answers the first task, fails on the second, and forgets the third."""
+
+    info = MethodInfo(name="together", summary="", batch_size=3, max_variables=2)
+
+    def predict_targets(self, task, *, seed=0):
+        raise AssertionError("a batched method is asked by batch")
+
+    def predict_targets_batch(self, tasks, *, seeds):
+        yield 1, RuntimeError("diverged")
+        yield 0, Prediction({"": np.zeros((1, 2), dtype=np.float32)}, "note", {"n": 1})
+
+
+def test_a_batch_ends_with_one_result_per_task():
+    x = np.zeros((5, 2))
+    task = Task(name="t", variables="ab", observational=x, regimes=[x])
+    wide = Task(
+        name="t", variables="abc", observational=np.zeros((5, 3)), regimes=[np.ones((5, 3))]
+    )
+    method = LoadedMethod(Together(), "", {})
+    found = dict(method.predict_batch([task, wide, task, task], seeds=[0] * 4))
+    assert sorted(found) == [0, 1, 2, 3]
+    assert found[0].outputs[""].dtype == np.float64 and found[0].note == "note"
+    assert isinstance(found[1], CannotRun) and "at most 2" in str(found[1])
+    assert str(found[2]) == "diverged" and "returned nothing" in str(found[3])

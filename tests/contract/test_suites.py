@@ -1,0 +1,278 @@
+"""The contract of every registered suite, whichever package it comes from.
+
+A suite is made with the options that it declares for tests (`Suite.small`). `prepared` holds a few
+of its tasks, spread evenly over its list.
+"""
+
+import json
+import pickle
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cdnbench import load_suite
+from cdnbench.errors import BenchError, InvalidParameter, UnknownName
+from cdnbench.registry import SUITES, entries
+from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
+from cdnbench.truth import ARRAYS, LabelledTask
+
+N_LOADED = 6
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A suite in its small form: its name, its options, the suite, its specs, some of its tasks."""
+
+    name: str
+    options: dict[str, Any]
+    suite: Suite
+    specs: list[TaskSpec]
+    loaded: list[tuple[TaskSpec, LabelledTask]]
+
+    def again(self, **options) -> Suite:
+        """The suite, made anew, with further options."""
+        return load_suite(self.name, **{**self.options, **options})
+
+
+@pytest.fixture(scope="module", params=list(entries(SUITES)))
+def prepared(request, tmp_path_factory) -> Prepared:
+    name = request.param
+    options = type(load_suite(name)).small(tmp_path_factory.mktemp(name))
+    suite = load_suite(name, **options)
+    specs = list(suite.specs())
+    some = specs[:: max(1, len(specs) // N_LOADED)][:N_LOADED]
+    return Prepared(name, options, suite, specs, [(spec, suite.load(spec)) for spec in some])
+
+
+def outline(specs) -> list:
+    """What a run takes from specs, in plain values."""
+    return [
+        [s.name, s.hash, s.n_variables, s.n_regimes, s.n_samples, s.has_symbols, s.origin]
+        + [dict(s.metadata)]
+        for s in specs
+    ]
+
+
+def training_sets(suite: Suite, specs) -> list[tuple[TaskSpec, list[TaskSpec]]]:
+    """Each spec with what methods are trained on for it; nothing if the suite has no training."""
+    found = [(spec, suite.training(spec)) for spec in specs]
+    return [(spec, list(trained)) for spec, trained in found if trained is not None]
+
+
+def tokens(values) -> set[str]:
+    """The words in names and metadata."""
+    return set(re.split(r"[^A-Za-z0-9]+", json.dumps(values)))
+
+
+def targets_of(labelled: LabelledTask) -> set[str]:
+    named = np.asarray(labelled.task.variables, dtype=object)[labelled.targets.any(axis=0)]
+    return set(named)
+
+
+def test_the_same_specs_twice(prepared):
+    assert prepared.specs
+    assert outline(prepared.again().specs()) == outline(prepared.specs)
+
+
+def test_the_same_specs_in_another_process(prepared):
+    code = (
+        "import json, sys\n"
+        "from cdnbench import load_suite\n"
+        "suite = load_suite(sys.argv[1], **json.loads(sys.argv[2]))\n"
+        "specs = suite.specs()\n"
+        "trained = [[t.hash for t in suite.training(s) or ()] for s in specs]\n"
+        "print(json.dumps([[s.name, s.hash, s.n_variables, s.n_regimes, s.n_samples,"
+        " s.has_symbols, s.origin, dict(s.metadata)] for s in specs]))\n"
+        "print(json.dumps(trained))\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, prepared.name, json.dumps(prepared.options)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONHASHSEED": "123", "PATH": ""},
+    )
+    specs, trained = map(json.loads, answer.stdout.splitlines())
+    assert specs == json.loads(json.dumps(outline(prepared.specs)))
+    here = [[t.hash for t in prepared.suite.training(s) or ()] for s in prepared.specs]
+    assert trained == here
+
+
+def test_names_and_hashes_are_unique(prepared):
+    for values in ([s.name for s in prepared.specs], [s.hash for s in prepared.specs]):
+        assert len(set(values)) == len(values)
+
+
+def test_the_same_task_twice(prepared):
+    other = prepared.again()
+    for spec, labelled in prepared.loaded[:3]:
+        again = other.load(pickle.loads(pickle.dumps(spec)))
+        assert again.task.content_hash == labelled.task.content_hash
+        assert again.task.name == labelled.task.name
+        assert dict(again.task.metadata) == dict(labelled.task.metadata)
+        for field in ARRAYS:
+            one, two = (getattr(t.truth, field.name) for t in (labelled, again))
+            assert (one is None) == (two is None)
+            if one is not None:
+                np.testing.assert_array_equal(one, two, err_msg=field.name)
+
+
+def test_specs_tell_the_sizes_of_their_tasks(prepared):
+    for spec, labelled in prepared.loaded:
+        task = labelled.task
+        assert (task.name, task.n_variables, task.n_regimes, task.n_samples, task.has_symbols) == (
+            spec.name,
+            spec.n_variables,
+            spec.n_regimes,
+            spec.n_samples,
+            spec.has_symbols,
+        )
+
+
+def test_metadata_are_plain_and_hold_what_reports_need(prepared):
+    info = prepared.suite.info
+    trained = [t for _, found in training_sets(prepared.suite, prepared.specs) for t in found]
+    for spec in [*prepared.specs, *trained]:
+        assert json.loads(json.dumps(dict(spec.metadata))) == dict(spec.metadata)
+        for name in ("dataset", *info.setting, *info.factors, *info.strata):
+            assert name in spec.metadata, f"{spec.name} has no {name}"
+        assert all(isinstance(spec.metadata[name], bool) for name in info.strata)
+    assert all(isinstance(value, str) for value in info.factors.values())
+
+
+def test_what_an_option_changes_is_a_factor(prepared):
+    """Two views of one dataset are different tasks, which a report must not average over: their
+    metadata differ in a factor of the suite."""
+    factors = prepared.suite.info.factors
+
+    def views(specs) -> dict[tuple, set[str]]:
+        found: dict[tuple, set[str]] = {}
+        for s in specs:
+            block = s.metadata["dataset"], *(str(s.metadata[f]) for f in factors)
+            found.setdefault(block, set()).add(s.hash)
+        return found
+
+    plain = views(prepared.specs)
+    for option in prepared.suite.info.options:
+        for choice in option.choices:
+            other = views(prepared.again(**{option.name: choice}).specs())
+            for block in plain.keys() & other.keys():
+                assert plain[block] == other[block], f"--{option.name} {choice}: {block}"
+
+
+def test_no_answer_in_what_a_method_sees(prepared):
+    for spec, labelled in prepared.loaded:
+        seen = tokens([labelled.task.name, dict(labelled.task.metadata)])
+        assert not targets_of(labelled) & seen, spec.name
+        assert not targets_of(labelled) & tokens([spec.name, spec.hash]), spec.name
+        assert not set(prepared.suite.info.strata) & set(labelled.task.metadata), spec.name
+
+
+def test_regimes_and_variables_have_no_telling_order(prepared):
+    """Neither does a list of regimes follow the order of their targets, nor do targets come first
+    among the variables."""
+    joint = [labelled for _, labelled in prepared.loaded if labelled.task.n_regimes > 2]
+    if joint:
+        first = [labelled.targets.argmax(axis=1) for labelled in joint]
+        assert any((np.diff(places) < 0).any() for places in first)
+        assert any((np.diff(places) > 0).any() for places in first)
+    places = [
+        place / max(1, labelled.task.n_variables - 1)
+        for _, labelled in prepared.loaded
+        for place in np.flatnonzero(labelled.targets.any(axis=0))
+    ]
+    assert min(places) < 0.5 < max(places)
+
+
+def test_options_are_refused_with_a_reason(prepared):
+    info = prepared.suite.info
+    with pytest.raises(UnknownName, match=f"no option of the suite {info.name} named 'colour'"):
+        prepared.again(colour="red")
+    with pytest.raises(UnknownName, match="named 'colour'"):
+        type(prepared.suite)(colour="red")
+    for option in info.options:
+        if option.choices:
+            for make in (prepared.again, type(prepared.suite)):
+                with pytest.raises(InvalidParameter, match=f"{option.name} takes .*'no such'"):
+                    make(**{option.name: "no such"})
+
+
+def test_every_choice_of_an_option_is_accepted(prepared):
+    for option in prepared.suite.info.options:
+        assert option.help and option.typed(option.default) == option.default
+        for choice in option.choices:
+            assert str(prepared.again(**{option.name: choice}).options[option.name]) == choice
+
+
+def test_training_is_disjoint_from_the_test(prepared):
+    """No method is trained on the task that it is tested on, nor on another view of it."""
+    for spec, trained in training_sets(prepared.suite, prepared.specs):
+        assert spec.origin and all(t.origin for t in trained)
+        assert spec.hash not in {t.hash for t in trained}
+        assert spec.origin not in {t.origin for t in trained}
+
+
+def test_training_tasks_can_be_made(prepared):
+    for _, trained in training_sets(prepared.suite, prepared.specs[:1]):
+        for spec in trained[:2]:
+            labelled = prepared.again().load(pickle.loads(pickle.dumps(spec)))
+            assert labelled.task.n_variables == spec.n_variables
+            assert labelled.targets.any()
+
+
+class Doses(Suite):
+    """A suite as another package may write one: a factor of its own, and nothing but what it
+    needs."""
+
+    info = SuiteInfo(
+        name="doses",
+        summary="one drug at two doses",
+        options=(SuiteOption(name="n", default=2, help="number of tasks"),),
+        setting=("dose",),
+        factors={"dose": ""},
+    )
+
+    def specs(self):
+        return []
+
+    def load(self, spec):
+        raise NotImplementedError
+
+
+def test_what_a_suite_need_not_define_has_a_default():
+    suite = Doses(n="3")
+    spec = TaskSpec(name="t", hash="h", n_variables=1, n_regimes=1, n_samples=1)
+    assert suite.options == {"n": 3} and Doses.info.factors == {"dose": ""}
+    assert suite.training(spec) is None
+    assert (suite.resources, suite.knowledge, suite.why_no_task()) == ({}, "", "")
+
+
+class Bare:
+    info = SuiteInfo(name="bare", summary="does not inherit from Suite")
+
+
+class Unfinished(Suite):
+    info = SuiteInfo(name="unfinished", summary="has no load")
+
+    def specs(self):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (Bare, "my_package:Bare is registered as the suite 'bare'.*inherit from cdnbench.suite"),
+        (Unfinished, "my_package:Unfinished is registered.*does not define load"),
+    ],
+)
+def test_what_is_no_suite_is_refused(monkeypatch, cls, words):
+    entry = type("Entry", (), {"value": f"my_package:{cls.__name__}"})
+    monkeypatch.setattr("cdnbench.registry.load_class", lambda group, name: cls)
+    monkeypatch.setattr("cdnbench.registry.entries", lambda group: {cls.info.name: entry})
+    with pytest.raises(BenchError, match=words):
+        load_suite(cls.info.name)

@@ -1,0 +1,67 @@
+"""Enumeration of an equivalence class against trying every orientation."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from cdnbench.methods.statistics.equivalence import chain_components, orientations
+
+
+def is_acyclic(dag: np.ndarray) -> bool:
+    power = dag.astype(int)
+    for _ in range(len(dag)):
+        power = power @ dag
+    return not power.any()
+
+
+def slow_orientations(undirected: np.ndarray) -> set[bytes]:
+    """All orientations that are acyclic and whose common children have adjacent parents."""
+    edges = np.argwhere(np.triu(undirected))
+    found = set()
+    for flips in product((False, True), repeat=len(edges)):
+        dag = np.zeros_like(undirected)
+        for (i, j), flip in zip(edges, flips, strict=True):
+            dag[(j, i) if flip else (i, j)] = True
+        colliders = any(
+            not undirected[a, b] for c in range(len(dag)) for a in np.flatnonzero(dag[:, c])
+            for b in np.flatnonzero(dag[:, c]) if a < b
+        )  # fmt: skip
+        if is_acyclic(dag) and not colliders:
+            found.add(dag.tobytes())
+    return found
+
+
+def chordal_graph(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Each new variable is joined to a clique of earlier ones."""
+    graph = np.zeros((n, n), bool)
+    for v in range(1, n):
+        clique = [int(rng.integers(v))]
+        for u in rng.permutation(v):
+            if u not in clique and graph[u, clique].all() and rng.random() < 0.6:
+                clique.append(int(u))
+        graph[v, clique] = graph[clique, v] = True
+    return graph
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_equals_trying_every_orientation(seed):
+    rng = np.random.default_rng(seed)
+    graph = chordal_graph(int(rng.integers(1, 6)), rng)
+    order = rng.permutation(len(graph))
+    graph = graph[np.ix_(order, order)]
+    found = [dag.tobytes() for dag in orientations(graph)]
+    assert len(found) == len(set(found))
+    assert set(found) == slow_orientations(graph)
+
+
+def test_a_tree_has_one_orientation_a_root_and_a_clique_one_an_order():
+    chain = np.eye(7, k=1, dtype=bool) | np.eye(7, k=-1, dtype=bool)
+    assert sum(1 for _ in orientations(chain)) == 7
+    assert sum(1 for _ in orientations(~np.eye(5, dtype=bool))) == 120
+
+
+def test_chain_components_ignore_directed_edges():
+    cpdag = np.zeros((5, 5), bool)
+    cpdag[0, 1] = cpdag[1, 0] = cpdag[1, 2] = cpdag[3, 4] = cpdag[4, 3] = True
+    assert chain_components(cpdag) == [[0, 1], [2], [3, 4]]

@@ -1,0 +1,67 @@
+"""`bench report` and `bench list tables|figures`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cdnbench.commands.list import list_names
+from cdnbench.commands.report import report
+from cdnbench.errors import BenchError, InvalidParameter, UnknownName
+
+
+@pytest.fixture
+def folder(make_store, tmp_path):
+    """Two tasks, one of them trivial."""
+    store = make_store("perturbseq")
+    for i, trivial in enumerate((True, False)):
+        targets = np.eye(1, 4, k=i, dtype=bool)
+        task = store.task(f"a/{i}", targets, facts={"trivial": trivial}, cell_line="a")
+        store.job("m", task, store.at_place(targets, 1 + i))
+    return tmp_path / "perturbseq"
+
+
+def run(*arguments) -> str:
+    """What it prints to standard output; errors are raised."""
+    app = typer.Typer()
+    app.command("report")(report)
+    app.command("list")(list_names)
+    done = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_subset_is_a_filter(folder):
+    printed = {name: run("report", folder, "--subset", name) for name in ("all", "nontrivial")}
+    assert printed["all"].startswith("perturbseq, subset all\n") and "2/2" in printed["all"]
+    assert printed["nontrivial"].startswith("perturbseq, subset nontrivial\n")
+    assert "1/1" in printed["nontrivial"] and "0.500" in printed["nontrivial"]
+    with pytest.raises(BenchError, match="'easy'"):
+        run("report", folder, "--subset", "easy")
+
+
+def test_figures_are_written_and_nothing_is_printed(folder, tmp_path):
+    for name in ("dots", "all"):
+        out = tmp_path / name
+        assert run("report", folder, "--figure", name, "--out", out) == ""
+        assert {path.suffix for path in out.iterdir()} == {".pdf", ".svg", ".png"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["--figure", "dot"], UnknownName, "Did you mean dots"),
+        (["--table", "job"], UnknownName, "Did you mean jobs"),
+        (["--out", "x"], InvalidParameter, "only applies together with --figure"),
+    ],
+)
+def test_what_does_not_exist_is_refused_before_work_starts(tmp_path, arguments, error, message):
+    with pytest.raises(error, match=message):
+        run("report", tmp_path / "nowhere", *arguments)
+
+
+def test_lists_are_one_line_per_name():
+    assert run("list", "figures").startswith("dots  mean average precision")
+    assert run("list", "tables").splitlines()[0].startswith("leaderboard   methods by mean")

@@ -1,0 +1,305 @@
+"""Methods that misbehave, each in its own way."""
+
+import glob
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from cdnbench.errors import CannotRun
+from cdnbench.method import MethodInfo, Prediction
+
+
+def scores(task):
+    return np.asarray([x.mean(0) - task.observational.mean(0) for x in task.regimes])
+
+
+@dataclass(frozen=True)
+class Good:
+    info: ClassVar[MethodInfo] = MethodInfo(name="good", summary="mean shift")
+
+    def predict_targets(self, task, *, seed=0):
+        return scores(task)
+
+
+@dataclass(frozen=True)
+class Slow(Good):
+    """Takes `seconds`; says where it is by a file, so that a test can kill the run meanwhile."""
+
+    seconds: float = 0.3
+    info: ClassVar[MethodInfo] = MethodInfo(name="slow", summary="sleeps", stochastic=True)
+
+    def predict_targets(self, task, *, seed=0):
+        time.sleep(self.seconds)
+        return scores(task) + seed
+
+
+@dataclass(frozen=True)
+class Daemon(Good):
+    """Leaves a daemon behind (forked twice, in a session of its own) and returns, or loops if
+    `loops`."""
+
+    pids: str = ""
+    loops: bool = False
+    info: ClassVar[MethodInfo] = MethodInfo(name="daemon", summary="leaves a daemon behind")
+
+    def predict_targets(self, task, *, seed=0):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                with open(self.pids, "a") as file:
+                    print(os.getpid(), file=file)
+                time.sleep(600)
+            os._exit(0)
+        os.wait()
+        while self.loops or not self._is_known():
+            time.sleep(0.01)
+        return scores(task)
+
+    def _is_known(self):
+        return os.path.exists(self.pids) and Path(self.pids).read_text().endswith("\n")
+
+
+@dataclass(frozen=True)
+class RealTime:
+    info: ClassVar[MethodInfo] = MethodInfo(name="real-time", summary="dies by a real-time signal")
+
+    def predict_targets(self, task, *, seed=0):
+        os.kill(os.getpid(), 40)
+
+
+@dataclass(frozen=True)
+class Fickle(Good):
+    """Fails once the file `broken` is there."""
+
+    broken: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(name="fickle", summary="fails at will")
+
+    def predict_targets(self, task, *, seed=0):
+        print("trying")
+        if os.path.exists(self.broken):
+            raise RuntimeError("broken")
+        return scores(task)
+
+
+@dataclass(frozen=True)
+class Spy:
+    """Scores 1 for what it finds out about the answer from where it runs."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(name="spy", summary="looks for the answer")
+
+    def predict_targets(self, task, *, seed=0):
+        here = os.getcwd()
+        known = [
+            str(getattr(task.observational, "filename", "")),
+            str(getattr(task.observational.base, "filename", "")),
+        ]
+        found = glob.glob("**/*.npz", recursive=True) + glob.glob("../**/*.npz", recursive=True)
+        tell = found or task.metadata or task.name != "task" or "tiny" in here or any(known)
+        return np.full((task.n_regimes, task.n_variables), float(bool(tell)))
+
+
+@dataclass(frozen=True)
+class Raises:
+    info: ClassVar[MethodInfo] = MethodInfo(name="raises", summary="raises")
+
+    def predict_targets(self, task, *, seed=0):
+        print("about to raise")
+        raise RuntimeError("no luck")
+
+
+@dataclass(frozen=True)
+class Refuses:
+    info: ClassVar[MethodInfo] = MethodInfo(name="refuses", summary="cannot run")
+
+    def predict_targets(self, task, *, seed=0):
+        raise CannotRun("not today")
+
+
+@dataclass(frozen=True)
+class Loops:
+    """Loops, with a child process that loops in a session of its own."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(name="loops", summary="loops for ever")
+    pids: str = ""
+
+    def predict_targets(self, task, *, seed=0):
+        child = subprocess.Popen(
+            [sys.executable, "-S", "-c", "while True: pass"], start_new_session=True
+        )
+        if self.pids:
+            with open(self.pids, "a") as file:
+                print(os.getpid(), child.pid, file=file)
+        while True:
+            pass
+
+
+@dataclass(frozen=True)
+class Allocates:
+    info: ClassVar[MethodInfo] = MethodInfo(name="allocates", summary="allocates without end")
+
+    def predict_targets(self, task, *, seed=0):
+        hoard = []
+        while True:
+            hoard.append(np.ones(2_000_000))
+            time.sleep(0.005)
+
+
+@dataclass(frozen=True)
+class Exits:
+    info: ClassVar[MethodInfo] = MethodInfo(name="exits", summary="calls os._exit")
+
+    def predict_targets(self, task, *, seed=0):
+        os._exit(3)
+
+
+@dataclass(frozen=True)
+class Killed:
+    info: ClassVar[MethodInfo] = MethodInfo(name="is-killed", summary="dies by SIGKILL")
+
+    def predict_targets(self, task, *, seed=0):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Narrow(Good):
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="narrow", summary="few variables only", max_variables=2
+    )
+
+
+@dataclass(frozen=True)
+class WrongShape:
+    info: ClassVar[MethodInfo] = MethodInfo(name="wrong-shape", summary="returns a vector")
+
+    def predict_targets(self, task, *, seed=0):
+        return np.zeros(task.n_variables)
+
+
+@dataclass(frozen=True)
+class Hungry(Good):
+    """Touches 64 MB once, more quickly than the runner looks."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(name="hungry", summary="needs 64 MB")
+
+    def predict_targets(self, task, *, seed=0):
+        np.ones(8_000_000).sum()
+        return scores(task)
+
+
+@dataclass(frozen=True)
+class Batched(Good):
+    """Solves tasks together, the last first. Task i: `fails` raises; `dies` takes the process
+    along unless it is alone."""
+
+    fails: int = -1
+    dies: int = -1
+    pause: float = 0.0
+    trace: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(name="batched", summary="many at once", batch_size=3)
+
+    def predict_targets(self, task, *, seed=0):
+        return scores(task)
+
+    def predict_targets_batch(self, tasks, *, seeds):
+        if self.trace:
+            with open(self.trace, "a") as file:
+                print(len(tasks), file=file)
+        number = [round(float(t.observational[0, 0]) * 1e6) for t in tasks]
+        for i in reversed(range(len(tasks))):
+            time.sleep(self.pause)
+            if number[i] == self.dies and len(tasks) > 1:
+                os._exit(4)
+            if number[i] == self.fails:
+                yield i, RuntimeError("this one diverged")
+            else:
+                yield (
+                    i,
+                    Prediction(
+                        {"": scores(tasks[i])},
+                        "not converged" if i else "",
+                        {"iterations": np.int64(7 + i)},
+                        converged=i == 0,
+                    ),
+                )
+
+
+@dataclass(frozen=True)
+class Learner(Good):
+    """Learns the mean target of its training tasks; `how` the fit ends, `trace` a file with a
+    line a fit."""
+
+    how: str = "well"
+    trace: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="learner", summary="has to be trained", supervised="required"
+    )
+
+    def fit(self, tasks, *, seed=0):
+        if self.trace:
+            with open(self.trace, "a") as file:
+                print(len(tasks), file=file)
+        if self.how.startswith("prints"):
+            print("about to fail")
+        if self.how == "refuses":
+            raise CannotRun("too few tasks")
+        if self.how == "raises":
+            raise RuntimeError("it diverged")
+        if self.how.endswith("dies"):
+            os._exit(3)
+        if self.how.endswith("loops"):
+            time.sleep(600)
+        return {"mean": np.mean([t.targets[0] for t in tasks], axis=0)}
+
+    def fitted(self, model):
+        made = Learner(self.how, self.trace)
+        object.__setattr__(made, "mean", model["mean"])
+        return made
+
+    def predict_targets(self, task, *, seed=0):
+        return np.tile(self.mean, (task.n_regimes, 1))
+
+
+@dataclass(frozen=True)
+class Reader(Good):
+    """Scores as many as its file says."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="reader", summary="needs to know", supervised="required", needs=("interactions",)
+    )
+
+    def fit(self, tasks, *, seed=0, resources):
+        return {"number": np.array(float(resources["interactions"].read_text()))}
+
+    def fitted(self, model):
+        made = Reader()
+        object.__setattr__(made, "number", model["number"])
+        return made
+
+    def predict_targets(self, task, *, seed=0):
+        return np.full((task.n_regimes, task.n_variables), self.number)
+
+
+@dataclass(frozen=True)
+class Opens(Good):
+    """Scores as many as its weights file says."""
+
+    weights: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(name="opens", summary="reads a file when it is used")
+
+    def predict_targets(self, task, *, seed=0):
+        with open(self.weights) as file:
+            return np.full((task.n_regimes, task.n_variables), float(file.read()))
+
+
+@dataclass(frozen=True)
+class NeedsMissing(Good):
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="needs-missing", summary="preloads nothing", preload=("no_such_module_here",)
+    )

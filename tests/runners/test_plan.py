@@ -1,0 +1,64 @@
+"""Which tasks a plan takes: spread over the settings, and filtered by subsets."""
+
+from collections import Counter
+
+import pytest
+
+from cdnbench.errors import InvalidParameter
+from cdnbench.registry import load_suite
+from cdnbench.runners.plan import in_subset, make_plan, spread
+
+
+def numbers(specs) -> list[int]:
+    return [spec.recipe for spec in specs]
+
+
+def test_a_limit_is_spread_evenly_over_the_settings(faulty):
+    suite = load_suite("tiny", n=24, kinds=4)
+    specs = suite.specs()
+    kinds = Counter(spec.metadata["kind"] for spec in spread(specs, 8, suite))
+    assert kinds == {"a": 2, "b": 2, "c": 2, "d": 2}
+    assert {s.metadata["kind"] for s in spread(specs, 2, suite)} == {"a", "c"}
+    assert numbers(spread(specs, 1, suite)) == [0]
+    assert spread(specs, 100, suite) == specs
+
+
+def test_a_smaller_limit_is_a_part_of_a_larger_one_in_the_suites_order(faulty):
+    suite = load_suite("tiny", n=24, kinds=5)
+    chosen = [numbers(spread(suite.specs(), limit, suite)) for limit in range(1, 25)]
+    for fewer, more in zip(chosen, chosen[1:], strict=False):
+        assert set(fewer) < set(more) and more == sorted(more)
+    assert chosen == [numbers(spread(suite.specs(), limit, suite)) for limit in range(1, 25)]
+
+
+def test_cell_lines_share_a_limit():
+    suite = load_suite("synthetic")
+    chosen = spread(suite.specs(), 48, suite)
+    settings = Counter(
+        tuple(spec.metadata[name] for name in ("n_nodes", "n_edges", "mechanism", "intervention"))
+        for spec in chosen
+    )
+    assert len(settings) == 24 and set(settings.values()) == {2}
+
+
+def test_a_subset_is_a_filter_of_the_plan(faulty):
+    suite = load_suite("tiny", n=6)
+    assert numbers(in_subset(suite.specs(), "even", suite)) == [0, 2, 4]
+    assert numbers(in_subset(suite.specs(), "noneven", suite)) == [1, 3, 5]
+    assert numbers(in_subset(suite.specs(), "all", suite)) == list(range(6))
+    every = {job.spec.recipe: job.key for job in make_plan("tiny", {"n": 6}, "good").jobs}
+    some = {j.spec.recipe: j.key for j in make_plan("tiny", {"n": 6}, "good", subset="even").jobs}
+    assert some == {n: key for n, key in every.items() if n % 2 == 0}
+
+
+@pytest.mark.parametrize("subset", ["odd", "non", "nonall", "nonnoneven", ""])
+def test_a_subset_that_does_not_exist_is_refused_with_those_that_do(faulty, subset):
+    with pytest.raises(InvalidParameter, match="--subset of tiny takes all, even, noneven; got"):
+        make_plan("tiny", {}, "good", subset=subset)
+    with pytest.raises(InvalidParameter, match="--subset of sachs takes all; got 'trivial'"):
+        make_plan("sachs", {}, "random", subset="trivial")
+
+
+def test_an_empty_subset_says_so(faulty):
+    with pytest.raises(InvalidParameter, match="tiny has no task in the subset noneven"):
+        make_plan("tiny", {"n": 1}, "good", subset="noneven")
