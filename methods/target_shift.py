@@ -28,8 +28,11 @@ rows on the constant side, n on the other,
 With fewer than 30 rows on either side these errors are too rough, and what they underestimate comes
 first. There z_m and z_v come from `small_samples`: the variance of the difference of means is
 moderated across variables, as limma does (Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3:3). The prior
-supposes that variables have common units. Where they do not it has little weight, but scores from
-few rows then change a little with the units; from 30 rows on units mean nothing.
+supposes that variables have common units, and all that is gained rests on it: with three rows per
+side, a target shifted by 4 standard deviations is first among 1,000 variables in .45 of the tasks,
+and in .16 by Student's t, which for Gaussian rows is the order of every score that ignores units.
+Where units differ the prior has little weight (.13 against .15), but scores from few rows change a
+little with them. From 30 rows on units mean nothing.
 
 Parameters: `winsorised`, the share of rows clipped at either end to the nearest kept value (0.005:
 of 970 rows the 4 outermost at either end, so that a few broken cells or gates do not decide). Where

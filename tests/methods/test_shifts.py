@@ -128,6 +128,20 @@ def test_few_rows_are_calibrated_without_a_shift(rows):
     assert (z_variance**2).mean() < 1.1, "conservative"
 
 
+def test_units_mean_nothing_from_thirty_rows_on():
+    """With fewer, the prior of the variances changes with the units; a clear target stays first."""
+    rng = np.random.default_rng(0)
+    units = 10 ** rng.uniform(-2, 2, 20)
+    for n_rows in (8, 29, 30, 31):
+        before, after = rng.normal(size=(2, n_rows, 20))
+        after[:, 3] += 5
+        plain, other = (
+            TargetShift().predict_targets(task_of(before * u, after * u))[0] for u in (1, units)
+        )
+        assert plain.argmax() == other.argmax() == 3
+        assert np.allclose(plain, other, rtol=1e-4) == (n_rows >= 30)
+
+
 def test_a_variance_change_among_twenty_rows():
     rng = np.random.default_rng(0)
     before, after = rng.normal(size=(2, 20, 10))

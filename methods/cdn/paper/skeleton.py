@@ -11,6 +11,7 @@ from cdnbench.methods.cdn.paper.bit_planes import Planes
 
 Node = int
 NodeSet = int  # bit z is set where node z is a member
+Path = tuple[Node, ...]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class SeparatingSets:
 def node_set(nodes: Iterable[Node]) -> NodeSet:
     """The set of some nodes as bits."""
     return sum(1 << node for node in nodes)
+
+
+def others(k: int, *nodes: Node) -> list[Node]:
+    """All k nodes without the given ones."""
+    return [node for node in range(k) if node not in nodes]
 
 
 def skeleton(tests: Tests) -> tuple[Planes, SeparatingSets]:

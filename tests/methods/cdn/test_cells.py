@@ -8,7 +8,6 @@ import pytest
 from cdnbench import LabelledTask, Task, load_method
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.methods.cdn import cells as c
-from cdnbench.methods.cdn import views as v
 
 N = 12
 GENES = [f"G{i:02d}" for i in range(N)]
@@ -55,14 +54,14 @@ def test_the_stack_is_linear_in_its_parts(fitted):
     task = labelled(200).task
     outputs = fitted.predict_outputs(task)
     parts = np.concatenate(
-        [outputs["network"][..., None], v.shift_scores(task.observational, task.regimes)], axis=-1
+        [outputs["network"][..., None], c.shift_scores(task.observational, task.regimes)], axis=-1
     )
     np.testing.assert_allclose(outputs["stack"], parts @ fitted.method.model["stack"])
     down, shift = (
         load_method(name).predict_targets(task) for name in ("target-shift-down", "target-shift")
     )
     np.testing.assert_allclose(
-        v.shift_scores(task.observational, task.regimes),
+        c.shift_scores(task.observational, task.regimes),
         np.arcsinh(np.stack([down, shift], axis=-1)),
     )
 
@@ -101,9 +100,9 @@ def test_small_panels_give_all_they_have():
         )  # fmt: skip
         whole.append(LabelledTask(task=task, targets=one.targets[:, kept], facts=one.facts))
     method = load_method("cdn-cells", sampled=64, epochs=1)
-    views, _ = v.draw_views(whole, 64, 1, np.random.default_rng(0))
+    views, _ = method.method._views(whole, np.random.default_rng(0))
     assert [len(view.targets) for view in views] == [12] * 5 + [9] * 3
-    assert list(v.batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [
+    assert list(c._batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [
         [0, 1],
         [7, 5],
         [2, 3],
@@ -139,14 +138,14 @@ def test_conditional_logit_is_the_optimum():
 
 def test_no_cluster_is_on_both_sides():
     clusters = [f"a/{i % 7}" for i in range(50)]
-    training, validation = v.split_by_cluster(
+    training, validation = c.split_by_cluster(
         list(zip(clusters, range(50), strict=True)), clusters, np.random.default_rng(0)
     )  # type: ignore[arg-type]
     assert (
         not {v[0] for v in training} & {v[0] for v in validation}
         and len(training) + len(validation) == 50
     )
-    training, validation = v.split_by_cluster([1, 2, 3], ["a"] * 3, np.random.default_rng(0))  # type: ignore[list-item]
+    training, validation = c.split_by_cluster([1, 2, 3], ["a"] * 3, np.random.default_rng(0))  # type: ignore[list-item]
     assert training and validation
 
 
