@@ -1,8 +1,9 @@
 """Metrics of one ranking per regime, exact under ties and vectorised over regimes.
 
 `evaluate(scores, targets, candidates)` looks at candidates only. A NaN score means "cannot say":
-all NaN of a regime form one tie group below its numbers. A metric is undefined for a regime without
-a target, and for one whose candidates are all targets. It is NaN there, and averages leave it out.
+all NaN of a regime form one tie group below its numbers. A metric of the ranking is undefined for a
+regime without a target, and for one whose candidates are all targets. It is NaN there, and averages
+leave it out. `coverage` and `top_score` say so themselves.
 
 C is the number of candidates of a regime, T its targets, and a tie group is a run of equal scores.
 A new metric is one more entry of `METRICS`, at the end of this file.
@@ -167,6 +168,12 @@ def _top1_profiled(scored: Scored) -> np.ndarray:
     known = scored.candidates & ~np.isnan(profiles)
     share = _mean_of_first(scored, scored.candidates, known.astype(float))
     return np.where(known.any(axis=1), share, np.nan)
+
+
+def _top_score(scored: Scored) -> np.ndarray:
+    covered = scored.covered
+    found = np.where(covered, scored.scores, -np.inf).max(axis=1, initial=-np.inf)
+    return np.where(covered.any(axis=1), found, np.nan)
 
 
 def _mean_of_first(scored: Scored, among: np.ndarray, of: np.ndarray) -> np.ndarray:
@@ -339,6 +346,15 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "top-1 profiled",
                 "whether the first candidate of all has a profile",
                 _top1_profiled,
+                ranked=False,
+            ),
+            Metric(
+                "top_score",
+                "top score",
+                "largest score of a candidate: how sure the method is that something moved, in its "
+                "own units; targets do not matter",
+                _top_score,
+                best=np.inf,
                 ranked=False,
             ),
         )

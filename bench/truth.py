@@ -101,6 +101,8 @@ class LabelledTask:
 
     `LabelledTask(task=task, targets=targets)` is short for
     `LabelledTask(task=task, truth=Truth(targets=targets))`, and so for every field of `Truth`.
+    Beside a whole truth, such fields take the place of its own, so that `dataclasses.replace` works
+    with them.
 
     Raises
     ------
@@ -111,11 +113,9 @@ class LabelledTask:
     truth: Truth
 
     def __init__(self, *, task: Task, truth: Truth | None = None, **parts: Any) -> None:
-        if truth is not None and parts:
-            raise TypeError(f"give either truth or its parts ({', '.join(parts)}), not both")
         where = f"Task {task.name!r}"
         try:
-            truth = Truth(**parts) if truth is None else truth
+            truth = Truth(**parts) if truth is None else replace(truth, **parts)
         except InvalidTask as error:
             raise InvalidTask(f"{where}: {error}") from None
         shape = (task.n_regimes, task.n_variables)

@@ -137,6 +137,7 @@ def _columns(done: Sequence[tuple[Piece, np.ndarray]]) -> dict[str, np.ndarray |
                 targets.sum(axis=1),
                 task.candidates.sum(axis=1),
                 np.array(["+".join(variables[t]) for t in targets], dtype=object),
+                _detectable(task.truth),
             )
 
     def join(parts: Iterable[np.ndarray], dtype: type) -> np.ndarray:
@@ -146,8 +147,20 @@ def _columns(done: Sequence[tuple[Piece, np.ndarray]]) -> dict[str, np.ndarray |
     own = [facts[id(piece.task)] for piece, _ in done]
     return {
         "regime": join((np.arange(len(part)) for _, part in done), np.int64),
-        "n_targets": join((n_targets for n_targets, _, _ in own), np.int64),
-        "n_candidates": join((n_candidates for _, n_candidates, _ in own), np.int64),
-        "targets": pd.Categorical(join((names for *_, names in own), object)),
+        "n_targets": join((n_targets for n_targets, *_ in own), np.int64),
+        "n_candidates": join((n_candidates for _, n_candidates, *_ in own), np.int64),
+        "targets": pd.Categorical(join((names for *_, names, _ in own), object)),
+        "detectable": join((share for *_, share in own), float),
         **{name: values[:, i] for i, name in enumerate(METRICS)},
     }
+
+
+def _detectable(truth: Truth) -> np.ndarray:
+    """(R,) share of each regime's targets whose intervention left a trace. NaN for a regime without
+    targets, and where the suite does not say."""
+    n_targets = truth.targets.sum(axis=1)
+    share = np.full(len(n_targets), np.nan)
+    if truth.detectable is None:
+        return share
+    found = (truth.targets & truth.detectable).sum(axis=1)
+    return np.divide(found, n_targets, out=share, where=n_targets > 0)

@@ -92,7 +92,7 @@ _FIRST = (
 _LAST = ("parameters", "knowledge")
 _INNER = ("job", "wall_s")
 """Columns of readings that are for reports only."""
-_OWN = {*_FIRST, *_LAST, *_INNER, "targets", "key", *METRICS}
+_OWN = {*_FIRST, *_LAST, *_INNER, "targets", "detectable", "key", *METRICS}
 """Columns that no fact or metadata of a task may take."""
 
 

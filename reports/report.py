@@ -121,6 +121,8 @@ class Report:
         names = ["comparisons"] if results.readings["label"].nunique() > 2 else []
         if set(results.regimes["suite"].astype(str)) & set(paper.SUITES):
             names += ["table11", "table4"]
+        if self.table("real").blocks:
+            names.append("real")
         regimes = results.regimes.drop_duplicates([*results.factors.names, "task", "regime"])
         return names + (["regimes"] if 0 < len(regimes) <= _FEW_REGIMES else [])
 

@@ -29,7 +29,7 @@ def build(results: Results) -> Table:
 
 
 def places(results: Results) -> pd.DataFrame:
-    """One row per (factors, label, task, seed, regime).
+    """One row per (factors, label, task, seed, regime with a target).
 
     Columns: `targets`, `n_candidates`, `rank` (1 is best), and `place`: the mean over targets of
     1 + the non-targets above + half of those beside.
@@ -47,7 +47,7 @@ def places(results: Results) -> pd.DataFrame:
         "rank",
         "coverage",
     ]
-    frame = results.regimes[columns].copy()
+    frame = results.regimes.loc[results.regimes["n_targets"] > 0, columns].copy()
     frame["place"] = 1 + (1 - frame["rank"]) * (frame["n_candidates"] - frame["n_targets"])
     return frame
 

@@ -86,7 +86,7 @@ def test_failures_are_told_and_set_the_exit_code(folder):
         ),
         (
             ["run", "--suite", "synthetic", "--protocol", "dirty"],
-            "protocol takes clean or dcdi or both",
+            "protocol takes clean, dcdi, both",
         ),
         (["run", "--suite", "synthetic", "--seeds", "a"], "--seeds takes whole numbers"),
         (

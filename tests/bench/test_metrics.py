@@ -161,9 +161,18 @@ def test_undefined_is_nan(targets, candidates):
     found = evaluate(
         np.array([[1.0, 2.0, 3.0]]), np.array(targets, bool), np.array(candidates, bool)
     )
-    for name in set(METRICS) - {"coverage"}:
+    for name in set(METRICS) - {"coverage", "top_score"}:
         assert np.isnan(found[name][0]), name
     assert np.isnan(found["coverage"][0]) == (np.sum(targets) == 0)
+
+
+def test_the_top_score_is_that_of_candidates_whatever_the_targets():
+    scores = np.array([[1.0, 9.0, -2.0], [np.nan, 9.0, -2.0], [np.nan, 9.0, np.nan]])
+    candidates = np.array([[True, False, True]] * 3)
+    for targets in (np.zeros((3, 3), bool), np.eye(3, dtype=bool)[[0, 0, 0]]):
+        found = evaluate(scores, targets, candidates)["top_score"]
+        np.testing.assert_array_equal(found, [1.0, -2.0, np.nan])
+    assert not METRICS["top_score"].ranked
 
 
 def test_a_single_variable():

@@ -4,6 +4,7 @@ import pytest
 
 from cdnbench.commands import progress
 from cdnbench.commands.run import _alike
+from cdnbench.record import FitRecord, JobRecord, Status
 
 
 @pytest.fixture
@@ -13,24 +14,28 @@ def clock(monkeypatch):
     return now
 
 
+def job(method: str, task: str, status: Status = Status.ok, reason: str = "") -> JobRecord:
+    return JobRecord(
+        key="k", suite="s", method=method, task=task, status=status, reason=reason, wall_s=1.0
+    )
+
+
+def fit(status: Status = Status.ok, reason: str = "", wall_s: float | None = 990.0) -> FitRecord:
+    return FitRecord(
+        key="k", suite="s", method="gears", n_tasks=83, status=status, reason=reason, wall_s=wall_s
+    )
+
+
 def test_the_time_left_does_not_count_the_fits(clock, capsys):
     with progress.progress(10) as show:
         clock[0] = 1000.0
-        show({"kind": "fit", "method": "gears", "n_tasks": 83, "wall_s": 990.0, "status": "ok"})
+        show(fit())
         clock[0] = 1001.0  # another thread ends a job right after the fit: too soon to tell
-        show({"kind": "predict", "method": "linear", "task": "a", "status": "ok"})
+        show(job("linear", "a"))
         clock[0] = 1020.0
-        show({"kind": "predict", "method": "gears", "task": "a", "status": "ok"})
+        show(job("gears", "a"))
         clock[0] = 1040.0
-        show(
-            {
-                "kind": "predict",
-                "method": "gears",
-                "task": "b",
-                "status": "error",
-                "reason": "no such gene",
-            }
-        )
+        show(job("gears", "b", Status.error, "no such gene"))
     assert capsys.readouterr().out.splitlines() == [
         "trained gears on 83 tasks, 990 s",
         "2/10 jobs (2 ok), 1020 s, about 80 s left",
@@ -39,19 +44,11 @@ def test_the_time_left_does_not_count_the_fits(clock, capsys):
     ]
 
 
-def test_a_failed_fit_says_why(capsys):
+@pytest.mark.parametrize(("wall_s", "took"), [(9.4, ", 9 s"), (None, "")])
+def test_a_failed_fit_says_why(capsys, wall_s, took):
     with progress.progress(1) as show:
-        show(
-            {
-                "kind": "fit",
-                "method": "gears",
-                "n_tasks": 83,
-                "wall_s": 9.4,
-                "status": "error",
-                "reason": "no edges",
-            }
-        )
-    assert capsys.readouterr().out == "trained gears on 83 tasks, 9 s: error: no edges\n"
+        show(fit(Status.error, "no edges", wall_s))
+    assert capsys.readouterr().out == f"trained gears on 83 tasks{took}: error: no edges\n"
 
 
 def test_reasons_that_differ_in_numbers_are_told_once():

@@ -1,5 +1,7 @@
 """What a truth holds, what it refuses, and how it tells silence from a target out of sight."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,8 +31,11 @@ def test_a_labelled_task_takes_the_parts_of_its_truth():
     whole = LabelledTask(task=task(), truth=Truth(targets=TARGETS, profiles=profiles))
     assert short.truth.arrays.keys() == whole.truth.arrays.keys() == {"targets", "profiles"}
     assert short.facts == {"a": 1} and (short.targets == whole.targets).all()
-    with pytest.raises(TypeError, match="either truth or its parts"):
-        LabelledTask(task=task(), truth=whole.truth, targets=TARGETS)
+    other = replace(whole, targets=~TARGETS)
+    assert (other.targets == ~TARGETS).all()
+    assert other.truth.arrays.keys() == whole.truth.arrays.keys()
+    with pytest.raises(TypeError, match="colour"):
+        LabelledTask(task=task(), targets=TARGETS, colour="red")
 
 
 def test_a_regime_of_its_own_has_its_row_of_every_array():

@@ -135,7 +135,8 @@ def test_tasks_with_and_without_a_gene(trainable, trials: Trials):
             regimes=[x[:, kept] for x in task.regimes],
             candidates=None,
         )
-        return dataclasses.replace(labelled, task=smaller, targets=labelled.targets[:, kept])
+        targets = labelled.targets[:, kept]
+        return LabelledTask(task=smaller, targets=targets, facts=labelled.facts)
 
     tasks = [
         without(labelled, N_GENES - 1) if labelled.task.metadata["cell_line"] == "B" else labelled

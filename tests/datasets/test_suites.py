@@ -199,7 +199,7 @@ def test_specs_are_cheap():
 def test_listing_imports_neither_scipy_nor_pandas():
     code = (
         "import sys; from cdnbench.datasets.synthetic.suites import SUITES; from "
-        "cdnbench.datasets.sachs import Sachs;"
+        "cdnbench.datasets.real.sachs import Sachs;"
         "[suite().specs() for suite in SUITES];"
         "print([m for m in ('scipy', 'pandas', 'torch', 'cdt') if m in sys.modules])"
     )

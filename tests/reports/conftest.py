@@ -32,6 +32,7 @@ class FakeStore:
         *,
         candidates: np.ndarray | None = None,
         ceiling: np.ndarray | None = None,
+        detectable: np.ndarray | None = None,
         setting: tuple[str, ...] = SETTING,
         factors: Mapping[str, str] | None = None,
         facts: Mapping[str, Any] | None = None,
@@ -51,6 +52,7 @@ class FakeStore:
             truth=Truth(
                 targets=targets,
                 ceiling_scores=ceiling,
+                detectable=detectable,
                 facts={"varsortability": 0.5} if facts is None else facts,
             ),
             metadata={"dataset": name, **metadata},

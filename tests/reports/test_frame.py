@@ -260,7 +260,7 @@ def test_a_broken_record_is_left_out_and_named(filled):
     (filled.store.folder / "jobs").mkdir()
     (filled.store.folder / "jobs" / "bad.json").write_text('{"key": "bad"}')
     results = read([Store(filled.store.folder)])
-    assert "bad.json" in results.notes[0] and "lacks suite, method" in results.notes[0]
+    assert "bad.json" in results.notes[0] and "lacks method, status" in results.notes[0]
     assert len(results.jobs) == 3
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cdnbench import load_suite
-from cdnbench.datasets import sachs
-from cdnbench.datasets.sachs import CONDITIONS, PROTEINS, read_cdt, read_conditions
+from cdnbench.datasets.real import sachs
+from cdnbench.datasets.real.sachs import CONDITIONS, PROTEINS, read_cdt, read_conditions
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName
 
 EXPECTED = {
