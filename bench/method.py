@@ -30,13 +30,15 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from cdnbench.errors import BenchError
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
+
+Supervised = Literal["no", "pretrained", "required"]
 
 
 class Sizes(Protocol):
@@ -125,7 +127,7 @@ class MethodInfo:
     baseline: bool = False
     variants: tuple[str, ...] = ()
     stochastic: bool = False
-    supervised: Literal["no", "pretrained", "required"] = "no"
+    supervised: Supervised = "no"
     starts_from_weights: bool = False
     batch_size: int | Mapping[str, int] | None = field(default=None, hash=False)
     devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu",)
@@ -335,10 +337,17 @@ def check_declarations(cls: type, where: str) -> None:
     everything that is wrong.
     """
     info = getattr(cls, "info", None)
-    if not isinstance(info, MethodInfo):
-        raise BenchError(f"The method {where} has no `info`; give it a `MethodInfo`.")
+    if not (isinstance(cls, type) and isinstance(info, MethodInfo)):
+        raise BenchError(
+            f"The method {where} is not a class with `info`, a `MethodInfo`. Write one (see "
+            "`cdnbench.method`)."
+        )
     present = {name for name, _ in inspect.getmembers(cls, callable)}
     wrong = [] if "predict_targets" in present else ["it has no predict_targets"]
+    if info.supervised not in (known := get_args(Supervised)):
+        wrong.append(f"supervised is {info.supervised!r}, which is none of {', '.join(known)}")
+    if isinstance(info.variants, str):
+        wrong.append(f"variants is the text {info.variants!r} instead of a tuple of names")
     for ability in _ABILITIES:
         found = [name for name in ability.attributes if name in present]
         missing = [name for name in ability.attributes if name not in present]

@@ -18,7 +18,7 @@ from typing import Any
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import check_declarations
-from cdnbench.suite import Suite
+from cdnbench.suite import Suite, check_suite
 
 METHODS = "cdnbench.methods"
 SUITES = "cdnbench.suites"
@@ -51,28 +51,26 @@ def load_class(group: str, name: str) -> type:
     Raises
     ------
     UnknownName: nothing is registered under this name.
-    BenchError: it cannot be imported, calls itself something else, or is a method whose class is
-    not what its `info` declares. The message names the entry point and what is wrong.
+    BenchError: it cannot be imported, calls itself something else, or is not what it is registered
+    as (`check_declarations`, `check_suite`). The message names the entry point and what is wrong.
     """
     kind = "method" if group == METHODS else "suite"
     if name not in entries(group):
         raise did_you_mean(kind, name, entries(group))
     entry = entries(group)[name]
+    where = f"{name!r} ({entry.value})"
     try:
         loaded = entry.load()
-        own_name = loaded.info.name
     except Exception as error:  # somebody else's mistake must not stop the other methods
         why = f"{type(error).__name__}: {error}"
+        raise BenchError(f"The {kind} {where} cannot be imported: {why}.") from error
+    check = check_declarations if group == METHODS else check_suite
+    check(loaded, where)
+    if loaded.info.name != name:
         raise BenchError(
-            f"The {kind} {name!r} ({entry.value}) cannot be imported: {why}."
-        ) from error
-    if own_name != name:
-        raise BenchError(
-            f"{entry.value} is registered as {name!r} but its info.name is {own_name!r}; make "
-            "them the same."
+            f"{entry.value} is registered as {name!r} but its info.name is {loaded.info.name!r}; "
+            "make them the same."
         )
-    if group == METHODS:
-        check_declarations(loaded, f"{name!r} ({entry.value})")
     return loaded
 
 
@@ -140,18 +138,10 @@ def load_suite(name: str, **options: Any) -> Suite:
     ------
     UnknownName: no such suite or option.
     InvalidParameter: a value that the option does not take.
-    BenchError: what is registered under the name is not a suite.
+    BenchError: what is registered under the name is not a suite (`cdnbench.suite.check_suite`).
     """
     cls = load_class(SUITES, name)
-    registered = f"{entries(SUITES)[name].value} is registered as the suite {name!r}"
-    if not (isinstance(cls, type) and issubclass(cls, Suite)):
-        raise BenchError(
-            f"{registered}, but it does not inherit from cdnbench.suite.Suite. Let the class "
-            "inherit from it and define `specs` and `load`."
-        )
-    if missing := sorted(cls.__abstractmethods__):
-        raise BenchError(f"{registered}, but it does not define {' and '.join(missing)}.")
-    return cls(**cls.info.checked(options))
+    return cls(**cls.info.checked(options))  # type: ignore[attr-defined]
 
 
 def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:

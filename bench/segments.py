@@ -86,7 +86,13 @@ class SegmentWriter:
             line = {**value, "stored_at": round(time.time(), 6)}
             if stored is not None:
                 line["arrays"] = stored.plain()
-            _write(lines, json.dumps(line, default=plain, separators=(",", ":")).encode() + b"\n")
+            text = json.dumps(line, default=plain, separators=(",", ":")).encode() + b"\n"
+            begin = os.fstat(lines).st_size
+            try:
+                _write(lines, text)
+            except OSError:
+                os.ftruncate(lines, begin)  # the next line must not continue half a line
+                raise
             if time.monotonic() - self._synced > SYNC_EVERY_S:
                 self._sync()
             return stored
@@ -104,7 +110,11 @@ class SegmentWriter:
         found = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         packed = zlib.compress(b"".join(a.tobytes() for a in found.values()), 1)
         start = self._end
-        _write(blobs, packed)
+        try:
+            _write(blobs, packed)
+        except OSError:
+            self._end = os.fstat(blobs).st_size  # part of them may be there
+            raise
         self._end += len(packed)
         layout = tuple((n, a.dtype.str, a.shape) for n, a in found.items())
         return Stored(self.name, start, len(packed), zlib.crc32(packed), layout)

@@ -23,12 +23,13 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from cdnbench.errors import InvalidParameter, did_you_mean
+from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
 from cdnbench.truth import LabelledTask
 
 _YES, _NO = ("true", "yes"), ("false", "no")
@@ -226,6 +227,47 @@ class Suite(ABC):
         folder: an empty folder, where data can be put that the options then name.
         """
         return {}
+
+
+def check_suite(cls: type, where: str) -> None:
+    """Check that a class is a suite which can be made.
+
+    where: how messages call it, for example `'my-suite' (my_package:MySuite)`.
+
+    Raises
+    ------
+    BenchError: it does not inherit from `Suite`, or lacks `info`, `specs` or `load`.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Suite)):
+        raise BenchError(
+            f"The suite {where} does not inherit from cdnbench.suite.Suite. Let the class inherit "
+            "from it and define `info`, `specs` and `load`."
+        )
+    missing = [] if isinstance(getattr(cls, "info", None), SuiteInfo) else ["info (a `SuiteInfo`)"]
+    if missing := [*missing, *sorted(cls.__abstractmethods__)]:
+        raise BenchError(f"The suite {where} does not define {' and '.join(missing)}.")
+
+
+def check_specs(specs: Sequence[TaskSpec], info: SuiteInfo) -> None:
+    """Check that specs are what the suite declares and can be told apart.
+
+    Raises
+    ------
+    BenchError: the metadata of a task lack a factor, a name of the setting or a stratum, so that a
+    report would average over it; or two tasks share a name or a hash.
+    """
+    declared = (*info.factors, *info.setting, *info.strata)
+    for spec in specs:
+        if missing := [name for name in dict.fromkeys(declared) if name not in spec.metadata]:
+            raise BenchError(
+                f"The suite {info.name} declares {', '.join(missing)} as factors, setting or "
+                f"strata, but the metadata of its task {spec.name!r} lack them: they have "
+                f"{', '.join(sorted(spec.metadata)) or 'nothing'}."
+            )
+    for what, values in (("name", [s.name for s in specs]), ("hash", [s.hash for s in specs])):
+        if len(set(values)) < len(values):
+            twice = next(value for value, n in Counter(values).items() if n > 1)
+            raise BenchError(f"The suite {info.name} has several tasks of the {what} {twice!r}.")
 
 
 class LabelledTasks(Sequence[LabelledTask]):

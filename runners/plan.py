@@ -14,7 +14,7 @@ from cdnbench.knowledge import file_digest
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo
 from cdnbench.registry import METHODS, entries, load_method, load_suite, parse_methods
-from cdnbench.suite import Suite, TaskSpec
+from cdnbench.suite import Suite, TaskSpec, check_specs
 
 ALL = "all"
 
@@ -131,7 +131,9 @@ def make_plan(
     """
     limits = limits or Limits()
     suite = load_suite(suite_name, **options)
-    specs = in_subset(suite.specs(), subset, suite)
+    every = suite.specs()
+    check_specs(every, suite.info)
+    specs = in_subset(every, subset, suite)
     if not specs:
         which = "with these options" if subset == ALL else f"in the subset {subset}"
         why = suite.why_no_task()

@@ -46,7 +46,7 @@ def _infos(group: str) -> Iterator[tuple[str, Any, str]]:
         try:
             yield name, load_class(group, name).info, ""  # type: ignore[attr-defined]
         except BenchError as error:
-            yield name, None, f"cannot be imported: {error}"
+            yield name, None, f"cannot be used: {error}"
 
 
 def _methods() -> list[tuple[str, str]]:

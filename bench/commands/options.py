@@ -44,10 +44,16 @@ def suite_options(
 
     Raises
     ------
+    BenchError: the suite declares an option that the command has already.
     UnknownName: an option that neither the suite nor `bench run` has.
     InvalidParameter: a value that is missing, or that the option does not accept.
     """
     known = {option.name: option for option in suite.options}
+    if taken := [name for name in known if name.replace("_", "-") in common]:
+        raise BenchError(
+            f"The suite {suite.name} declares the option {taken[0]}, but `{command}` has an option "
+            "of this name. Rename that of the suite."
+        )
     chosen: dict[str, Any] = {}
     rest = list(arguments)
     while rest:

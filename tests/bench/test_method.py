@@ -56,6 +56,8 @@ def test_what_is_declared_and_there_is_accepted(parts, parameters, declared):
     "parts, parameters, declared, message",
     [
         ("", "", {"variants": ("a",)}, "declares variants but has no predict_outputs"),
+        ("predict_outputs", "", {"variants": "set"}, "variants is the text 'set'"),
+        ("", "", {"supervised": "yes"}, "supervised is 'yes', .* no, pretrained, required"),
         ("predict_outputs", "", {}, "has predict_outputs but does not declare variants"),
         ("fit", "", {"supervised": "required"}, 'supervised="required" but has no fitted'),
         ("fit fitted", "", {}, 'has fit, fitted but does not declare supervised="required"'),
@@ -90,7 +92,7 @@ def test_knowledge_has_to_reach_fit():
 
 
 def test_a_class_without_info_is_told():
-    with pytest.raises(BenchError, match="The method 'x' has no `info`"):
+    with pytest.raises(BenchError, match="The method 'x' is not a class with `info`"):
         check_declarations(type("X", (), {"info": "?"}), "'x'")
 
 

@@ -1,11 +1,12 @@
 """A suite's own options on the command line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cdnbench.commands.options import suite_options
-from cdnbench.errors import InvalidParameter, UnknownName
+from cdnbench.errors import BenchError, InvalidParameter, UnknownName
 from cdnbench.suite import SuiteInfo, SuiteOption
 
 SUITE = SuiteInfo(
@@ -21,6 +22,15 @@ SUITE = SuiteInfo(
 
 def parse(*arguments):
     return suite_options(arguments, SUITE, ["jobs", "memory-gb"])
+
+
+def test_an_option_that_the_command_has_already_is_refused():
+    with pytest.raises(BenchError, match="declares the option memory_gb, but `bench run` has"):
+        suite_options(
+            [],
+            replace(SUITE, options=(SuiteOption(name="memory_gb", default=1, help=""),)),
+            ["memory-gb"],
+        )
 
 
 def test_both_ways_to_write_a_value():

@@ -1,6 +1,8 @@
 """What is written to a store comes back, many may write at once, and damage costs only itself."""
 
+import contextlib
 import dataclasses
+import errno
 import json
 import os
 import subprocess
@@ -22,6 +24,7 @@ from cdnbench.record import (
     TaskRecord,
     record_of,
 )
+from cdnbench.segments import SegmentReader, SegmentWriter, Stored
 from cdnbench.store import Store
 from cdnbench.truth import ARRAYS, Truth
 
@@ -134,6 +137,27 @@ def test_a_line_that_is_still_being_written_is_no_record_yet(store):
     with lines.open("ab") as file:
         file.write(b'", "suite": "s", "method": "m", "status": "skipped", "task": "t"}\n')
     assert [r.key for r in found.records()] == ["half", "k"]
+
+
+@pytest.mark.parametrize("failing", ["arrays", "line"])
+def test_what_is_written_after_a_full_disk_is_whole(tmp_path, monkeypatch, failing):
+    writer, write = SegmentWriter(tmp_path), os.write
+    for number in range(3):
+        calls = iter(("arrays", "line"))
+
+        def write_half(descriptor, content, number=number, calls=calls):
+            if next(calls, "") == failing and number == 1:
+                write(descriptor, bytes(content)[:5])
+                raise OSError(errno.ENOSPC, "disk full")
+            return write(descriptor, content)
+
+        monkeypatch.setattr(os, "write", write_half)
+        with pytest.raises(OSError) if number == 1 else contextlib.nullcontext():
+            writer.append({"number": number}, {"scores": np.full((2, 3), number)})
+    reader = SegmentReader(tmp_path)
+    found = {line["number"]: Stored.of_plain(line["arrays"]) for line in reader.new_lines()}
+    assert list(found) == [0, 2] and not reader.problems
+    assert (reader.arrays(found[2])["scores"] == 2).all()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ import pytest
 from cdnbench import load_suite
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName
 from cdnbench.registry import SUITES, entries
-from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
+from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec, check_specs
 from cdnbench.truth import ARRAYS, LabelledTask
 
 N_LOADED = 8
@@ -264,16 +264,47 @@ class Unfinished(Suite):
         return []
 
 
+class Nameless(Suite):
+    def specs(self):
+        return []
+
+    def load(self, spec):
+        raise NotImplementedError
+
+
 @pytest.mark.parametrize(
     ("cls", "words"),
     [
-        (Bare, "my_package:Bare is registered as the suite 'bare'.*inherit from cdnbench.suite"),
-        (Unfinished, "my_package:Unfinished is registered.*does not define load"),
+        (Bare, r"'x' \(my_package:X\) does not inherit from cdnbench.suite"),
+        (Unfinished, r"'x' \(my_package:X\) does not define load"),
+        (Nameless, r"'x' \(my_package:X\) does not define info"),
+        (lambda: None, "does not inherit"),
     ],
 )
 def test_what_is_no_suite_is_refused(monkeypatch, cls, words):
-    entry = type("Entry", (), {"value": f"my_package:{cls.__name__}"})
-    monkeypatch.setattr("cdnbench.registry.load_class", lambda group, name: cls)
-    monkeypatch.setattr("cdnbench.registry.entries", lambda group: {cls.info.name: entry})
+    entry = type("Entry", (), {"value": "my_package:X", "load": staticmethod(lambda: cls)})
+    monkeypatch.setattr("cdnbench.registry.entries", lambda group: {"x": entry})
     with pytest.raises(BenchError, match=words):
-        load_suite(cls.info.name)
+        load_suite("x")
+
+
+def doses(*numbers, **changes) -> list[TaskSpec]:
+    sizes = {"n_variables": 1, "n_regimes": 1, "n_samples": 1}
+    return [
+        TaskSpec(**{"name": f"t{i}", "hash": f"h{i}", "metadata": {"dose": i}, **sizes, **changes})
+        for i in numbers
+    ]
+
+
+@pytest.mark.parametrize(
+    ("specs", "words"),
+    [
+        (doses(1, 2, metadata={"dosis": 1}), "declares dose .* task 't1' lack them: .* dosis"),
+        (doses(1, 2, name="same"), "several tasks of the name 'same'"),
+        (doses(1, 2, hash="same"), "several tasks of the hash 'same'"),
+    ],
+)
+def test_specs_that_reports_would_mix_up_are_refused(specs, words):
+    check_specs(doses(1, 2), Doses.info)
+    with pytest.raises(BenchError, match=words):
+        check_specs(specs, Doses.info)

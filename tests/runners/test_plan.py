@@ -1,11 +1,12 @@
 """Which tasks a plan takes: spread over the settings, and filtered by subsets."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
-from cdnbench.errors import InvalidParameter
-from cdnbench.registry import load_suite
+from cdnbench.errors import BenchError, InvalidParameter
+from cdnbench.registry import SUITES, load_class, load_suite
 from cdnbench.runners.plan import in_subset, make_plan, spread
 
 
@@ -62,3 +63,11 @@ def test_a_subset_that_does_not_exist_is_refused_with_those_that_do(faulty, subs
 def test_an_empty_subset_says_so(faulty):
     with pytest.raises(InvalidParameter, match="tiny has no task in the subset noneven"):
         make_plan("tiny", {"n": 1}, "good", subset="noneven")
+
+
+@pytest.mark.parametrize("part", [{"factors": {"dose": ""}}, {"setting": ("dose",)}])
+def test_what_a_suite_declares_must_be_in_the_metadata(faulty, monkeypatch, part):
+    tiny = load_class(SUITES, "tiny")
+    monkeypatch.setattr(tiny, "info", replace(tiny.info, **part))
+    with pytest.raises(BenchError, match="tiny declares dose .* they have dataset, even, kind"):
+        make_plan("tiny", {}, "good")
