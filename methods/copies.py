@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -45,8 +46,6 @@ def solve_without_copies(
 
 
 def _with_regimes(task: Task, regimes: list[int]) -> Task:
-    from dataclasses import replace
-
     return replace(
         task,
         regimes=[task.regimes[r] for r in regimes],
