@@ -97,7 +97,9 @@ class MethodInfo:
             for a device that is absent). None for a method without `predict_targets_batch`.
         devices: where it can compute. With more than one, the method has a parameter `device`.
         depends_on_units: True if scaling or shifting a column, in all data sets alike, may change
-            scores by more than rounding and another random stream do.
+            scores by more than rounding and another random stream do. It speaks of data sets with
+            30 rows or more; where a method borrows from other variables only in smaller ones, its
+            own docstring says so.
 
     When and where it runs
         default: whether it runs when `--methods` is absent. It does not on suites all of whose

@@ -8,6 +8,8 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+from types import ModuleType
 
 import numpy as np
 
@@ -30,6 +32,16 @@ def quarantine(seed: int) -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def quiet_import(module: str) -> ModuleType:
+    """A module whose import draws from the global generators or prints.
+
+    Import it before the quarantine of the search: inside, the first call in a process would search
+    with other random numbers than all later ones.
+    """
+    with quarantine(0):
+        return import_module(module)
 
 
 def thinned(samples: np.ndarray, max_rows: int, generator: np.random.Generator) -> np.ndarray:

@@ -39,6 +39,7 @@ Deviations from the reference
     - Defined results on degenerate data. A variable that is constant in the pooled rows is adjacent
       to none: score 0. A singular correlation matrix is shrunk by 1e-6. Residual variances below
       1e-10 of the pooled variance count as that.
+    - Copies of a column are scored as one (`copies.py`).
     - Sets too large for the rows (|S| > n_d - 2) are not tried.
 
 Reference: https://github.com/py-why/causal-learn, 0.1.4 (MIT), `cdnod`. Licence of this file: MIT.
@@ -54,6 +55,7 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench.method import MethodInfo
+from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.tails import log_f_two_sided
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
@@ -86,6 +88,7 @@ class CDNOD:
         citation="Huang, Zhang, Zhang, Ramsey, Sanchez-Romero, Glymour, Schölkopf 2020, Causal "
         "discovery from "
         "heterogeneous/nonstationary data, JMLR 21",
+        version="2",
         licence="MIT",
         reference="https://github.com/py-why/causal-learn",
         variants=("soft", "set", "fisherz", "fisherz-set"),
@@ -101,7 +104,7 @@ class CDNOD:
 
     def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
         """`soft`, `set`, `fisherz` and `fisherz-set`, each (R, N)."""
-        return in_canonical_order(task, self._solve)
+        return in_canonical_order(task, lambda ordered: solve_without_copies(ordered, self._solve))
 
     def _solve(self, task: Task) -> dict[str, np.ndarray]:
         outputs = {

@@ -59,11 +59,16 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
-from cdnbench.methods.causaldag import is_singular, jittered, quarantine
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import
 from cdnbench.methods.statistics.equivalence import chain_components, orientations
 from cdnbench.methods.statistics.invariance import RegressionTests
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
+
+_SEARCHES = {
+    "boss": "causallearn.search.PermutationBased.BOSS",
+    "pc": "causallearn.search.ConstraintBased.PC",
+}
 
 
 def _timeout_s(sizes) -> float:
@@ -182,19 +187,16 @@ class MechanismShift:
         samples = (samples - samples.mean(axis=0)) / samples.std(axis=0)
         if is_singular(samples):
             samples = jittered(samples, generator)
+        search = quiet_import(_SEARCHES[self.search])
         with quarantine(int(generator.integers(2**32))):
             if self.search == "boss":
-                from causallearn.search.PermutationBased.BOSS import boss
-
-                found = boss(
+                found = search.boss(
                     samples,
                     "local_score_BIC_from_cov",
                     {"lambda_value": self.penalty},
                     verbose=False,
                 ).graph
             else:
-                from causallearn.search.ConstraintBased.PC import pc
-
-                found = pc(samples, self.alpha_pc, "fisherz", show_progress=False).G.graph
+                found = search.pc(samples, self.alpha_pc, "fisherz", show_progress=False).G.graph
         cpdag[np.ix_(varies, varies)] = found == -1
         return cpdag

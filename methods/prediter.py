@@ -41,11 +41,13 @@ Parameters
                       moments about the observational mean, in which a shift looks like a larger
                       noise variance
 
-Deviations: written from the paper (the authors' code has no licence, and was not read), its
-theorems and algorithm from memory of it where its text could not be had, so numbers of its
-    equations are not given. - The paper sorts U into classes by ancestry and searches subsets of
-      each. We search all subsets of U up to a size, which tries more sets, and stop where a size
-      needs more than 5,000 sets or too large matrices.
+Written from the paper (the authors' code has no licence, and was not read), its theorems and
+algorithm from memory of it where its text could not be had, so numbers of its equations are not
+given. Deviations
+    - The paper sorts U into classes by ancestry and searches subsets of each. We search all subsets
+      of U up to a size, which tries more sets, and stop where a size needs more than 5,000 sets or
+      too large matrices.
+    - Copies of a column are scored as one (`copies.py`).
     - Variables are in units of their pooled standard deviation; variances below 1e-10 of that count
       as 1e-10.
     - The soft reading is ours.
@@ -66,6 +68,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
+from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.tails import log_f_two_sided
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
@@ -97,6 +100,7 @@ class PreDITEr:
         citation="Varici, Shanmugam, Sattigeri, Tajer 2021, Scalable intervention target "
         "estimation in linear models, "
         "NeurIPS 34",
+        version="2",
         licence="MIT",
         reference="https://github.com/bvarici/intervention-estimation",
         variants=("soft", "set"),
@@ -123,7 +127,7 @@ class PreDITEr:
                 f"{task.n_variables} variables "
                 f"needs more than {task.n_variables + 2}"
             )
-        return in_canonical_order(task, self._solve)
+        return in_canonical_order(task, lambda ordered: solve_without_copies(ordered, self._solve))
 
     def _solve(self, task: Task) -> dict[str, np.ndarray]:
         soft, member = np.zeros((2, task.n_regimes, task.n_variables))

@@ -35,9 +35,10 @@ Our own method, after the idea of invariant prediction (Peters, Buehlmann, Meins
 78:947; non-linear: Heinze-Deml, Peters, Meinshausen 2018, J. Causal Inference 6); no reference
 code. Licence: MIT, with this package.
 
-Needs more than N + 2 rows in each data set. Collinear and constant columns: a ridge of 1e-6 of a
-column's variance keeps every regression defined, and a residual variance below 1e-10 pooled
-variances counts as that.
+Needs more than N + 2 rows in each data set. Copies of a column are scored as one (`copies.py`);
+each would otherwise predict the other before and after. Collinear and constant columns: a ridge of
+1e-6 of a column's variance keeps every regression defined, and a residual variance below 1e-10
+pooled variances counts as that.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
+from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.invariance import RegressionTests
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
@@ -73,6 +75,7 @@ class QuantileInvariance:
         citation="Heinze-Deml, Peters, Meinshausen 2018, Invariant causal prediction for "
         "nonlinear models, Journal of "
         "Causal Inference 6",
+        version="2",
         licence="MIT",
         preload=("scipy.special",),
         timeout_s=_timeout_s,
@@ -93,7 +96,10 @@ class QuantileInvariance:
                 f"{task.n_variables - 1} variables needs "
                 f"more than {task.n_variables + 2}"
             )
-        return in_canonical_order(task, lambda ordered: {"": self._solve(ordered)})[""]
+        return in_canonical_order(
+            task,
+            lambda ordered: solve_without_copies(ordered, lambda part: {"": self._solve(part)}),
+        )[""]
 
     def _solve(self, task: Task) -> np.ndarray:
         tests = RegressionTests([task.observational, *task.regimes], self.n_knots)

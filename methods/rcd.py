@@ -42,6 +42,7 @@ Deviations from the reference
       last test.
     - Logarithms of the chi-square tail, which does not saturate at zero.
     - No preprocessing that knows microservices (latency percentiles, memory units).
+    - Copies of a column are scored as one (`copies.py`).
     - Subsets are drawn by content and seed: relabelling the variables permutes the scores.
 What the binned test cannot do: what remains inside of a bin is not conditioned on, so descendants
 of a strong intervention keep an edge to F; and two interventions so strong that either gives F away
@@ -63,6 +64,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from cdnbench.method import MethodInfo
+from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.columns import column_blocks
 from cdnbench.methods.statistics.contingency import kmeans_bins, log_p_independent, quantile_bins
 from cdnbench.relabelling import in_canonical_order, task_generator
@@ -94,6 +96,7 @@ class RCD:
         citation="Ikram et al. 2022, Root cause analysis of failures in microservices through "
         "causal discovery, "
         "NeurIPS 35",
+        version="2",
         licence="MIT",
         reference="https://github.com/azamikram/rcd",
         variants=("soft", "set"),
@@ -122,11 +125,11 @@ class RCD:
         def solve(ordered: Task) -> dict[str, np.ndarray]:
             search = _LocalSearch(ordered.observational, ordered.regimes[0], self)
             generator = task_generator(ordered, self.info.name, seed)
-            member = np.zeros((1, task.n_variables))
-            member[0, self._hierarchy(search, task.n_variables, generator)] = 1
+            member = np.zeros((1, ordered.n_variables))
+            member[0, self._hierarchy(search, ordered.n_variables, generator)] = 1
             return {"soft": -search.log_p[None], "set": member}
 
-        return in_canonical_order(task, solve)
+        return in_canonical_order(task, lambda ordered: solve_without_copies(ordered, solve))
 
     def _hierarchy(
         self, search: _LocalSearch, n_variables: int, generator: np.random.Generator

@@ -28,8 +28,8 @@ parameters and no reference code. Licence: MIT, with this package.
 
 Needs more than N + 2 rows in each data set. Collinear variables: an eigenvalue of a scatter matrix
 (variables in units of the pooled standard deviation) below 1e-10 a row counts as 1e-10 a row, what
-float32 cannot tell from zero. Two copies of a variable predict each other perfectly before and
-after, so both score 0; one that became constant scores high.
+float32 cannot tell from zero. Copies of a column, which predict each other perfectly before and
+after, are scored as one (`copies.py`). A variable that became constant scores high.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
+from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.tails import log_f_sf, log_f_two_sided
 from cdnbench.task import Task
 
@@ -62,6 +63,7 @@ class RegressionInvariance:
         "or noise",
         citation="Chow 1960, Tests of equality between sets of coefficients in two linear "
         "regressions, Econometrica 28",
+        version="2",
         licence="MIT",
         preload=("scipy.special",),
         timeout_s=_timeout_s,
@@ -81,8 +83,12 @@ class RegressionInvariance:
                 f"{task.n_variables - 1} variables needs "
                 f"more than {task.n_variables + 2}"
             )
-        before = _scatter(task.observational)
-        return np.stack([_minus_log_p(before, _scatter(x)) for x in task.regimes])
+        return solve_without_copies(task, lambda part: {"": _solve(part)})[""]
+
+
+def _solve(task: Task) -> np.ndarray:
+    before = _scatter(task.observational)
+    return np.stack([_minus_log_p(before, _scatter(x)) for x in task.regimes])
 
 
 def _scatter(samples: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:

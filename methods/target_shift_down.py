@@ -28,8 +28,9 @@ class TargetShiftDown:
     info: ClassVar[MethodInfo] = MethodInfo(
         name="target-shift-down",
         summary="Robust z-scores of how far each gene's own mean fell, for knock-downs",
-        version="2",
+        version="3",
         licence="MIT",
+        preload=("scipy.special",),
         needs_symbols=True,
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
         baseline=True,

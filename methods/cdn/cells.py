@@ -88,6 +88,7 @@ class CDNCells(Trained):
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="cdn-cells",
+        version="2",
         summary="cdn fine-tuned on training perturbations; -stack adds target-shift",
         citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
         "Differential Networks, ICML",
@@ -96,7 +97,7 @@ class CDNCells(Trained):
         variants=("network", "stack"),
         stochastic=True,
         supervised="required",
-        preload=("torch", "safetensors", "safetensors.torch"),
+        preload=("torch", "safetensors", "safetensors.torch", "scipy.special"),
         needs_symbols=True,
         min_samples=20,
         max_variables=1500,

@@ -48,7 +48,7 @@ import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo, Trial
-from cdnbench.methods.causaldag import is_singular, jittered, quarantine, thinned
+from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import, thinned
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -169,10 +169,9 @@ class DCIReference:
     def _call(
         self, before: np.ndarray, after: np.ndarray, random_state: int
     ) -> tuple[np.ndarray, np.ndarray]:
+        causaldag = quiet_import("causaldag")
         with quarantine(random_state):
-            from causaldag import dci_stability_selection
-
-            return dci_stability_selection(
+            return causaldag.dci_stability_selection(
                 before,
                 after,
                 alpha_ug_grid=list(self.alpha_ug),

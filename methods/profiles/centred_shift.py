@@ -38,8 +38,9 @@ class CentredShift(Trained):
         name="centred-shift",
         summary="z-scores of each gene's shift in mean beyond its mean shift over the training "
         "perturbations",
-        version="2",
+        version="3",
         licence="MIT",
+        preload=("scipy.special",),
         supervised="required",
         needs_symbols=True,
         baseline=True,

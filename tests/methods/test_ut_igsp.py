@@ -1,6 +1,8 @@
 """UT-IGSP against causaldag called directly with its own, unbatched invariance tests."""
 
 import random
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from cdnbench.errors import CannotRun
 from cdnbench.methods.causaldag import quarantine, thinned
 from cdnbench.methods.ut_igsp import UTIGSP, GaussianInvariance
+from cdnbench.registry import load_method
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -190,3 +193,51 @@ def test_quarantine_restores_the_generators_after_an_error(capsys):
         raise ZeroDivisionError
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
     assert capsys.readouterr().out == ""
+
+
+CALL = """
+{imports}
+from cdnbench import load_method, load_suite
+suite = load_suite("synthetic-mini")
+task = suite.load(suite.specs()[2]).task
+for _ in range(2):
+    print([v.tolist() for v in load_method("ut-igsp").predict_outputs(task).values()])
+"""
+
+
+def test_first_and_later_calls_of_a_process_agree():
+    """Whatever was imported before: importing causaldag draws from Python's generator."""
+    answers = []
+    for imports in ("", "import causaldag", "import random, scipy.special; random.seed(5)"):
+        run = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", CALL.format(imports=imports)],
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
+        answers += run.stdout.splitlines()
+    assert len(answers) == 6 and len(set(answers)) == 1
+
+
+def test_rare_binary_variables_that_are_equal_score_nothing():
+    """The same counts before and after, in other rows: nothing changed."""
+    rng = np.random.default_rng(0)
+    before = (rng.random((400, 12)) < 0.01).astype(float)
+    before[np.arange(12), np.arange(12)] = 1  # none is constant
+    after = np.stack([rng.permutation(column) for column in before.T], axis=1)
+    tester = GaussianInvariance(before, [after], 1e-3)
+    for i in range(12):
+        assert tester.log_p(i, frozenset())[0] == pytest.approx(0, abs=1e-9)
+        assert tester.is_invariant(i, 0)
+    task = Task(name="t", variables="abcdefghijkl", observational=before, regimes=[after])
+    prediction = load_method("ut-igsp").predict(task)
+    assert prediction.outputs["set"].sum() == 0
+    assert "12 of 12 variables are discrete" in prediction.note
+
+
+def test_no_note_on_continuous_or_constant_variables():
+    task = linear_task()
+    assert load_method("ut-igsp").predict(task).note == ""
+    constant = np.array(task.observational)
+    constant[:, 0] = 1
+    assert load_method("ut-igsp").predict(replace(task, observational=constant)).note == ""
