@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cdnbench.datasets.worlds import HELD_OUT, WIDE, Laws, batch
+from cdnbench.datasets.synthetic import training
+from cdnbench.datasets.worlds import HELD_OUT, WIDE, Example, Laws, batch
 from cdnbench.datasets.worlds.interventions import HIDDEN, INTERVENTIONS, NONE
 from cdnbench.datasets.worlds.kinds import draw_world
 from cdnbench.datasets.worlds.laws import KINDS
 from cdnbench.datasets.worlds.measurement import MARGINALS
 from cdnbench.datasets.worlds.mechanisms import MECHANISMS
+from cdnbench.datasets.worlds.mixture import mixed_batch
 from cdnbench.datasets.worlds.noise import NOISE
 from cdnbench.digest import canonical_json, generator
 
@@ -106,3 +108,19 @@ def test_laws_describe_themselves_for_a_card():
     assert set(plain["families"]["noise"]) == set(NOISE)
     with pytest.raises(ValueError, match="no worlds of kind"):
         Laws(kinds=(("dreams", 1.0),))
+
+
+def test_mixtures_hold_both_kinds_in_their_shares():
+    models = training.Laws(sizes=((6, 8),), rows=((30, 60),), regimes=(2, 4))
+    worlds = Laws(sizes=((6, 8),), regimes=(2, 4), rows_at_once=500)
+
+    def made(step, share=0.7):
+        return mixed_batch(worlds, models, share, 3, step, cells=200)
+
+    kinds = [type(made(step)[0]) for step in range(60)]
+    assert 0.5 < np.mean([kind is Example for kind in kinds]) < 0.9
+    for step in (0, 1, 2):
+        content = [e.task.content_hash for e in made(step)]
+        assert content == [e.task.content_hash for e in made(step)]
+        assert all(e.targets.shape[0] == e.task.n_regimes for e in made(step))
+    assert {type(made(step, share=0.0)[0]) for step in range(5)} == {training.Example}
