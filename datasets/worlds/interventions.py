@@ -4,9 +4,11 @@ With f the effect of the parents, e the noise, x = f + e, m and s the mean and s
 of x without intervention, and a strength t (log-uniform on a range of the world, in units of s for
 moves):
 
-    hard        m +- t s + spread * s * N(0, 1)     cut off from its parents, spread in [0.05, 1.5]
+    hard        m +- t s + width * s * N(0, 1)      cut off from its parents, width in [0.05, 1.5]
+                                                    or, when it is stuck, 0
     scale       p + c (x - p)                       c = 1 + t or its inverse, p within 2 s of m
     shift       x +- t s
+    ramp        x +- t s (2 row / rows)             a fault that grows
     variance    f + c e                             c = 1 + t or its inverse
     reweight    f(g * parents) + e                  a factor g on each edge, some 0, some negative
     knock-down  x - (1 - r) (x - floor)             r in [0, 0.6], floor = m - 3 s
@@ -25,9 +27,12 @@ import numpy as np
 
 from cdnbench.datasets.worlds.mechanisms import Mechanism
 
-GENERAL = ("hard", "scale", "shift", "variance", "reweight", "knock-down")
+GENERAL = ("hard", "scale", "shift", "ramp", "variance", "reweight", "knock-down")
 CELLULAR = ("knock-out", "activation")
 INTERVENTIONS = GENERAL + CELLULAR
+_STUCK = 0.15
+"""Share of hard interventions that leave no variance at all."""
+
 NONE, HIDDEN = "none", "hidden"
 """A regime in which nothing moved, and one in which only hidden variables did."""
 
@@ -95,13 +100,15 @@ def strike(
     factor = (1 + blow.strength) ** blow.sign
     match blow.family:
         case "hard":
-            width = spread * np.exp(np.log(0.05) + u[0] * np.log(1.5 / 0.05))
+            width = spread * np.exp(np.log(0.05) + u[0] * np.log(1.5 / 0.05)) * (u[1] > _STUCK)
             return centre + blow.sign * blow.strength * spread + width * rng.normal(size=len(x))
         case "scale":
             pivot = centre + (4 * u[0] - 2) * spread
             return pivot + factor * (x - pivot)
         case "shift":
             return x + blow.sign * blow.strength * spread
+        case "ramp":
+            return x + blow.sign * blow.strength * spread * np.linspace(0, 2, len(x))
         case "variance":
             return effect + factor * noise
         case "reweight":

@@ -66,6 +66,9 @@ def _general(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> Worl
 
 
 def _physical(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
+    controlled = bool(
+        rng.random() < laws.cyclic
+    )  # by loops that hold some variables where they are
     return _world(
         laws, rng, "physical", n, regimes,
         rows=_rows(
@@ -74,20 +77,26 @@ def _physical(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> Wor
             side=_pick(rng, ((3, 8), (5, 30), (30, 300), (200, 1000))),
             dependent=0.75, drifting=0.35, batched=0.1,
         ),
-        graph=_pick(rng, ("layered", "layered", "sf", "er", "modular")),
+        graph=_pick(rng, ("layered", "layered", "sf", "er", "modular", "regulators")),
         density=_pick(rng, (1.0, 1.5, 2.0)),
+        cyclic=controlled,
         mechanisms=_pick(
             rng,
-            (
+            (("linear",), ("linear", "leaky"), ("softplus", "slowest"))
+            if controlled
+            else (
                 ("linear",), ("linear", "knee"), ("linear", "slowest"), ("softplus", "leaky"),
                 ("linear", "knee", "slowest", "softplus", "leaky"), ("knee",),
             ),
         ),
         noise=_pick(rng, ("gaussian", "gaussian", "laplace", "student", *NOISE)),
-        calibrated=True,
+        calibrated=not controlled,
         unexplained=_pick(rng, ((1e-6, 1e-2), (1e-4, 0.1), (1e-2, 0.5))),
+        level=_pick(rng, ((0.003, 1.0), (0.03, 1.0))),
         error=_pick(rng, ((0.0, 0.0), (1e-3, 0.1), (1e-2, 1.0))),
-        families=("hard", "scale", "shift", "shift", "variance", "reweight", "knock-down"),
+        families=(
+            "hard", "hard", "scale", "shift", "shift", "ramp", "variance", "reweight", "knock-down",
+        ),
         strength=_pick(rng, ((0.1, 1.0), (0.5, 4.0), (2.0, 20.0))),
         unaffected=_pick(rng, ((0.0, 0.0), (0.0, 0.0), (0.0, 0.4))),
         marginals=_pick(rng, (("plain",), ("plain",), ("skewed",), ("light",), tuple(MARGINALS))),

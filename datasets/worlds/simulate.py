@@ -157,7 +157,7 @@ def _states(
             mechanism = MECHANISMS[family].draw(rng, gains[parents, node])
             nodes[int(node)] = (parents, mechanism)
     signal = 1 - _log_uniform(rng, world.unexplained, v)
-    level = rng.uniform(*world.level, v)
+    level = _log_uniform(rng, world.level, v)
     reference = slice(0, REFERENCE_ROWS)
     x = np.zeros((v, m))
     if not world.cyclic:

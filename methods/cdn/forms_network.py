@@ -5,9 +5,8 @@ It has the stages of `network`: mechanism tests, grid layers, beliefs. What diff
 - Input. Moments and mechanism tests of two forms of every variable, level and normal score
   (`forms`), and the `evidence` of every variable alone. All of it is free of units. The network
   learns which form to trust from the evidence beside it.
-- Variables know of each other what a regime looks like as a whole: at each stage every variable
-  sees the mean and the largest of all variables' states (`Context`). Everything is equivariant
-  under permutations of variables and of regimes.
+- Variables know what their regime looks like as a whole, and what they do in other regimes
+  (`Context`). Everything is equivariant under permutations of variables and of regimes.
 - Silence. a is the logit of "some measured variable was hit", u_j that of "j was, given that one
   was". The score of j is the logit of sigmoid(a) sigmoid(u_j): the largest one is small where
   nothing moved, and within a regime the order is that of u.
@@ -151,8 +150,8 @@ class FormsNetwork(nn.Module):
         )
         n_regimes = V.shape[1]
         # No edge is likelier than another yet; which parents are tried first is decided by the
-        # correlation of normal scores, not by the order of the variables.
-        edge_logits = 1e-3 * grid[:, 0, :, :, N_GRID].abs()
+        # correlations, not by the order of the variables.
+        edge_logits = 1e-3 * (grid[:, 0, :, :, 0].abs() + grid[:, 0, :, :, N_GRID].abs())
         target_logits = first.targets.float()
         clean = torch.sigmoid(-target_logits)
         found = []
@@ -186,18 +185,19 @@ class FormsNetwork(nn.Module):
 
 
 class Context(nn.Module):
-    """States (B, R, N, c), each told of the mean and the largest of its regime."""
+    """States (B, R, N, c), each told of the mean and the largest of its regime, and of the mean of
+    its variable over all regimes: a target is what moves here and not everywhere."""
 
     def __init__(self, c: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(c)
-        self.update = nn.Sequential(nn.Linear(3 * c, c), nn.GELU(), nn.Linear(c, c))
+        self.update = nn.Sequential(nn.Linear(4 * c, c), nn.GELU(), nn.Linear(c, c))
         nn.init.zeros_(self.update[-1].weight)  # type: ignore[arg-type]
 
     def forward(self, V: Tensor) -> Tensor:
         v = self.norm(V)
-        whole = torch.cat([v.mean(-2, keepdim=True), v.amax(-2, keepdim=True)], dim=-1)
-        return V + self.update(torch.cat([v, whole.expand(*v.shape[:-1], -1)], dim=-1))
+        told = (v.mean(-2, keepdim=True), v.amax(-2, keepdim=True), v.mean(1, keepdim=True))
+        return V + self.update(torch.cat([v, *(part.expand_as(v) for part in told)], dim=-1))
 
 
 class Heads(nn.Module):

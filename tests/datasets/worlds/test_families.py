@@ -255,7 +255,7 @@ def parts():
 
 def test_hard_cuts_a_target_off_from_its_parents(parts):
     effect, noise = parts
-    _, x = struck("hard", effect, noise)
+    _, x = struck("hard", effect, noise, uniform=np.full(4, 0.5))
     assert abs(np.corrcoef(x, effect)[0, 1]) < 0.03
 
 
@@ -263,6 +263,26 @@ def test_shift_moves_the_mean_alone(parts):
     effect, noise = parts
     blow, x = struck("shift", effect, noise)
     assert np.allclose(x - effect - noise, blow.sign)
+
+
+def test_a_ramp_grows_from_nothing_to_twice_its_mean(parts):
+    effect, noise = parts
+    blow, x = struck("ramp", effect, noise)
+    moved = blow.sign * (x - effect - noise)
+    assert moved[0] == pytest.approx(0, abs=1e-12) and moved[-1] == pytest.approx(2)
+    assert moved.mean() == pytest.approx(1)
+
+
+def test_some_hard_interventions_leave_a_target_stuck(parts):
+    effect, noise = parts
+    stream = rng("stuck")
+    spreads = []
+    for _ in range(200):
+        blow = draw_blow(stream, "hard", np.arange(50), (1.0, 1.0), 1)
+        spreads.append(
+            np.ptp(strike(stream, blow, effect[None, :50], None, effect[:50], noise[:50], 0.0, 1.0))
+        )
+    assert 0.07 < np.mean(np.array(spreads) == 0) < 0.25
 
 
 def test_variance_changes_the_noise_alone(parts):
