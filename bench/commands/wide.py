@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cdnbench.commands.curriculum import EVERYTHING, DevelopmentSet, prefetched
 from cdnbench.datasets.worlds.laws import WIDE
+from cdnbench.datasets.worlds.mixture import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,8 +17,21 @@ if TYPE_CHECKING:
     from cdnbench.methods.cdn.forms_network import FormsNetwork, Reading
     from cdnbench.methods.cdn.trainer import Plan, Trained
 
-SHARE = 0.7
-"""Share of steps with worlds; the others have the laws of `cdn`."""
+SCREENS = replace(WIDE, sizes=((200, 600), (600, 1500)), regimes=(1, 6), rows_at_once=16_000)
+"""Worlds of many variables, on which the screening alone is trained."""
+
+_GRID_VARIABLES = 120
+"""Training data with more variables than this has no grid."""
+
+
+def mixture(cells: int) -> tuple[Part, ...]:
+    """Worlds, the laws of `cdn`, and screens of many variables. cells: grid cells (regimes x N^2)
+    per step of the first two."""
+    return (
+        Part(share=0.65, laws=WIDE, cells=cells),
+        Part(share=0.27, laws=EVERYTHING, cells=cells),
+        Part(share=0.08, laws=SCREENS, cells=3_000_000, most=2),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +50,19 @@ class Batch:
 
 
 def wide_batch(seed: int, cells: int, step: int) -> Batch:
-    """The batch of a step, of about `cells` grid cells (regimes x N^2)."""
+    """The batch of a step."""
     import numpy as np
     import torch
 
     from cdnbench.datasets.worlds.mixture import mixed_batch
     from cdnbench.methods.cdn.forms_network import read, stack
 
-    examples = mixed_batch(WIDE, EVERYTHING, SHARE, seed, step, cells=cells)
+    examples = mixed_batch(mixture(cells), seed, step)
+    large = examples[0].task.n_variables > _GRID_VARIABLES
     return Batch(
-        stack([read([e.task.observational, *e.task.regimes]) for e in examples]),
+        stack(
+            [read([e.task.observational, *e.task.regimes], evidence_only=large) for e in examples]
+        ),
         torch.from_numpy(np.stack([e.targets for e in examples])),
         torch.from_numpy(np.stack([e.adjacency for e in examples])),
         torch.tensor([e.graph_known for e in examples]),
@@ -88,9 +105,7 @@ def train_wide(
     making = {
         "model": "cdn-forms",
         "config": asdict(shape),
-        "laws": EVERYTHING.plain(),
-        "worlds": WIDE.plain(),
-        "share_of_worlds": SHARE,
+        "laws": [part.plain() for part in mixture(cells)],
         "seed": seed,
         "cells_a_step": cells,
         "start": inherited.card["digest"] if inherited else "",

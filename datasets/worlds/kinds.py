@@ -38,7 +38,7 @@ def draw_world(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> Wo
 
 
 def _general(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
-    cyclic = bool(rng.random() < laws.cyclic)
+    cyclic = _with_loops(laws, rng, n)
     return _world(
         laws, rng, "general", n, regimes,
         rows=_rows(
@@ -105,7 +105,7 @@ def _physical(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> Wor
 
 
 def _cells(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
-    cyclic = bool(rng.random() < 2 * laws.cyclic)
+    cyclic = _with_loops(laws, rng, n, 2.0)
     return _world(
         laws, rng, "cells", n, regimes,
         rows=_rows(
@@ -163,7 +163,7 @@ def _bulk(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
 
 
 def _arrays(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
-    cyclic = bool(rng.random() < 2 * laws.cyclic)
+    cyclic = _with_loops(laws, rng, n, 2.0)
     return _world(
         laws, rng, "arrays", n, regimes,
         rows=_rows(
@@ -270,6 +270,11 @@ def _rows(
         batch=float(rng.uniform(0.05, 0.6)) if batches > 1 else 0.0,
         balanced=bool(rng.random() < 0.6),
     )
+
+
+def _with_loops(laws: Laws, rng: np.random.Generator, n: int, times: float = 1.0) -> bool:
+    """Whether a graph is cyclic. Beyond 150 variables none is, whose loops take long to scale."""
+    return bool(rng.random() < times * laws.cyclic) and n <= 150
 
 
 def _mechanisms(rng: np.random.Generator, families: Sequence[str]) -> tuple[str, ...]:

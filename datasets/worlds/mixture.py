@@ -1,6 +1,13 @@
-"""Training batches from worlds and from the suites' own generator, mixed step by step."""
+"""Training batches from several laws, of worlds and of the suites' own generator, mixed step by
+step."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from cdnbench.datasets.synthetic import training
 from cdnbench.datasets.worlds import supply
@@ -8,15 +15,35 @@ from cdnbench.datasets.worlds.laws import Laws
 from cdnbench.digest import generator
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part of a mixture. share: of the steps, relative to the other parts. laws: of worlds, or of
+    the suites' generator. cells: about how many grid cells B R N^2 a batch has. most: datasets in
+    it."""
+
+    share: float
+    laws: Laws | training.Laws
+    cells: int
+    most: int = 64
+
+    def plain(self) -> dict[str, Any]:
+        """For a card."""
+        source = "worlds" if isinstance(self.laws, Laws) else "suites"
+        numbers = {"share": self.share, "cells": self.cells, "most": self.most}
+        return {"source": source, **numbers, "laws": self.laws.plain()}
+
+
 def mixed_batch(
-    worlds: Laws, models: training.Laws, share: float, seed: int, step: int, *, cells: int
+    parts: Sequence[Part], seed: int, step: int
 ) -> list[supply.Example] | list[training.Example]:
-    """The batch of a step: of worlds with probability `share`, otherwise of the suites' generator.
-    About `cells` = B R N^2 grid cells.
+    """The batch of a step, of one of the parts.
 
     A pure function of its arguments. Both kinds of examples have task, targets, adjacency and
     graph_known.
     """
-    if generator("mixture", share, seed, step).random() < share:
-        return supply.batch(worlds, seed, step, cells=cells)
-    return training.batch(models, seed, step, cells=cells)
+    shares = np.cumsum([part.share for part in parts])
+    u = generator("mixture", [part.share for part in parts], seed, step).random()
+    part = parts[int(np.searchsorted(shares, u * shares[-1], side="right"))]
+    if isinstance(part.laws, Laws):
+        return supply.batch(part.laws, seed, step, cells=part.cells, most=part.most)
+    return training.batch(part.laws, seed, step, cells=part.cells, most=part.most)

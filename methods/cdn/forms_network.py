@@ -45,7 +45,8 @@ N_FORMS = 2
 @dataclass(frozen=True, eq=False)
 class Reading:
     """What the network sees of B tasks with N variables and R regimes. summaries: of the levels
-    and of the normal scores. evidence: (B, R, N, N_EVIDENCE)."""
+    and of the normal scores; none where only the screening is asked. evidence: (B, R, N,
+    N_EVIDENCE)."""
 
     summaries: tuple[Summary, ...]
     evidence: Tensor
@@ -54,11 +55,17 @@ class Reading:
         return Reading(tuple(s.to(device) for s in self.summaries), self.evidence.to(device))
 
 
-def read(data_sets: Sequence[np.ndarray], device: torch.device | str = "cpu") -> Reading:
+def read(
+    data_sets: Sequence[np.ndarray],
+    device: torch.device | str = "cpu",
+    *,
+    evidence_only: bool = False,
+) -> Reading:
     """The reading of one task (B = 1) from its D data sets, each (rows, N), the observational one
-    first."""
+    first. evidence_only: leave the summaries out, whose cost grows with N^2."""
     made = forms(data_sets)
-    return Reading(summaries_of(made, device), torch.from_numpy(evidence(made))[None].to(device))
+    summaries = () if evidence_only else summaries_of(made, device)
+    return Reading(summaries, torch.from_numpy(evidence(made))[None].to(device))
 
 
 def summaries_of(made: Forms, device: torch.device | str = "cpu") -> tuple[Summary, ...]:
@@ -69,7 +76,10 @@ def summaries_of(made: Forms, device: torch.device | str = "cpu") -> tuple[Summa
 def stack(readings: Sequence[Reading]) -> Reading:
     """Tasks of equal N and D side by side."""
     return Reading(
-        tuple(stack_summaries([r.summaries[f] for r in readings]) for f in range(N_FORMS)),
+        tuple(
+            stack_summaries([r.summaries[f] for r in readings])
+            for f in range(len(readings[0].summaries))
+        ),
         torch.cat([r.evidence for r in readings]),
     )
 
@@ -128,6 +138,8 @@ class FormsNetwork(nn.Module):
 
     def forward(self, reading: Reading) -> list[Beliefs]:
         V, first = self.screen(reading.evidence)
+        if not reading.summaries:
+            return [first]
         return [first, *self.reason(reading.summaries, V, first)]
 
     def reason(self, summaries: tuple[Summary, ...], V: Tensor, first: Beliefs) -> list[Beliefs]:

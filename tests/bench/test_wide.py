@@ -9,8 +9,11 @@ from cdnbench.commands.wide import wide_batch
 from cdnbench.datasets.synthetic.training import Laws as ModelLaws
 from cdnbench.datasets.worlds import Laws
 from cdnbench.errors import InvalidParameter
+from cdnbench.methods.cdn.forms_network import FormsNetwork, loss
 from cdnbench.methods.cdn.network import Shape
 from cdnbench.methods.cdn.trainer import Plan
+
+MIXTURE = wide.mixture
 
 
 @pytest.fixture
@@ -40,12 +43,24 @@ def test_a_batch_is_a_function_of_seed_and_step(small):
     assert first.adjacency.shape == (tasks, n, n) and first.known.shape == (tasks,)
 
 
+def test_screens_of_many_variables_train_the_screening_alone(small, monkeypatch):
+    monkeypatch.setattr(wide, "mixture", lambda cells: MIXTURE(cells)[2:])
+    made = wide_batch(0, 200, 0)
+    assert made.reading.summaries == () and made.targets.shape[-1] >= 200
+    network = FormsNetwork(Shape(d=8, c=16, heads=2, paths=2, stages=(1,)))
+    value, parts = loss(network(made.reading), made.targets, made.adjacency, made.known)
+    value.backward()
+    assert "edges" not in parts
+    assert network.first_heads.among[0].weight.grad is not None
+    assert network.heads[0].among[0].weight.grad is None
+
+
 def test_a_run_goes_on_where_it_stopped(small, tmp_path):
     arguments = {"seed": 0, "device": "cpu", "workers": 0, "cells": 200}
     plan = Plan(steps=3)
     whole, trained, making = wide.train_wide(tmp_path / "whole", plan, **arguments)
     assert trained.steps == 3
-    assert making["share_of_worlds"] == wide.SHARE and making["worlds"]["held_out"]
+    assert [part["source"] for part in making["laws"]] == ["worlds", "suites", "worlds"]
     again, _, _ = wide.train_wide(tmp_path / "whole", plan, **arguments)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])

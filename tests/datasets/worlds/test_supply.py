@@ -13,7 +13,7 @@ from cdnbench.datasets.worlds.kinds import draw_world
 from cdnbench.datasets.worlds.laws import KINDS
 from cdnbench.datasets.worlds.measurement import MARGINALS
 from cdnbench.datasets.worlds.mechanisms import MECHANISMS
-from cdnbench.datasets.worlds.mixture import mixed_batch
+from cdnbench.datasets.worlds.mixture import Part, mixed_batch
 from cdnbench.datasets.worlds.noise import NOISE
 from cdnbench.digest import canonical_json, generator
 
@@ -115,7 +115,12 @@ def test_mixtures_hold_both_kinds_in_their_shares():
     worlds = Laws(sizes=((6, 8),), regimes=(2, 4), rows_at_once=500)
 
     def made(step, share=0.7):
-        return mixed_batch(worlds, models, share, 3, step, cells=200)
+        parts = (
+            Part(share=share, laws=worlds, cells=200),
+            Part(share=1 - share, laws=models, cells=200, most=2),
+        )
+        assert [part.plain()["source"] for part in parts] == ["worlds", "suites"]
+        return mixed_batch(parts, 3, step)
 
     kinds = [type(made(step)[0]) for step in range(60)]
     assert 0.5 < np.mean([kind is Example for kind in kinds]) < 0.9
