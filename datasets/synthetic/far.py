@@ -53,7 +53,8 @@ _FARTHEST = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class FarRecipe:
-    """One dataset. Raise `version` whenever the same recipe would give other data."""
+    """One dataset. seed: name of the family of random streams. Raise `version` whenever the same
+    recipe would give other data."""
 
     n_variables: int
     mechanism: str
@@ -65,6 +66,7 @@ class FarRecipe:
     rows: int = 500
     target_counts: tuple[int, ...] = (1, 2, 3)
     regimes_per_count: int = 10
+    seed: tuple[str, ...] = ("synthetic-far",)
     version: int = 1
 
     @property
@@ -74,7 +76,7 @@ class FarRecipe:
 
     @property
     def hash(self) -> str:
-        return digest("synthetic-far", asdict(self))
+        return digest(asdict(self))
 
     def stream(self, purpose: str) -> np.random.Generator:
         return generator("synthetic-far", asdict(self), purpose)
