@@ -17,20 +17,19 @@ if TYPE_CHECKING:
     from cdnbench.methods.cdn.forms_network import FormsNetwork, Reading
     from cdnbench.methods.cdn.trainer import Plan, Trained
 
-SCREENS = replace(WIDE, sizes=((200, 600), (600, 1500)), regimes=(1, 6), rows_at_once=16_000)
-"""Worlds of many variables, on which the screening alone is trained."""
-
-_GRID_VARIABLES = 120
-"""Training data with more variables than this has no grid."""
+SCREENS = replace(
+    WIDE, sizes=((10, 30), (30, 120), (200, 1500)), regimes=(1, 12), rows_at_once=16_000
+)
+"""Worlds of up to many variables, on which the screening alone is trained: it costs little."""
 
 
 def mixture(cells: int) -> tuple[Part, ...]:
-    """Worlds, the laws of `cdn`, and screens of many variables. cells: grid cells (regimes x N^2)
+    """Worlds, the laws of `cdn`, and screens. cells: grid cells (regimes x N^2)
     per step of the first two."""
     return (
-        Part(share=0.65, laws=WIDE, cells=cells),
-        Part(share=0.27, laws=EVERYTHING, cells=cells),
-        Part(share=0.08, laws=SCREENS, cells=3_000_000, most=2),
+        Part(share=0.50, laws=WIDE, cells=cells),
+        Part(share=0.20, laws=EVERYTHING, cells=cells),
+        Part(share=0.30, laws=SCREENS, cells=3_000_000, most=4, evidence_only=True),
     )
 
 
@@ -57,11 +56,13 @@ def wide_batch(seed: int, cells: int, step: int) -> Batch:
     from cdnbench.datasets.worlds.mixture import mixed_batch
     from cdnbench.methods.cdn.forms_network import read, stack
 
-    examples = mixed_batch(mixture(cells), seed, step)
-    large = examples[0].task.n_variables > _GRID_VARIABLES
+    part, examples = mixed_batch(mixture(cells), seed, step)
     return Batch(
         stack(
-            [read([e.task.observational, *e.task.regimes], evidence_only=large) for e in examples]
+            [
+                read([e.task.observational, *e.task.regimes], evidence_only=part.evidence_only)
+                for e in examples
+            ]
         ),
         torch.from_numpy(np.stack([e.targets for e in examples])),
         torch.from_numpy(np.stack([e.adjacency for e in examples])),

@@ -19,24 +19,26 @@ from cdnbench.digest import generator
 class Part:
     """A part of a mixture. share: of the steps, relative to the other parts. laws: of worlds, or of
     the suites' generator. cells: about how many grid cells B R N^2 a batch has. most: datasets in
-    it."""
+    it. evidence_only: the part trains what is read of each variable alone."""
 
     share: float
     laws: Laws | training.Laws
     cells: int
     most: int = 64
+    evidence_only: bool = False
 
     def plain(self) -> dict[str, Any]:
         """For a card."""
         source = "worlds" if isinstance(self.laws, Laws) else "suites"
-        numbers = {"share": self.share, "cells": self.cells, "most": self.most}
+        names = ("share", "cells", "most", "evidence_only")
+        numbers = {name: getattr(self, name) for name in names}
         return {"source": source, **numbers, "laws": self.laws.plain()}
 
 
 def mixed_batch(
     parts: Sequence[Part], seed: int, step: int
-) -> list[supply.Example] | list[training.Example]:
-    """The batch of a step, of one of the parts.
+) -> tuple[Part, list[supply.Example] | list[training.Example]]:
+    """The batch of a step, and the part that it is of.
 
     A pure function of its arguments. Both kinds of examples have task, targets, adjacency and
     graph_known.
@@ -45,5 +47,5 @@ def mixed_batch(
     u = generator("mixture", [part.share for part in parts], seed, step).random()
     part = parts[int(np.searchsorted(shares, u * shares[-1], side="right"))]
     if isinstance(part.laws, Laws):
-        return supply.batch(part.laws, seed, step, cells=part.cells, most=part.most)
-    return training.batch(part.laws, seed, step, cells=part.cells, most=part.most)
+        return part, supply.batch(part.laws, seed, step, cells=part.cells, most=part.most)
+    return part, training.batch(part.laws, seed, step, cells=part.cells, most=part.most)

@@ -120,7 +120,7 @@ def test_mixtures_hold_both_kinds_in_their_shares():
             Part(share=1 - share, laws=models, cells=200, most=2),
         )
         assert [part.plain()["source"] for part in parts] == ["worlds", "suites"]
-        return mixed_batch(parts, 3, step)
+        return mixed_batch(parts, 3, step)[1]
 
     kinds = [type(made(step)[0]) for step in range(60)]
     assert 0.5 < np.mean([kind is Example for kind in kinds]) < 0.9
