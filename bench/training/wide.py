@@ -5,17 +5,22 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from cdnbench.commands.curriculum import EVERYTHING, DevelopmentSet, prefetched
+import numpy as np
+import torch
+from torch import Tensor
+
 from cdnbench.datasets.worlds.laws import WIDE
-from cdnbench.datasets.worlds.mixture import Part
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cdnbench.methods.cdn.forms_network import FormsNetwork, Reading
-    from cdnbench.methods.cdn.trainer import Plan, Trained
+from cdnbench.datasets.worlds.mixture import Part, mixed_batch
+from cdnbench.methods.cdn.forms_network import FormsNetwork, Reading, loss, read, stack
+from cdnbench.methods.cdn.inherit import inherit
+from cdnbench.methods.cdn.network import Shape
+from cdnbench.methods.cdn.screening import scores
+from cdnbench.methods.cdn.weights import load_weights
+from cdnbench.training import development, loop
+from cdnbench.training.card import Product
+from cdnbench.training.curricula import EVERYTHING
+from cdnbench.training.prefetch import prefetched
 
 SCREENS = replace(
     WIDE, sizes=((10, 30), (30, 120), (200, 1500)), regimes=(1, 12), rows_at_once=16_000
@@ -50,12 +55,6 @@ class Batch:
 
 def wide_batch(seed: int, cells: int, step: int) -> Batch:
     """The batch of a step."""
-    import numpy as np
-    import torch
-
-    from cdnbench.datasets.worlds.mixture import mixed_batch
-    from cdnbench.methods.cdn.forms_network import read, stack
-
     part, examples = mixed_batch(mixture(cells), seed, step)
     return Batch(
         stack(
@@ -72,16 +71,15 @@ def wide_batch(seed: int, cells: int, step: int) -> Batch:
 
 def train_wide(
     folder: Path,
-    plan: Plan,
+    plan: loop.Plan,
     *,
     seed: int,
     device: str,
     workers: int,
     cells: int,
     start: str = "",
-) -> tuple[FormsNetwork, Trained, dict[str, Any]]:
-    """Train in a folder, or go on with the run that the folder holds. -> network, what came of it,
-    and what the card says of its making.
+) -> Product[FormsNetwork]:
+    """Train in a folder, or go on with the run that the folder holds.
 
     seed: names the training data and the initial weights. workers: processes that make batches.
     cells: grid cells (regimes x N^2) per step. start: weights of `cdn` to inherit from, by shipped
@@ -90,35 +88,26 @@ def train_wide(
     Raises
     ------
     InvalidParameter: the folder holds a checkpoint of a run with another identity, or the weights
-    to start from are missing.
+        to start from are missing.
     """
-    import torch
-
-    from cdnbench.methods.cdn.forms_network import FormsNetwork, loss
-    from cdnbench.methods.cdn.inherit import inherit
-    from cdnbench.methods.cdn.network import Shape
-    from cdnbench.methods.cdn.screening import scores
-    from cdnbench.methods.cdn.trainer import check_folder, describe, fit
-    from cdnbench.methods.cdn.weights import load_weights
-
     shape = Shape()
     inherited = load_weights(start, "cdn") if start else None
-    making = {
+    identity = {
         "model": "cdn-forms",
         "config": asdict(shape),
         "laws": [part.plain() for part in mixture(cells)],
         "seed": seed,
         "cells_a_step": cells,
         "start": inherited.card["digest"] if inherited else "",
-        "plan": describe(plan),
+        "plan": loop.describe(plan),
     }
-    check_folder(folder, making)
+    loop.check_folder(folder, identity)
     torch.manual_seed(seed)
     network = FormsNetwork(shape)
     if inherited:
         inherit(network, inherited.tensors)
     network = network.to(device)
-    development = DevelopmentSet()
+    development_set = development.all_settings()
 
     def step_loss(step: int, made: Batch) -> tuple[Tensor, dict[str, float]]:
         here = made.to(device)
@@ -128,15 +117,15 @@ def train_wide(
 
     def validate() -> dict[str, float]:
         network.eval()
-        return development.mean_ap(lambda task: scores(network, task, device))
+        return development_set.mean_ap(lambda task: scores(network, task, device))
 
-    trained = fit(
+    trained = loop.fit(
         network,
         step_loss,
         prefetched(partial(wide_batch, seed, cells), workers),
         folder=folder,
         plan=plan,
-        identity=making,
+        identity=identity,
         validate=validate,
     )
-    return network, trained, making
+    return Product(network, trained, identity)

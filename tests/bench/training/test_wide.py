@@ -4,14 +4,14 @@ it stopped."""
 import pytest
 import torch
 
-from cdnbench.commands import wide
-from cdnbench.commands.wide import wide_batch
 from cdnbench.datasets.synthetic.training import Laws as ModelLaws
 from cdnbench.datasets.worlds import Laws
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.forms_network import FormsNetwork, loss
 from cdnbench.methods.cdn.network import Shape
-from cdnbench.methods.cdn.trainer import Plan
+from cdnbench.training import development, wide
+from cdnbench.training.loop import Plan
+from cdnbench.training.wide import wide_batch
 
 MIXTURE = wide.mixture
 
@@ -27,9 +27,9 @@ def small(monkeypatch):
         def mean_ap(self, predict):
             return {"dev mAP": 0.0}
 
-    monkeypatch.setattr(wide, "DevelopmentSet", NoSuite)
+    monkeypatch.setattr(development, "all_settings", NoSuite)
     tiny = Shape(d=8, c=16, heads=2, paths=2, stages=(1,))
-    monkeypatch.setattr("cdnbench.methods.cdn.network.Shape", lambda: tiny)
+    monkeypatch.setattr(wide, "Shape", lambda: tiny)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(small):
@@ -59,12 +59,13 @@ def test_screens_of_many_variables_train_the_screening_alone(small, monkeypatch)
 def test_a_run_goes_on_where_it_stopped(small, tmp_path):
     arguments = {"seed": 0, "device": "cpu", "workers": 0, "cells": 200}
     plan = Plan(steps=3)
-    whole, trained, making = wide.train_wide(tmp_path / "whole", plan, **arguments)
-    assert trained.steps == 3
-    assert [part["source"] for part in making["laws"]] == ["worlds", "suites", "worlds"]
-    again, _, _ = wide.train_wide(tmp_path / "whole", plan, **arguments)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, again.state_dict()[name])
+    whole = wide.train_wide(tmp_path / "whole", plan, **arguments)
+    assert whole.trained.steps == 3
+    sources = [part["source"] for part in whole.identity["laws"]]
+    assert sources == ["worlds", "suites", "worlds"]
+    again = wide.train_wide(tmp_path / "whole", plan, **arguments)
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, again.network.state_dict()[name])
     with pytest.raises(InvalidParameter, match="another training run"):
         wide.train_wide(tmp_path / "whole", plan, **{**arguments, "seed": 1})
 
@@ -76,14 +77,14 @@ def test_a_run_may_inherit_from_shipped_weights(small, tmp_path, monkeypatch):
         def mean_ap(self, predict):
             return {"dev mAP": 0.0}
 
-    monkeypatch.setattr(wide, "DevelopmentSet", NoSuite)
+    monkeypatch.setattr(development, "all_settings", NoSuite)
     monkeypatch.setattr(wide, "WIDE", Laws(sizes=((6, 8),), regimes=(2, 4), rows_at_once=500))
-    network, _, making = wide.train_wide(
+    product = wide.train_wide(
         tmp_path, Plan(steps=1, lr=0.0), seed=0, device="cpu", workers=0, cells=200, start="cdn"
     )
     from cdnbench.methods.cdn.weights import load_weights
 
     card, tensors = load_weights("cdn", "cdn")
-    assert making["start"] == card["digest"]
+    assert product.identity["start"] == card["digest"]
     name = "layers.0.0.tokens.weight"
-    assert torch.allclose(network.state_dict()[name], tensors[name], atol=1e-6)
+    assert torch.allclose(product.network.state_dict()[name], tensors[name], atol=1e-6)
