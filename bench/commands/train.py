@@ -125,6 +125,51 @@ def cdn(
     write_product(out or folder / "weights.safetensors", product, chosen, start)
 
 
+@train_app.command("cdn-forms", cls=TrainCommand, context_settings=OWN_ERRORS)
+def cdn_forms(
+    steps: Steps = 100_000,
+    minutes: Minutes = None,
+    run: Run = None,
+    out: Out = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 0,
+    threads: Threads = 0,
+    lr: LearningRate = 5e-4,
+    cells: Annotated[
+        int, typer.Option(min=100, help="Grid cells (regimes x N^2) per step.")
+    ] = 4_000,
+    start: Annotated[
+        str,
+        typer.Option("--from", help="Weights of cdn to start from; without them, from nothing."),
+    ] = "",
+) -> None:
+    """Train the network that reads every variable in several forms, on worlds of many kinds.
+
+    Examples:
+
+        bench train cdn-forms --from cdn --minutes 100 --threads 1 --workers 1
+
+        bench train cdn-forms --device cuda --workers 8 --cells 32000
+    """
+    chosen = prepare(device, threads, out)
+    from cdnbench.training.loop import Plan
+    from cdnbench.training.wide import train_wide
+
+    begun = origin()
+    folder = run or RUNS / "cdn-forms"
+    product = train_wide(
+        folder,
+        Plan(steps=steps, minutes=minutes, lr=lr),
+        seed=seed,
+        device=chosen,
+        workers=workers,
+        cells=cells,
+        start=start,
+    )
+    write_product(out or folder / "weights.safetensors", product, chosen, begun)
+
+
 def _paper_network(head: str) -> Callable[..., None]:
     """The command that trains `cdn-<head>`."""
 

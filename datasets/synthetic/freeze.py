@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from cdnbench.datasets.synthetic.far import FarRecipe, SyntheticFar
+from cdnbench.datasets.synthetic.far import simulate as simulate_far
 from cdnbench.datasets.synthetic.generate import simulate
 from cdnbench.datasets.synthetic.recipe import Recipe
 from cdnbench.datasets.synthetic.suites import (
@@ -46,6 +48,8 @@ def suite_hashes() -> dict[str, dict[str, dict[str, Any]]]:
             specs = suite(**options).specs()
             entry = {"datasets": len(specs), "hash": digest([spec.hash for spec in specs])}
             hashes.setdefault(suite.info.name, {})[options.get("protocol", "clean")] = entry
+    far = [spec.hash for spec in SyntheticFar().specs()]
+    hashes[SyntheticFar.info.name] = {"clean": {"datasets": len(far), "hash": digest(far)}}
     return hashes
 
 
@@ -64,26 +68,48 @@ def fingerprint(recipe: Recipe) -> dict[str, Any]:
     """Exact digests of the structure and four weighted means of the samples."""
     simulation = simulate(recipe)
     visible = task(simulation)
+    return {
+        "recipe": recipe.hash,
+        "adjacency": digest(simulation.adjacency),
+        "targets": digest(simulation.targets),
+        "fingerprint": _numbers(visible.observational, visible.regimes[-1]),
+    }
+
+
+def far_sample() -> list[FarRecipe]:
+    """The first dataset of each setting of `synthetic-far` with 10 variables."""
+    recipes = SyntheticFar().recipes()
+    return [recipe for recipe in recipes if recipe.index == 0 and recipe.n_variables == 10]
+
+
+def far_fingerprint(recipe: FarRecipe) -> dict[str, Any]:
+    """As `fingerprint`, of a dataset of `synthetic-far`."""
+    made = simulate_far(recipe)
+    return {
+        "recipe": recipe.hash,
+        "adjacency": digest(made.adjacency),
+        "targets": digest(made.targets),
+        "fingerprint": _numbers(made.measured[:, 0].T, made.measured[:, -1].T),
+    }
+
+
+def _numbers(*data_sets: np.ndarray) -> list[float]:
     numbers = []
-    for samples in (visible.observational, visible.regimes[-1]):
+    for samples in data_sets:
         x = samples.astype(np.float64)
         row, column = np.indices(x.shape)
         # Weights without a pattern that the samples could share; positive ones for the squares, so
         # that nothing cancels.
         numbers.append(float((x * np.cos(1.3 * row + 2.1 * column)).sum() / np.sqrt(x.size)))
         numbers.append(float((x**2 * (2 + np.sin(0.7 * row + 1.7 * column))).mean()))
-    return {
-        "recipe": recipe.hash,
-        "adjacency": digest(simulation.adjacency),
-        "targets": digest(simulation.targets),
-        "fingerprint": [round(number, 9) for number in numbers],
-    }
+    return [round(number, 9) for number in numbers]
 
 
 def main() -> None:
     content = {
         "suites": suite_hashes(),
         "datasets": {recipe.dataset: fingerprint(recipe) for recipe in sample()},
+        "far": {recipe.name: far_fingerprint(recipe) for recipe in far_sample()},
     }
     FROZEN.write_text(json.dumps(content, indent=1) + "\n")
 

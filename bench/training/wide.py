@@ -1,0 +1,131 @@
+"""Training of the network that reads forms, on worlds and on the suites' own generator."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cdnbench.datasets.worlds.laws import WIDE
+from cdnbench.datasets.worlds.mixture import Part, mixed_batch
+from cdnbench.methods.cdn.forms_network import FormsNetwork, Reading, loss, read, stack
+from cdnbench.methods.cdn.inherit import inherit
+from cdnbench.methods.cdn.network import Shape
+from cdnbench.methods.cdn.screening import scores
+from cdnbench.methods.cdn.weights import load_weights
+from cdnbench.training import development, loop
+from cdnbench.training.card import Product
+from cdnbench.training.curricula import EVERYTHING
+from cdnbench.training.prefetch import prefetched
+
+SCREENS = replace(
+    WIDE, sizes=((10, 30), (30, 120), (200, 1500)), regimes=(1, 12), rows_at_once=16_000
+)
+"""Worlds of up to many variables, on which the screening alone is trained: it costs little."""
+
+
+def mixture(cells: int) -> tuple[Part, ...]:
+    """Worlds, the laws of `cdn`, and screens. cells: grid cells (regimes x N^2)
+    per step of the first two."""
+    return (
+        Part(share=0.50, laws=WIDE, cells=cells),
+        Part(share=0.20, laws=EVERYTHING, cells=cells),
+        Part(share=0.30, laws=SCREENS, cells=3_000_000, most=4, evidence_only=True),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B tasks of R regimes and N variables. targets: (B, R, N) bool. adjacency: (B, N, N) bool,
+    [i, j] is i -> j. known: (B,) bool, whether the graph may be learnt from."""
+
+    reading: Reading
+    targets: Tensor
+    adjacency: Tensor
+    known: Tensor
+
+    def to(self, device: str) -> Batch:
+        parts = (self.reading, self.targets, self.adjacency, self.known)
+        return Batch(*(part.to(device) for part in parts))  # type: ignore[arg-type]
+
+
+def wide_batch(seed: int, cells: int, step: int) -> Batch:
+    """The batch of a step."""
+    part, examples = mixed_batch(mixture(cells), seed, step)
+    return Batch(
+        stack(
+            [
+                read([e.task.observational, *e.task.regimes], evidence_only=part.evidence_only)
+                for e in examples
+            ]
+        ),
+        torch.from_numpy(np.stack([e.targets for e in examples])),
+        torch.from_numpy(np.stack([e.adjacency for e in examples])),
+        torch.tensor([e.graph_known for e in examples]),
+    )
+
+
+def train_wide(
+    folder: Path,
+    plan: loop.Plan,
+    *,
+    seed: int,
+    device: str,
+    workers: int,
+    cells: int,
+    start: str = "",
+) -> Product[FormsNetwork]:
+    """Train in a folder, or go on with the run that the folder holds.
+
+    seed: names the training data and the initial weights. workers: processes that make batches.
+    cells: grid cells (regimes x N^2) per step. start: weights of `cdn` to inherit from, by shipped
+    name or path; "" starts from nothing.
+
+    Raises
+    ------
+    InvalidParameter: the folder holds a checkpoint of a run with another identity, or the weights
+        to start from are missing.
+    """
+    shape = Shape()
+    inherited = load_weights(start, "cdn") if start else None
+    identity = {
+        "model": "cdn-forms",
+        "config": asdict(shape),
+        "laws": [part.plain() for part in mixture(cells)],
+        "seed": seed,
+        "cells_a_step": cells,
+        "start": inherited.card["digest"] if inherited else "",
+        "plan": loop.describe(plan),
+    }
+    loop.check_folder(folder, identity)
+    torch.manual_seed(seed)
+    network = FormsNetwork(shape)
+    if inherited:
+        inherit(network, inherited.tensors)
+    network = network.to(device)
+    development_set = development.all_settings()
+
+    def step_loss(step: int, made: Batch) -> tuple[Tensor, dict[str, float]]:
+        here = made.to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            beliefs = network(here.reading)
+        return loss(beliefs, here.targets, here.adjacency, here.known)
+
+    def validate() -> dict[str, float]:
+        network.eval()
+        return development_set.mean_ap(lambda task: scores(network, task, device))
+
+    trained = loop.fit(
+        network,
+        step_loss,
+        prefetched(partial(wide_batch, seed, cells), workers),
+        folder=folder,
+        plan=plan,
+        identity=identity,
+        validate=validate,
+    )
+    return Product(network, trained, identity)

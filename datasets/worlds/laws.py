@@ -1,0 +1,76 @@
+"""Laws: which worlds training data is drawn from, and what is never drawn."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cdnbench.datasets.worlds.graphs import GRAPHS
+from cdnbench.datasets.worlds.interventions import INTERVENTIONS
+from cdnbench.datasets.worlds.measurement import MARGINALS
+from cdnbench.datasets.worlds.mechanisms import MECHANISMS
+from cdnbench.datasets.worlds.noise import NOISE
+
+KINDS = ("general", "physical", "cells", "bulk", "arrays")
+
+HELD_OUT: dict[str, tuple[str, ...]] = {
+    "mechanism": ("polynomial", "sigmoid", "fourier", "sigmix"),
+    "marginal": ("gap", "u-shaped"),
+    "noise": ("exponential", "two-sided"),
+    "intervention": ("truncate", "decouple"),
+}
+"""Families that no world has, by factor. The last three rows are the suite `synthetic-far`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laws:
+    """What training worlds are drawn from.
+
+    kinds: shares of the kinds. sizes: ranges of N, one chosen per batch. regimes: range of R.
+    rows_at_once: most rows of a dataset of 20 variables or fewer, all data sets together; larger
+    ones get as many rows as keep rows x N constant. silent: share of datasets in which nothing is
+    ever moved. none, hidden: shares of other regimes in which nothing moved, and in which only
+    hidden variables did. mixed: share of datasets whose regimes are of different families.
+    confounded: share of datasets with hidden common causes. cyclic: share of cyclic graphs where
+    the kind allows them.
+    """
+
+    kinds: tuple[tuple[str, float], ...] = (
+        ("general", 0.35),
+        ("physical", 0.25),
+        ("cells", 0.22),
+        ("bulk", 0.08),
+        ("arrays", 0.10),
+    )
+    sizes: tuple[tuple[int, int], ...] = ((10, 10), (20, 20), (5, 30), (30, 60), (60, 100))
+    regimes: tuple[int, int] = (1, 32)
+    rows_at_once: int = 8000
+    silent: float = 0.04
+    none: float = 0.08
+    hidden: float = 0.08
+    mixed: float = 0.3
+    confounded: float = 0.35
+    cyclic: float = 0.15
+
+    def __post_init__(self) -> None:
+        unknown = {kind for kind, _ in self.kinds} - set(KINDS)
+        if unknown:
+            raise ValueError(f"no worlds of kind {sorted(unknown)}; there are {list(KINDS)}")
+
+    def plain(self) -> dict[str, Any]:
+        """For a card: the numbers above and the families of each factor."""
+        return {
+            **asdict(self),
+            "families": {
+                "graph": list(GRAPHS),
+                "mechanism": list(MECHANISMS),
+                "noise": list(NOISE),
+                "intervention": [*INTERVENTIONS, "none", "hidden"],
+                "marginal": [*MARGINALS, "sequenced", "quantised"],
+            },
+            "held_out": {factor: list(names) for factor, names in HELD_OUT.items()},
+        }
+
+
+WIDE = Laws()
+"""The worlds that `cdn` is trained on."""
