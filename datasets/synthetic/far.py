@@ -40,8 +40,7 @@ from cdnbench.datasets.synthetic.graphs import erdos_renyi, topological_order
 from cdnbench.datasets.synthetic.mechanisms import MECHANISMS
 from cdnbench.datasets.synthetic.sortability import r2_sortability, varsortability
 from cdnbench.digest import digest, generator
-from cdnbench.errors import did_you_mean
-from cdnbench.suite import SuiteInfo, TaskSpec
+from cdnbench.suite import Suite, SuiteInfo, TaskSpec
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
 
@@ -196,21 +195,16 @@ def labelled_task(recipe: FarRecipe) -> LabelledTask:
     )
 
 
-class SyntheticFar:
+class SyntheticFar(Suite):
     """N = 10, 20 and E = 2 N; a familiar mechanism and one that training does not have."""
 
     info: ClassVar[SuiteInfo] = SuiteInfo(
         name="synthetic-far",
         summary="marginals, noise and interventions of families that no training data here has: "
         "64 datasets",
-        options=(),
         setting=("n_nodes", "n_edges", "mechanism", "intervention", "noise", "marginal"),
     )
     n_datasets: ClassVar[int] = 2
-
-    def __init__(self, **options: Any) -> None:
-        for name in options:
-            raise did_you_mean(f"option of the suite {self.info.name}", name, ())
 
     def recipes(self) -> Iterator[FarRecipe]:
         for index, n, mechanism, intervention, noise, marginal in product(
