@@ -59,6 +59,8 @@ class _Ended:
 
     log: where the output of a failure is, relative to the store's folder; "" if there is none.
     wall_s, cpu_s, peak_rss_mb: None where the method's call did not return.
+    outside: whether it failed for a cause that is neither the method's nor the suite's (it was
+        killed, or a disk was full). The next run repeats it.
     """
 
     key: str
@@ -69,6 +71,7 @@ class _Ended:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     reason: str = ""
+    outside: bool = False
     wall_s: float | None = None
     cpu_s: float | None = None
     peak_rss_mb: float | None = None

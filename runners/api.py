@@ -42,7 +42,7 @@ def run(
     suite, options: name of the suite, and its own options (`protocol="dcdi"`).
     methods: `"a,b:parameter=value"`, "all", or None for every default method that can run.
     out: folder of the results; `results/<suite>` by default.
-    jobs: how many run at once; 0 for one per core.
+    jobs: how many run at once; 0 for one per core that this process may use.
     limit: how many tasks, spread evenly over the suite's factors.
     subset, seeds, timing, fresh, retry: as the options of `bench run`.
     timeout: seconds per job; None for the method's own estimate. memory_gb: GB per job.
@@ -78,7 +78,15 @@ def prepared(
 ) -> Run:
     """The run of a plan, with the default folder and number of jobs where none is given."""
     folder = Path("results") / plan.suite_name if out is None else Path(out)
-    return Run(plan, Store(folder), mode, jobs or os.cpu_count() or 1, on_record)
+    return Run(plan, Store(folder), mode, jobs or usable_cores(), on_record)
+
+
+def usable_cores() -> int:
+    """How many cores this process may use, which on a shared node are fewer than it has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no such limit
+        return os.cpu_count() or 1
 
 
 def chosen_device(name: str) -> str:

@@ -18,6 +18,7 @@ class Predict:
     """Run a method on tasks.
 
     model: file with the arrays of its fit, or "". samples: one folder per task (`samples.py`).
+    Both are the process's own, which removes them when it has read them.
     folder: where the process works and puts temporary files. log: file for what it prints.
     """
 
@@ -95,10 +96,15 @@ class Broken:
 
 @dataclass(frozen=True)
 class TaskMade:
-    """The record of the task, or the reason why it could not be made."""
+    """The record of the task, or the reason why it could not be made.
+
+    checksums: those of the files of its samples. outside: as in `Outcome`.
+    """
 
     record: TaskRecord | None = None
+    checksums: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
+    outside: bool = False
 
 
 Answer = Started | Finished | Costs | Broken | TaskMade
@@ -109,7 +115,8 @@ class Outcome:
     """How a job or a fit ended, as the run sees it.
 
     Costs are None where the method's call did not return. In a batch of several tasks the times are
-    a task's share and the peak is that of the batch.
+    a task's share and the peak is that of the batch. outside: whether it failed for a cause that is
+    neither the method's nor the suite's, so that the next run repeats it.
     """
 
     status: Status
@@ -119,4 +126,5 @@ class Outcome:
     peak_rss_mb: float | None = None
     prediction: Prediction | None = None
     batch_size: int = 1
-    log: str = field(default="")
+    log: str = ""
+    outside: bool = False

@@ -1,20 +1,25 @@
 """Imported last in the fork server: does once what every job would do first.
 
-Looks up the registered methods and suites, puts back the search path that the server was started
-with, and moves all objects made so far out of the collector's sight, so that jobs share their
-pages.
+Looks up the registered methods and suites, puts back the variables that told the server where to
+look for modules, and moves all objects made so far out of the collector's sight, so that jobs share
+their pages.
 """
 
 import gc
 import os
+import sys
 
 from cdnbench.registry import METHODS, SUITES, entries
 
+SEARCH_PATH = tuple(sys.path)
+"""Where the server looks for modules, and every process that it forks."""
+
 for group in (METHODS, SUITES):
     entries(group)
-if path := os.environ.pop("CDNBENCH_PYTHONPATH", ""):
-    os.environ["PYTHONPATH"] = path
-else:
-    os.environ.pop("PYTHONPATH", None)
+for name in ("PYTHONPATH", "PYTHONSAFEPATH"):
+    if value := os.environ.pop(f"CDNBENCH_{name}", ""):
+        os.environ[name] = value
+    else:
+        os.environ.pop(name, None)
 gc.collect()
 gc.freeze()

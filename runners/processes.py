@@ -35,6 +35,8 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
+SERVER_DIED = "The fork server was killed (out of memory?). Run the command again."
+
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 # multiprocessing's book-keeping of forked processes is not safe to use from several threads.
@@ -50,9 +52,13 @@ class Worker:
         self._process = _context().Process(
             target=_lead_session, args=(target, theirs), daemon=False
         )
-        with _BOOKS:
-            self._process.start()
-        theirs.close()
+        try:
+            with _BOOKS:
+                self._process.start()
+        except (EOFError, ConnectionError):
+            raise BenchError(SERVER_DIED) from None
+        finally:
+            theirs.close()
         self.pid: int = self._process.pid  # type: ignore[assignment]
         reaper.add(self.pid)
 
@@ -68,10 +74,11 @@ class Worker:
         )
 
     def receive(self) -> Any | None:
-        """The next message that has arrived, or None."""
+        """The next message that has arrived; None at the end, or if it is no message: a method may
+        have closed the connection, or written to it."""
         try:
             return self.connection.recv() if self.connection.poll() else None
-        except (EOFError, ConnectionResetError):
+        except Exception:
             return None
 
     def exit_code(self) -> int | None:
@@ -149,10 +156,13 @@ def fork_server(preload: Sequence[str], threads: int) -> Iterator[None]:
     environment = {name: str(threads) for name in THREAD_VARIABLES} | {
         "PYTHONHASHSEED": "0",
         "PYTHONWARNINGS": "ignore",
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "CDNBENCH_PYTHONPATH": os.environ.get(
-            "PYTHONPATH", ""
-        ),  # put back by cdnbench.runners.preload
+        # A file `random.py` in the current folder must not be taken for a module.
+        "PYTHONPATH": os.pathsep.join(search_path()),
+        "PYTHONSAFEPATH": "1",
+    }
+    # What the user set is put back by `cdnbench.runners.preload`.
+    environment |= {
+        f"CDNBENCH_{name}": os.environ.get(name, "") for name in ("PYTHONPATH", "PYTHONSAFEPATH")
     }
     with _environment(environment), _no_main_module():
         _stop_server()  # one of an earlier run has other modules
@@ -163,6 +173,46 @@ def fork_server(preload: Sequence[str], threads: int) -> Iterator[None]:
             yield
         finally:
             _stop_server()
+
+
+def search_path() -> list[str]:
+    """`sys.path` without the current folder, unless `PYTHONPATH` or an installed package names it.
+
+    Python puts the current folder, or that of the script, before all else; installed packages come
+    after the standard library.
+    """
+    wanted = [os.path.realpath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    library = os.path.realpath(os.path.dirname(os.__file__))
+    here, found, installed = os.path.realpath(os.curdir), [], False
+    for entry in sys.path:
+        real = os.path.realpath(entry)
+        installed = installed or real == library
+        if entry and (real != here or installed or real in wanted):
+            found.append(entry)
+    return found
+
+
+def how_it_ended(exit_code: int | None) -> str:
+    """How a process ended that should not have, in words.
+
+    Raises
+    ------
+    BenchError: the fork server ended, and with it what it knew.
+    """
+    if not server_is_alive():
+        raise BenchError(SERVER_DIED)
+    if exit_code is None:
+        return "closed its connection"
+    if exit_code < 0:
+        return f"was killed by {signal_name(-exit_code)}"
+    return f"ended with code {exit_code}"
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def server_is_alive() -> bool:
@@ -209,6 +259,7 @@ def _check_imports(modules: Sequence[str]) -> None:
 
 
 def _missing(conn: connection.Connection, modules: list[str]) -> None:
+    _search_as_the_server_did()
     missing = {}
     for name in modules:
         if name not in sys.modules:
@@ -223,10 +274,29 @@ def _lead_session(
     target: Callable[[connection.Connection], None], conn: connection.Connection
 ) -> None:
     os.setsid()
+    _search_as_the_server_did()
+    _let_go_of_the_server()
     _adopt_orphans()
     target(conn)
     with contextlib.suppress(EOFError, OSError):
         conn.recv()  # stay until the runner, having seen what this process started, ends it
+
+
+def _search_as_the_server_did() -> None:
+    """Undo what multiprocessing does in each process: it sets the search path of the run, with the
+    current folder."""
+    from cdnbench.runners import preload  # which the server has imported
+
+    sys.path[:] = preload.SEARCH_PATH
+
+
+def _let_go_of_the_server() -> None:
+    """Close this process's end of the pipe that tells the server whether it is still needed: a
+    method that writes to any descriptor would end the server."""
+    ours: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    if ours._forkserver_alive_fd is not None:
+        os.close(ours._forkserver_alive_fd)
+    ours._forkserver_alive_fd = ours._forkserver_address = ours._forkserver_pid = None
 
 
 def _adopt_orphans() -> None:

@@ -33,7 +33,23 @@ def main(folders: list[str]) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
+
+
+def remove_tree(folder: str) -> None:
+    """Remove a folder with all that is in it, also where a folder was made read-only."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not os.path.isdir(folder) or os.path.islink(folder):
+        return
+    with contextlib.suppress(OSError):
+        os.chmod(folder, 0o700)
+    for path, names, _ in os.walk(folder):
+        for name in names:
+            below = os.path.join(path, name)
+            if not os.path.islink(below):
+                with contextlib.suppress(OSError):
+                    os.chmod(below, 0o700)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def descendants(roots: set[int]) -> set[int]:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
+from cdnbench.printable import printable
 from cdnbench.record import JobRecord, Record, Status
 from cdnbench.registry import METHODS, package_of
 from cdnbench.runners.messages import Outcome
 from cdnbench.runners.plan import Job, Plan
 from cdnbench.runners.processes import Reaper, fork_server
 from cdnbench.runners.provenance import provenance
+from cdnbench.runners.scratch import scratch_folder
 from cdnbench.runners.supervise import Interrupted, Supervisor
 from cdnbench.runners.task_maker import TaskMaker
 from cdnbench.runners.trainer import Trained, Trainer
@@ -83,9 +82,11 @@ class Run:
         if not self.todo:
             return 0
         # Scratch space lies outside the store; the reaper removes it if the run is killed.
-        scratch = Path(tempfile.mkdtemp(prefix="cdnbench-"))
-        reaper = Reaper([str(scratch)])
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.store.close)
+            scratch = stack.enter_context(scratch_folder())
+            reaper = Reaper([str(scratch)])
+            stack.callback(reaper.close)
             with fork_server(_modules(self.todo), self.plan.limits.threads):
                 self._supervisor = Supervisor(self.plan, self.store, reaper, scratch)
                 self._maker = TaskMaker(self.plan, self.todo, self.store, scratch, reaper)
@@ -99,17 +100,13 @@ class Run:
                 finally:
                     self._supervisor.stop.set()
                     self._maker.stop()
-        finally:
-            reaper.close()
-            self.store.close()
-            shutil.rmtree(scratch, ignore_errors=True)
         return len(self.todo)
 
     def _lacks(self, job: Job) -> bool:
         record = self.store.job(job.key)
         if self.mode.fresh or record is None or not self.store.is_done(record):
             return True
-        if self.mode.retry and record.failed:
+        if record.outside or (self.mode.retry and record.failed):
             return True
         return self.mode.timing and record.status == Status.ok and record.wall_s_single is None
 
@@ -167,7 +164,7 @@ class Run:
 
     def _make_tasks(self, batch: Sequence[Job]) -> None:
         for job in batch:
-            self._maker.samples(job.spec)
+            self._maker.make(job.spec)
 
     def _run_batch(self, jobs: Sequence[Job]) -> None:
         told = set()
@@ -191,18 +188,18 @@ class Run:
             return self._stored(job, before[job.key], outcome, started_at, trained)
 
         try:
-            ready: list[tuple[Job, Path, Trained | None]] = []
+            ready: list[tuple[Job, Trained | None]] = []
             for job in jobs:
-                folder, why = self._maker.samples(job.spec)
+                made = self._maker.make(job.spec)
                 if self._supervisor.stop.is_set():
                     raise Interrupted
                 old = before[job.key]
-                if old is not None and not self._repeat and store.is_done(old):
-                    yield old
-                elif why:
+                if not self._repeat and not self._lacks(job):
+                    yield old  # type: ignore[misc]
+                elif made.reason:
                     log = self._supervisor.keep_log(JobRecord, job.key, self._maker.log)
-                    reason = f"the task could not be made: {why}"
-                    yield stored(job, Outcome(Status.error, reason, log=log))
+                    reason = f"the task could not be made: {made.reason}"
+                    yield stored(job, Outcome(Status.error, reason, log=log, outside=made.outside))
                 elif job.skip:
                     yield stored(job, Outcome(Status.skipped, job.skip))
                 else:
@@ -210,7 +207,7 @@ class Run:
                     if trained and trained.model is None:
                         yield stored(job, _unfitted(trained), trained)
                     else:
-                        ready.append((job, folder, trained))
+                        ready.append((job, trained))
             for job, outcome, trained in self._outcomes(ready):
                 yield stored(job, outcome, trained)
         finally:
@@ -218,20 +215,23 @@ class Run:
                 self._maker.done(job.spec)
 
     def _outcomes(
-        self, ready: Sequence[tuple[Job, Path, Trained | None]]
+        self, ready: Sequence[tuple[Job, Trained | None]]
     ) -> Iterator[tuple[Job, Outcome, Trained | None]]:
         """Run them together, and then one by one those that are not done."""
         left = dict(enumerate(ready))
         attempts = [list(left)] if ready else []
         while attempts:
             chosen = [left[i] for i in attempts.pop(0)]
-            model = chosen[0][2].model if chosen[0][2] else None
+            model = chosen[0][1].model if chosen[0][1] else None
             done = set()
             for k, outcome in self._supervisor.run(
-                [job for job, _, _ in chosen], [folder for _, folder, _ in chosen], model
+                [job for job, _ in chosen],
+                [partial(self._maker.copy, job.spec) for job, _ in chosen],
+                model,
             ):
                 done.add(k)
-                yield chosen[k][0], outcome, chosen[k][2]
+                job, trained = chosen[k]
+                yield job, outcome, trained
             if len(chosen) > 1:
                 attempts = [[i] for i in left if i not in done]
 
@@ -252,7 +252,7 @@ class Run:
         outputs = None if prediction is None else prediction.outputs
         if self.mode.timing and old is not None and old.status == Status.ok:
             if outcome.status != Status.ok:
-                note = f"timed alone: {outcome.status}: {outcome.reason}"
+                note = printable(f"timed alone: {outcome.status}: {outcome.reason}")
                 record, outputs = replace(old, note=note), None
             elif old.batch_size > 1:
                 record, outputs = replace(old, wall_s_single=outcome.wall_s), None
@@ -288,8 +288,9 @@ def job_record(
         knowledge=known if job.fit and job.fit.knowledge else {},
         seed=job.seed,
         status=outcome.status,
-        reason=outcome.reason,
-        note="" if said is None else said.note,
+        reason=printable(outcome.reason),
+        outside=outcome.outside,
+        note="" if said is None else printable(said.note),
         converged=None if said is None else said.converged,
         facts={} if said is None else said.facts,
         batch_size=outcome.batch_size,
@@ -315,7 +316,7 @@ def _unfitted(trained: Trained) -> Outcome:
     reason = f"cannot be trained: {record.reason}"
     if record.failed:
         reason = f"fit failed: {record.status}: {record.reason}"
-    return Outcome(Status.skipped, reason, log=record.log)
+    return Outcome(Status.skipped, reason, log=record.log, outside=record.outside)
 
 
 def _modules(jobs: Sequence[Job]) -> list[str]:

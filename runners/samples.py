@@ -1,25 +1,49 @@
-"""A task's samples on disk, in a form that a job opens as a read-only memory map."""
+"""A task's samples on disk, in a form that a job opens as a read-only memory map.
+
+The run keeps one copy of each task, whose files cannot be written, with their checksums. Each job
+gets a copy of its own, which has no name any more when the method is called. So a method finds no
+file through which it could change what another one reads. One that looks for the run's copy, and
+may write it since it is root, changes the checksum, and the task is made anew.
+"""
 
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from cdnbench.runners.reaper import remove_tree
 from cdnbench.task import Task
 
 _ROWS, _CANDIDATES, _ABOUT = "rows.npy", "candidates.npy", "about.json"
+_BLOCK = 1 << 20
 
 
-def write_samples(folder: Path, task: Task) -> None:
-    """Write all rows as one array, and the rest as JSON. The task's name is left out."""
+class Changed(Exception):
+    """The samples are not what was written."""
+
+
+def write_samples(folder: Path, task: Task) -> dict[str, int]:
+    """Write all rows as one array, and the rest as JSON. The task's name is left out.
+
+    Returns the checksum of each file by its name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     blocks = [task.observational, *task.regimes]
-    shape = (sum(map(len, blocks)), task.n_variables)
-    rows = np.lib.format.open_memmap(folder / _ROWS, mode="w+", dtype=np.float32, shape=shape)
-    np.concatenate(blocks, out=rows)
-    rows.flush()
+    # Written, not mapped: a full disk is an error of `write`, but a signal of a map.
+    with open(folder / _ROWS, "wb") as file:
+        shape = (sum(map(len, blocks)), task.n_variables)
+        header = {
+            "descr": np.dtype(np.float32).str,
+            "fortran_order": False,
+            "shape": shape,
+        }
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(np.ascontiguousarray(block).data)
     np.save(folder / _CANDIDATES, task.candidates)  # type: ignore[arg-type]
     about = {
         "variables": list(task.variables),
@@ -28,12 +52,43 @@ def write_samples(folder: Path, task: Task) -> None:
         "symbols": None if task.symbols is None else list(task.symbols),
     }
     (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    checksums = {name: _checksum(folder / name) for name in (_ROWS, _CANDIDATES, _ABOUT)}
+    for name in checksums:
+        (folder / name).chmod(0o444)
+    folder.chmod(0o555)
+    return checksums
 
 
-def read_samples(folder: Path) -> Task:
-    """The task again. Its name is neutral, and its arrays do not say which file they lie in."""
+def copy_samples(folder: Path, checksums: Mapping[str, int], into: Path) -> None:
+    """Copy samples for one job.
+
+    Raises
+    ------
+    Changed: a file is missing or has another content than was written. OSError: the copy cannot be
+        written.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    for name, expected in checksums.items():
+        if not (folder / name).is_file():
+            raise Changed(f"{folder / name} is missing")
+        found = 0
+        with open(folder / name, "rb") as source, open(into / name, "wb") as target:
+            while block := source.read(_BLOCK):
+                found = zlib.crc32(block, found)
+                target.write(block)
+        if found != expected:
+            raise Changed(f"{folder / name} was changed")
+
+
+def take_samples(folder: Path) -> Task:
+    """The task again, and the folder is gone: its arrays are maps of files without a name.
+
+    The task's name is neutral, and its arrays cannot be made writable.
+    """
     about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
     rows = np.load(folder / _ROWS, mmap_mode="r").view(np.ndarray)
+    candidates = np.load(folder / _CANDIDATES)
+    remove_tree(str(folder))
     ends = np.cumsum(about["sizes"])
     blocks = (rows[end - size : end] for end, size in zip(ends, about["sizes"], strict=True))
     observational, *regimes = blocks
@@ -42,7 +97,15 @@ def read_samples(folder: Path) -> Task:
         variables=about["variables"],
         observational=observational,
         regimes=regimes,
-        candidates=np.load(folder / _CANDIDATES),
+        candidates=candidates,
         metadata=about["metadata"],
         symbols=about["symbols"],
     )
+
+
+def _checksum(path: Path) -> int:
+    found = 0
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            found = zlib.crc32(block, found)
+    return found

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-import signal
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +15,16 @@ from cdnbench.record import FitRecord, JobRecord, Record, Status
 from cdnbench.runners import messages, worker
 from cdnbench.runners.memory import group_mb
 from cdnbench.runners.messages import Outcome
+from cdnbench.runners.places import Log, Place
 from cdnbench.runners.plan import Fit, Job, Limits, Plan
-from cdnbench.runners.processes import Reaper, Worker, server_is_alive
+from cdnbench.runners.processes import (
+    SERVER_DIED,
+    Reaper,
+    Worker,
+    server_is_alive,
+    signal_name,
+)
+from cdnbench.runners.scratch import why
 from cdnbench.store import Store
 
 GB = 1024.0
@@ -25,11 +32,14 @@ GB = 1024.0
 LOADING_S = 300.0
 """What importing a method and opening its task may take before its own clock starts."""
 
-LOG_KEPT = 100_000
-"""Bytes of what a failed job printed that are kept: the last ones."""
-
 LOG_LIMIT = 1_000_000_000
 """Bytes that a job may print before it is ended."""
+
+FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+"""Signals that people and systems send, while others are a program's own."""
+
+CopySamples = Callable[[Path], None]
+"""Copies a task's samples into a folder."""
 
 
 class Interrupted(Exception):
@@ -54,9 +64,9 @@ class Supervisor:
         return self.plan.limits
 
     def run(
-        self, jobs: Sequence[Job], samples: Sequence[Path], model: Path | None = None
+        self, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None = None
     ) -> Iterator[tuple[int, Outcome]]:
-        """Run the jobs together: jobs of one method, whose tasks lie in the folders `samples`.
+        """Run the jobs together: jobs of one method. samples: what copies the input of each.
 
         Yields (index, outcome) of each job that ended by itself. In a batch of several jobs it
         yields each at once without costs, and at the end once more with them. If the process as a
@@ -68,16 +78,15 @@ class Supervisor:
         Interrupted: `stop` was set.
         """
         done: dict[int, Outcome] = {}
-        with self._place() as (folder, log):
-            request = messages.Predict(
-                method=jobs[0].method.info.name,
-                parameters=dict(jobs[0].method.parameters),
-                model="" if model is None else str(model),
-                samples=[str(path) for path in samples],
-                seeds=[job.seed for job in jobs],
-                folder=str(folder),
-                log=str(log),
-            )
+        with contextlib.ExitStack() as stack:
+            try:
+                place = stack.enter_context(Place(self.scratch))
+                request = self._request(place, jobs, samples, model)
+            except OSError as error:
+                if len(jobs) == 1:
+                    yield 0, Outcome(Status.error, _no_place(error), outside=True)
+                return
+            log = place.log
             for event in self._watched(worker.predict, request, jobs, log):
                 if isinstance(event, Outcome):  # of the process
                     _share(event, done, len(jobs))
@@ -99,7 +108,11 @@ class Supervisor:
         Interrupted: `stop` was set.
         """
         outcome: Outcome | None = None
-        with self._place() as (folder, log):
+        with contextlib.ExitStack() as stack:
+            try:
+                place = stack.enter_context(Place(self.scratch))
+            except OSError as error:
+                return Outcome(Status.error, _no_place(error), outside=True)
             request = messages.Fit(
                 method=fit.method.info.name,
                 parameters=dict(fit.method.parameters),
@@ -108,10 +121,10 @@ class Supervisor:
                 specs=list(fit.specs),
                 seed=fit.seed,
                 model=str(model),
-                folder=str(folder),
-                log=str(log),
+                folder=str(place.work),
+                log=str(place.log.path),
             )
-            for event in self._watched(worker.fit, request, [fit], log):
+            for event in self._watched(worker.fit, request, [fit], place.log):
                 if isinstance(event, tuple):
                     outcome = event[1]
                 elif outcome is None or event.status != Status.ok:
@@ -120,31 +133,47 @@ class Supervisor:
                     outcome.wall_s, outcome.cpu_s = event.wall_s, event.cpu_s
                     outcome.peak_rss_mb = event.peak_rss_mb
             assert outcome is not None
-            self._keep_log(FitRecord, fit.key, outcome, log)
+            self._keep_log(FitRecord, fit.key, outcome, place.log)
         return outcome
 
-    def keep_log(self, record: type[Record], key: str, log: Path) -> str:
+    def keep_log(self, record: type[Record], key: str, log: Log) -> str:
         """Copy the last part of what was printed into the store; its name there, "" if none."""
-        size = log.stat().st_size if log.exists() else 0
-        if not size:
+        printed = log.last()
+        if not printed:
             return ""
         name = self.store.log_of(record, key)
         into = self.store.folder / name
         into.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "rb") as file:
-            file.seek(max(0, size - LOG_KEPT))
-            into.write_bytes(file.read())
+        into.unlink(missing_ok=True)  # in place of what a link points to
+        into.write_bytes(printed)
         return name
 
-    def _keep_log(self, record: type[Record], key: str, outcome: Outcome, log: Path) -> None:
+    def _keep_log(self, record: type[Record], key: str, outcome: Outcome, log: Log) -> None:
         if outcome.status.is_failure:
             outcome.log = self.keep_log(record, key, log)
 
-    def _place(self) -> _Place:
-        return _Place(self.scratch)
+    def _request(
+        self, place: Place, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None
+    ) -> messages.Predict:
+        """What to run, with all its input copied to the place."""
+        folders = [place.root / f"samples-{i}" for i in range(len(samples))]
+        for copy, folder in zip(samples, folders, strict=True):
+            copy(folder)
+        own_model = place.root / "model.npz"
+        if model is not None:
+            shutil.copyfile(model, own_model)
+        return messages.Predict(
+            method=jobs[0].method.info.name,
+            parameters=dict(jobs[0].method.parameters),
+            model="" if model is None else str(own_model),
+            samples=[str(folder) for folder in folders],
+            seeds=[job.seed for job in jobs],
+            folder=str(place.work),
+            log=str(place.log.path),
+        )
 
     def _watched(
-        self, target, request: messages.Predict | messages.Fit, jobs: Sequence[Job | Fit], log: Path
+        self, target, request: messages.Predict | messages.Fit, jobs: Sequence[Job | Fit], log: Log
     ) -> Iterator[tuple[int, Outcome] | Outcome]:
         """The outcomes of single jobs as they come, and at last that of the process."""
         process = Worker(target, self.reaper)
@@ -155,7 +184,7 @@ class Supervisor:
             process.end()
 
     def _events(
-        self, process: Worker, jobs: Sequence[Job | Fit], log: Path
+        self, process: Worker, jobs: Sequence[Job | Fit], log: Log
     ) -> Iterator[tuple[int, Outcome] | Outcome]:
         limit_mb = self.limits.memory_gb * GB
         baseline = peak = 0.0
@@ -195,7 +224,7 @@ class Supervisor:
                 if peak > limit_mb:
                     yield self._too_much(peak)
                     return
-            if log.stat().st_size > LOG_LIMIT:
+            if log.size > LOG_LIMIT:
                 yield Outcome(Status.error, f"printed more than {LOG_LIMIT / 1e9:g} GB")
                 return
             if time.monotonic() - begin >= limit:
@@ -207,22 +236,6 @@ class Supervisor:
     def _too_much(self, peak_mb: float) -> Outcome:
         reason = f"more than {self.limits.memory_gb:g} GB"
         return Outcome(Status.oom, reason, peak_rss_mb=peak_mb)
-
-
-class _Place:
-    """A working folder and a log beside it, under names that say nothing; both are removed."""
-
-    def __init__(self, scratch: Path) -> None:
-        self._root = Path(tempfile.mkdtemp(dir=scratch))
-
-    def __enter__(self) -> tuple[Path, Path]:
-        folder, log = self._root / "work", self._root / "log"
-        folder.mkdir()
-        log.touch()
-        return folder, log
-
-    def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self._root, ignore_errors=True)
 
 
 def _share(process: Outcome, done: dict[int, Outcome], n_jobs: int) -> None:
@@ -251,21 +264,19 @@ def _ended(exit_code: int | None) -> Outcome:
     BenchError: it was not the process but the fork server that ended, and with it what it knew.
     """
     if not server_is_alive():
-        raise BenchError("The fork server was killed (out of memory?). Run the command again.")
+        raise BenchError(SERVER_DIED)
     if exit_code is None:
         return Outcome(Status.error, "the process closed its connection and gave no result")
     if exit_code < 0:
+        name = signal_name(-exit_code)
         return Outcome(
             Status.killed,
-            f"by {_signal_name(-exit_code)}, not by the runner (by the system, if it ran out of "
-            "memory)",
+            f"by {name}, not by the runner (by the system, if it ran out of memory)",
+            outside=name in FROM_OUTSIDE,
         )
     reason = f"the process exited with code {exit_code} before it gave a result"
     return Outcome(Status.error, reason)
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
+def _no_place(error: OSError) -> str:
+    return f"the job could not be started: {why(error)}"

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdnbench.runners import messages, worker
+from cdnbench.runners.places import Log
 from cdnbench.runners.plan import Job, Plan
-from cdnbench.runners.processes import Reaper, Worker
+from cdnbench.runners.processes import Reaper, Worker, how_it_ended
+from cdnbench.runners.reaper import remove_tree
+from cdnbench.runners.samples import Changed, copy_samples
+from cdnbench.runners.scratch import new_folder, why
 from cdnbench.store import Store
 from cdnbench.suite import TaskSpec
 
 TIMEOUT_S = 1800.0
 """What making one task may take."""
+
+ATTEMPTS = 3
+"""How often a task is made anew because jobs change its samples."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Where a task's samples lie, with the checksums of their files.
+
+    folder: None if there is none. reason: why there are no samples, or "". outside: as in `Outcome`.
+    """
+
+    folder: Path | None = None
+    checksums: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ""
+    outside: bool = False
 
 
 class TaskMaker:
@@ -31,42 +50,48 @@ class TaskMaker:
         self, plan: Plan, jobs: Sequence[Job], store: Store, scratch: Path, reaper: Reaper
     ) -> None:
         self._plan, self._store, self._scratch, self._reaper = plan, store, scratch, reaper
-        self.log = scratch / "suite.log"
+        self.log = Log(scratch)
         self._open = Counter(job.spec.hash for job in jobs)
-        self._made: dict[str, Future[tuple[Path, str]]] = {}
+        self._made: dict[str, Future[Made]] = {}
         self._books = threading.Lock()  # over the two dictionaries
         self._making = threading.Lock()  # over the process
         self._process: Worker | None = None
         self._stopped = False
 
-    def samples(self, spec: TaskSpec) -> tuple[Path, str]:
-        """The folder of the task's samples and "", or the reason why they could not be made.
+    def make(self, spec: TaskSpec) -> Made:
+        """The task's samples. Waits while another thread makes them."""
+        return self._future(spec).result()
 
-        Waits while another thread makes them.
+    def copy(self, spec: TaskSpec, into: Path) -> None:
+        """Copy the samples for one job. They are made anew if a job has changed them.
+
+        Raises
+        ------
+        OSError: the copy cannot be written, or the samples are changed again and again.
         """
-        with self._books:
-            future = self._made.get(spec.hash)
-            mine = future is None
-            if future is None:
-                future = self._made[spec.hash] = Future()
-        if mine:
-            # The folder's name says nothing: the task's hash is that of its answer in the store.
-            folder = Path(tempfile.mkdtemp(dir=self._scratch))
+        for _ in range(ATTEMPTS):
+            future = self._future(spec)
+            made = future.result()
+            if made.folder is None or made.reason:
+                raise OSError(made.reason)
             try:
-                with self._making:
-                    future.set_result((folder, self._make(spec, folder)))
-            except BaseException as error:
-                future.set_exception(error)
-                raise
-        return future.result()
+                copy_samples(made.folder, made.checksums, into)
+            except Changed:
+                with self._books:
+                    if self._made.get(spec.hash) is future:
+                        del self._made[spec.hash]
+                remove_tree(str(made.folder))
+            else:
+                return
+        raise OSError(f"other jobs changed the task's samples {ATTEMPTS} times")
 
     def done(self, spec: TaskSpec) -> None:
         """Tell that one job of the task is over."""
         with self._books:
             self._open[spec.hash] -= 1
-            over = self._open[spec.hash] == 0
-        if over:
-            shutil.rmtree(self.samples(spec)[0], ignore_errors=True)
+            over = self._made.get(spec.hash) if self._open[spec.hash] == 0 else None
+        if over is not None and over.exception() is None and over.result().folder:
+            remove_tree(str(over.result().folder))
 
     def stop(self) -> None:
         """End the process, also while it is at work."""
@@ -74,14 +99,54 @@ class TaskMaker:
         with self._making:
             self._end_process()
 
-    def _make(self, spec: TaskSpec, folder: Path) -> str:
+    def _future(self, spec: TaskSpec) -> Future[Made]:
+        with self._books:
+            future = self._made.get(spec.hash)
+            if future is not None:
+                return future
+            future = self._made[spec.hash] = Future()
+        try:
+            with self._making:
+                future.set_result(self._make(spec))
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+        return future
+
+    def _make(self, spec: TaskSpec) -> Made:
+        """Make a task. A process that dies may have been killed: a fresh one tries once more."""
+        ended = ""
+        for _ in range(2):
+            try:
+                # The folder's name says nothing: the task's hash is that of its answer in the
+                # store.
+                folder = new_folder(self._scratch)
+            except OSError as error:
+                return Made(reason=why(error), outside=True)
+            answer = self._answer(spec, folder)
+            if isinstance(answer, str):
+                return Made(folder, reason=answer)
+            if isinstance(answer, messages.TaskMade):
+                if answer.record is not None:
+                    self._store.write_task(answer.record)
+                return Made(folder, answer.checksums, answer.reason, answer.outside)
+            assert self._process is not None
+            ended = how_it_ended(self._process.exit_code())
+            self._end_process()
+            remove_tree(str(folder))
+        return Made(reason=f"the suite's process {ended}, both times", outside=True)
+
+    def _answer(self, spec: TaskSpec, folder: Path) -> messages.Answer | str | None:
+        """What the process answers: None if it died, and words if it was ended."""
         if self._stopped:
             return "the run was stopped"
         if self._process is None:
             self._process = Worker(worker.make_tasks, self._reaper)
         process, plan = self._process, self._plan
         process.send(
-            messages.MakeTask(plan.suite_name, dict(plan.options), spec, str(folder), str(self.log))
+            messages.MakeTask(
+                plan.suite_name, dict(plan.options), spec, str(folder), str(self.log.path)
+            )
         )
         waited = 0.0
         while not process.wait(0.25):
@@ -89,14 +154,7 @@ class TaskMaker:
             if self._stopped or waited > TIMEOUT_S:
                 self._end_process()
                 return f"the suite gave no task within {TIMEOUT_S:g} s"
-        answer = process.receive()
-        if not isinstance(answer, messages.TaskMade):  # it closed the connection
-            code = process.exit_code()
-            self._end_process()
-            return f"the suite's process ended with code {code} while it made the task"
-        if answer.record is not None:
-            self._store.write_task(answer.record)
-        return answer.reason
+        return process.receive()
 
     def _end_process(self) -> None:
         if self._process is not None:

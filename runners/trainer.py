@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -11,17 +9,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cdnbench.printable import printable
 from cdnbench.record import FitRecord, Status
 from cdnbench.registry import METHODS, package_of
 from cdnbench.runners.messages import Outcome
 from cdnbench.runners.plan import Fit
 from cdnbench.runners.provenance import provenance
+from cdnbench.runners.scratch import new_folder, why
 from cdnbench.runners.supervise import Supervisor
 
 
 @dataclass(frozen=True)
 class Trained:
-    """How a fit ended, and the file of its arrays if it ended well."""
+    """How a fit ended, and the file of its arrays in the store if it ended well."""
 
     record: FitRecord
     model: Path | None
@@ -62,18 +62,23 @@ class Trainer:
 
     def _train(self, fit: Fit) -> Trained:
         store = self._supervisor.store
-        folder = Path(tempfile.mkdtemp(dir=self._supervisor.scratch))
-        model = folder / "model.npz"
         record = store.fit(fit.key)
-        if record is None or (record.status != Status.ok and self._again):
+        if record is None or (record.status != Status.ok and (self._again or record.outside)):
             started_at = datetime.now(UTC).isoformat(timespec="seconds")
-            outcome = self._supervisor.train(fit, model)
+            outcome, made = self._made_in_scratch(fit)
             record = self._record(fit, outcome, started_at)
-            store.write_fit(record, model if outcome.status == Status.ok else None)
+            store.write_fit(record, made)
             self._on_record(record)
-        elif record.status == Status.ok:  # a copy: jobs do not learn where the store is
-            shutil.copyfile(store.model_path(fit.key), model)
-        return Trained(record, model if record.status == Status.ok else None)
+        return Trained(record, store.model_path(fit.key) if record.status == Status.ok else None)
+
+    def _made_in_scratch(self, fit: Fit) -> tuple[Outcome, Path | None]:
+        """Train where the method learns nothing of the store."""
+        try:
+            model = new_folder(self._supervisor.scratch) / "model.npz"
+        except OSError as error:
+            return Outcome(Status.error, why(error), outside=True), None
+        outcome = self._supervisor.train(fit, model)
+        return outcome, model if outcome.status == Status.ok else None
 
     def _record(self, fit: Fit, outcome: Outcome, started_at: str) -> FitRecord:
         info, plan = fit.method.info, self._supervisor.plan
@@ -87,7 +92,8 @@ class Trainer:
             seed=fit.seed,
             n_tasks=len(fit.specs),
             status=outcome.status,
-            reason=outcome.reason,
+            reason=printable(outcome.reason),
+            outside=outcome.outside,
             log=outcome.log,
             wall_s=outcome.wall_s,
             cpu_s=outcome.cpu_s,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import faulthandler
 import json
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -25,11 +27,13 @@ import numpy as np
 from cdnbench.digest import plain
 from cdnbench.errors import CannotRun
 from cdnbench.method import Prediction
+from cdnbench.printable import printable
 from cdnbench.record import Status, TaskRecord
 from cdnbench.registry import load_method, load_suite
 from cdnbench.runners import messages
 from cdnbench.runners.memory import PeakMemory, resident_mb
-from cdnbench.runners.samples import read_samples, write_samples
+from cdnbench.runners.samples import take_samples, write_samples
+from cdnbench.runners.scratch import why
 from cdnbench.suite import LabelledTasks, Suite, TaskSpec
 from cdnbench.truth import LabelledTask
 
@@ -49,11 +53,14 @@ def make_tasks(conn: Connection) -> None:
             if name not in suites:
                 suites[name] = load_suite(request.suite, **request.options)
             labelled = suites[name].load(request.spec)
-            write_samples(Path(request.samples), labelled.task)
-            conn.send(messages.TaskMade(task_record(labelled, suites[name], request.spec)))
+            checksums = write_samples(Path(request.samples), labelled.task)
+            record = task_record(labelled, suites[name], request.spec)
+            conn.send(messages.TaskMade(record, checksums))
         except Exception as error:
-            traceback.print_exc()
-            conn.send(messages.TaskMade(reason=_line(error)))
+            _print(error)
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = why(error) if isinstance(error, OSError) and full else _line(error)
+            conn.send(messages.TaskMade(reason=reason, outside=full))
 
 
 def task_record(labelled: LabelledTask, suite: Suite, spec: TaskSpec) -> TaskRecord:
@@ -86,7 +93,8 @@ def predict(conn: Connection) -> None:
         if request.model:
             with np.load(request.model) as arrays:
                 method = method.fitted(dict(arrays))
-        tasks = [read_samples(Path(folder)) for folder in request.samples]
+            os.unlink(request.model)
+        tasks = [take_samples(Path(folder)) for folder in request.samples]
         conn.send(messages.Started(resident_mb()))
         clock = _Clock()
         results = clock.over(method.predict_batch(tasks, seeds=request.seeds))
@@ -183,12 +191,9 @@ def _told(conn: Connection) -> Iterator[None]:
     """Sends what ends a request as a whole."""
     try:
         yield
-    except MemoryError:
-        traceback.print_exc()
-        conn.send(messages.Broken(Status.oom, "MemoryError"))
     except BaseException as error:
-        traceback.print_exc()
-        conn.send(messages.Broken(Status.error, _line(error)))
+        _print(error)
+        conn.send(messages.Broken(*_status(error)))
 
 
 def _sendable(prediction: Prediction) -> Prediction:
@@ -202,14 +207,40 @@ def _failure(error: Exception) -> tuple[Status, str]:
     """Status and reason of a task that ended with an exception."""
     if isinstance(error, CannotRun):
         return Status.skipped, str(error)
-    traceback.print_exception(error)
+    _print(error)
+    return _status(error)
+
+
+def _status(error: BaseException) -> tuple[Status, str]:
+    """What an exception that was not expected means."""
     if isinstance(error, MemoryError):
         return Status.oom, "MemoryError"
-    return Status.error, _line(error)
+    return (Status.oom if _tells_of_memory(error) else Status.error), _line(error)
+
+
+def _tells_of_memory(error: BaseException) -> bool:
+    """Whether a library says in its own way that it got no memory: numpy and Python raise
+    MemoryError, the system's calls an OSError, torch a RuntimeError."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(_line(error)))
+
+
+_NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate memory|bad_alloc", re.IGNORECASE)
+
+
+def _print(error: BaseException) -> None:
+    """Print a traceback, if that can be done: a method may have closed or filled the log."""
+    with contextlib.suppress(Exception):
+        traceback.print_exception(error)
 
 
 def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".split("\n")[0]
+    try:
+        text = str(error)
+    except Exception as broken:
+        text = f"(its message cannot be read: {type(broken).__name__})"
+    return printable(f"{type(error).__name__}: {text}".split("\n")[0])
 
 
 def _print_to(log: Path) -> None:

@@ -42,7 +42,7 @@ def run(
         Path | None, typer.Option(help="Folder of the results. The default is results/<suite>.")
     ] = None,
     jobs: Annotated[
-        int, typer.Option(min=0, help="How many jobs run at once. 0 means one per core.")
+        int, typer.Option(min=0, help="How many jobs run at once. 0 means one per usable core.")
     ] = 0,
     limit: Annotated[
         int | None,

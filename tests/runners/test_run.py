@@ -243,8 +243,7 @@ def test_a_default_written_out_is_the_same_job(faulty, tmp_path):
         ("raise", "the task could not be made: RuntimeError: the data are gone"),
         (
             "exit",
-            "the task could not be made: the suite's process ended with code 7 while it made the "
-            "task",
+            "the task could not be made: the suite's process ended with code 7, both times",
         ),
     ],
 )

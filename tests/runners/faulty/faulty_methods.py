@@ -1,7 +1,12 @@
 """Methods that misbehave, each in its own way."""
 
+import contextlib
 import glob
+import importlib.util
+import mmap
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -303,3 +308,116 @@ class NeedsMissing(Good):
     info: ClassVar[MethodInfo] = MethodInfo(
         name="needs-missing", summary="preloads nothing", preload=("no_such_module_here",)
     )
+
+
+@dataclass(frozen=True)
+class Vandal(Good):
+    """Zeroes its input: through the array, through the file behind it, or through every file of
+    samples around its folder, one that is read-only included."""
+
+    how: str = "array"
+    info: ClassVar[MethodInfo] = MethodInfo(name="vandal", summary="changes its input")
+
+    def predict_targets(self, task, *, seed=0):
+        if self.how == "array":
+            task.observational.flags.writeable = True
+        elif self.how == "file":
+            base = task.observational
+            while not isinstance(base, mmap.mmap):
+                base = base.base
+            paths = {
+                x.split()[-1]
+                for x in Path("/proc/self/maps").read_text().splitlines()
+                if "rows.npy" in x
+            }
+            for path in paths | {"rows.npy", "../samples-0/rows.npy"}:
+                with open(path, "r+b") as file:
+                    file.write(bytes(100))
+        else:
+            found = glob.glob("../../**/rows.npy", recursive=True)
+            print(len(found), "files")
+            for path in found:
+                os.chmod(path, 0o666)
+                with open(path, "r+b") as file:
+                    file.seek(100)
+                    file.write(bytes(os.path.getsize(path) - 100))
+        return scores(task)
+
+
+@dataclass(frozen=True)
+class Wrecks(Good):
+    """Breaks what is around it, and returns."""
+
+    what: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(name="wrecks", summary="breaks its surroundings")
+
+    def predict_targets(self, task, *, seed=0):
+        print("about to break something")
+        if self.what == "folder":
+            shutil.rmtree(os.getcwd())
+        elif self.what == "everything":
+            shutil.rmtree(Path.cwd().parent.parent)
+        elif self.what == "locked":
+            os.makedirs("a/b")
+            os.chmod("a", 0)
+            os.chmod("..", 0)
+        elif self.what == "file-size":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+            print("more than the limit")
+        elif self.what == "output":
+            os.close(1)
+            os.close(2)
+            raise RuntimeError("nowhere to print to")
+        elif self.what == "descriptors":
+            os.closerange(0, 100)
+        elif self.what == "connection":
+            for number in range(3, 100):
+                with contextlib.suppress(OSError):
+                    os.write(number, b"\0\0\0\4abcd")
+        elif self.what == "moves":
+            os.chdir("/")
+        return scores(task)
+
+
+@dataclass(frozen=True)
+class NoMemory(Good):
+    how: str = ""
+    info: ClassVar[MethodInfo] = MethodInfo(name="no-memory", summary="gets no memory")
+
+    def predict_targets(self, task, *, seed=0):
+        if self.how == "system":
+            mmap.mmap(-1, 1 << 62)
+        if self.how == "torch":
+            import torch
+
+            torch.empty(1 << 60, dtype=torch.uint8)
+        raise MemoryError
+
+
+@dataclass(frozen=True)
+class Says(Good):
+    """Fails, or returns a note, with words that no terminal takes."""
+
+    fails: bool = True
+    info: ClassVar[MethodInfo] = MethodInfo(name="says", summary="hostile words")
+
+    def predict_targets(self, task, *, seed=0):
+        words = os.fsdecode(b"file \xff\x1b[2J\x00 ") + "x" * 1_000_000
+        if self.fails:
+            raise OSError(words)
+        return Prediction({"": scores(task)}, words, {"file": words[:10]})
+
+
+@dataclass(frozen=True)
+class Looks(Good):
+    """Fails with what it finds on the search path: the standard library, or a file of the user."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(name="looks", summary="imports")
+
+    def predict_targets(self, task, *, seed=0):
+        import colorsys
+
+        names = ("flat_package", "wanted_package")
+        found = [name for name in names if importlib.util.find_spec(name)]
+        path = os.environ.get("PYTHONPATH", ""), os.environ.get("PYTHONSAFEPATH", "")
+        raise RuntimeError(f"{hasattr(colorsys, 'rgb_to_hsv')} {found} {path}")
