@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from cdnbench.printable import printable
 from cdnbench.record import FitRecord, JobRecord, NotARecord, Record, TaskRecord, record_of
 
 
@@ -30,7 +31,7 @@ class OldStore:
 
     def records(self) -> Iterator[Record]:
         """The records of all jobs and fits."""
-        for path in sorted((self.folder / "jobs").glob("*.json")):
+        for path in sorted((self.folder / "jobs").glob("[!.]*.json")):
             record = self._read(path)
             if isinstance(record, JobRecord):
                 log = path.with_suffix(".log")
@@ -43,7 +44,7 @@ class OldStore:
                 yield replace(record, log=name) if log.exists() else record
 
     def has_scores(self, key: str) -> bool:
-        return self._scores(key).exists()
+        return self._scores(key).is_file()
 
     def scores(self, key: str) -> dict[str, np.ndarray]:
         """Variant -> (n_regimes, n_variables) scores; raises OSError or ValueError."""
@@ -51,7 +52,7 @@ class OldStore:
             return {"" if name == "scores" else name: arrays[name] for name in arrays.files}
 
     def has_task(self, hash: str) -> bool:
-        return self._task(hash).exists()
+        return self._task(hash).is_file()
 
     def task(self, hash: str) -> TaskRecord:
         """Raises OSError, or ValueError where the file is not a task."""
@@ -71,17 +72,21 @@ class OldStore:
 
     def _read(self, path: Path) -> Record | None:
         try:
+            if not path.is_file():  # a pipe would be waited for
+                raise NotARecord("it is not a file")
             values = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(values, dict):
                 raise NotARecord("it is not a JSON object")
             return record_of(values)
-        except (OSError, ValueError) as error:
-            self.problems.append(f"{path} is not a record: {error}. Delete it.")
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            self.problems.append(printable(f"{path} is not a record: {error}. Delete it."))
             return None
 
 
 def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not a file")
     try:
         return np.load(path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, EOFError) as error:
         raise ValueError(f"{path} is damaged ({error})") from None

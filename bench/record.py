@@ -108,10 +108,17 @@ class _Ended:
 
         Raises
         ------
-        NotARecord: a required field is missing, or a status that does not exist.
+        NotARecord: a required field is missing, a value of another type, or a status that does not
+            exist.
         """
         known, needed = _names(cls)
         given = {name: values[name] for name in known.intersection(values)}
+        for name, kinds in _kinds(cls).items():
+            value = given.get(name)
+            if value is None and type(None) not in kinds:
+                given.pop(name, None)  # older records
+            elif not isinstance(value, kinds):
+                raise NotARecord(f"its {name} is {str(value)[:60]!r}")
         if missing := needed.difference(given):
             raise NotARecord(f"it lacks {', '.join(sorted(missing))}")
         try:
@@ -235,6 +242,28 @@ def _names(cls: type) -> tuple[frozenset[str], frozenset[str]]:
         if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
     }
     return every, every - optional
+
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+    "None": (type(None),),
+    "tuple": (tuple, list),
+    "Mapping": (dict,),
+}
+
+
+@functools.cache
+def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
+    """The types that JSON values of the fields may have, where they are plain."""
+    found = {}
+    for each in dataclasses.fields(cls):
+        names = [part.strip().partition("[")[0] for part in str(each.type).split("|")]
+        if all(name in _TYPES for name in names):
+            found[each.name] = tuple(kind for name in names for kind in _TYPES[name])
+    return found
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -51,8 +51,10 @@ class Stored:
     @staticmethod
     def of_plain(values: list[Any]) -> Stored:
         segment, start, size, checksum, layout = values
-        arrays = tuple((name, dtype, tuple(shape)) for name, dtype, shape in layout)
-        return Stored(segment, start, size, checksum, arrays)
+        arrays = tuple((str(name), str(dtype), tuple(map(int, n))) for name, dtype, n in layout)
+        if not isinstance(segment, str) or "/" in segment or min(int(start), int(size)) < 0:
+            raise ValueError(f"there are no arrays at {values[:3]}")
+        return Stored(segment, int(start), int(size), int(checksum), arrays)
 
 
 @dataclass
@@ -153,28 +155,40 @@ class SegmentReader:
     def new_lines(self) -> Iterator[dict[str, Any]]:
         """The lines that were not given before, segment by segment."""
         try:
-            entries = [e for e in os.scandir(self.folder) if e.name.endswith(LINES)]
-            names = sorted(entry.name for entry in entries if entry.is_file())
-        except FileNotFoundError:
+            names = sorted(name for name in os.listdir(self.folder) if name.endswith(LINES))
+        except (FileNotFoundError, NotADirectoryError):
             return
         for name in names:
             path, seen = self.folder / name, self._seen.get(name, 0)
-            if name.startswith(".") or name == self.skip + LINES or path.stat().st_size <= seen:
+            if name.startswith(".") or name == self.skip + LINES:
                 continue
-            with path.open("rb") as file:
-                file.seek(seen)
-                content = file.read()
+            try:
+                if not path.is_file():  # a pipe would be waited for
+                    self._tell(f"{path} is not a file")
+                    continue
+                if path.stat().st_size <= seen:
+                    continue
+                with path.open("rb") as file:
+                    file.seek(seen)
+                    content = file.read()
+            except OSError as error:
+                self._tell(f"{path} cannot be read: {error.strerror}")
+                continue
             whole = content[: content.rfind(b"\n") + 1]  # the last line may still be written
             self._seen[name] = seen + len(whole)
             for line in whole.splitlines():
                 try:
                     value = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     value = None
                 if isinstance(value, dict):
                     yield value
                 else:
-                    self.problems.append(f"{path} has a line that is not a record: {line[:60]!r}")
+                    self._tell(f"{path} has a line that is not a record: {line[:60]!r}")
+
+    def _tell(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def has(self, stored: Stored) -> bool:
         """Whether they are there and undamaged."""
@@ -200,7 +214,10 @@ class SegmentReader:
 
     def _descriptor(self, segment: str) -> int:
         if segment not in self._open:
-            self._open[segment] = os.open(self.folder / (segment + ARRAYS), os.O_RDONLY)
+            path = self.folder / (segment + ARRAYS)
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise ValueError(f"{path} is not a file")
+            self._open[segment] = os.open(path, os.O_RDONLY)
         return self._open[segment]
 
     def _packed(self, stored: Stored) -> bytes:

@@ -11,12 +11,13 @@ is "ok", its scores and its task as well. Any number of runs may write to one st
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import numpy as np
 from cdnbench.errors import BenchError
 from cdnbench.files import partial_of
 from cdnbench.old_store import OldStore
+from cdnbench.printable import printable, printable_values
 from cdnbench.record import (
     FitRecord,
     JobRecord,
@@ -90,8 +92,9 @@ class Store:
                 path = self.folder / name
                 path.mkdir(parents=True, exist_ok=True)
                 for partial in path.rglob(".*.partial-*"):
-                    if time.time() - partial.stat().st_mtime > _STALE_S:  # of a run that was killed
-                        partial.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # another run removed it meanwhile
+                        if time.time() - partial.stat().st_mtime > _STALE_S:  # its run was killed
+                            partial.unlink(missing_ok=True)
                 probe = partial_of(path / "probe")
                 probe.write_bytes(b"")
                 probe.unlink()
@@ -107,7 +110,7 @@ class Store:
             if not self._looked:
                 self._looked = True
                 for record in self._old.records():
-                    self._entries[record.key] = _Entry(record, 0.0, None)
+                    self._entries[record.key] = _Entry(_printable(record), 0.0, None)
             for line in self._reader.new_lines():
                 self._take(line)
         return self
@@ -243,24 +246,28 @@ class Store:
 
     def _take(self, line: dict[str, Any]) -> None:
         """Add one line of a segment to the index."""
-        kind, at = line.get("kind"), float(line.get("stored_at", 0.0))
         try:
+            kind, at = line.get("kind"), float(line.get("stored_at", 0.0))
             stored = Stored.of_plain(line["arrays"]) if "arrays" in line else None
             if kind == _PROVENANCE:
                 origin: dict[str, Any] = {name: line[name] for name in _ORIGIN}
                 self._provenance[line["id"]] = Provenance(**origin)
             elif kind == _TASK:
-                self._tasks[line["hash"]] = line, stored  # type: ignore[assignment]
+                if stored is None:
+                    raise NotARecord("a task without arrays")
+                self._tasks[str(line["hash"])] = line, stored
             else:
                 line["provenance"] = self._provenance.get(line.get("provenance", ""))
-                record = record_of(line)
+                record = _printable(record_of(line))
                 before = self._entries.get(record.key)
                 if before is None or at >= before.at:
                     self._entries[record.key] = _Entry(record, at, stored)
-        except (NotARecord, KeyError, TypeError, ValueError) as error:
-            self._reader.problems.append(f"{self._reader.folder} has a broken record: {error}")
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+            said = printable(f"{self._reader.folder} has a broken record: {error}")
+            self._reader.problems.append(said)
 
     def _write(self, record: Record, arrays: Any) -> None:
+        record = _printable(record)
         values = record.plain()
         origin = {name: values.pop(name) for name in _ORIGIN}
         with self._lock:
@@ -278,6 +285,18 @@ class Store:
         self._look()
         stored = self._entries[key].stored
         return self._old.has_scores(key) if stored is None else self._reader.has(stored)
+
+
+def _printable(record: Record) -> Record:
+    """The record with words that can be printed, whoever wrote it."""
+    words: dict[str, Any] = {"reason": printable(record.reason)}
+    if isinstance(record, JobRecord):
+        words["note"] = printable(record.note)
+        if record.facts:
+            words["facts"] = printable_values(record.facts)
+    if all(getattr(record, name) == value for name, value in words.items()):
+        return record
+    return replace(record, **words)
 
 
 _ORIGIN = ("versions", "git_sha", "dirty", "host")

@@ -30,7 +30,8 @@ ATTEMPTS = 3
 class Made:
     """Where a task's samples lie, with the checksums of their files.
 
-    folder: None if there is none. reason: why there are no samples, or "". outside: as in `Outcome`.
+    folder: None if there is none. reason: why there are no samples, or "". outside: as in
+        `Outcome`.
     """
 
     folder: Path | None = None

@@ -301,3 +301,72 @@ def test_older_stores_are_read_and_added_to(store):
     found.write_job(dataclasses.replace(job, wall_s_single=3.0))  # timed: its scores move along
     assert again(found).job("old").wall_s_single == 3.0
     assert again(found).scores("old")["soft"].tolist() == np.ones((2, 3)).tolist()
+
+
+HOSTILE = os.fsdecode(b"file \xff\x1b[2J\n\x00") + "\u2028" + "x" * 5000
+
+
+def test_words_are_stored_so_that_they_can_be_printed(store):
+    store.write_job(a_job(reason=HOSTILE, note=HOSTILE, facts={"a": [HOSTILE], HOSTILE: 1}), {})
+    store.write_job(a_job("short", note="Grüße, 東京 😀"), {})
+    for found in (store, again(store)):
+        record = found.job("k")
+        assert record.reason == record.note == record.facts["a"][0]
+        assert len(record.reason) == 2000 and record.reason.encode()
+        assert record.reason.startswith(r"file \udcff\x1b[2J\n\x00\u2028xxx")
+        assert all(name.isprintable() and name.encode() for name in record.facts)
+        assert found.job("short").note == "Grüße, 東京 😀"
+
+
+def test_words_that_other_versions_stored_are_read_so_that_they_can_be_printed(tmp_path):
+    values = a_job(status=Status.error).plain() | {"reason": "file \udcff\x1b"}
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "k.json").write_text(json.dumps(values))
+    (tmp_path / "records").mkdir()
+    line = json.dumps({**values, "key": "l", "provenance": "", "stored_at": 1.0})
+    (tmp_path / "records" / "a.jsonl").write_text(line + "\n")
+    assert [r.reason for r in Store(tmp_path).records()] == 2 * [r"file \udcff\x1b"]
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_stray_files_are_named_and_stop_nothing(tmp_path, older):
+    folder = tmp_path / ("jobs" if older else "records")
+    good = a_job(status=Status.error).plain()
+    wrong = [{"a": 1}, [good], None, "x", {**good, "key": 1}, {**good, "status": [1]}]
+    wrong += [{**good, "setting": 3}, {**good, "reason": {}}, {**good, "metadata": []}]
+    if not older:
+        wrong += [{**good, "stored_at": "x"}, {**good, "arrays": [1, 2, 3]}]
+        wrong += [{**good, "arrays": ["../../x", 0, 1, 0, []]}, {"kind": "task", "hash": "h"}]
+        wrong += [{**good, "stored_at": 10**400}]
+    folder.mkdir()
+    texts = [json.dumps(value) for value in wrong] + ["{" * 100_000, "", "[" * 100_000]
+    suffix = ".json" if older else ".jsonl"
+    for i, text in enumerate(texts):
+        (folder / f"{i}{suffix}").write_text(text + "\n")
+    (folder / f"k{suffix}").write_text(json.dumps(good) + "\n")
+    (folder / f"._k{suffix}").write_bytes(b"\0\5\26\7")
+    (folder / f"bytes{suffix}").write_bytes(b"\xff\xfe\0\n")
+    (folder / f"folder{suffix}").mkdir()
+    (folder / f"nowhere{suffix}").symlink_to("nothing")
+    os.mkfifo(folder / f"pipe{suffix}")
+    store = Store(tmp_path)
+    assert [r.key for r in store.records()] == ["k"]
+    problems = len(store.problems)
+    assert problems >= len(wrong) and all(p.isprintable() for p in store.problems)
+    assert list(store.refresh().records()) and len(store.problems) == problems
+    store.create().write_job(a_job("l", Status.error))
+    store.close()
+    assert [r.key for r in again(store).records()] == ["k", "l"]
+
+
+def test_arrays_that_are_a_pipe_are_not_waited_for(store):
+    store.write_task(a_task())
+    store.write_job(a_job(), {"": np.zeros((1, 3))})
+    store.close()
+    (arrays,) = (store.folder / "records").glob("*.arrays")
+    arrays.unlink()
+    os.mkfifo(arrays)
+    found = again(store)
+    assert not found.is_done(found.job("k"))
+    with pytest.raises(ValueError, match="is not a file"):
+        found.scores("k")

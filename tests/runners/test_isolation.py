@@ -1,18 +1,22 @@
 """A job touches only itself: what it does to its input, its folder, its descriptors or its limits
 costs at most its own result."""
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cdnbench.runners.api import prepared
 from cdnbench.runners.plan import Limits, make_plan
 from cdnbench.runners.processes import search_path
 from cdnbench.runners.run import Mode, Run
 from cdnbench.runners.samples import Changed, copy_samples, take_samples, write_samples
+from cdnbench.runners.scratch import scratch_folder
 from cdnbench.store import Store
 from cdnbench.task import Task
 
@@ -130,3 +134,108 @@ def test_the_search_path_keeps_what_the_user_set(tmp_path, monkeypatch):
     assert search_path() == ["/a", library, str(tmp_path)]  # the last is an installed package's
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["/a", str(tmp_path)]))
     assert search_path() == [str(tmp_path), "/a", library, str(tmp_path)]
+
+
+def ends(store):
+    return {(r.method, r.task): (r.status, r.reason) for r in store.jobs()}
+
+
+def test_a_task_whose_process_was_killed_is_made_by_a_fresh_one(faulty, tmp_path):
+    store = sweep(tmp_path, "good", options={"dies": str(tmp_path / "died")}, limit=2)
+    assert (tmp_path / "died").exists() and {e[0] for e in ends(store).values()} == {"ok"}
+    assert scores_of(store, "good") == scores_of(sweep(tmp_path, "good", "whole", limit=2), "good")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("exit", "the suite's process ended with code 7, both times"), ("full", "is full; make room")],
+)
+def test_what_the_harness_broke_is_run_again(faulty, tmp_path, fault, words):
+    options = {"n": 2, "fault": fault}
+    before = {r.task: r for r in sweep(tmp_path, "good", options=options).jobs()}
+    assert before["tiny/0"].status == "ok" and before["tiny/1"].status == "error"
+    assert words in before["tiny/1"].reason and before["tiny/1"].outside
+    after = {r.task: r for r in sweep(tmp_path, "good", options={"n": 2}).jobs()}
+    assert after["tiny/0"] == before["tiny/0"] and after["tiny/1"].status == "ok"
+
+
+def test_a_job_that_was_killed_is_run_again_and_one_that_failed_is_not(faulty, tmp_path):
+    sweep(tmp_path, "good,raises,is-killed", limit=1)
+    plan = make_plan("tiny", {}, "good,raises,is-killed", limits=Limits(timeout_s=60), limit=1)
+    todo = Run(plan, Store(tmp_path / "results")).todo
+    assert [job.method.info.name for job in todo] == ["is-killed"]
+
+
+def test_a_copy_that_finds_no_room_is_reported_and_run_again(faulty, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cdnbench.runners.task_maker.copy_samples", full)
+        (record,) = sweep(tmp_path, "good", limit=1).jobs()
+    assert record.status == "error" and "is full; make room" in record.reason
+    assert next(sweep(tmp_path, "good", limit=1).jobs()).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [("python", "MemoryError"), ("system", "Cannot allocate memory"), ("torch", "allocate memory")],
+)
+def test_memory_that_a_library_does_not_get_is_out_of_memory(faulty, tmp_path, how, words):
+    (record,) = sweep(tmp_path, f"no-memory:how={how}", limit=1).jobs()
+    assert record.status == "oom" and words in record.reason
+
+
+def test_hostile_words_reach_neither_the_store_nor_the_terminal(faulty, tmp_path):
+    def bench(*arguments):
+        command = [sys.executable, "-m", "cdnbench.cli", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+
+    methods = "says,says:fails=false,good"
+    result = bench("run", "--suite", "tiny", "--methods", methods, "--limit", "1", "--out", "out")
+    assert result.returncode == 1, result.stderr
+    shown = result.stdout + bench("report", "out", "--table", "jobs").stdout
+    assert b"file" in shown and b"\x1b" not in shown and b"\x00" not in shown
+    assert b"Traceback" not in result.stderr
+    records = list(Store(tmp_path / "out").jobs())
+    assert sorted(r.status for r in records) == ["error", "ok", "ok"]
+    for record in records:
+        words = record.reason + record.note + "".join(map(str, record.facts.values()))
+        assert words.encode().decode().isprintable() and len(words) < 2100
+    html = tmp_path / "page.html"
+    assert bench("report", "out", "--html", str(html)).returncode == 0
+    assert "\x1b" not in html.read_text(encoding="utf-8")
+
+
+def test_folders_of_runs_that_are_gone_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = {
+        f"cdnbench-{gone.pid}-ab12cd34": False,
+        f"cdnbench-{os.getpid()}-ab12cd34": True,  # a run that goes on
+        "cdnbench-notes": True,
+        f"other-{gone.pid}-ab12cd34": True,
+    }
+    for name in names:
+        (tmp_path / name / "below").mkdir(parents=True)
+        (tmp_path / name / "below").chmod(0o500)
+    with scratch_folder() as folder:
+        assert {name: (tmp_path / name).exists() for name in names} == names
+        # Another container does not see our process, but meets our lock.
+        hidden = "import cdnbench.runners.scratch as s; s.psutil.pid_exists = lambda pid: False\n"
+        look = f"{hidden}s.remove_abandoned(s.Path({str(tmp_path)!r}))"
+        subprocess.run([sys.executable, "-c", look], check=True)
+        assert folder.exists() and not (tmp_path / f"cdnbench-{os.getpid()}-ab12cd34").exists()
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
+def test_the_default_number_of_jobs_is_that_of_the_cores_that_may_be_used(faulty):
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert prepared(make_plan("tiny", {}, "good")).jobs == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert prepared(make_plan("tiny", {}, "good")).jobs == len(before)

@@ -1,6 +1,8 @@
 """A suite of three variables and one target, which can fail on demand."""
 
+import errno
 import os
+import signal
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +18,10 @@ class Tiny(Suite):
         summary="three variables, one target",
         options=(
             SuiteOption(name="n", default=4, help="number of tasks"),
-            SuiteOption(name="fault", default="", help="raise|exit at task 1"),
+            SuiteOption(name="fault", default="", help="raise|exit|full at task 1"),
+            SuiteOption(
+                name="dies", default="", help="file; task 1 kills its process once and makes it"
+            ),
             SuiteOption(name="known", default="", help="file of interactions"),
             SuiteOption(name="kinds", default=1, help="number of settings"),
         ),
@@ -67,6 +72,11 @@ class Tiny(Suite):
             raise RuntimeError("the data are gone")
         if spec.recipe == 1 and self.options["fault"] == "exit":
             os._exit(7)
+        if spec.recipe == 1 and self.options["fault"] == "full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        if spec.recipe == 1 and self.options["dies"] and not Path(self.options["dies"]).exists():
+            Path(self.options["dies"]).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         rng = generator("tiny", spec.recipe)
         after = rng.random((20, 3))
         after[:, 0] += 5
