@@ -17,7 +17,8 @@ from cdnbench.suite import TaskSpec
 class Predict:
     """Run a method on tasks.
 
-    model: file with the arrays of its fit, or "". samples: one folder per task (`samples.py`).
+    model: file with the arrays of its fit, or "". samples: one folder per task (`samples.py`), with
+    the checksums of its files.
     Both are the process's own, which removes them when it has read them.
     folder: where the process works and puts temporary files. log: file for what it prints.
     """
@@ -25,7 +26,7 @@ class Predict:
     method: str
     parameters: Mapping[str, Any]
     model: str
-    samples: Sequence[str]
+    samples: Sequence[tuple[str, Mapping[str, int]]]
     seeds: Sequence[int]
     folder: str
     log: str
@@ -87,6 +88,13 @@ class Costs:
 
 
 @dataclass(frozen=True)
+class Spoilt:
+    """Another process changed or deleted the input of the request before it was read."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Broken:
     """The request as a whole ended without a result."""
 
@@ -107,7 +115,7 @@ class TaskMade:
     outside: bool = False
 
 
-Answer = Started | Finished | Costs | Broken | TaskMade
+Answer = Started | Finished | Costs | Spoilt | Broken | TaskMade
 
 
 @dataclass

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection, forkserver
@@ -199,7 +200,7 @@ def how_it_ended(exit_code: int | None) -> str:
     ------
     BenchError: the fork server ended, and with it what it knew.
     """
-    if not server_is_alive():
+    if server_died(exit_code):
         raise BenchError(SERVER_DIED)
     if exit_code is None:
         return "closed its connection"
@@ -215,12 +216,23 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def server_is_alive() -> bool:
+def server_died(exit_code: int | None) -> bool:
+    """Whether the server ended, given how one of its processes seems to have ended.
+
+    The code 255 stands for one that the server could not tell. It closes its pipes a little before
+    it is seen to be dead, so that it has to be waited for.
+    """
     pid = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, ValueError, TypeError):
-        return False
+    end = time.monotonic() + (1.0 if exit_code == 255 else 0.0)
+    while True:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except (psutil.Error, ValueError, TypeError):
+            return True
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.01)
 
 
 def _stop_server() -> None:

@@ -8,10 +8,12 @@ may write it since it is root, changes the checksum, and the task is made anew.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -52,8 +54,10 @@ def write_samples(folder: Path, task: Task) -> dict[str, int]:
         "symbols": None if task.symbols is None else list(task.symbols),
     }
     (folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-    checksums = {name: _checksum(folder / name) for name in (_ROWS, _CANDIDATES, _ABOUT)}
-    for name in checksums:
+    checksums = {}
+    for name in (_ROWS, _CANDIDATES, _ABOUT):
+        with open(folder / name, "rb") as file:
+            checksums[name] = _checksum(file)
         (folder / name).chmod(0o444)
     folder.chmod(0o555)
     return checksums
@@ -80,15 +84,27 @@ def copy_samples(folder: Path, checksums: Mapping[str, int], into: Path) -> None
             raise Changed(f"{folder / name} was changed")
 
 
-def take_samples(folder: Path) -> Task:
+def take_samples(folder: Path, checksums: Mapping[str, int]) -> Task:
     """The task again, and the folder is gone: its arrays are maps of files without a name.
 
     The task's name is neutral, and its arrays cannot be made writable.
+
+    Raises
+    ------
+    Changed: the copy was deleted or changed before it was read.
     """
-    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-    rows = np.load(folder / _ROWS, mmap_mode="r").view(np.ndarray)
-    candidates = np.load(folder / _CANDIDATES)
-    remove_tree(str(folder))
+    with contextlib.ExitStack() as stack:
+        try:
+            files = {name: stack.enter_context(open(folder / name, "rb")) for name in checksums}
+            rows = np.load(folder / _ROWS, mmap_mode="r").view(np.ndarray)
+            candidates = np.load(folder / _CANDIDATES)
+            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise Changed(str(error)) from None
+        remove_tree(str(folder))
+        # Now that nobody can open them any more.
+        if any(_checksum(files[name]) != expected for name, expected in checksums.items()):
+            raise Changed(f"{folder} was changed")
     ends = np.cumsum(about["sizes"])
     blocks = (rows[end - size : end] for end, size in zip(ends, about["sizes"], strict=True))
     observational, *regimes = blocks
@@ -103,9 +119,8 @@ def take_samples(folder: Path) -> Task:
     )
 
 
-def _checksum(path: Path) -> int:
+def _checksum(file: BinaryIO) -> int:
     found = 0
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK):
-            found = zlib.crc32(block, found)
+    while block := file.read(_BLOCK):
+        found = zlib.crc32(block, found)
     return found

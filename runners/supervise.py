@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from cdnbench.runners.processes import (
     SERVER_DIED,
     Reaper,
     Worker,
-    server_is_alive,
+    server_died,
     signal_name,
 )
 from cdnbench.runners.scratch import why
@@ -38,8 +38,15 @@ LOG_LIMIT = 1_000_000_000
 FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
 """Signals that people and systems send, while others are a program's own."""
 
-CopySamples = Callable[[Path], None]
-"""Copies a task's samples into a folder."""
+CopySamples = Callable[[Path], Mapping[str, int]]
+"""Copies a task's samples into a folder, and returns the checksums of the files."""
+
+ATTEMPTS = 3
+"""How often a job is started whose input others changed before it was read."""
+
+
+class _InputSpoilt(Exception):
+    """Another job changed the input of this one."""
 
 
 class Interrupted(Exception):
@@ -77,6 +84,18 @@ class Supervisor:
         ------
         Interrupted: `stop` was set.
         """
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                yield from self._run(jobs, samples, model)
+                return
+            except _InputSpoilt as error:
+                if not left and len(jobs) == 1:
+                    reason = f"other jobs changed its input {ATTEMPTS} times: {error}"
+                    yield 0, Outcome(Status.error, reason, outside=True)
+
+    def _run(
+        self, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None
+    ) -> Iterator[tuple[int, Outcome]]:
         done: dict[int, Outcome] = {}
         with contextlib.ExitStack() as stack:
             try:
@@ -157,8 +176,7 @@ class Supervisor:
     ) -> messages.Predict:
         """What to run, with all its input copied to the place."""
         folders = [place.root / f"samples-{i}" for i in range(len(samples))]
-        for copy, folder in zip(samples, folders, strict=True):
-            copy(folder)
+        sums = [copy(folder) for copy, folder in zip(samples, folders, strict=True)]
         own_model = place.root / "model.npz"
         if model is not None:
             shutil.copyfile(model, own_model)
@@ -166,7 +184,7 @@ class Supervisor:
             method=jobs[0].method.info.name,
             parameters=dict(jobs[0].method.parameters),
             model="" if model is None else str(own_model),
-            samples=[str(folder) for folder in folders],
+            samples=[(str(f), dict(s)) for f, s in zip(folders, sums, strict=True)],
             seeds=[job.seed for job in jobs],
             folder=str(place.work),
             log=str(place.log.path),
@@ -251,6 +269,8 @@ def _share(process: Outcome, done: dict[int, Outcome], n_jobs: int) -> None:
 
 def _broken(answer: messages.Answer | None, process: Worker) -> Outcome:
     """The outcome of a process that ended without a result, with or without a word."""
+    if isinstance(answer, messages.Spoilt):
+        raise _InputSpoilt(answer.reason)
     if isinstance(answer, messages.Broken):
         return Outcome(answer.status, answer.reason)
     return _ended(process.exit_code())
@@ -263,7 +283,7 @@ def _ended(exit_code: int | None) -> Outcome:
     ------
     BenchError: it was not the process but the fork server that ended, and with it what it knew.
     """
-    if not server_is_alive():
+    if server_died(exit_code):
         raise BenchError(SERVER_DIED)
     if exit_code is None:
         return Outcome(Status.error, "the process closed its connection and gave no result")

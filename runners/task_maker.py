@@ -63,8 +63,10 @@ class TaskMaker:
         """The task's samples. Waits while another thread makes them."""
         return self._future(spec).result()
 
-    def copy(self, spec: TaskSpec, into: Path) -> None:
+    def copy(self, spec: TaskSpec, into: Path) -> Mapping[str, int]:
         """Copy the samples for one job. They are made anew if a job has changed them.
+
+        Returns the checksums of the files.
 
         Raises
         ------
@@ -83,7 +85,7 @@ class TaskMaker:
                         del self._made[spec.hash]
                 remove_tree(str(made.folder))
             else:
-                return
+                return made.checksums
         raise OSError(f"other jobs changed the task's samples {ATTEMPTS} times")
 
     def done(self, spec: TaskSpec) -> None:

@@ -32,7 +32,7 @@ from cdnbench.record import Status, TaskRecord
 from cdnbench.registry import load_method, load_suite
 from cdnbench.runners import messages
 from cdnbench.runners.memory import PeakMemory, resident_mb
-from cdnbench.runners.samples import take_samples, write_samples
+from cdnbench.runners.samples import Changed, take_samples, write_samples
 from cdnbench.runners.scratch import why
 from cdnbench.suite import LabelledTasks, Suite, TaskSpec
 from cdnbench.truth import LabelledTask
@@ -89,12 +89,15 @@ def predict(conn: Connection) -> None:
         return
     with _told(conn):
         method = load_method(request.method, **_located(request.parameters))
-        _work_in(request)
-        if request.model:
-            with np.load(request.model) as arrays:
-                method = method.fitted(dict(arrays))
-            os.unlink(request.model)
-        tasks = [take_samples(Path(folder)) for folder in request.samples]
+        try:
+            _work_in(request)
+            model = _taken(request.model)
+            tasks = [take_samples(Path(folder), sums) for folder, sums in request.samples]
+        except (Changed, OSError) as error:
+            conn.send(messages.Spoilt(_line(error)))
+            return
+        if model is not None:
+            method = method.fitted(model)
         conn.send(messages.Started(resident_mb()))
         clock = _Clock()
         results = clock.over(method.predict_batch(tasks, seeds=request.seeds))
@@ -165,6 +168,16 @@ def _received(conn: Connection) -> Any:
         return conn.recv()
     except EOFError:
         return None
+
+
+def _taken(model: str) -> dict[str, np.ndarray] | None:
+    """The arrays in a file, which is removed; None if there is no file."""
+    if not model:
+        return None
+    with np.load(model) as arrays:
+        found = dict(arrays)
+    os.unlink(model)
+    return found
 
 
 def _work_in(request: messages.Predict | messages.Fit) -> None:

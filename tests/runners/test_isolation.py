@@ -3,6 +3,7 @@ costs at most its own result."""
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cdnbench.errors import BenchError
 from cdnbench.runners.api import prepared
 from cdnbench.runners.plan import Limits, make_plan
 from cdnbench.runners.processes import search_path
@@ -59,7 +61,7 @@ def test_samples_are_maps_without_a_name_and_say_when_they_were_changed(tmp_path
     kept, own = tmp_path / "kept", tmp_path / "own"
     checksums = write_samples(kept, a_task())
     copy_samples(kept, checksums, own)
-    read = take_samples(own)
+    read = take_samples(own, checksums)
     assert not own.exists() and np.array_equal(read.regimes[0], a_task().regimes[0])
     for blocks in (read.observational, read.regimes[0]):
         with pytest.raises(ValueError):
@@ -71,6 +73,10 @@ def test_samples_are_maps_without_a_name_and_say_when_they_were_changed(tmp_path
         file.write(b"\1\2\3\4")
     with pytest.raises(Changed):
         copy_samples(kept, checksums, own)
+    with pytest.raises(Changed):  # the half copy
+        take_samples(own, checksums)
+    with pytest.raises(Changed):
+        take_samples(own, checksums)  # it is gone
     assert np.array_equal(read.regimes[0], a_task().regimes[0])
 
 
@@ -198,13 +204,39 @@ def test_hostile_words_reach_neither_the_store_nor_the_terminal(faulty, tmp_path
     assert b"file" in shown and b"\x1b" not in shown and b"\x00" not in shown
     assert b"Traceback" not in result.stderr
     records = list(Store(tmp_path / "out").jobs())
-    assert sorted(r.status for r in records) == ["error", "ok", "ok"]
+    found = sorted((r.status, r.reason[:30]) for r in records)
+    assert [status for status, _ in found] == ["error", "ok", "ok"], found
     for record in records:
         words = record.reason + record.note + "".join(map(str, record.facts.values()))
         assert words.encode().decode().isprintable() and len(words) < 2100
     html = tmp_path / "page.html"
     assert bench("report", "out", "--html", str(html)).returncode == 0
     assert "\x1b" not in html.read_text(encoding="utf-8")
+
+
+def test_a_run_whose_fork_server_is_killed_says_so_and_goes_on_later(faulty, tmp_path):
+    with pytest.raises(BenchError, match="fork server was killed.*Run the command again"):
+        sweep(tmp_path, "good,wrecks:what=server", limit=1, jobs=2)
+    assert ends(sweep(tmp_path, "good", limit=1)) == {("good", "tiny/0"): ("ok", "")}
+
+
+def test_stray_files_in_a_store_stop_neither_a_run_nor_a_report(faulty, tmp_path):
+    for name in ("jobs", "records", "tasks", "models/x"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+    for name in ("jobs/a.json", "jobs/._a.json", "records/a.jsonl", "records/._a.jsonl"):
+        for n, text in enumerate(["", "[]", '{"a": 1}', "\0\5"]):
+            path = tmp_path / "results" / name
+            path.with_name(path.name.replace("a.", f"a{n}.")).write_text(text + "\n")
+    for name in ("jobs/p.json", "records/p.jsonl", "models/x/record.json", "tasks/p.npz"):
+        os.mkfifo(tmp_path / "results" / name)
+    sweep(tmp_path, "good", limit=2)
+    command = [sys.executable, "-m", "cdnbench.cli", "report", str(tmp_path / "results")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0 and "good" in result.stdout, result.stderr
+    named = re.findall(r"^note: (\S+)", result.stderr, re.MULTILINE)
+    assert {"p.json", "p.jsonl", "record.json", "a1.json", "a1.jsonl"} <= {
+        Path(path).name for path in named
+    }
 
 
 def test_folders_of_runs_that_are_gone_are_removed(tmp_path, monkeypatch):

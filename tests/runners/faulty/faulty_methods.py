@@ -374,6 +374,9 @@ class Wrecks(Good):
             for number in range(3, 100):
                 with contextlib.suppress(OSError):
                     os.write(number, b"\0\0\0\4abcd")
+        elif self.what == "server":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
         elif self.what == "moves":
             os.chdir("/")
         return scores(task)
@@ -399,13 +402,15 @@ class Says(Good):
     """Fails, or returns a note, with words that no terminal takes."""
 
     fails: bool = True
-    info: ClassVar[MethodInfo] = MethodInfo(name="says", summary="hostile words")
+    info: ClassVar[MethodInfo] = MethodInfo(name="says", summary="hostile words", batch_size=2)
 
-    def predict_targets(self, task, *, seed=0):
+    def predict_targets_batch(self, tasks, *, seeds):
         words = os.fsdecode(b"file \xff\x1b[2J\x00 ") + "x" * 1_000_000
-        if self.fails:
-            raise OSError(words)
-        return Prediction({"": scores(task)}, words, {"file": words[:10]})
+        for i, task in enumerate(tasks):
+            if self.fails:
+                yield i, OSError(words)
+            else:
+                yield i, Prediction({"": scores(task)}, words, {"file": words[:10]})
 
 
 @dataclass(frozen=True)
