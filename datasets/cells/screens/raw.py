@@ -7,26 +7,24 @@ time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
 
+from cdnbench.datasets.cells.screens.stored import CHUNK, Reader, by_pointers, reader
 from cdnbench.errors import InvalidData
 
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
-CHUNK = 20_000
-"""Cells that are read at once, or fewer where they hold more than `CHUNK_VALUES` values."""
-CHUNK_VALUES = 2**24
-"""Values that are read at once, zeros included if the file stores them."""
-CONVERTIBLE = 200_000_000
-"""Values that may be turned from columns to rows in memory (1.6 GB)."""
+GENES = "Gene Expression"
+"""The type of feature that is a gene, in files of 10x. Guides and antibodies are other types."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,24 +33,39 @@ class RawCells:
 
     genes: G unique names. obs: a table with one row per cell. read: a function of (low, high) that
     returns the values of cells low .. high - 1, (high - low, G). at_once: how many cells are read
-    at once.
+    at once. left_out: how many features of each other type the file has, which are not read.
     """
 
     path: Path
     genes: list[str]
     obs: pd.DataFrame
-    read: Callable[[int, int], sparse.csr_matrix]
+    read: Reader
     at_once: int = CHUNK
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def n_cells(self) -> int:
         return len(self.obs)
 
     def chunks(self) -> Iterator[tuple[slice, sparse.csr_matrix]]:
-        """All cells, in order."""
+        """All cells, in order.
+
+        Raises
+        ------
+        InvalidData: a part of the file that is damaged.
+        """
         for low in range(0, self.n_cells, self.at_once):
             high = min(low + self.at_once, self.n_cells)
-            yield slice(low, high), self.read(low, high)
+            try:
+                chunk = self.read(low, high)
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
+                if isinstance(error, InvalidData):
+                    raise
+                raise InvalidData(
+                    f"{self.path}: cells {low} to {high - 1} cannot be read; the file is damaged. "
+                    f"Fetch it again. ({error})"
+                ) from error
+            yield slice(low, high), chunk
 
 
 def open_raw(
@@ -89,13 +102,15 @@ def open_raw(
                 f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, or a folder with "
                 "matrix.mtx."
             )
-    except InvalidData:
+    except (InvalidData, MemoryError):
         raise
-    except (OSError, KeyError, ValueError) as error:
+    except Exception as error:  # h5py, anndata and pandas raise all kinds for a damaged file
         raise InvalidData(
             f"{path} cannot be read; it may be truncated or of another kind. Fetch it again. "
             f"({error})"
         ) from error
+    if not raw.genes or not raw.n_cells:
+        raise InvalidData(f"{path} holds {raw.n_cells} cells and {len(raw.genes)} genes.")
     names, counts = np.unique(np.asarray(raw.genes), return_counts=True)
     if (counts > 1).any():
         some = ", ".join(names[counts > 1][:3])
@@ -114,7 +129,9 @@ def _h5ad(path: Path, file: h5py.File, genes: str, layer: str) -> RawCells:
         raise InvalidData(
             f"{path} has neither the groups obs and var of an .h5ad nor the matrix of a 10x file."
         )
-    obs, var = read_elem(file["obs"]), read_elem(file["var"])
+    if layer == "raw" and ("raw/X" not in file or "raw/var" not in file):
+        raise InvalidData(f"{path} has no raw/X with its own raw/var; leave --layer raw out.")
+    obs, var = read_elem(file["obs"]), read_elem(file["raw/var" if layer == "raw" else "var"])
     if genes and genes not in var:
         raise InvalidData(
             f"{path}: var has no column {genes!r}; it has {_listed(var.columns)}, or leave "
@@ -126,64 +143,33 @@ def _h5ad(path: Path, file: h5py.File, genes: str, layer: str) -> RawCells:
             f"{path} has no {place}; it has X and the layers {_listed(file.get('layers', {}))}."
         )
     names = (var[genes] if genes else var.index).astype(str).tolist()
-    return RawCells(path, names, obs, *_reader(path, file[place], place, (len(obs), len(names))))
+    read, at_once = reader(path, file[place], place, (len(obs), len(names)))
+    types = var["feature_types"].astype(str).tolist() if "feature_types" in var else []
+    if GENES not in types:  # other vocabularies say nothing that could be relied on
+        types = []
+    return _genes_only(RawCells(path, names, obs, read, at_once), types)
 
 
-def _reader(
-    path: Path, x, place: str, shape: tuple[int, int]
-) -> tuple[Callable[[int, int], sparse.csr_matrix], int]:
-    """The fields `read` and `at_once` of `RawCells`."""
-    kind = x.attrs.get("encoding-type", x.attrs.get("h5sparse_format", "array"))
-    stored = tuple(
-        int(k) for k in x.attrs.get("shape", x.attrs.get("h5sparse_shape", getattr(x, "shape", ())))
-    )
-    if stored != shape:
+def _genes_only(raw: RawCells, types: list[str]) -> RawCells:
+    """The same cells without features that are no genes. types: of each feature, or none.
+
+    Raises
+    ------
+    InvalidData: no feature is a gene.
+    """
+    keep = np.flatnonzero(np.array(types, dtype=object) == GENES)
+    if not types or len(keep) == len(types):
+        return raw
+    others = Counter(t for t in types if t != GENES)
+    if not len(keep):
         raise InvalidData(
-            f"{path}: {place} has shape {stored}, but there are {shape[0]} cells and {shape[1]} "
-            "genes."
+            f"{raw.path} has no feature of type {GENES!r}; its types are {_listed(sorted(others))}."
         )
-    if kind in ("csr_matrix", "csr"):
-        start = x["indptr"][:].astype(np.int64)
-        return lambda low, high: _rows(
-            x["data"], x["indices"], start, low, high, shape[1]
-        ), _at_once(start)
-    if kind in ("csc_matrix", "csc"):
-        if len(x["data"]) > CONVERTIBLE:
-            raise InvalidData(
-                f"{path}: {place} is stored gene by gene (csc_matrix), which cannot be read cell "
-                "by cell. Store it as csr_matrix: "
-                "adata.X = adata.X.tocsr(); adata.write_h5ad(...)."
-            )
-        columns = sparse.csc_matrix((x["data"][:], x["indices"][:], x["indptr"][:]), shape=shape)
-        rows = columns.tocsr()
-        return lambda low, high: rows[low:high], CHUNK
-    if kind != "array" or not hasattr(x, "shape"):
-        raise InvalidData(
-            f"{path}: {place} is stored as {kind!r}; store it as csr_matrix or as an array."
-        )
-    block = x.chunks[0] if x.chunks else 1  # rows that are stored together are read together
-    at_once = max(1, CHUNK_VALUES // max(shape[1], 1) // block) * block
-    return lambda low, high: _nonzero(x[low:high]), min(at_once, CHUNK)
-
-
-def _at_once(start: np.ndarray) -> int:
-    """How many cells hold `CHUNK_VALUES` on average. start: (M + 1,) first value of each cell."""
-    return max(1, min(CHUNK, CHUNK_VALUES * (len(start) - 1) // max(int(start[-1]), 1)))
-
-
-def _nonzero(dense: np.ndarray) -> sparse.csr_matrix:
-    """The same as scipy's conversion of an array, in a third of the time."""
-    present = dense != 0
-    columns = np.broadcast_to(np.arange(dense.shape[1], dtype=np.int32), dense.shape)[present]
-    start = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
-    return sparse.csr_matrix((dense[present], columns, start), shape=dense.shape)
-
-
-def _rows(data, indices, start: np.ndarray, low: int, high: int, n_genes: int) -> sparse.csr_matrix:
-    first, last = int(start[low]), int(start[high])
-    return sparse.csr_matrix(
-        (data[first:last], indices[first:last], start[low : high + 1] - first),
-        shape=(high - low, n_genes),
+    return replace(
+        raw,
+        genes=[raw.genes[g] for g in keep],
+        read=lambda low, high: raw.read(low, high)[:, keep],
+        left_out=dict(sorted(others.items())),
     )
 
 
@@ -192,20 +178,16 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
     matrix = file["matrix"]
     n_genes, n_cells = (int(k) for k in matrix["shape"][:])
     barcodes = matrix["barcodes"].asstr()[:]
-    names = matrix["features"]["id" if genes in ("id", "gene_id") else genes].asstr()[:].tolist()
-    start = matrix["indptr"][:].astype(np.int64)
-    if len(start) != n_cells + 1 or len(names) != n_genes:
+    features = matrix["features"]
+    names = features["id" if genes in ("id", "gene_id") else genes].asstr()[:].tolist()
+    types = features["feature_type"].asstr()[:].tolist() if "feature_type" in features else []
+    if len(barcodes) != n_cells or len(names) != n_genes or len(types) not in (0, n_genes):
         raise InvalidData(
             f"{path}: the matrix has {n_genes} features and {n_cells} barcodes, but the number of "
-            "names or pointers is another."
+            "names or types is another."
         )
-    return RawCells(
-        path,
-        names,
-        _obs(path, barcodes, cells),
-        lambda low, high: _rows(matrix["data"], matrix["indices"], start, low, high, n_genes),
-        _at_once(start),
-    )
+    read, at_once = by_pointers(path, matrix, "matrix", (n_cells, n_genes))
+    return _genes_only(RawCells(path, names, _obs(path, barcodes, cells), read, at_once), types)
 
 
 def _market(path: Path, genes: str, cells: Path | None) -> RawCells:
@@ -230,7 +212,9 @@ def _market(path: Path, genes: str, cells: Path | None) -> RawCells:
             "barcodes.tsv say otherwise."
         )
     names = features[0 if genes in ("id", "gene_id") else min(1, features.shape[1] - 1)].tolist()
-    return RawCells(path, names, _obs(path, barcodes, cells), lambda low, high: matrix[low:high])
+    types = features[2].fillna("").tolist() if features.shape[1] > 2 else []
+    raw = RawCells(path, names, _obs(path, barcodes, cells), lambda low, high: matrix[low:high])
+    return _genes_only(raw, types)
 
 
 def _obs(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
@@ -244,7 +228,11 @@ def _obs(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
     if not cells.exists():
         raise InvalidData(f"{cells} does not exist.")
     known = pd.read_csv(cells, index_col=0)
-    known.index = known.index.astype(str)
+    text = pd.read_csv(cells, index_col=0, dtype=str, keep_default_na=False)
+    for column in known.columns.difference(known.select_dtypes("number").columns):
+        # A label that is spelt None is text; pandas takes it for a missing value.
+        known[column] = known[column].mask((text[column] == "None").to_numpy(), "None")
+    known.index = text.index.astype(str)
     if known.index.has_duplicates:
         raise InvalidData(
             f"{cells}: the barcode {known.index[known.index.duplicated()][0]!r} repeats in the "

@@ -78,7 +78,7 @@ def test_all_layouts_give_the_same_cells(tmp_path):
 def test_cells_read_at_once_hold_a_limited_number_of_values(tmp_path, monkeypatch):
     """Stored ones: the non-zero values of a sparse matrix, all of an array, whose blocks are not
     torn."""
-    monkeypatch.setattr("cdnbench.datasets.cells.screens.raw.CHUNK_VALUES", 12)
+    monkeypatch.setattr("cdnbench.datasets.cells.screens.stored.CHUNK_VALUES", 12)
     csr, _, dense, _, tenx, market = layouts(tmp_path)
     assert csr.at_once == tenx.at_once == 12 * 9 // COUNTS.nnz
     assert dense.at_once == 12 // 6 and market.at_once == 20_000
@@ -157,7 +157,7 @@ def test_a_broken_file_says_what_to_do(tmp_path, name):
 
 
 def test_a_large_file_by_columns_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr("cdnbench.datasets.cells.screens.raw.CONVERTIBLE", 3)
+    monkeypatch.setattr("cdnbench.datasets.cells.screens.stored.CONVERTIBLE", 3)
     with pytest.raises(InvalidData, match="stored gene by gene.*tocsr"):
         open_raw(h5ad(tmp_path / "a.h5ad", COUNTS.tocsc()))
 
