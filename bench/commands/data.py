@@ -182,7 +182,13 @@ def prepare(
         str, typer.Option(help="Column of obs that names the perturbation.", rich_help_panel=_CELLS)
     ] = "perturbation",
     control: Annotated[
-        str, typer.Option(help="Value of this column in control cells.", rich_help_panel=_CELLS)
+        str,
+        typer.Option(
+            help="Value of this column in control cells. Several are separated by commas, and "
+            "patterns match many: 'NegCtrl,non-targeting*'. In labels such as GENE+ctrl it is no "
+            "target.",
+            rich_help_panel=_CELLS,
+        ),
     ] = "non-targeting",
     target: Annotated[
         str,

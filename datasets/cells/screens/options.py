@@ -19,7 +19,9 @@ class Preparation:
     What the file says about its cells
         perturbation    column of obs with the perturbation of each cell; cells without one are
                         dropped
-        control         value of this column in control cells
+        control         value of this column in control cells; several values or patterns with *
+                        and ? separated by commas. In labels of several parts joined by +, a control
+                        is no target, and the order of the parts means nothing
         target          column of obs with the targeted genes, joined by +; "" if perturbations are
                         named after them
         total           column of obs with the total count of each cell, for files that hold only

@@ -28,6 +28,9 @@ from cdnbench.datasets.cells.screens.survey import CONTROL, Progress, Survey, no
 from cdnbench.digest import digest, generator
 from cdnbench.errors import InvalidData
 
+READING = 2
+"""Goes up when raw files are read in another way, so that what was kept before is made anew."""
+
 
 def prepare(
     raw: RawCells,
@@ -48,6 +51,7 @@ def prepare(
     path = out / f"{line}{SUFFIX}"
     recipe = digest(
         FORMAT,
+        READING,
         _identity(raw),
         options.to_dict(),
         split_list.read_bytes().hex() if split_list else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,9 +10,10 @@ import numpy as np
 from scipy import sparse
 
 from cdnbench.datasets.cells.screens.counts import check_values, log_normalise
-from cdnbench.datasets.cells.screens.options import SEPARATOR, Attrition, Preparation
+from cdnbench.datasets.cells.screens.labels import Labels, column_of, frequent, read_labels
+from cdnbench.datasets.cells.screens.options import Attrition, Preparation
 from cdnbench.datasets.cells.screens.raw import RawCells
-from cdnbench.errors import InvalidData, did_you_mean
+from cdnbench.errors import InvalidData
 
 Progress = Callable[[str, int, int], None]  # what is done, of how many
 TARGETS_MEASURED = "their targets among the genes"
@@ -42,15 +44,19 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
     InvalidData: a column that is missing, no controls, no perturbation with enough cells, or values
     that are not counts.
     """
-    names = labels_of(raw, options)
-    selected = np.array([name is not None for name in names])
+    labels = read_labels(raw, options)
+    selected = labels.labelled
     if options.where:
         selected &= _query(raw, options.where)
-    attrition.add("file", raw.n_cells, _distinct(names, slice(None), options), len(raw.genes))
+    n_features = len(raw.genes) + sum(raw.left_out.values())
+    attrition.add("file", raw.n_cells, labels.distinct(), n_features)
+    if raw.left_out:
+        others = ", ".join(f"{n:,} {kind}" for kind, n in raw.left_out.items())
+        attrition.add(f"without {others}", raw.n_cells, labels.distinct(), len(raw.genes))
     attrition.add(
         "cells with a perturbation" + (f", {options.where}" if options.where else ""),
         selected.sum(),
-        _distinct(names, selected, options),
+        labels.distinct(selected),
         len(raw.genes),
     )
 
@@ -89,59 +95,52 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
         f"cells with counts, {options.min_genes} genes or more"
         + (f", mitochondrial share at most {options.max_mito}" if options.max_mito < 1 else ""),
         selected.sum(),
-        _distinct(names, selected, options),
+        labels.distinct(selected),
         len(raw.genes),
     )
     genes = np.flatnonzero(expressed_by >= max(options.min_cells, 1))
     attrition.add(
         f"genes in {max(options.min_cells, 1)} cells or more",
         selected.sum(),
-        _distinct(names, selected, options),
+        labels.distinct(selected),
         len(genes),
     )
-    return _labelled(raw, options, attrition, names, selected, total, genes)
+    return _labelled(raw, options, attrition, labels, selected, total, genes)
 
 
-def _labelled(raw, options, attrition, names, selected, total, genes) -> Survey:
+def _labelled(raw, options, attrition, labels: Labels, selected, total, genes) -> Survey:
     label = np.full(raw.n_cells, DROPPED, dtype=np.int64)
+    controls = selected & labels.control
+    perturbed = selected & ~labels.control
     present, place, counts = np.unique(
-        [n for n, s in zip(names, selected, strict=True) if s],
-        return_inverse=True,
-        return_counts=True,
+        labels.names[perturbed].astype(str), return_inverse=True, return_counts=True
     )
-    if options.control not in present:
-        likely = ", ".join(
-            f"{present[i]} ({counts[i]:,} cells)" for i in np.argsort(counts)[::-1][:4]
-        )
+    if not controls.any():
+        left = frequent(Counter(dict(zip(present.tolist(), counts.tolist(), strict=True))))
         raise InvalidData(
             f"{raw.path}: no cell has {options.perturbation} = {options.control!r} after the "
-            "filters. Name the controls: --control NAME. "
-            f"Frequent: {likely or 'none'}."
+            f"filters. Lower the thresholds, or name other controls: --control NAME. Left: {left}."
         )
     position = {raw.genes[g]: i for i, g in enumerate(genes)}
-    target_of = _targets(raw, options, names)
-    often = [
-        i
-        for i, name in enumerate(present)
-        if name != options.control and counts[i] >= options.min_perturbed
-    ]
+    target_of = labels.targets
+    often = [i for i in range(len(present)) if counts[i] >= options.min_perturbed]
     measured = [i for i in often if all(t in position for t in target_of[present[i]])]
-    controls = counts[list(present).index(options.control)]
+    n_controls = int(controls.sum())
     attrition.add(
         f"perturbations of {options.min_perturbed} cells or more",
-        controls + counts[often].sum(),
+        n_controls + counts[often].sum(),
         len(often),
         len(genes),
     )
-    attrition.add(TARGETS_MEASURED, controls + counts[measured].sum(), len(measured), len(genes))
+    attrition.add(TARGETS_MEASURED, n_controls + counts[measured].sum(), len(measured), len(genes))
     if not often:
         raise InvalidData(
             f"{raw.path}: no perturbation has {options.min_perturbed} cells. Lower --min-perturbed."
         )
     number = np.full(len(present), DROPPED)
     number[often] = np.arange(len(often))  # the others serve as profiles
-    number[list(present).index(options.control)] = CONTROL
-    label[selected] = number[place]
+    label[perturbed] = number[place]
+    label[controls] = CONTROL
     kept = [str(present[i]) for i in often]
     targets = [
         [position[t] for t in target_of[name]]
@@ -169,42 +168,10 @@ def normalised(
     return cells
 
 
-def labels_of(raw: RawCells, options: Preparation) -> list[str | None]:
-    """The perturbation of each cell, None where there is none."""
-    column = _column(raw, options.perturbation)
-    return [
-        None if missing else str(value)
-        for value, missing in zip(column, column.isna(), strict=True)
-    ]
-
-
-def _targets(raw: RawCells, options: Preparation, names: list[str | None]) -> dict[str, list[str]]:
-    if not options.target:
-        return {name: name.split(SEPARATOR) for name in set(names) if name is not None}
-    found: dict[str, list[str]] = {}
-    for name, target in zip(names, _column(raw, options.target).astype(str), strict=True):
-        if name is None:
-            continue
-        genes = target.split(SEPARATOR)
-        if found.setdefault(name, genes) != genes and name != options.control:
-            raise InvalidData(
-                f"{raw.path}: cells of {name!r} name {'+'.join(found[name])} and {target} as "
-                f"targets in {options.target!r}; "
-                "a perturbation has one set of targets."
-            )
-    return found
-
-
-def _column(raw: RawCells, name: str):
-    if name not in raw.obs:
-        raise did_you_mean(f"column of obs in {raw.path}", name, map(str, raw.obs.columns))
-    return raw.obs[name]
-
-
 def _totals(raw: RawCells, name: str) -> np.ndarray:
     """(M,) counts of each cell over all genes."""
     try:
-        return _column(raw, name).to_numpy(dtype=np.float64)
+        return column_of(raw, name).to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidData(
             f"{raw.path}: --total names a column of numbers; {name!r} is none ({error})."
@@ -226,7 +193,3 @@ def _query(raw: RawCells, condition: str) -> np.ndarray:
             f"Columns: {columns}."
         )
     return found
-
-
-def _distinct(names, selected, options: Preparation) -> int:
-    return len(set(np.asarray(names, dtype=object)[selected]) - {options.control, None})

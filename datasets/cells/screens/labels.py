@@ -1,0 +1,187 @@
+"""What the labels of cells mean: which cells are controls, and which genes a perturbation targets.
+
+A label names its parts joined by +. The name of a control among them is no target (GENE+ctrl), and
+order means nothing (A+B, B+A). Blanks around labels and parts are dropped.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cdnbench.datasets.cells.screens.options import SEPARATOR, Preparation
+from cdnbench.datasets.cells.screens.raw import RawCells
+from cdnbench.errors import InvalidData, did_you_mean
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """The labels of M cells.
+
+    names: (M,) the perturbation of each cell, None for controls and cells without one. control:
+    (M,) bool. targets: the targets of each perturbation as the file names them.
+    """
+
+    names: np.ndarray
+    control: np.ndarray
+    targets: dict[str, list[str]]
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(M,) bool, True for controls and perturbed cells."""
+        return self.control | (self.names != None)  # noqa: E711, for each element
+
+    def distinct(self, selected: np.ndarray | slice = slice(None)) -> int:
+        """Number of perturbations among the selected cells."""
+        return len(set(self.names[selected]) - {None})
+
+
+def read_labels(raw: RawCells, options: Preparation) -> Labels:
+    """Read the columns of obs that say what was done to each cell.
+
+    Raises
+    ------
+    InvalidData: a column that is missing, a control that no cell has, a pattern of controls that
+    matches a gene, or cells of one perturbation with different targets.
+    """
+    column = column_of(raw, options.perturbation)
+    labels = [
+        None if missing else str(value).strip()
+        for value, missing in zip(column, column.isna(), strict=True)
+    ]
+    counts = Counter(label for label in labels if label is not None)
+    is_control = _controls(raw, options, counts)
+    perturbed = {
+        label: parts
+        for label in counts
+        if not is_control(label) and (parts := _targets_in(label, is_control))
+    }
+    name_of = _names(perturbed)
+    names = np.full(len(labels), None, dtype=object)
+    names[:] = [None if label is None else name_of.get(label) for label in labels]
+    control = np.array([label is not None and label not in perturbed for label in labels])
+    if not options.target:
+        targets = {name_of[label]: parts for label, parts in perturbed.items()}
+        return Labels(names, control, {name: _ordered(name, targets[name]) for name in targets})
+    return Labels(names, control, _targets(raw, options, names, is_control))
+
+
+def column_of(raw: RawCells, name: str):
+    """A column of obs; `UnknownName` where there is none."""
+    if name not in raw.obs:
+        raise did_you_mean(f"column of obs in {raw.path}", name, map(str, raw.obs.columns))
+    return raw.obs[name]
+
+
+def frequent(counts: Counter[str]) -> str:
+    """The labels with most cells, for a message."""
+    most = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
+    return ", ".join(f"{label} ({n:,} cells)" for label, n in most) or "none"
+
+
+@dataclass(frozen=True)
+class _Controls:
+    """Which labels, or parts of labels, are controls. A pattern matches no gene of the file."""
+
+    exact: frozenset[str]
+    patterns: tuple[re.Pattern[str], ...]
+    genes: frozenset[str]
+
+    def __call__(self, label: str) -> bool:
+        return label in self.exact or (
+            label not in self.genes and any(p.fullmatch(label) for p in self.patterns)
+        )
+
+
+def _controls(raw: RawCells, options: Preparation, counts: Counter[str]) -> _Controls:
+    """A label as a whole, or several names and patterns (with * and ?) separated by commas."""
+    whole = options.control.strip()
+    wanted = [whole] if whole in counts else [w.strip() for w in whole.split(",") if w.strip()]
+    genes = frozenset(raw.genes)
+    measured = genes & {part for label in counts for part in _parts(label)}
+    exact, patterns = set(), []
+    for name in wanted or [whole]:
+        if name in counts:
+            exact.add(name)
+            continue
+        # A pattern matches within a part, so that NT* does not match NT+GENE.
+        pattern = re.compile(
+            re.escape(name).replace(r"\*", f"[^{SEPARATOR}]*").replace(r"\?", f"[^{SEPARATOR}]")
+        )
+        found = [label for label in counts if pattern.fullmatch(label)]
+        if not found:
+            raise InvalidData(
+                f"{raw.path}: no cell has {options.perturbation} = {name!r}.{_near(name, counts)} "
+                "Name the controls: --control NAME, several as --control 'a,b' or --control "
+                f"'NT_*'. Frequent: {frequent(counts)}."
+            )
+        if wrong := sorted(gene for gene in measured if pattern.fullmatch(gene)):
+            raise InvalidData(
+                f"{raw.path}: the control {name!r} also matches the perturbed genes "
+                f"{', '.join(wrong[:3])}. Write a narrower pattern: --control NAME."
+            )
+        patterns.append(pattern)
+    return _Controls(frozenset(exact), tuple(patterns), genes)
+
+
+def _near(name: str, counts: Counter[str]) -> str:
+    """Labels that may have been meant, as part of a sentence."""
+    longer = [label for label in counts if name and label.lower().startswith(name.lower())]
+    if len(longer) > 1:
+        start = longer[0][: len(name)]
+        return f" {len(longer)} labels begin so: --control '{start}*' names them all."
+    lower = {label.lower(): label for label in counts}
+    near = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(lower[label] for label in near)}?" if near else ""
+
+
+def _parts(label: str) -> list[str]:
+    return [part.strip() for part in label.split(SEPARATOR)]
+
+
+def _targets_in(label: str, is_control: _Controls) -> list[str]:
+    """The parts of a label that are no control."""
+    return [part for part in _parts(label) if not is_control(part)]
+
+
+def _names(perturbed: dict[str, list[str]]) -> dict[str, str]:
+    """Label -> name of the perturbation. Labels of the same parts get one name: their parts as they
+    are spelt where all spell them alike, else in alphabetical order."""
+    spellings: dict[tuple[str, ...], set[str]] = {}
+    for parts in perturbed.values():
+        spellings.setdefault(tuple(sorted(parts)), set()).add(SEPARATOR.join(parts))
+    return {
+        label: min(spelt) if len(spelt := spellings[key]) == 1 else SEPARATOR.join(key)
+        for label, parts in perturbed.items()
+        for key in [tuple(sorted(parts))]
+    }
+
+
+def _ordered(name: str, parts: Iterable[str]) -> list[str]:
+    """The parts in the order in which a name has them."""
+    order = name.split(SEPARATOR)
+    return sorted(parts, key=order.index)
+
+
+def _targets(
+    raw: RawCells, options: Preparation, names: np.ndarray, is_control: _Controls
+) -> dict[str, list[str]]:
+    """The targets of each perturbation from a column of their own."""
+    found: dict[str, list[str]] = {}
+    column = column_of(raw, options.target).astype(str)
+    for name, target in zip(names, column, strict=True):
+        if name is None:
+            continue
+        genes = _targets_in(target, is_control) or [""]
+        if sorted(found.setdefault(name, genes)) != sorted(genes):
+            raise InvalidData(
+                f"{raw.path}: cells of {name!r} name {'+'.join(found[name])} and {target} as "
+                f"targets in {options.target!r}; "
+                "a perturbation has one set of targets."
+            )
+    return found
