@@ -14,14 +14,25 @@ _LOG_LIMIT = 25.0
 """No logarithm of a count is larger. Fractional values above have been scaled, not logged."""
 
 
-def check_values(chunk: sparse.csr_matrix, path: Path, values: str = "counts") -> None:
+_ROUNDING = 0.01
+"""Share by which the values of a cell may miss `TARGET_SUM`: half precision, or three decimals."""
+
+
+def check_values(
+    chunk: sparse.csr_matrix,
+    path: Path,
+    values: str = "counts",
+    totals: np.ndarray | None = None,
+) -> None:
     """Check that the values of some cells are what they are said to be: "counts", or "lognorm" for
     log(1 + counts per ten thousand).
 
+    totals: (M,) counts of each cell over all genes, where the file holds only some of the genes.
+
     Raises
     ------
-    InvalidData: values that are not finite, negative or (counts) fractional; the message says what
-    they look like and what to do.
+    InvalidData: values that are not finite, negative, (counts) fractional or (lognorm) do not add
+    up to 10,000 per cell; the message says what they look like and what to do.
     """
     data = chunk.data
     if not len(data):
@@ -41,6 +52,7 @@ def check_values(chunk: sparse.csr_matrix, path: Path, values: str = "counts") -
                 f"{path} holds {largest:.3g}, too large for a logarithm. Leave --values lognorm "
                 "out for counts."
             )
+        _check_sums(chunk, path, totals)
     elif not (data == np.floor(data)).all():
         looks = "logarithms of normalised counts" if largest < _LOG_LIMIT else "normalised counts"
         cure = (
@@ -52,6 +64,77 @@ def check_values(chunk: sparse.csr_matrix, path: Path, values: str = "counts") -
             f"{path} holds fractional values (up to {largest:.3g}), which look like {looks}. Use "
             f"--layer NAME for counts, or {cure}."
         )
+
+
+def _check_sums(chunk: sparse.csr_matrix, path: Path, totals: np.ndarray | None) -> None:
+    """Counts per ten thousand add up to 10,000; with totals, they come from whole counts."""
+    if not chunk.data.all():
+        chunk = chunk.copy()
+        chunk.eliminate_zeros()
+    if not chunk.nnz:
+        return
+    per_cell = np.diff(chunk.indptr)
+    logs = chunk.data.astype(np.float64)
+    scaled = np.expm1(logs)
+    sums = _sums(scaled, per_cell)
+    said = f"{path}: the values are said to be log(1 + counts per 10,000), but "
+    if totals is None:
+        if _is_target(sums).all():
+            return
+        raise InvalidData(
+            f"{said}exp(value) - 1 adds up to {_range(sums)} per cell, not to 10,000. "
+            f"{_looks(logs, sums, per_cell)}"
+        )
+    if (sums > TARGET_SUM * (1 + _ROUNDING)).any():
+        raise InvalidData(
+            f"{said}exp(value) - 1 adds up to {_range(sums)} per cell, more than 10,000. "
+            f"{_looks(logs, sums, per_cell)}"
+        )
+    counts = scaled * np.repeat(np.asarray(totals, dtype=np.float64) / TARGET_SUM, per_cell)
+    whole = np.abs(counts - np.maximum(np.round(counts), 1)) <= 0.02 + _ROUNDING * counts
+    if whole.mean() < 0.99:
+        raise InvalidData(
+            f"{said}with the totals that --total names, {1 - whole.mean():.0%} of them come from "
+            f"no whole count; exp(value) - 1 adds up to {_range(sums)} per cell. Name the column "
+            "with the totals that the values were divided by, or give the counts: --layer NAME."
+        )
+
+
+def _sums(values: np.ndarray, per_cell: np.ndarray) -> np.ndarray:
+    """Sums of the values of each cell that has any."""
+    starts = np.concatenate([[0], np.cumsum(per_cell)[:-1]])[per_cell > 0]
+    return np.add.reduceat(values, starts)
+
+
+def _is_target(sums: np.ndarray, target: float = TARGET_SUM) -> np.ndarray:
+    return np.abs(sums / target - 1) <= _ROUNDING
+
+
+def _range(sums: np.ndarray) -> str:
+    low, high = float(sums.min()), float(sums.max())
+    alike = high <= low * (1 + _ROUNDING)
+    return _number(high) if alike else f"{_number(low)} to {_number(high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _looks(logs: np.ndarray, sums: np.ndarray, per_cell: np.ndarray) -> str:
+    """What logarithms (n,) of another kind look like, and what to do."""
+    counts = "or give the counts: --layer NAME."
+    for base in (2, 10):
+        if _is_target(_sums(np.expm1(np.log(base) * logs), per_cell)).all():
+            return f"They are logarithms to base {base}: multiply them by log({base}), {counts}"
+    if _is_target(_sums(np.expm1(np.minimum(np.expm1(logs), _LOG_LIMIT)), per_cell)).all():
+        return f"They were logged twice: apply exp(value) - 1 once, {counts}"
+    middle = float(np.median(sums))
+    if _is_target(sums, middle).all():
+        return f"They were scaled to {_number(middle)} per cell: scale them to 10,000, {counts}"
+    return (
+        "If the file holds only some of the genes, name the column with the counts of each cell "
+        f"over all genes: --total COLUMN, {counts}"
+    )
 
 
 def log_normalise(counts: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:

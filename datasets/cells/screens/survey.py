@@ -73,7 +73,7 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
         )
     for rows, chunk in raw.chunks():
         progress("looking", rows.start, raw.n_cells)
-        check_values(chunk, raw.path, options.values)
+        check_values(chunk, raw.path, options.values, total[rows] if options.total else None)
         chunk.eliminate_zeros()
         counted = np.asarray(chunk.sum(axis=1, dtype=np.float64)).ravel()
         if not options.total:

@@ -18,6 +18,8 @@ from cdnbench.errors import InvalidData
 GENES = [f"G{i}" for i in range(6)]
 BARCODES = [f"cell{i}" for i in range(9)]
 COUNTS = sparse.csr_matrix(np.random.default_rng(0).poisson(0.8, (9, 6)).astype(np.float32))
+TOTALS = np.asarray(COUNTS.sum(axis=1)).ravel()
+LOGS = log_normalise(COUNTS, TOTALS)
 OBS = pd.DataFrame({"perturbation": ["a", "b", "control"] * 3}, index=BARCODES)
 
 
@@ -179,8 +181,39 @@ def test_values_that_are_not_what_they_are_said_to_be(tmp_path, values, kind, me
 
 def test_values_that_are(tmp_path):
     check_values(COUNTS, tmp_path)
-    check_values(log_normalise(COUNTS, np.ones(9)), tmp_path, "lognorm")
+    check_values(LOGS, tmp_path, "lognorm")
+    check_values(changed(lambda x: x.astype(np.float16).astype(np.float32)), tmp_path, "lognorm")
+    zero = sparse.csr_matrix((np.zeros(2), ([0, 1], [0, 0])), shape=(2, 6))  # stored ones
+    check_values(sparse.csr_matrix(sparse.vstack([LOGS, zero])), tmp_path, "lognorm")
+    check_values(LOGS[:, :4], tmp_path, "lognorm", TOTALS)
     check_values(sparse.csr_matrix((3, 3)), tmp_path)
+
+
+def changed(change):
+    return sparse.csr_matrix((change(LOGS.data), LOGS.indices, LOGS.indptr), shape=LOGS.shape)
+
+
+def scaled_to(total):
+    return lambda logs: np.log1p(np.expm1(logs) * total / 1e4)
+
+
+@pytest.mark.parametrize(
+    ("logs", "totals", "message"),
+    [
+        (changed(lambda x: x / np.log(2)), None, "base 2: multiply them by log"),
+        (changed(lambda x: x / np.log(10)), None, "base 10: multiply them by log"),
+        (changed(np.log1p), None, "adds up to .* not to 10,000. They were logged twice"),
+        (changed(scaled_to(1e6)), None, "adds up to 1,000,000 per cell.*scaled to 1,000,000"),
+        (changed(scaled_to(5e3)), None, "adds up to 5,000 per cell.*scale them to 10,000"),
+        (changed(scaled_to(9.8e3)), None, "adds up to 9,800 per cell"),
+        (LOGS[:, :3], None, "only some of the genes.*--total COLUMN"),
+        (LOGS[:, :3], TOTALS * 1.3, "come from no whole count"),
+        (changed(scaled_to(2e4)), TOTALS, "adds up to 20,000 per cell, more than 10,000"),
+    ],
+)
+def test_logarithms_of_another_kind_say_what_they_add_up_to(tmp_path, logs, totals, message):
+    with pytest.raises(InvalidData, match=message):
+        check_values(logs, tmp_path, "lognorm", totals)
 
 
 def test_log_normalisation():
