@@ -38,7 +38,7 @@ from cdnbench.datasets.cells.simulated.simulate import (
 )
 from cdnbench.datasets.cells.splits import SPLITS, training
 from cdnbench.digest import digest, generator
-from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
+from cdnbench.errors import BenchError, InvalidData, InvalidParameter, did_you_mean
 from cdnbench.knowledge import find_knowledge
 from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
 from cdnbench.task import Task
@@ -141,7 +141,7 @@ class CellSuite(Suite):
 
         Raises
         ------
-        BenchError: the folder holds none.
+        BenchError: the folder holds none, or two files of one line.
         """
         folder = self.options["data"]
         if folder:
@@ -154,7 +154,15 @@ class CellSuite(Suite):
             found = [PreparedLine.open(path) for path in paths]
         else:
             found = embedded_lines(self.simulation)
-        return {line.name: line for line in found}
+        lines: dict[str, PreparedLine] = {}
+        for line in found:
+            if other := lines.get(line.name):
+                raise InvalidData(
+                    f"{other.path} and {line.path} are both of the cell line {line.name!r}. Move "
+                    "one of them elsewhere, or prepare it under another name: --line NAME."
+                )
+            lines[line.name] = line
+        return lines
 
     @cached_property
     def lines(self) -> dict[str, PreparedLine]:

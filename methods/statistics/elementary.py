@@ -10,14 +10,16 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from cdnbench.compilation import kept_njit
 
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 # Sums may be reordered, so that they use vectors; infinities and NaN keep their meaning.
-compiled = njit(cache=True, error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
-exact = njit(cache=True, error_model="numpy", fastmath={"contract"}, forceinline=True)
+compiled = kept_njit(error_model="numpy", fastmath={"reassoc", "contract", "arcp", "nsz"})
+exact = kept_njit(error_model="numpy", fastmath={"contract"}, forceinline=True)
 
 
 @intrinsic

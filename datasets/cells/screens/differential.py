@@ -16,9 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from scipy import sparse
 from scipy.special import ndtr
+
+from cdnbench.compilation import kept_njit
 
 _PSEUDO = 1e-9  # added to mean counts in fold changes, as scanpy does
 
@@ -132,7 +134,7 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-@njit(cache=True, parallel=True)
+@kept_njit(parallel=True)
 def _sort_columns(values, start, total):
     for g in prange(len(start) - 1):
         values[start[g] : start[g + 1]].sort()
@@ -140,7 +142,7 @@ def _sort_columns(values, start, total):
             total[g] += values[i]
 
 
-@njit(cache=True)
+@kept_njit()
 def _first_not_below(values, x, low, high):
     while low < high:
         middle = (low + high) // 2
@@ -151,7 +153,7 @@ def _first_not_below(values, x, low, high):
     return low
 
 
-@njit(cache=True)
+@kept_njit()
 def _first_above(values, x, low, high):
     while low < high:
         middle = (low + high) // 2
@@ -162,7 +164,7 @@ def _first_above(values, x, low, high):
     return low
 
 
-@njit(cache=True, parallel=True)
+@kept_njit(parallel=True)
 def _count(data, cell, start, labels, controls, control_start, n_controls, below, total, n_nonzero):
     for g in prange(len(start) - 1):
         first, last = control_start[g], control_start[g + 1]

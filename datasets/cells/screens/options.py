@@ -84,7 +84,7 @@ class Preparation:
             ("clusters", 1, None),
         ):
             value = getattr(self, name)
-            if value < low or (high is not None and value > high):
+            if not (value >= low and (high is None or value <= high)):  # NaN is neither
                 raise InvalidParameter(
                     f"{name} is at least {low}{f' and at most {high}' if high else ''}; got "
                     f"{value}."

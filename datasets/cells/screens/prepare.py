@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from cdnbench.datasets.cells.locking import locked
 from cdnbench.datasets.cells.prepared import FORMAT, NOISE, SUFFIX, PreparedLine, Writer, text
 from cdnbench.datasets.cells.screens.choose import Tasks, Tested, choose, controls_kept
 from cdnbench.datasets.cells.screens.differential import Controls, RankSums
@@ -26,10 +27,12 @@ from cdnbench.datasets.cells.screens.options import SEPARATOR, Attrition, Prepar
 from cdnbench.datasets.cells.screens.raw import RawCells
 from cdnbench.datasets.cells.screens.survey import CONTROL, Progress, Survey, normalised, survey
 from cdnbench.digest import digest, generator
-from cdnbench.errors import InvalidData
+from cdnbench.errors import InvalidData, InvalidParameter
 
 READING = 2
 """Goes up when raw files are read in another way, so that what was kept before is made anew."""
+LONGEST_NAME = 100
+"""Bytes of the name of a line, to which file systems and tasks add theirs."""
 
 
 def prepare(
@@ -44,10 +47,14 @@ def prepare(
 ) -> PreparedLine:
     """Prepare one cell line as `out`/<line>.cells.h5; a finished file is opened as it is.
 
+    Another preparation of the same line is waited for, and its file opened if it is the same.
+
     Raises
     ------
+    InvalidParameter: a name that cannot be the name of a line.
     InvalidData: no perturbation passes the tests, or the raw file cannot be used (see `survey`).
     """
+    check_line(line)
     path = out / f"{line}{SUFFIX}"
     recipe = digest(
         FORMAT,
@@ -57,10 +64,59 @@ def prepare(
         split_list.read_bytes().hex() if split_list else "",
         line,
     )
+    if made := _finished(path, recipe):
+        return made
+
+    def waiting(pid: str) -> None:
+        progress(f"waiting for process {pid}, which prepares {line}", 0, raw.n_cells)
+
+    with locked(out / f".{line}.lock", waiting):
+        return _finished(path, recipe) or _prepared(
+            raw, line, path, recipe, options, split_list, simulated, progress
+        )
+
+
+def check_line(name: str) -> None:
+    """Check that a name can be the name of a line: of its file, in lists and in tasks.
+
+    Raises
+    ------
+    InvalidParameter: it cannot.
+    """
+    wrong = [c for c in name if c in "/\\," or not c.isprintable()]
+    if wrong or not name or name != name.strip() or name.startswith((".", "-")):
+        raise InvalidParameter(
+            f"A cell line cannot be called {name!r}: names have no / \\ or comma, and do not begin "
+            "with a dot or dash or end with a blank. For example --line K562_gw."
+        )
+    if len(name.encode()) > LONGEST_NAME:
+        raise InvalidParameter(
+            f"--line {name[:20]}... has {len(name.encode())} bytes; names have {LONGEST_NAME} at "
+            "most."
+        )
+
+
+def _finished(path: Path, recipe: str) -> PreparedLine | None:
+    """The file of an earlier preparation, if it is whole and was made in the same way."""
+    if not path.exists():
+        return None
     with contextlib.suppress(InvalidData):  # another version, or cut off: it is made again
-        if path.exists() and (made := PreparedLine.open(path)).attributes["recipe"] == recipe:
+        if (made := PreparedLine.open(path)).attributes["recipe"] == recipe:
             return made
-    scratch = out / f".{line}.{recipe[:12]}"
+    return None
+
+
+def _prepared(
+    raw: RawCells,
+    line: str,
+    path: Path,
+    recipe: str,
+    options: Preparation,
+    split_list: Path | None,
+    simulated: bool,
+    progress: Progress,
+) -> PreparedLine:
+    scratch = path.parent / f".{line}.{recipe[:12]}"
     scratch.mkdir(parents=True, exist_ok=True)
     found, attrition = _kept_survey(raw, options, scratch, progress)
     tested = _kept_tests(raw, found, options, scratch, progress)

@@ -3,18 +3,18 @@ cache."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from pathlib import Path
 
+from cdnbench.datasets.cells.locking import locked
 from cdnbench.datasets.cells.prepared import FORMAT, SUFFIX, PreparedLine
 from cdnbench.datasets.cells.screens.options import Preparation
+from cdnbench.datasets.cells.simulated.knowledge import KINDS, write_knowledge
 from cdnbench.datasets.cells.simulated.knowledge import VERSION as KNOWLEDGE_VERSION
-from cdnbench.datasets.cells.simulated.knowledge import write_knowledge
 from cdnbench.datasets.cells.simulated.simulate import Simulation, write_raw
 from cdnbench.digest import digest
+from cdnbench.temporary import can_write, temporary_folder
 
 PREPARATION = Preparation(target="target", clusters=40)
 
@@ -29,33 +29,46 @@ def cache_folder() -> Path:
 def embedded_lines(simulation: Simulation) -> list[PreparedLine]:
     """The prepared lines. Missing ones are simulated and prepared first, which takes seconds per
     line."""
-    folder = _folder(simulation)
-    paths = [folder / f"{name}{SUFFIX}" for name in simulation.lines]
-    if all(path.exists() for path in paths):
-        return [PreparedLine.open(path) for path in paths]
-    with _locked(folder):
+    files = [f"{name}{SUFFIX}" for name in simulation.lines]
+    folder = _place(_folder(simulation), files)
+    if all((folder / file).exists() for file in files):
+        return [PreparedLine.open(folder / file) for file in files]
+    with locked(folder / ".lock"):
         return [simulated_line(simulation, name, folder) for name in simulation.lines]
 
 
 def embedded_knowledge(simulation: Simulation, error: str) -> dict[str, Path]:
     """Kind -> file of knowledge about the simulated genes, of which a share `error` is wrong."""
-    folder = _folder(simulation) / f"knowledge-{KNOWLEDGE_VERSION}-{error}"
-    with _locked(folder):
+    files = [f"{kind}.tsv" for kind in KINDS]
+    folder = _place(f"{_folder(simulation)}/knowledge-{KNOWLEDGE_VERSION}-{error}", files)
+    if all((folder / file).exists() for file in files):
+        return write_knowledge(simulation, float(error), folder)
+    with locked(folder / ".lock"):
         return write_knowledge(simulation, float(error), folder)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time makes what is missing; the others wait."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _folder(simulation: Simulation) -> Path:
+def _folder(simulation: Simulation) -> str:
     identity = digest(FORMAT, simulation.hash, PREPARATION.digest_of())
-    return cache_folder() / f"simulated-{simulation.kind}-{identity[:16]}"
+    return f"simulated-{simulation.kind}-{identity[:16]}"
+
+
+def _place(folder: str, files: list[str]) -> Path:
+    """Where the files of a folder are kept: in the cache, or in the temporary folder where they are
+    not in the cache and it cannot be written."""
+    wanted = cache_folder() / folder
+    if all((wanted / file).exists() for file in files):
+        return wanted
+    without_home = wanted.parts[0] == "~"
+    if not without_home and can_write(wanted):
+        return wanted
+    place = temporary_folder() / folder
+    if not all((place / file).exists() for file in files):
+        warnings.warn(
+            f"The cache {cache_folder()} cannot be written; simulated lines are kept in "
+            f"{temporary_folder()}. Set CDNBENCH_CACHE to a folder that can be written.",
+            stacklevel=3,
+        )
+    return place
 
 
 def simulated_line(simulation: Simulation, name: str, folder: Path) -> PreparedLine:

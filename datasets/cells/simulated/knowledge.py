@@ -34,6 +34,7 @@ from cdnbench.datasets.cells.simulated.simulate import Network, Simulation, gene
 from cdnbench.digest import generator
 
 VERSION = 2
+KINDS = ("interactions", "annotations", "gene_text")
 ERRORS = ("0", "0.5", "0.9", "1")
 ERROR = "0.5"
 UPSTREAM = 3
@@ -56,7 +57,7 @@ class Truth:
 
 def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[str, Path]:
     """Kind -> file. Missing files are written first."""
-    paths = {kind: folder / f"{kind}.tsv" for kind in ("interactions", "annotations", "gene_text")}
+    paths = {kind: folder / f"{kind}.tsv" for kind in KINDS}
     if all(path.exists() for path in paths.values()):
         return paths
     rng = generator("cells", "knowledge", VERSION, simulation.hash, error)

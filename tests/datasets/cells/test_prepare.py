@@ -216,7 +216,16 @@ def test_what_cannot_be_prepared_says_why(raw, tmp_path, options, message):
 
 
 @pytest.mark.parametrize(
-    "options", [{"alpha": 2}, {"values": "tpm"}, {"min_candidates": 2000}, {"min_perturbed": 0}]
+    "options",
+    [
+        {"alpha": 2},
+        {"alpha": float("nan")},
+        {"alpha": -1},
+        {"max_mito": float("inf")},
+        {"values": "tpm"},
+        {"min_candidates": 2000},
+        {"min_perturbed": 0},
+    ],
 )
 def test_a_threshold_out_of_range_is_named(options):
     with pytest.raises(InvalidParameter, match=next(iter(options))):
