@@ -89,7 +89,7 @@ def pointers(path: Path, x: Any, place: str, n: int) -> np.ndarray:
         return InvalidData(f"{path}: {place} is no sparse matrix that can be read: {what}.")
 
     for name in ("data", "indices", "indptr"):
-        part = x.get(name) if isinstance(x, h5py.Group) else None
+        part: Any = x.get(name) if isinstance(x, h5py.Group) else None
         if not isinstance(part, h5py.Dataset) or part.ndim != 1:
             raise refuse(f"it has no list {name}")
         if name != "data" and part.dtype.kind not in "iu":
