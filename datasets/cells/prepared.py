@@ -67,10 +67,11 @@ class PreparedLine:
                         "Prepare it again."
                     )
                 arrays = {name: _mapped(path, dataset) for name, dataset in _datasets(file)}
-        except (OSError, KeyError, json.JSONDecodeError) as error:
-            raise InvalidData(
-                f"{path} is not a whole prepared cell line; prepare it again. ({error})"
-            ) from error
+            _check_arrays(arrays)
+        except (InvalidData, MemoryError):
+            raise
+        except Exception as error:  # h5py raises all kinds for a damaged file
+            raise _broken(path, error) from error
         return PreparedLine(path, arrays, attributes)
 
     @property
@@ -136,10 +137,58 @@ class PreparedLine:
         some = slice(int(start[0]), int(start[-1]))
         data, indices = self.arrays[f"{group}/data"][some], self.arrays[f"{group}/indices"][some]
         shape = high - low, len(self.arrays["genes"])
+        if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < shape[1]:
+            raise _broken(self.path, f"{group}/indices name genes that do not exist")
         return sparse.csr_matrix((data, indices.astype(np.int32), start - start[0]), shape=shape)
 
     def _text(self, name: str) -> np.ndarray:
-        return np.array([value.decode() for value in self.arrays[name]], dtype=object)
+        try:
+            return np.array([value.decode() for value in self.arrays[name]], dtype=object)
+        except UnicodeDecodeError as error:
+            raise _broken(self.path, error) from error
+
+
+def _broken(path: Path, why: object) -> InvalidData:
+    return InvalidData(f"{path} is not a whole prepared cell line; prepare it again. ({why})")
+
+
+def _check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """Check small arrays that say where values lie in large ones; ValueError names the first that
+    contradicts another."""
+    genes, p, q = (len(arrays[name]) for name in ("genes", "names", "profile_names"))
+    shapes = {
+        **dict.fromkeys(("targets", "split", "cluster", "trivial", "n_differential", *NOISE), (p,)),
+        **dict.fromkeys(("first", "candidates_first"), (p + 1,)),
+        **dict.fromkeys(("change", "adjusted"), (p, genes)),
+        **dict.fromkeys(("profile_targets", "profile_cells"), (q,)),
+        "profiles": (q, genes),
+        "cells/indices": arrays["cells/data"].shape,
+        "controls/indices": arrays["controls/data"].shape,
+    }
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
+    for name, kinds in (("data", "f"), ("indices", "iu"), ("indptr", "i")):
+        for group in ("cells", "controls"):
+            if arrays[f"{group}/{name}"].dtype.kind not in kinds:
+                raise ValueError(f"{group}/{name} holds {arrays[f'{group}/{name}'].dtype}")
+    for name in ("genes", "names", "targets", "split", "profile_names", "profile_targets"):
+        if arrays[name].dtype.kind != "S":
+            raise ValueError(f"{name} holds {arrays[name].dtype}")
+    for name, ends in (
+        ("first", len(arrays["cells/indptr"]) - 1),
+        ("candidates_first", len(arrays["candidates"])),
+        ("cells/indptr", len(arrays["cells/data"])),
+        ("controls/indptr", len(arrays["controls/data"])),
+    ):
+        start = arrays[name]
+        if start.dtype.kind != "i" or start[0] != 0 or start[-1] != ends:
+            raise ValueError(f"{name} does not go from 0 to {ends}")
+        if (start[1:] < start[:-1]).any():
+            raise ValueError(f"{name} decreases")
+    candidates = arrays["candidates"]
+    if candidates.dtype.kind != "i" or not (0 <= candidates.min() <= candidates.max() < genes):
+        raise ValueError("candidates are not genes")
 
 
 def _datasets(file):

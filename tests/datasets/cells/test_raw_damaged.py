@@ -222,3 +222,15 @@ def test_none_in_a_table_of_cells_is_a_label(tmp_path):
     assert read["perturbation"].isna().tolist() == [False, False, True] * 3
     assert read["perturbation"].iloc[0] == "None"
     assert read["depth"].dtype == float
+
+
+def test_entries_in_another_order_stay_in_it(tmp_path):
+    """Nothing repeats, so nothing is summed or sorted."""
+    path = h5ad(tmp_path / "a.h5ad")
+    with h5py.File(path, "a") as file:
+        for name, stored in (("data", [5, 7, 1]), ("indices", [4, 1, 1])):
+            del file["X"][name]
+            file["X"][name] = np.array(stored)
+        file["X/indptr"][:] = np.array([0, 2] + [3] * (N_CELLS - 1))
+    ((_, chunk),) = open_raw(path).chunks()
+    assert chunk.indices.tolist() == [4, 1, 1] and chunk.data.tolist() == [5, 7, 1]
