@@ -1,173 +1,203 @@
-"""Samples from a user's own files: .csv, .tsv, .parquet, .npz, .h5ad."""
+"""Samples from a user's own files: .csv, .tsv, .txt, .parquet, .npz, .h5ad."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cdnbench.errors import InvalidTask
-from cdnbench.task import Task, repeated_names
+from cdnbench.table_layout import some
+from cdnbench.tables import Table, read_text_table, table_of_frame
+from cdnbench.task import repeated_names
+
+_COMPRESSIONS = (".gz", ".bz2", ".xz")
+_NAME_KEYS = ("variables", "var_names", "names", "columns", "genes", "gene_names", "features")
+"""Arrays of an .npz file that name its columns, wherever their length fits."""
 
 
-def read_pair(control: Path, perturbed: Path) -> Task:
-    """The single-regime task of two files. Columns are matched by name and stand in the order of
-    the control file.
+def read_samples(path: Path, *, transpose: bool = False) -> Table:
+    """The samples of a file: finite numbers (rows, variables), with names and row labels.
 
-    Raises
-    ------
-    InvalidTask: a file that cannot be read, columns that differ, or values that are not finite
-    numbers; the message names the file, the column and the row.
-    """
-    before, variables = read_samples(control)
-    after, others = read_samples(perturbed)
-    known, position = set(variables), {v: i for i, v in enumerate(others)}
-    missing = [v for v in variables if v not in position]
-    extra = [v for v in others if v not in known]
-    if missing or extra:
-        parts = [f"{_some(missing)} only in {control}"] if missing else []
-        parts += [f"{_some(extra)} only in {perturbed}"] if extra else []
-        raise InvalidTask("The two files must have the same variables: " + "; ".join(parts) + ".")
-    after = after[:, [position[v] for v in variables]]
-    return Task(name=perturbed.stem, variables=variables, observational=before, regimes=[after])
+    Values are float64, or float32 where the file holds float32.
 
-
-def read_samples(path: Path) -> tuple[np.ndarray, list[str]]:
-    """(rows, variables) float32 and the names of the columns.
+    transpose: whether the file has variables in rows and samples in columns.
 
     Raises
     ------
-    InvalidTask: see `read_pair`.
+    InvalidTask: a file that cannot be read, or can be read in more than one way, or values that are
+    not finite numbers; the message names the file, the column and the row.
     """
     if not path.exists():
         raise InvalidTask(f"{path} does not exist.")
-    suffix = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if not path.is_file():
+        raise InvalidTask(f"{path} is not a file.")
+    name = path.name.lower()
+    for compression in _COMPRESSIONS:
+        name = name.removesuffix(compression)
+    suffix = name.rpartition(".")[2]
     if suffix not in READERS:
         raise InvalidTask(
-            f"{path}: unknown kind of file; write .csv, .tsv, .parquet, .npz or .h5ad."
+            f"{path}: unknown kind of file; write .csv, .tsv, .txt, .parquet, .npz or .h5ad."
         )
     try:
-        values, variables = READERS[suffix](path)
-    except InvalidTask:
+        table = READERS[suffix](path, transpose)
+    except (InvalidTask, MemoryError):
         raise
     except Exception as error:
         raise InvalidTask(f"{path} cannot be read as .{suffix}: {error}") from error
-    repeated = repeated_names(variables)
-    if repeated:
-        raise InvalidTask(f"{path}: variable names must be unique, but {_some(repeated)} repeat.")
-    if values.ndim != 2 or values.shape[1] != len(variables) or not values.size:
+    if transpose:
+        table = _transposed(table, path)
+    if names := repeated_names(table.columns):
+        raise InvalidTask(f"{path}: variable names must be unique, but {some(names)} repeat.")
+    return replace(table, values=_checked(table.values, table.columns, path))
+
+
+def _transposed(table: Table, path: Path) -> Table:
+    if table.rows is None:
         raise InvalidTask(
-            f"{path} holds an array of shape {values.shape} and {len(variables)} variable names."
+            f"{path}: --transpose takes the variables from the rows, but the rows have no names. "
+            "Put the names into the first column."
         )
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32, copy=False)
-    finite = np.isfinite(values)
+    return replace(table, values=table.values.T, columns=table.rows, rows=table.columns)
+
+
+def _checked(values: np.ndarray, columns: list[str], path: Path) -> np.ndarray:
+    if values.ndim != 2 or values.shape[1] != len(columns) or not values.size:
+        raise InvalidTask(
+            f"{path} holds an array of shape {values.shape} and {len(columns)} variable names."
+        )
+    if values.dtype.kind == "c":
+        raise InvalidTask(f"{path} holds complex numbers. Give real numbers, such as their sizes.")
+    if values.dtype.kind in "mM":
+        raise InvalidTask(f"{path} holds dates or times, not numbers.")
+    if values.dtype.kind not in "biuf":
+        raise InvalidTask(f"{path} holds {values.dtype} values, not numbers.")
+    if values.dtype != np.float32:  # what is float32 already has no more to lose
+        values = values.astype(np.float64, copy=False)
+    finite = np.isfinite(values) & (np.abs(values) <= np.finfo(np.float32).max)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise InvalidTask(
-            f"{path}: {(~finite).sum()} values are missing or not finite, the first in row "
-            f"{row + 1}, column "
-            f"{variables[column]!r}. Drop those rows or columns, or impute them."
+            f"{path}: {(~finite).sum()} values are missing, not finite or too large for float32, "
+            f"the first in row {row + 1}, column {columns[column]!r} ({values[row, column]}). Drop "
+            "those rows or columns, or impute them."
         )
-    return values, variables
+    return values
 
 
-def _read_table(path: Path) -> tuple[np.ndarray, list[str]]:
+def _read_text(path: Path, transpose: bool) -> Table:
+    return read_text_table(path, first_column_is_labels=transpose)
+
+
+def _read_parquet(path: Path, transpose: bool) -> Table:
     import pandas as pd
 
-    separator = "\t" if ".tsv" in path.name.lower() else ","
-    header = (
-        pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
-        .iloc[0]
-        .tolist()
+    frame = pd.read_parquet(path)
+    labels = None if isinstance(frame.index, pd.RangeIndex) else [str(i) for i in frame.index]
+    if labels is not None:  # pandas stored an index, which is no column
+        frame = frame.reset_index()
+    names = ["", *map(str, frame.columns[1:])] if labels is not None else map(str, frame.columns)
+    table = table_of_frame(
+        frame, list(names), path, first_column_is_labels=transpose or labels is not None
     )
-    if all(_is_number(name) for name in header):
-        raise InvalidTask(f"{path}: the first line must name the variables; it holds numbers.")
-    repeated = repeated_names(header)
-    if repeated:  # pandas would rename them silently
-        raise InvalidTask(f"{path}: variable names must be unique, but {_some(repeated)} repeat.")
-    return _from_frame(pd.read_csv(path, sep=separator), path)
+    return table
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _read_parquet(path: Path) -> tuple[np.ndarray, list[str]]:
-    import pandas as pd
-
-    return _from_frame(pd.read_parquet(path), path)
-
-
-def _from_frame(frame, path: Path) -> tuple[np.ndarray, list[str]]:
-    """A first column without a name, or of text, is taken for row labels."""
-    import pandas as pd
-
-    if frame.empty:
-        raise InvalidTask(f"{path} holds no samples.")
-    first = frame.columns[0] if len(frame.columns) else None
-    if first is not None and (
-        str(first).startswith("Unnamed:") or not pd.api.types.is_numeric_dtype(frame[first])
-    ):
-        frame = frame.drop(columns=[first])
-    text = [str(c) for c in frame.columns if not pd.api.types.is_numeric_dtype(frame[c])]
-    if text:
-        raise InvalidTask(
-            f"{path}: columns must be numbers, but {_some(text)} hold text. Drop them, or name "
-            "only the first one."
-        )
-    return frame.to_numpy(dtype=np.float64), [str(c) for c in frame.columns]
-
-
-def _read_npz(path: Path) -> tuple[np.ndarray, list[str]]:
-    with np.load(path) as arrays:
-        if "variables" in arrays.files:
+def _read_npz(path: Path, transpose: bool) -> Table:
+    with np.load(path) as file:
+        arrays = {}
+        for key in file.files:
             try:
-                arrays["variables"]
-            except ValueError:
+                arrays[key] = file[key]
+            except ValueError as error:
+                if "allow_pickle" not in str(error):
+                    raise
                 raise InvalidTask(
-                    f"{path}: save the names as text: variables=np.array(names, dtype=str)."
+                    f"{path}: the array {key!r} holds Python objects. If it names the columns, "
+                    f"save the names as text: {key}=np.array(names, dtype=str)."
                 ) from None
-        tables = [name for name in arrays.files if arrays[name].ndim == 2]
-        if len(tables) != 1:
-            raise InvalidTask(
-                f"{path} must hold exactly one two-dimensional array (rows, variables); it holds "
-                f"{tables or 'none'}."
-            )
-        values = arrays[tables[0]]
-        names = (
-            arrays["variables"].tolist()
-            if "variables" in arrays.files
-            else [f"v{i}" for i in range(values.shape[1])]
+    tables = [key for key, array in arrays.items() if array.ndim == 2]
+    if len(tables) != 1:
+        raise InvalidTask(
+            f"{path} must hold exactly one two-dimensional array (rows, variables); it holds "
+            f"{tables or 'none'}."
         )
-    return values, [str(name) for name in names]
+    values = arrays.pop(tables[0])
+    if transpose:
+        values = values.T
+    key = _key_of_names(arrays, values.shape, path)
+    if key is None:
+        names = [f"v{i}" for i in range(values.shape[1])]
+        notes = (f"{path} holds no names; its columns are called v0, v1 and so on.",)
+    else:
+        names, notes = [str(name) for name in arrays[key]], ()
+        if key != "variables":
+            notes = (f"{path}: the array {key!r} names the columns.",)
+    if transpose:  # the names belong to the rows of the file
+        return Table(values.T, [str(i) for i in range(len(values))], names, notes)
+    return Table(values, names, None, notes)
 
 
-def _read_h5ad(path: Path) -> tuple[np.ndarray, list[str]]:
+def _key_of_names(arrays: dict[str, np.ndarray], shape: tuple[int, ...], path: Path) -> str | None:
+    """The array that names the columns of a table of this shape, or None where no array can.
+
+    Raises
+    ------
+    InvalidTask: several arrays could, or one that should does not have one name per column.
+    """
+    rows, columns = shape
+    lists = {key: array for key, array in arrays.items() if array.ndim == 1}
+    if "variables" in lists:
+        if len(lists["variables"]) != columns:
+            raise InvalidTask(
+                f"{path}: 'variables' holds {len(lists['variables'])} names for {columns} columns. "
+                "If the variables are in rows, use --transpose."
+            )
+        return "variables"
+    text = {key: array for key, array in lists.items() if array.dtype.kind in "UST"}
+    fitting = [key for key, array in text.items() if len(array) == columns]
+    known = [key for key in lists if key.lower() in _NAME_KEYS and len(lists[key]) == columns]
+    for choice in (known, fitting):
+        if len(choice) == 1 and (rows != columns or choice is known):
+            return choice[0]
+        if choice:
+            raise InvalidTask(
+                f"{path}: cannot tell which array names the columns: {some(choice)}. Call the "
+                "right one 'variables'."
+            )
+    others = [key for key, array in text.items() if len(array) != rows]
+    misfits = [key for key in lists if key.lower() in _NAME_KEYS]
+    if others or misfits:
+        key = [*misfits, *others][0]
+        raise InvalidTask(
+            f"{path}: {key!r} holds {len(lists[key])} names for {columns} columns. Give one name "
+            "per column, as 'variables', or use --transpose if the variables are in rows."
+        )
+    return None
+
+
+def _read_h5ad(path: Path, transpose: bool) -> Table:
     import anndata
     from scipy import sparse
 
-    data = anndata.read_h5ad(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*names are not unique")  # an error follows
+        data = anndata.read_h5ad(path)
     if data.X is None:
         raise InvalidTask(f"{path} has no X.")
     values = data.X.toarray() if sparse.issparse(data.X) else np.asarray(data.X)  # type: ignore[union-attr]
-    return values, [str(v) for v in data.var_names]
+    return Table(values, [str(v) for v in data.var_names], [str(o) for o in data.obs_names])
 
 
-READERS: dict[str, Callable[[Path], tuple[np.ndarray, list[str]]]] = {
-    "csv": _read_table,
-    "tsv": _read_table,
+READERS: dict[str, Callable[[Path, bool], Table]] = {
+    "csv": _read_text,
+    "tsv": _read_text,
+    "txt": _read_text,
     "parquet": _read_parquet,
     "npz": _read_npz,
     "h5ad": _read_h5ad,
 }
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(repr(n) for n in names[:5])
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

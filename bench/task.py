@@ -13,6 +13,8 @@ import numpy as np
 
 from cdnbench.digest import digest
 from cdnbench.errors import InvalidTask
+from cdnbench.tabular import as_array, column_names, in_order, is_table
+from cdnbench.values import lost_in_float32
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -22,22 +24,25 @@ class Task:
     Parameters
     ----------
     name: a label; methods must not read anything into it.
-    variables: N unique names, the columns of every array.
+    variables: N unique names, the columns of every array. Data frames and AnnData are put into
+        this order by their own names; if one is given, `variables` may be left out, and the names
+        and their order are those of the first.
     observational: (M0, N) samples without intervention, any unit; kept as read-only float32
-        (read-only float32 arrays, memory maps among them, are not copied).
-    regimes: R arrays (Mr, N), one per intervention, in the same units.
+        (read-only float32 arrays, memory maps among them, are not copied). Sparse arrays, data
+        frames and AnnData (its X) are taken, too.
+    regimes: R arrays (Mr, N), or other tables, one per intervention, in the same units.
     candidates: (R, N) bool, which variables may be named as targets of a regime; all by default.
     metadata: plain values about the samples (a cell line, a cluster). It never holds a target.
     symbols: N gene symbols where the variables are genes.
 
     Raises
     ------
-    InvalidTask: names that repeat, shapes that do not match, or values that are not finite; the
-    message says where.
+    InvalidTask: names that repeat or differ, shapes that do not match, values that are not finite
+    real numbers, or differences between them that float32 cannot hold; the message says where.
     """
 
     name: str
-    variables: Sequence[str]
+    variables: Sequence[str] = ()
     observational: np.ndarray
     regimes: Sequence[np.ndarray]
     candidates: np.ndarray | None = None
@@ -45,7 +50,11 @@ class Task:
     symbols: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        regimes = [self.regimes] if is_table(self.regimes) else self.regimes
         variables = tuple(str(v) for v in self.variables)
+        if not variables:
+            named = (column_names(table) for table in (self.observational, *regimes))
+            variables = tuple(next((names for names in named if names is not None), ()))
         repeated = (
             sorted({v for v in variables if variables.count(v) > 1})
             if len(set(variables)) < len(variables)
@@ -56,29 +65,26 @@ class Task:
                 f"Task {self.name!r}: variable names must be unique, but {repeated[:5]} repeat."
             )
         if not variables:
-            raise InvalidTask(f"Task {self.name!r} has no variables.")
-        regimes = (
-            [self.regimes]
-            if isinstance(self.regimes, np.ndarray) and self.regimes.ndim == 2
-            else self.regimes
-        )
+            raise InvalidTask(
+                f"Task {self.name!r} has no variables. Name the columns of its arrays."
+            )
         if len(regimes) == 0:
             raise InvalidTask(
                 f"Task {self.name!r} has no regime: give at least one array of perturbed samples."
             )
         put = lambda attribute, value: object.__setattr__(self, attribute, value)  # noqa: E731  (frozen dataclass)
         put("variables", variables)
-        put(
-            "observational",
-            _samples(self.observational, variables, f"Task {self.name!r}: observational"),
-        )
-        put(
-            "regimes",
-            tuple(
-                _samples(x, variables, f"Task {self.name!r}: regime {r}")
-                for r, x in enumerate(regimes)
-            ),
-        )
+        where = [f"Task {self.name!r}: observational"]
+        where += [f"Task {self.name!r}: regime {r}" for r in range(len(regimes))]
+        given = [
+            _dense(table, variables, name)
+            for table, name in zip([self.observational, *regimes], where, strict=True)
+        ]
+        samples = [_samples(x, variables, name) for x, name in zip(given, where, strict=True)]
+        if all(x.dtype.kind in "biuf" for x in given):
+            _check_precision(given, variables, f"Task {self.name!r}")
+        put("observational", samples[0])
+        put("regimes", tuple(samples[1:]))
         put(
             "candidates",
             _mask(
@@ -155,24 +161,19 @@ def repeated_names(names: Iterable[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
-def _samples(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
-    labels = getattr(values, "columns", None)
-    if labels is not None and [str(label) for label in labels] != list(variables):
-        raise InvalidTask(
-            f"{where}: the columns of the table are not the task's variables in their order; "
-            "reorder them."
-        )
+def _dense(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
+    """A table as an array with its columns in the order of the variables, in its own precision."""
     if isinstance(values, np.ndarray) and np.any(
         getattr(values, "mask", False)
     ):  # without importing numpy.ma
         raise InvalidTask(f"{where} samples are masked in places. Drop or impute them first.")
-    array = np.asarray(values)
-    if array.dtype != np.float32:
-        try:
-            with np.errstate(over="ignore"):
-                array = array.astype(np.float32)
-        except (TypeError, ValueError) as error:
-            raise InvalidTask(f"{where} samples are not numbers ({error}).") from None
+    names = column_names(values)
+    order = None if names is None else in_order(names, variables, where)
+    array = as_array(values, where)
+    if array.dtype.kind == "c":
+        raise InvalidTask(f"{where} samples are complex numbers. Give real ones.")
+    if array.dtype.kind in "mM":
+        raise InvalidTask(f"{where} samples are dates or times, not numbers.")
     if array.ndim != 2 or array.shape[1] != len(variables):
         raise InvalidTask(
             f"{where} samples have shape {array.shape}; expected (rows, {len(variables)}), one "
@@ -180,19 +181,46 @@ def _samples(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
         )
     if len(array) == 0:
         raise InvalidTask(f"{where} has no rows.")
+    return array if order is None else array[:, order]
+
+
+def _samples(given: np.ndarray, variables: tuple[str, ...], where: str) -> np.ndarray:
+    """A read-only float32 array that nobody else can write to."""
+    array = given
+    if array.dtype != np.float32:
+        try:
+            with np.errstate(over="ignore"):
+                array = array.astype(np.float32)
+        except (TypeError, ValueError) as error:
+            raise InvalidTask(f"{where} samples are not numbers ({error}).") from None
     finite = np.isfinite(array)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise InvalidTask(
-            f"{where} samples hold {np.asarray(values)[row, column]} at row {row}, variable "
+            f"{where} samples hold {given[row, column]} at row {row}, variable "
             f"{variables[column]!r} "
             f"({(~finite).sum()} values are not finite in float32). Drop or impute them first."
         )
-    if array.flags.writeable and np.may_share_memory(array, np.asarray(values)):
+    if array.flags.writeable and np.may_share_memory(array, given):
         array = array.copy()  # what the caller does with the array later must not change the task
     array = array.view()
     array.flags.writeable = False
     return array
+
+
+def _check_precision(given: Sequence[np.ndarray], variables: tuple[str, ...], where: str) -> None:
+    """Raises
+    ------
+    InvalidTask: a variable whose samples differ by less than float32 can hold.
+    """
+    lost = np.flatnonzero(lost_in_float32(*given))
+    if lost.size:
+        largest = max(np.abs(x[:, lost[0]].astype(np.float64)).max() for x in given)
+        raise InvalidTask(
+            f"{where}: samples of variable {variables[lost[0]]!r} differ by less than float32 can "
+            f"hold beside values as large as {largest:.6g}. Subtract the same number from the "
+            "variable in all data sets, or multiply it by one."
+        )
 
 
 def _mask(values: Any, shape: tuple[int, int], where: str) -> np.ndarray:

@@ -31,6 +31,21 @@ def check_writable(target: Path) -> None:
         raise BenchError(f"Cannot write {target}: permission denied.")
 
 
+def check_no_input(target: Path, option: str, inputs: Iterable[Path]) -> None:
+    """Check that a file to write is none of the files to read, under any name or link.
+
+    Raises
+    ------
+    BenchError: it is; the message names the option and the input.
+    """
+    for source in inputs:
+        same = target.resolve() == source.resolve()
+        if same or (target.exists() and source.exists() and os.path.samefile(target, source)):
+            raise BenchError(
+                f"{option} names the input {source}, which would be overwritten. Name another file."
+            )
+
+
 def spellings(command: Any) -> set[str]:
     """Every spelling of a command's own options, without the two hyphens before it."""
     every = (o for p in command.params for o in (*p.opts, *p.secondary_opts))

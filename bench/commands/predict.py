@@ -17,7 +17,7 @@ def predict(
     control: Annotated[
         Path,
         typer.Argument(
-            help="Samples without the intervention: .csv, .tsv, .parquet, .npz or .h5ad."
+            help="Samples without the intervention: .csv, .tsv, .txt, .parquet, .npz or .h5ad."
         ),
     ],
     perturbed: Annotated[
@@ -29,37 +29,58 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many variables to print.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="Seed of a stochastic method.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write the whole ranking to this file.")] = None,
+    transpose: Annotated[
+        bool, typer.Option("--transpose", help="The files have variables in rows.")
+    ] = False,
+    intersect: Annotated[
+        bool, typer.Option("--intersect", help="Compare the variables that both files have.")
+    ] = False,
+    as_is: Annotated[
+        bool,
+        typer.Option(
+            "--as-is",
+            help="Go on where the files hold the same samples or names of rows, or different kinds "
+            "of values.",
+        ),
+    ] = False,
 ) -> None:
     """Rank the variables by how likely the intervention targeted them.
 
-    Rows are samples, columns are variables. Values are used as they are: normalise counts before
-    (e.g. log1p of counts per ten thousand), on both sides alike. Scores rank the variables of one
-    prediction; they are not probabilities.
+    Rows are samples, columns are variables, unless --transpose is given. Values are used as they
+    are: normalise counts before (e.g. log1p of counts per ten thousand), on both sides alike. Notes
+    before the ranking say what was read as something other than a variable, and what speaks against
+    trusting the ranking. Scores rank the variables of one prediction; they are not probabilities.
 
     Examples:
 
         bench predict control.csv treated.csv
 
         bench predict control.h5ad treated.h5ad --method target-shift --top 50 --csv ranking.csv
+
+        bench predict genes_by_sample.tsv treated.tsv --transpose --intersect
     """
-    from cdnbench.commands.options import check_writable
+    from cdnbench.commands.options import check_no_input, check_writable
+    from cdnbench.pairs import read_pair
     from cdnbench.ranking import rank_variables
     from cdnbench.registry import load_method, parse_methods
-    from cdnbench.samples import read_pair
 
     if csv:
+        check_no_input(csv, "--csv", (control, perturbed))
         check_writable(csv)
     chosen = parse_methods(method)
     if len(chosen) != 1:
         raise InvalidParameter(f"--method takes one method; got {method!r}.")
     name, parameters = chosen[0]
     loaded = load_method(name, **parameters)
-    task = read_pair(control, perturbed)
+    pair = read_pair(control, perturbed, transpose=transpose, intersect=intersect, as_is=as_is)
+    task = pair.task
     try:
         ranking = rank_variables(task, loaded, seed)
     except CannotRun as why:
         hint = "" if name == ANYWHERE else f" --method {ANYWHERE} runs on any samples."
         raise CannotRun(f"{loaded.label} cannot run on these samples: {why}.{hint}") from why
+    for note in pair.notes:
+        print(f"Note: {note}")
     print(
         f"{loaded.label}: {task.n_variables} variables, {len(task.observational)} control and "
         f"{len(task.regimes[0])} perturbed samples"
@@ -76,7 +97,7 @@ def predict(
             "rank,variable,score",
             *(f"{rank:g},{_quoted(variable)},{score!r}" for rank, variable, score in ranking),
         ]
-        csv.write_text("\n".join(lines) + "\n")
+        csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
         print(f"Wrote the whole ranking to {csv}.")
 
 

@@ -1,11 +1,11 @@
-"""`bench predict` on a user's own files."""
+"""Reading a user's own files: rightly, or not at all."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cdnbench.errors import InvalidTask
-from cdnbench.samples import read_pair, read_samples
+from cdnbench.samples import read_samples
 
 
 @pytest.fixture
@@ -34,18 +34,82 @@ def write(frame, path):
 
 @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "x.tsv", "x.parquet", "x.npz", "x.h5ad"])
 def test_every_kind_of_file_reads_the_same(tmp_path, frame, name):
-    values, variables = read_samples(write(frame, tmp_path / name))
-    assert variables == ["a", "b", "c"]
-    np.testing.assert_allclose(values, frame.to_numpy(), rtol=1e-6)
+    table = read_samples(write(frame, tmp_path / name))
+    assert table.columns == ["a", "b", "c"]
+    np.testing.assert_allclose(table.values, frame.to_numpy(), rtol=1e-6)
 
 
-def test_row_labels_are_not_a_variable(tmp_path, frame):
-    frame.to_csv(tmp_path / "unnamed.csv")
-    frame.set_index(pd.Index([f"cell{i}" for i in range(6)], name="cell")).to_csv(
-        tmp_path / "named.csv"
+@pytest.mark.parametrize(
+    "index, label, words",
+    [
+        (range(6), "", "has no name"),
+        ([f"cell{i}" for i in range(6)], "", "has no name"),
+        ([f"cell{i}" for i in range(6)], "cell", "holds text"),
+        (range(6), "cell", "is called as row labels are"),
+        ([7, 3, 19, 4, 1, 1000], "Sample_ID", "is called as row labels are"),
+        (range(1000, 1006), "nr", "counts the rows"),
+    ],
+)
+def test_row_labels_are_not_a_variable_and_a_note_says_so(tmp_path, frame, index, label, words):
+    frame.set_index(pd.Index(list(index), name=label or None)).to_csv(tmp_path / "x.csv")
+    table = read_samples(tmp_path / "x.csv")
+    assert table.columns == ["a", "b", "c"] and table.rows == [str(i) for i in index]
+    assert len(table.notes) == 1 and words in table.notes[0] and "x.csv" in table.notes[0]
+    np.testing.assert_allclose(table.values, frame.to_numpy(), rtol=1e-6)
+
+
+def test_a_numeric_first_column_with_a_name_is_a_variable(tmp_path):
+    for content in (
+        "dose,b\n1,2\n1,3\n2,4\n",
+        "id,b\n0.5,2\n1.5,3\n2.5,4\n",
+        "n,b\n3,1\n1,2\n2,2\n",
+    ):
+        (tmp_path / "x.csv").write_text(content)
+        table = read_samples(tmp_path / "x.csv")
+        assert len(table.columns) == 2 and table.rows is None and not table.notes
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.txt", "x.txt.gz", "x.csv.xz"])
+@pytest.mark.parametrize(
+    "separator, decimal", [(",", "."), (";", "."), (";", ","), ("\t", "."), ("\t", ","), (" ", ".")]
+)
+@pytest.mark.parametrize("index", [False, True])
+def test_delimiter_and_decimal_sign_are_found_out(tmp_path, frame, name, separator, decimal, index):
+    frame.index = [f"cell{i}" for i in range(6)]
+    frame.to_csv(
+        tmp_path / name, sep=separator, decimal=decimal, index=index, index_label="the-cell"
     )
-    for name in ("unnamed.csv", "named.csv"):
-        assert read_samples(tmp_path / name)[1] == ["a", "b", "c"]
+    table = read_samples(tmp_path / name)
+    assert table.columns == ["a", "b", "c"]
+    assert table.rows == (list(frame.index) if index else None)
+    np.testing.assert_allclose(table.values, frame.to_numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "  a   b\n 1.5   2\n-3   4e1\n",
+        "a, b\n1.5, 2\n-3, 4e1\n",
+        "\ufeffa;b\r\n1,5;2\r\n-3;4e1\r\n",
+        '"a","b"\n"1,5","2"\n"-3","4e1"\n',
+        "\n\na\tb\n\n1.5\t2\n-3\t4e1\n\n",
+        "a,b,\n1.5,2,\n-3,4e1,\n",
+        '"a" "b"\n"1" 1.5 2\n"2" -3 4e1\n"3" 0 0\n',
+        "a\tb\nr1\t1.5\t2\nr2\t-3\t4e1\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_other_spellings_of_one_table(tmp_path, content, encoding):
+    text = content if encoding == "utf-8" else content.removeprefix("\ufeff")
+    (tmp_path / "x.csv").write_bytes(text.encode(encoding))
+    table = read_samples(tmp_path / "x.csv")
+    assert table.columns == ["a", "b"]
+    np.testing.assert_array_equal(table.values[:2], [[1.5, 2], [-3, 40]])
+
+
+def test_a_column_without_name_and_values_is_left_out_with_a_note(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b,\n1,2,\n")
+    assert "column 3 has no name and no values" in read_samples(tmp_path / "x.csv").notes[0]
 
 
 def test_names_saved_as_objects_are_explained(tmp_path, frame):
@@ -56,21 +120,70 @@ def test_names_saved_as_objects_are_explained(tmp_path, frame):
         read_samples(tmp_path / "x.npz")
 
 
-def test_columns_are_matched_by_name(tmp_path, frame):
-    task = read_pair(
-        write(frame, tmp_path / "x.csv"), write(frame[["c", "a", "b"]], tmp_path / "y.csv")
-    )
-    np.testing.assert_array_equal(task.observational, task.regimes[0])
+@pytest.mark.parametrize("key", ["genes", "labels_of_columns"])
+def test_names_of_an_npz_under_another_key(tmp_path, key):
+    values = np.arange(6.0).reshape(2, 3)
+    np.savez(tmp_path / "x.npz", X=values, **{key: ["c", "a", "b"]}, sample=["s1", "s2"])
+    table = read_samples(tmp_path / "x.npz")
+    assert table.columns == ["c", "a", "b"] and key in table.notes[0]
+
+
+@pytest.mark.parametrize(
+    "arrays, words",
+    [
+        (
+            {"one": ["a", "b", "c"], "two": ["A", "B", "C"]},
+            "which array names the columns: 'one', 'two'",
+        ),
+        ({"names": ["a", "b"]}, "'names' holds 2 names for 3 columns"),
+        ({"variables": ["a", "b"]}, "'variables' holds 2 names for 3 columns"),
+        ({"something": ["a", "b", "c", "d"]}, "'something' holds 4 names"),
+        ({"second": np.ones((2, 2))}, "exactly one two-dimensional"),
+        ({"X": np.ones((2, 3)) * 1j}, "complex"),
+        ({"X": np.zeros((2, 3), "M8[D]")}, "dates"),
+        ({"X": np.full((2, 3), "x")}, "not numbers"),
+    ],
+)
+def test_an_npz_that_leaves_something_open_is_refused(tmp_path, arrays, words):
+    np.savez(tmp_path / "bad.npz", **({"X": np.arange(6.0).reshape(2, 3)} | arrays))
+    with pytest.raises(InvalidTask, match=f"bad.npz.*{words}"):
+        read_samples(tmp_path / "bad.npz")
+
+
+def test_an_index_and_dates_in_parquet(tmp_path, frame):
+    frame.index = [f"cell{i}" for i in range(6)]
+    frame.to_parquet(tmp_path / "x.parquet")
+    table = read_samples(tmp_path / "x.parquet")
+    assert table.columns == ["a", "b", "c"] and table.rows == list(frame.index)
+    frame.assign(day=pd.Timestamp("2024-01-01")).to_parquet(tmp_path / "y.parquet")
+    with pytest.raises(InvalidTask, match="'day' holds dates"):
+        read_samples(tmp_path / "y.parquet")
 
 
 @pytest.mark.parametrize(
     "content, words",
     [
-        ("a,b\n1,\n2,3\n", "first in row 1, column 'b'"),
+        ("a,b\n1,1\n2,\n", "first in row 2, column 'b'"),
+        ("a,b\n1,1\nNA,3\n", "first in row 2, column 'a'"),
+        ("a,b\n1,2\nND,3\n", "'a' holds text and numbers: 'ND' in row 2"),
+        ("a,b\nND,2\nND,3\n", "'a', holds text that repeats"),
+        ("a,b\n1,2\n3,ND\n", "'b' hold text: 'ND' in row 2"),
+        ("a,b\n1,1+2j\n", "a complex number"),
+        ("a,b\n1,2024-01-31\n", "a date"),
+        (",b\n1.5,2\n2.5,2\n", "first column has no name, but holds numbers"),
+        ("a,,b\n1,2,3\n", "column 2 has no name"),
+        ("a,b\n1.5,2.5,0\n2.5,3.5,1\n", "row 1 below the header has 3 fields, from '1.5' to '0'"),
+        ("cell,a,b\nx,1,2,9\ny,3,4,9\n", "has 4 fields"),
+        ("a,b,c\n1,5,2,5,3,5\n2,5,2,5,7\n", "decimal commas"),
+        ("id,a\nx,1,5\ny,2,5\n", "has 3 fields"),
+        ("a,b\n1,2\n1,2,3\n", "row 2 below the header has 3 fields"),
+        ("a;b\n1,5;2.5\n", "both decimal commas .'1,5' in row 1. and decimal points"),
+        ("a;b\n1.000,5;2,5\n", "separators of thousands"),
+        ("a;b\n1,234;2,500\n", "may be a decimal sign or a separator of thousands"),
+        ("", "empty"),
         ("a,b\n1,inf\n2,3\n", "not finite"),
         ("a,a\n1,2\n", "'a' repeat"),
         ("1,2\n3,4\n", "must name the variables"),
-        ("a,b\n1,x\n2,y\n", "'b' hold text"),
         ("a,b\n", "holds no samples"),
     ],
 )
@@ -94,8 +207,14 @@ def test_a_file_that_is_not_there_or_not_known_or_broken(tmp_path):
             read_samples(tmp_path / name)
 
 
-def test_columns_that_differ_are_named_with_their_file(tmp_path, frame):
-    before = write(frame, tmp_path / "x.csv")
-    after = write(frame.rename(columns={"c": "d"}), tmp_path / "y.csv")
-    with pytest.raises(InvalidTask, match=r"'c' only in .*x.csv; 'd' only in .*y.csv"):
-        read_pair(before, after)
+def test_a_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "x.csv").write_bytes(b"a,b\n1,\xff\xe9\n")
+    with pytest.raises(InvalidTask, match=r"x.csv is not UTF-8 text"):
+        read_samples(tmp_path / "x.csv")
+
+
+def test_a_long_row_far_below_is_refused(tmp_path):
+    lines = ["a,b", *["1.25,2.5"] * 600_000, "1,2,3"]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    with pytest.raises(InvalidTask, match=r"x.csv: row 600001 has 3 fields"):
+        read_samples(tmp_path / "x.csv")

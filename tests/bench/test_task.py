@@ -2,9 +2,11 @@
 
 import pickle
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from cdnbench import LabelledTask, Task
 from cdnbench.errors import InvalidTask
@@ -70,8 +72,23 @@ def test_one_array_stands_for_one_regime():
             "masked in places",
         ),
         (
-            {"observational": pd.DataFrame(np.ones((5, 3)), columns=["a", "c", "b"])},
-            "not the task's variables in their order",
+            {"observational": pd.DataFrame(np.ones((5, 3)), columns=["a", "c", "d"])},
+            r"not the task's variables: it lacks \['b'\] and it also has \['d'\]",
+        ),
+        (
+            {"regimes": [pd.DataFrame(np.ones((5, 4)), columns=["a", "b", "c", "a"])]},
+            "regime 0.*some names repeat",
+        ),
+        ({"variables": []}, "no variables. Name the columns"),
+        ({"observational": np.ones((5, 3)) + 1j}, "complex numbers"),
+        ({"observational": np.zeros((5, 3), "M8[D]")}, "dates or times"),
+        (
+            {"regimes": [pd.DataFrame({"a": [1], "b": pd.to_datetime(["2024-01-01"]), "c": [1]})]},
+            "regime 0: column 'b' holds dates",
+        ),
+        (
+            {"observational": 1e9 + 1e-2 * np.random.default_rng(0).normal(size=(5, 3))},
+            "'a' differ by less than float32",
         ),
         ({"symbols": ["A"]}, "1 symbols for 3 variables"),
     ],
@@ -117,3 +134,53 @@ def test_content_hash_sees_samples_and_names_but_not_the_label():
 def test_a_task_pickles():
     t = pickle.loads(pickle.dumps(task(metadata={"line": "k562"})))
     assert t.content_hash == task().content_hash and t.metadata["line"] == "k562"
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "frame", "anndata", "sparse anndata"])
+def test_tables_of_other_libraries_are_samples(kind):
+    values = np.random.default_rng(0).poisson(1.0, size=(5, 3)).astype(float)
+    rows = [f"r{i}" for i in range(5)]
+    frame = pd.DataFrame(values, index=rows, columns=["a", "b", "c"])
+    if kind in ("csr", "csc", "coo"):
+        given, names = sparse.coo_array(values).asformat(kind), ["a", "b", "c"]
+    elif kind == "frame":
+        given, names = frame, []
+    else:
+        given, names = anndata.AnnData(frame), []
+        if kind == "sparse anndata":
+            given.X = sparse.csr_matrix(values)
+    made = Task(name="t", variables=names, observational=given, regimes=[given, given])
+    assert made.variables == ("a", "b", "c") and made.n_regimes == 2
+    np.testing.assert_array_equal(made.observational, values)
+    assert Task(name="t", variables=names, observational=given, regimes=given).n_regimes == 1
+
+
+def test_columns_of_tables_are_matched_by_name():
+    frame = pd.DataFrame(np.arange(15.0).reshape(5, 3), columns=["a", "b", "c"])
+    other = anndata.AnnData(frame.set_axis([f"r{i}" for i in range(5)])[["c", "a", "b"]])
+    made = Task(name="t", observational=frame, regimes=[other, frame[["b", "a", "c"]]])
+    for regime in made.regimes:
+        np.testing.assert_array_equal(regime, made.observational)
+    named = Task(name="t", variables=["c", "b", "a"], observational=frame, regimes=[other])
+    np.testing.assert_array_equal(named.observational, frame[["c", "b", "a"]])
+    np.testing.assert_array_equal(named.regimes[0], named.observational)
+
+
+def test_a_named_table_beside_plain_arrays_names_them():
+    frame = pd.DataFrame(np.ones((4, 2)), columns=["x", "y"])
+    made = Task(name="t", observational=np.zeros((3, 2)), regimes=[frame])
+    assert made.variables == ("x", "y")
+
+
+def test_the_callers_data_frame_may_change_afterwards():
+    frame = pd.DataFrame(np.zeros((5, 2), np.float32), columns=["a", "b"])
+    made = Task(name="t", observational=frame, regimes=[frame])
+    frame.iloc[0, 0] = 1
+    assert made.observational[0, 0] == 0
+
+
+def test_a_large_shift_and_noise_of_rounding_are_no_loss():
+    rng = np.random.default_rng(0)
+    control = 1e-6 * rng.normal(size=(50, 3))
+    control[:, 1] = 0.1 + 1e-16 * rng.normal(size=50)
+    task(observational=control, regimes=[control[:5] + 1000, control[:1]])

@@ -1,0 +1,87 @@
+"""What `Task` takes besides arrays: sparse arrays, data frames and AnnData.
+
+A library is looked at only where it has been imported already: without it, there can be no such
+object, and numpy alone suffices.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from cdnbench.errors import InvalidTask
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is one table of samples, and not a list of them."""
+    dense = isinstance(value, np.ndarray) and value.ndim == 2
+    return dense or _is_sparse(value) or _is_frame(value) or _is_annotated(value)
+
+
+def column_names(value: Any) -> list[str] | None:
+    """The names of a table's columns: of a data frame (any library's) or of AnnData; else None."""
+    names = value.var_names if _is_annotated(value) else getattr(value, "columns", None)
+    return None if names is None else [str(name) for name in names]
+
+
+def as_array(value: Any, where: str) -> np.ndarray:
+    """The values of a table as a dense array. An array is not copied, a data frame is.
+
+    Raises
+    ------
+    InvalidTask: AnnData without X, or columns that hold dates.
+    """
+    if _is_annotated(value):
+        if value.isbacked:
+            value = value.to_memory()
+        if value.X is None:
+            raise InvalidTask(f"{where}: the AnnData has no X. Copy the layer to use into X.")
+        value = value.X
+    if _is_frame(value):
+        for name, dtype in value.dtypes.items():
+            if getattr(dtype, "kind", "O") in "mM":
+                raise InvalidTask(f"{where}: column {name!r} holds dates or times. Drop it.")
+        copied = value.to_numpy(copy=True)
+        copied.flags.writeable = False  # nobody else has it, so it need not be copied again
+        return copied
+    return value.toarray() if _is_sparse(value) else np.asarray(value)
+
+
+def in_order(names: list[str], variables: tuple[str, ...], where: str) -> list[int] | None:
+    """Where each variable stands among the names of a table, or None where they are in order.
+
+    Raises
+    ------
+    InvalidTask: the names are not those of the variables, or repeat; the message names them.
+    """
+    if names == list(variables):
+        return None
+    position = {name: i for i, name in enumerate(names)}
+    missing = [v for v in variables if v not in position]
+    extra = sorted(set(names) - set(variables))
+    if missing or extra or len(names) != len(position):
+        parts = [f"it lacks {missing[:5]}"] if missing else []
+        parts += [f"it also has {extra[:5]}"] if extra else []
+        raise InvalidTask(
+            f"{where}: the table's columns are not the task's variables: "
+            f"{' and '.join(parts) or 'some names repeat'}. Give the same names, or a plain array "
+            "in the order of the variables."
+        )
+    return [position[v] for v in variables]
+
+
+def _is_sparse(value: Any) -> bool:
+    library = sys.modules.get("scipy.sparse")
+    return library is not None and library.issparse(value)
+
+
+def _is_frame(value: Any) -> bool:
+    library = sys.modules.get("pandas")
+    return library is not None and isinstance(value, library.DataFrame)
+
+
+def _is_annotated(value: Any) -> bool:
+    library = sys.modules.get("anndata")
+    return library is not None and isinstance(value, library.AnnData)

@@ -1,0 +1,236 @@
+"""Two files become one task, or an error that says what is wrong with them as a pair."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cdnbench.errors import InvalidTask
+from cdnbench.pairs import read_pair, smallest_p
+from cdnbench.ranking import rank_variables
+from cdnbench.registry import load_method
+
+NAMES = ["ACTB", "GAPDH", "TP53", "MYC", "EGFR", "KRAS"]
+TP53 = np.eye(6)[2]
+
+
+@pytest.fixture
+def frames():
+    rng = np.random.default_rng(0)
+    control = rng.normal(5, 1, size=(120, 6))
+    treated = rng.normal(5, 1, size=(90, 6)) + 3 * TP53
+    return [pd.DataFrame(values, columns=NAMES) for values in (control, treated)]
+
+
+def written(folder, frames, name="csv", **options):
+    paths = [folder / f"control.{name}", folder / f"treated.{name}"]
+    for frame, path in zip(frames, paths, strict=True):
+        frame.to_csv(path, **({"index": False} | options))
+    return paths
+
+
+def first(pair, method="target-shift"):
+    return rank_variables(pair.task, load_method(method))[0][1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"sep": ";"},
+        {"sep": ";", "decimal": ","},
+        {"sep": "\t", "decimal": ","},
+        {"sep": " "},
+        {"index": True},
+        {"index": True, "index_label": "cell"},
+    ],
+)
+def test_tables_of_every_layout_give_the_same_ranking(tmp_path, frames, options):
+    frames[1].index += 1000
+    frames[1] = frames[1][NAMES[::-1]]
+    pair = read_pair(*written(tmp_path, frames, **options))
+    assert pair.task.variables == tuple(NAMES) and first(pair) == "TP53"
+    assert len(pair.notes) == (2 if options.get("index") else 0)
+
+
+def test_decimal_commas_between_commas_are_refused(tmp_path, frames):
+    paths = written(tmp_path, frames)
+    for path in paths:
+        header, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([header, *(line.replace(".", ",") for line in lines)]))
+    with pytest.raises(InvalidTask, match=r"control.csv.*decimal commas.*semicolons or tabs"):
+        read_pair(*paths)
+
+
+def test_a_trailing_field_is_refused(tmp_path, frames):
+    paths = written(tmp_path, frames)
+    for path in paths:
+        header, *lines = path.read_text().splitlines()
+        path.write_text("\n".join([header, *(f"{line},{i}" for i, line in enumerate(lines))]))
+    with pytest.raises(InvalidTask, match=r"control.csv: row 1.*7 fields.*6 names"):
+        read_pair(*paths)
+
+
+def test_npz_files_with_other_keys_and_orders(tmp_path, frames):
+    paths = [tmp_path / "control.npz", tmp_path / "treated.npz"]
+    np.savez(paths[0], X=frames[0].to_numpy(), genes=NAMES)
+    np.savez(paths[1], data=frames[1][NAMES[::-1]].to_numpy(), names=NAMES[::-1])
+    pair = read_pair(*paths)
+    assert pair.task.variables == tuple(NAMES) and first(pair) == "TP53"
+    np.savez(paths[1], data=frames[1][NAMES[::-1]].to_numpy())
+    with pytest.raises(InvalidTask, match="'v0', .*treated.npz holds no names"):
+        read_pair(*paths)
+
+
+# --- variables in rows
+
+
+def test_variables_in_rows(tmp_path, frames):
+    turned = [frame.iloc[:80].T for frame in frames]
+    for columns in (range(80), [f"s{i}" for i in range(80)]):
+        for frame in turned:
+            frame.columns = list(columns)
+        paths = written(tmp_path, turned, "tsv", sep="\t", index=True, index_label="gene")
+        with pytest.raises(InvalidTask, match="same names .'ACTB'.*use --transpose"):
+            read_pair(*paths)
+        pair = read_pair(*paths, transpose=True)
+        assert pair.task.observational.shape == (80, 6) and first(pair) == "TP53"
+        assert read_pair(*paths, as_is=True).task.n_variables == 80
+
+
+def test_variables_in_rows_with_other_samples_are_recognised(tmp_path, frames):
+    turned = [frames[0].T, frames[1].T.add_prefix("treated")]
+    paths = written(tmp_path, turned, index=True, index_label="gene")
+    with pytest.raises(InvalidTask, match="use --transpose if they are the variables"):
+        read_pair(*paths)
+    assert first(read_pair(*paths, transpose=True)) == "TP53"
+
+
+def test_transposing_needs_names_in_the_rows(tmp_path, frames):
+    with pytest.raises(InvalidTask, match="'5.*' repeat|names"):
+        read_pair(*written(tmp_path, [frame.round(0) for frame in frames]), transpose=True)
+    paths = [tmp_path / "control.npz", tmp_path / "treated.npz"]
+    for path, frame in zip(paths, frames, strict=True):
+        np.savez(path, X=frame.to_numpy().T, variables=NAMES)
+    assert first(read_pair(*paths, transpose=True)) == "TP53"
+    with pytest.raises(InvalidTask, match="6 names for 120 columns.*--transpose"):
+        read_pair(*paths)
+
+
+# --- columns that differ
+
+
+def test_columns_that_differ_are_named_and_intersect_is_offered(tmp_path, frames):
+    frames[1] = frames[1].rename(columns={"KRAS": "JUN"})
+    paths = written(tmp_path, frames)
+    with pytest.raises(
+        InvalidTask,
+        match=r"'KRAS' only in .*control.csv; 'JUN' only in .*treated.csv. "
+        "--intersect compares the 5 that",
+    ):
+        read_pair(*paths)
+    pair = read_pair(*paths, intersect=True)
+    assert pair.task.variables == tuple(NAMES[:5]) and first(pair) == "TP53"
+    assert any("'KRAS' only in" in note and "5 variables" in note for note in pair.notes)
+
+
+def test_nothing_in_common_is_refused_with_intersect_too(tmp_path, frames):
+    paths = written(tmp_path, [frames[0], frames[1].add_prefix("x")])
+    with pytest.raises(InvalidTask, match="none in common"):
+        read_pair(*paths, intersect=True)
+
+
+# --- the same samples, other values, few rows
+
+
+def test_the_same_file_twice_is_refused(tmp_path, frames):
+    control, treated = written(tmp_path, frames)
+    os.link(control, tmp_path / "link.csv")
+    for path in (control, tmp_path / "link.csv"):
+        with pytest.raises(InvalidTask, match="are the same file"):
+            read_pair(control, path)
+
+
+def test_the_same_samples_are_refused_in_any_order_and_format(tmp_path, frames):
+    control, treated = written(tmp_path, frames)
+    frames[0][::-1].to_csv(treated, index=False)
+    with pytest.raises(InvalidTask, match="hold the same samples.*--as-is"):
+        read_pair(control, treated)
+    frames[0][NAMES[::-1]].astype("float32").to_parquet(tmp_path / "treated.parquet", index=False)
+    with pytest.raises(InvalidTask, match="hold the same samples"):
+        read_pair(control, tmp_path / "treated.parquet")
+    assert read_pair(control, treated, as_is=True).task.n_variables == 6
+
+
+def test_perturbed_rows_among_the_controls(tmp_path, frames):
+    control, treated = written(tmp_path, [pd.concat(frames), frames[1]])
+    with pytest.raises(InvalidTask, match="Every row of .*treated.csv is also in"):
+        read_pair(control, treated)
+    frames[0].iloc[:3] = frames[1].iloc[:3]
+    pair = read_pair(*written(tmp_path, frames))
+    assert any("3 rows of" in note for note in pair.notes)
+
+
+def test_equal_patterns_of_discrete_values_are_no_copies(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [
+        pd.DataFrame((rng.random((200, 3)) < p).astype(int), columns=list("abc"))
+        for p in (0.5, [0.5, 0.9, 0.5])
+    ]
+    pair = read_pair(*written(tmp_path, frames))
+    assert first(pair) == "b" and not pair.notes
+
+
+def test_counts_against_normalised_counts_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    counts = [pd.DataFrame(rng.poisson(20, size=(60, 6)), columns=NAMES) for _ in range(2)]
+    logs = np.log1p(1e4 * counts[1].div(counts[1].sum(axis=1), axis=0))
+    paths = written(tmp_path, [counts[0], logs])
+    with pytest.raises(InvalidTask, match="different kinds of values: whole numbers.*--as-is"):
+        read_pair(*paths)
+    assert read_pair(*paths, as_is=True).task.n_variables == 6
+    pair = read_pair(*written(tmp_path, counts))
+    assert any("hold counts, which are used as they are" in note for note in pair.notes)
+
+
+def test_a_handful_of_rows_is_said(tmp_path, frames):
+    pair = read_pair(*written(tmp_path, [frames[0], frames[1].iloc[:2]]))
+    assert any("treated.csv has 2" in note and "uncertain" in note for note in pair.notes)
+
+
+def test_control_against_control_is_said_and_an_effect_is_not(tmp_path, frames):
+    words = "more than chance explains"
+    halves = [frames[0].iloc[:60], frames[0].iloc[60:]]
+    assert any(words in note for note in read_pair(*written(tmp_path, halves)).notes)
+    assert read_pair(*written(tmp_path, frames)).notes == ()
+    wider = [frames[0], 5 + (frames[0].sample(frac=1, random_state=1) - 5) * (1 + 2 * TP53)]
+    wider[1] += np.random.default_rng(1).normal(0, 1e-3, size=wider[1].shape)
+    assert not any(words in note for note in read_pair(*written(tmp_path, wider)).notes)
+
+
+def test_few_false_words_on_controls_against_controls():
+    """The corrected p-value holds its level: 20 of 200 pairs would be far too many at 5 %."""
+    rng = np.random.default_rng(0)
+    p = [smallest_p(rng.normal(size=(60, 6)), rng.normal(size=(60, 6))) for _ in range(200)]
+    assert np.mean(np.array(p) <= 0.05) < 0.1
+
+
+# --- what float32 cannot hold
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e9, -3e9])
+def test_small_differences_between_large_values_are_kept(tmp_path, frames, offset):
+    plain = read_pair(*written(tmp_path, frames))
+    moved = read_pair(*written(tmp_path, [frame + offset * TP53 for frame in frames]))
+    method = load_method("effect-size")
+    np.testing.assert_allclose(
+        method.predict_targets(moved.task), method.predict_targets(plain.task), rtol=1e-3
+    )
+    assert any("too small for float32" in note for note in moved.notes) == bool(offset)
+
+
+def test_differences_that_centring_cannot_save_are_refused(tmp_path, frames):
+    paths = written(tmp_path, [frame * (1 - TP53 + 1e-50 * TP53) for frame in frames])
+    with pytest.raises(InvalidTask, match="'TP53'.*Multiply"):
+        read_pair(*paths)

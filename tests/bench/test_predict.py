@@ -1,0 +1,70 @@
+"""`bench predict` from the command line: what it refuses, and what it says before the ranking."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from cdnbench.cli import app
+from cdnbench.errors import BenchError
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, rows, shift in [("control", 60, 0), ("treated", 4, 6), ("other", 60, 6)]:
+        values = rng.normal(size=(rows, 4)) + shift * np.eye(4)[1]
+        pd.DataFrame(values, columns=["a", "TP53", "c", "d"]).to_csv(f"{name}.csv", index=False)
+    return tmp_path
+
+
+def predict(*arguments):
+    result = CliRunner().invoke(app, ["predict", "--method", "target-shift", *arguments])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.stdout
+
+
+def test_notes_stand_before_the_ranking(folder):
+    lines = predict("control.csv", "treated.csv").splitlines()
+    assert lines[0].startswith("Note: Few rows: treated.csv has 4")
+    assert lines[1].startswith("target-shift: 4 variables") and "TP53" in lines[3]
+    assert predict("control.csv", "other.csv").startswith("target-shift: 4 variables")
+
+
+def test_an_output_that_is_an_input_is_refused_and_nothing_is_written(folder):
+    before = (folder / "control.csv").read_bytes()
+    os.link(folder / "control.csv", folder / "hard.csv")
+    (folder / "soft.csv").symlink_to("control.csv")
+    for name in (
+        "control.csv",
+        "./control.csv",
+        str(folder / "control.csv"),
+        "hard.csv",
+        "soft.csv",
+    ):
+        with pytest.raises(BenchError, match="--csv names the input control.csv"):
+            predict("control.csv", "other.csv", "--csv", name)
+    with pytest.raises(BenchError, match="--csv names the input other.csv"):
+        predict("control.csv", "other.csv", "--csv", "other.csv")
+    assert (folder / "control.csv").read_bytes() == before
+
+
+def test_transpose_and_intersect(folder):
+    for name in ("control", "other"):
+        frame = pd.read_csv(f"{name}.csv").rename(columns={"d": name})
+        frame.T.to_csv(f"{name}_rows.csv")
+    out = predict("control_rows.csv", "other_rows.csv", "--transpose", "--intersect")
+    assert "3 variables are in both files" in out and "   1  TP53" in out
+    with pytest.raises(BenchError, match="--intersect compares the 3 that both files have"):
+        predict("control_rows.csv", "other_rows.csv", "--transpose")
+
+
+def test_as_is_compares_what_would_be_refused(folder):
+    pd.read_csv("control.csv").to_csv("copy.csv", index=False)
+    with pytest.raises(BenchError, match="same samples"):
+        predict("control.csv", "copy.csv")
+    assert "target-shift: 4 variables" in predict("control.csv", "copy.csv", "--as-is")
