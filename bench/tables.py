@@ -67,7 +67,6 @@ def read_text_table(path: Path, *, first_column_is_labels: bool = False) -> Tabl
                 skiprows=layout.skipped_lines,
                 skipinitialspace=True,
                 low_memory=False,
-                float_precision="round_trip",  # equal numbers stay equal after a rewrite
                 converters={0: str.strip},
             )
         except pd.errors.EmptyDataError:
@@ -125,8 +124,8 @@ def table_of_frame(
     for i in kept:
         column = frame[i]
         if i == 0 and column.dtype == object:  # read as text, to tell labels from numbers
-            missing = column.astype(str).str.lower().isin(_MISSING)
-            column = pd.to_numeric(column.astype(str).mask(missing).str.replace(",", "."))
+            cells = (cell.replace(",", ".") for cell in column.astype(str))
+            column = pd.Series([np.nan if c.lower() in _MISSING else float(c) for c in cells])
         columns[i] = _numbers(column, names[i], path)
     return Table(
         np.column_stack(list(columns.values())), [names[i] for i in kept], rows, tuple(notes)
@@ -149,6 +148,10 @@ def _why_labels(name: str, cells: Sequence[str], path: Path) -> str:
                 "that do not look like row labels. Name it if it is a variable, or remove it."
             )
         return "has no name"
+    if present and all(
+        _COMPLEX.fullmatch(cell) and not n for cell, n in zip(present, number, strict=True)
+    ):
+        raise InvalidTask(f"{path}: column {name!r} holds complex numbers. {_COMPLEX_CURE}")
     if present and not any(number):
         if len(set(present)) < len(present):
             cell = repeated_names(present)[0]

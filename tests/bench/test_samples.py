@@ -169,6 +169,7 @@ def test_an_index_and_dates_in_parquet(tmp_path, frame):
         ("a,b\nND,2\nND,3\n", "'a', holds text that repeats"),
         ("a,b\n1,2\n3,ND\n", "'b' hold text: 'ND' in row 2"),
         ("a,b\n1,1+2j\n", "a complex number"),
+        ("a,b\n1+2j,1\n3-1j,2\n", "'a' holds complex numbers"),
         ("a,b\n1,2024-01-31\n", "a date"),
         (",b\n1.5,2\n2.5,2\n", "first column has no name, but holds numbers"),
         ("a,,b\n1,2,3\n", "column 2 has no name"),
@@ -182,6 +183,7 @@ def test_an_index_and_dates_in_parquet(tmp_path, frame):
         ("a;b\n1,234;2,500\n", "may be a decimal sign or a separator of thousands"),
         ("", "empty"),
         ("a,b\n1,inf\n2,3\n", "not finite"),
+        ("a,b\n1e999,1\n2,3\n", "not finite"),
         ("a,a\n1,2\n", "'a' repeat"),
         ("1,2\n3,4\n", "must name the variables"),
         ("a,b\n", "holds no samples"),
@@ -218,3 +220,12 @@ def test_a_long_row_far_below_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("\n".join(lines))
     with pytest.raises(InvalidTask, match=r"x.csv: row 600001 has 3 fields"):
         read_samples(tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("quoting", ["", '"'])
+def test_a_wide_table(tmp_path, quoting):
+    names = [f"{quoting}ENSG{i:011d}{quoting}" for i in range(20_000)]
+    lines = [",".join(names), *[",".join(["1.25"] * 20_000)] * 3]
+    (tmp_path / "x.csv").write_text("\n".join(lines))
+    table = read_samples(tmp_path / "x.csv")
+    assert table.values.shape == (3, 20_000) and table.columns[-1] == "ENSG00000019999"
