@@ -25,6 +25,7 @@ from cdnbench.method import (
     Variants,
     label,
 )
+from cdnbench.tabular import column_names
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
 
@@ -249,6 +250,16 @@ class LoadedMethod:
         return replace(prediction, outputs=outputs, facts=dict(prediction.facts))
 
     def _checked_scores(self, scores: Any, task: Task) -> np.ndarray:
+        names = column_names(scores)
+        if names is not None and names != list(task.variables):
+            raise ValueError(
+                f"{self.info.name} returned a table of scores whose columns are not the task's "
+                "variables in their order; return them in that order"
+            )
+        if isinstance(scores, np.ndarray) and np.any(getattr(scores, "mask", False)):
+            raise ValueError(f"{self.info.name} returned masked scores; use NaN for 'cannot say'")
+        if np.iscomplexobj(scores):
+            raise ValueError(f"{self.info.name} returned complex scores; return real numbers")
         scores = np.asarray(scores, dtype=np.float64)
         shape = (task.n_regimes, task.n_variables)
         if scores.shape != shape:
