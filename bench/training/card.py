@@ -30,12 +30,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class Product(Generic[Network]):
-    """A trained network, the course of its training, and the identity of the run: model, config,
-    laws, seed and plan."""
+    """A trained network and how it was made.
+
+    trained: the course of its training. identity: model, config, laws, seed and plan of the run.
+    held_out: what it was never trained on, in words.
+    """
 
     network: Network
     trained: Trained
     identity: dict[str, Any]
+    held_out: str = HELD_OUT
 
 
 def card(product: Product[Any], device: str, origin: Origin) -> dict[str, Any]:
@@ -58,7 +62,7 @@ def card(product: Product[Any], device: str, origin: Origin) -> dict[str, Any]:
         "validation": {
             k: round(v, 4) for k, v in trained.curve[-1].items() if k not in ("step", "minutes")
         },
-        "held_out": HELD_OUT,
+        "held_out": product.held_out,
     }
 
 

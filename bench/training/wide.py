@@ -22,6 +22,12 @@ from cdnbench.training.card import Product
 from cdnbench.training.curricula import EVERYTHING
 from cdnbench.training.prefetch import prefetched
 
+HELD_OUT = (
+    "mechanisms polynomial, sigmoid, fourier and sigmix; every family of synthetic-far; the "
+    "simulator of cells; every seed of a suite. Noise and interventions of synthetic-ood are in "
+    "training."
+)
+
 SCREENS = replace(
     WIDE, sizes=((10, 30), (30, 120), (200, 1500)), regimes=(1, 12), rows_at_once=16_000
 )
@@ -128,4 +134,4 @@ def train_wide(
         identity=identity,
         validate=validate,
     )
-    return Product(network, trained, identity)
+    return Product(network, trained, identity, HELD_OUT)

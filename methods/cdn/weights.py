@@ -27,6 +27,7 @@ MAKE = {
     "cdn-axial": "bench train cdn-axial",
     "cdn-mlp": "bench train cdn-mlp",
     "cdn": "bench train cdn",
+    "cdn-forms": "bench train cdn-forms --from cdn",
 }
 """The command that makes each shipped file."""
 
@@ -146,6 +147,21 @@ def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
         },
         **({"cell_line": card["fine_tuned"]["cell_lines"]} if "fine_tuned" in card else {}),
     }
+
+
+def trained_on_mixture(card: Mapping[str, Any]) -> dict[str, Any]:
+    """As `trained_on`, for weights that were trained on worlds beside the suites' own laws.
+
+    A value that either source has counts, under the names that the suites use.
+    """
+    suites = next(part["laws"] for part in card["laws"] if part["source"] == "suites")
+    worlds = next(part["laws"]["families"] for part in card["laws"] if part["source"] == "worlds")
+    found = trained_on({"laws": suites})
+    for factor, values in worlds.items():
+        known = found.get(factor, [])
+        found[factor] = [*known, *(value for value in values if value not in known)]
+    found["rows"] = {"from": 3, "to": max(found["rows"]["to"], 4000)}
+    return found
 
 
 def trained_origins(name: str, model: str) -> frozenset[str]:

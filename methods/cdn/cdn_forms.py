@@ -1,0 +1,118 @@
+"""CDN that reads each variable in several forms, trained on worlds of many kinds.
+
+The design is that of `cdn` (mechanism tests between grid layers, `network`), with three changes
+(`forms_network`):
+
+- It sees each variable as a level in robust units of the controls and as a normal score among the
+  controls, with the evidence behind each (`forms`, `evidence`), and learns which to trust. Units
+  mean nothing.
+- It was trained on worlds far from the suites' own generator (`cdnbench.datasets.worlds`): counts,
+  zeros, ties, saturation, dependent and drifting rows, few rows, noise-free relations whose effects
+  grow downstream, regimes in which nothing or only hidden variables moved.
+- It may say that nothing moved: the largest score of such a regime is small.
+
+Scores are logits: sigmoid(score) is the probability the network gives to "is a target" under its
+training laws.
+
+Parameters
+    weights     name of shipped weights or path of a .safetensors file with its card beside it:
+                "cdn-forms"
+    device      "cpu" or "cuda"
+
+It needs 3 rows per data set. Beyond 200 variables each regime is read alone, and the likeliest 200
+variables enter the grid (`screening`).
+
+Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
+(arXiv 2410.03380, ICML 2025), give the idea. Our own code. Licence: MIT, with this package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from cdnbench.method import MethodInfo
+from cdnbench.relabelling import in_canonical_order
+from cdnbench.task import Task
+
+if TYPE_CHECKING:
+    from cdnbench.methods.cdn.forms_network import FormsNetwork
+
+
+@dataclass(frozen=True)
+class CDNForms:
+    """Causal differential network on several forms of every variable, pretrained on worlds."""
+
+    weights: str = "cdn-forms"
+    device: str = "cpu"
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="cdn-forms",
+        summary="Pretrained causal differential network that reads every variable in several forms "
+        "and may say that nothing moved",
+        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
+        "Differential Networks, ICML",
+        licence="MIT",
+        reference="https://github.com/rmwu/cdn",
+        supervised="pretrained",
+        preload=("torch", "safetensors", "safetensors.torch", "scipy.special"),
+        min_samples=3,
+        max_variables=5000,
+        timeout_s=lambda sizes: (
+            120.0
+            + 2e-4 * sizes.n_regimes * min(sizes.n_variables, 200) ** 2
+            + 1e-2 * sizes.n_regimes * sizes.n_variables
+        ),
+        devices=("cpu", "cuda"),
+    )
+
+    def weights_digest(self) -> str:
+        """Identity of the weights: part of the key of every stored result."""
+        from cdnbench.methods.cdn.weights import read_card
+
+        return read_card(self.weights, self.info.name)["digest"]
+
+    def trained_on(self) -> dict[str, Any]:
+        """The values of each factor of the suites that training covered."""
+        from cdnbench.methods.cdn.weights import read_card, trained_on_mixture
+
+        return trained_on_mixture(read_card(self.weights, self.info.name))
+
+    def trained_origins(self) -> frozenset[str]:
+        """No task of a suite was trained on."""
+        return frozenset()
+
+    def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
+        """(n_regimes, n_variables) logits.
+
+        Raises
+        ------
+        InvalidParameter: the weights are missing or of another version; the message names the
+            command that makes them.
+        """
+        from cdnbench.methods.cdn.screening import scores
+        from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.device import check_device
+
+        check_device(self.info.name, self.device)
+        digest = load_weights(self.weights, self.info.name).card["digest"]
+        network = _network(digest, self.weights).to(self.device)
+        return in_canonical_order(
+            task, lambda ordered: {"": scores(network, ordered, self.device)}
+        )[""]
+
+
+@lru_cache(maxsize=2)
+def _network(digest: str, weights: str) -> FormsNetwork:
+    from cdnbench.methods.cdn.forms_network import FormsNetwork
+    from cdnbench.methods.cdn.network import Shape
+    from cdnbench.methods.cdn.weights import load_weights
+
+    card, tensors = load_weights(weights, "cdn-forms")
+    config = {**card["config"], "stages": tuple(card["config"]["stages"])}
+    network = FormsNetwork(Shape(**config))
+    network.load_state_dict(tensors)
+    return network.eval()
