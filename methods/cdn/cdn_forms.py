@@ -59,8 +59,8 @@ class CDNForms:
         reference="https://github.com/rmwu/cdn",
         supervised="pretrained",
         preload=("torch", "safetensors", "safetensors.torch", "scipy.special"),
-        min_samples=3,
-        max_variables=5000,
+        min_samples=2,
+        max_variables=30_000,
         timeout_s=lambda sizes: (
             120.0
             + 2e-4 * sizes.n_regimes * min(sizes.n_variables, 200) ** 2
