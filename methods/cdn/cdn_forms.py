@@ -19,7 +19,7 @@ Parameters
                 "cdn-forms"
     device      "cpu" or "cuda"
 
-It needs 3 rows per data set. Beyond 200 variables each regime is read alone, and the likeliest 200
+It needs 2 rows per data set; training had 3 and more. Beyond 200 variables each regime is read alone, and the likeliest 200
 variables enter the grid (`screening`).
 
 Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
