@@ -19,8 +19,8 @@ Parameters
                 "cdn-forms"
     device      "cpu" or "cuda"
 
-It needs 2 rows per data set; training had 3 and more. Beyond 200 variables each regime is read alone, and the likeliest 200
-variables enter the grid (`screening`).
+It needs 2 rows per data set; training had 3 and more. Beyond 200 variables each regime is read
+alone, and the likeliest 200 variables enter the grid (`screening`).
 
 Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
 (arXiv 2410.03380, ICML 2025), give the idea. Our own code. Licence: MIT, with this package.
