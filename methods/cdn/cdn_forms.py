@@ -58,7 +58,7 @@ class CDNForms:
         licence="MIT",
         reference="https://github.com/rmwu/cdn",
         supervised="pretrained",
-        preload=("torch", "safetensors", "safetensors.torch", "scipy.special"),
+        preload=("torch", "safetensors", "safetensors.torch", "scipy.stats"),
         min_samples=2,
         max_variables=30_000,
         timeout_s=lambda sizes: (
