@@ -78,9 +78,16 @@ def column_of(raw: RawCells, name: str):
     return raw.obs[name]
 
 
+_USUAL = re.compile(
+    r"(ctrl|control|neg|nt\b|non.?target|safe|scramble|mock|dmso|vehicle|untreated|wt\b)", re.I
+)
+"""How labels of controls usually begin."""
+
+
 def frequent(counts: Counter[str]) -> str:
-    """The labels with most cells, for a message."""
-    most = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
+    """The labels with most cells, for a message; those that look like controls first."""
+    order = {label: (not _USUAL.match(label), -n, label) for label, n in counts.items()}
+    most = [(label, counts[label]) for label in sorted(counts, key=order.__getitem__)[:4]]
     return ", ".join(f"{label} ({n:,} cells)" for label, n in most) or "none"
 
 
