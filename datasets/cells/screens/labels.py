@@ -79,7 +79,7 @@ def column_of(raw: RawCells, name: str):
 
 
 _USUAL = re.compile(
-    r"(ctrl|control|neg|nt\b|non.?target|safe|scramble|mock|dmso|vehicle|untreated|wt\b)", re.I
+    r"(ctrl|control|neg|ntc?\b|non.?target|safe|scramble|mock|dmso|vehicle|untreated|wt\b)", re.I
 )
 """How labels of controls usually begin."""
 
