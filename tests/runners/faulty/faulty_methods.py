@@ -55,20 +55,19 @@ class Daemon(Good):
     info: ClassVar[MethodInfo] = MethodInfo(name="daemon", summary="leaves a daemon behind")
 
     def predict_targets(self, task, *, seed=0):
+        mine = f"{self.pids}.{os.getpid()}"
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
                 with open(self.pids, "a") as file:
                     print(os.getpid(), file=file)
+                Path(mine).touch()
                 time.sleep(600)
             os._exit(0)
         os.wait()
-        while self.loops or not self._is_known():
+        while self.loops or not os.path.exists(mine):
             time.sleep(0.01)
         return scores(task)
-
-    def _is_known(self):
-        return os.path.exists(self.pids) and Path(self.pids).read_text().endswith("\n")
 
 
 @dataclass(frozen=True)
