@@ -269,9 +269,9 @@ class SyntheticHard(SyntheticSuite):
 class SyntheticOOD(SyntheticSuite):
     info: ClassVar[SuiteInfo] = _info(
         "synthetic-ood",
-        "laws that no generator of training data here has: random-Fourier and mixed-sigmoid "
-        "mechanisms, other noise, "
-        "variance-only and edge-reweighting interventions: 96 datasets",
+        "random-Fourier and mixed-sigmoid mechanisms, which no training here has, with other "
+        "noise, variance-only and edge-reweighting interventions, which only cdn-forms was trained "
+        "on: 96 datasets",
         STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip
     n_datasets: ClassVar[int] = 2
