@@ -15,10 +15,10 @@ from cdnbench.datasets.synthetic.training import Laws, batch
 from cdnbench.methods.cdn.cdn import target_scores
 from cdnbench.methods.cdn.network import CausalDifferentialNetwork, Shape, loss
 from cdnbench.methods.cdn.summary import Summary, stack, summarise
-from cdnbench.training import development, loop
+from cdnbench.training import loop
+from cdnbench.training.beliefs import fit_beliefs
 from cdnbench.training.card import Product
 from cdnbench.training.curricula import EVERYTHING
-from cdnbench.training.prefetch import prefetched
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +26,14 @@ class Batch:
     """B tasks of R regimes and N variables. targets: (B, R, N) bool. adjacency: (B, N, N) bool,
     [i, j] is i -> j. known: (B,) bool, whether the graph may be learnt from."""
 
-    summary: Summary
+    reading: Summary
     targets: Tensor
     adjacency: Tensor
     known: Tensor
 
     def to(self, device: str) -> Batch:
         return Batch(
-            self.summary.to(device),
+            self.reading.to(device),
             self.targets.to(device),
             self.adjacency.to(device),
             self.known.to(device),
@@ -75,25 +75,15 @@ def train_mechanism(
     loop.check_folder(folder, identity)
     torch.manual_seed(seed)
     network = CausalDifferentialNetwork(shape).to(device)
-    development_set = development.all_settings()
-
-    def step_loss(step: int, made: Batch) -> tuple[Tensor, dict[str, float]]:
-        here = made.to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            beliefs = network(here.summary)
-        return loss(beliefs, here.targets, here.adjacency, here.known)
-
-    def validate() -> dict[str, float]:
-        network.eval()
-        return development_set.mean_ap(lambda task: target_scores(network, task, device))
-
-    trained = loop.fit(
+    trained = fit_beliefs(
         network,
-        step_loss,
-        prefetched(partial(mechanism_batch, EVERYTHING, seed, cells), workers),
+        partial(mechanism_batch, EVERYTHING, seed, cells),
+        loss,
+        lambda task: target_scores(network, task, device),
         folder=folder,
         plan=plan,
         identity=identity,
-        validate=validate,
+        device=device,
+        workers=workers,
     )
     return Product(network, trained, identity)

@@ -17,10 +17,10 @@ from cdnbench.methods.cdn.inherit import inherit
 from cdnbench.methods.cdn.network import Shape
 from cdnbench.methods.cdn.screening import scores
 from cdnbench.methods.cdn.weights import load_weights
-from cdnbench.training import development, loop
+from cdnbench.training import loop
+from cdnbench.training.beliefs import fit_beliefs
 from cdnbench.training.card import Product
 from cdnbench.training.curricula import EVERYTHING
-from cdnbench.training.prefetch import prefetched
 
 HELD_OUT = (
     "mechanisms polynomial, sigmoid, fourier and sigmix; every family of synthetic-far; the "
@@ -113,25 +113,15 @@ def train_wide(
     if inherited:
         inherit(network, inherited.tensors)
     network = network.to(device)
-    development_set = development.all_settings()
-
-    def step_loss(step: int, made: Batch) -> tuple[Tensor, dict[str, float]]:
-        here = made.to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            beliefs = network(here.reading)
-        return loss(beliefs, here.targets, here.adjacency, here.known)
-
-    def validate() -> dict[str, float]:
-        network.eval()
-        return development_set.mean_ap(lambda task: scores(network, task, device))
-
-    trained = loop.fit(
+    trained = fit_beliefs(
         network,
-        step_loss,
-        prefetched(partial(wide_batch, seed, cells), workers),
+        partial(wide_batch, seed, cells),
+        loss,
+        lambda task: scores(network, task, device),
         folder=folder,
         plan=plan,
         identity=identity,
-        validate=validate,
+        device=device,
+        workers=workers,
     )
     return Product(network, trained, identity, HELD_OUT)

@@ -107,12 +107,10 @@ class CDNForms:
 
 @lru_cache(maxsize=2)
 def _network(digest: str, weights: str) -> FormsNetwork:
-    from cdnbench.methods.cdn.forms_network import FormsNetwork
-    from cdnbench.methods.cdn.network import Shape
+    from cdnbench.methods.cdn.forms_network import build
     from cdnbench.methods.cdn.weights import load_weights
 
     card, tensors = load_weights(weights, "cdn-forms")
-    config = {**card["config"], "stages": tuple(card["config"]["stages"])}
-    network = FormsNetwork(Shape(**config))
+    network = build(card["config"])
     network.load_state_dict(tensors)
     return network.eval()

@@ -274,4 +274,5 @@ def first_place(among: Tensor, targets: Tensor) -> Tensor:
 
 
 def build(config: dict[str, Any]) -> FormsNetwork:
+    """The network of a card's config, with weights yet to be loaded."""
     return FormsNetwork(Shape(**{**config, "stages": tuple(config["stages"])}))

@@ -14,7 +14,7 @@ TINY = Laws(sizes=((5, 6),), rows=((30, 40),), regimes=(1, 2))
 
 def contents(stream, how_many: int) -> list:
     return [
-        (b.summary.moments, b.summary.quantiles, b.targets, b.adjacency, b.known)
+        (b.reading.moments, b.reading.quantiles, b.targets, b.adjacency, b.known)
         for b in islice(stream, how_many)
     ]
 
