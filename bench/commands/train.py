@@ -87,46 +87,6 @@ train_app = typer.Typer(
 
 @train_app.command(cls=TrainCommand, context_settings=OWN_ERRORS)
 def cdn(
-    steps: Steps = 10_000,
-    minutes: Minutes = None,
-    run: Run = None,
-    out: Out = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    workers: Workers = 0,
-    threads: Threads = 0,
-    lr: LearningRate = 1e-3,
-    cells: Annotated[
-        int, typer.Option(min=100, help="Grid cells (regimes x N^2) per step.")
-    ] = 8_000,
-) -> None:
-    """Train the network behind the method `cdn`.
-
-    Examples:
-
-        bench train cdn --minutes 80 --threads 1 --workers 1
-
-        bench train cdn --steps 60000 --device cuda --workers 8 --cells 64000
-    """
-    chosen = prepare(device, threads, out)
-    from cdnbench.training.loop import Plan
-    from cdnbench.training.mechanism import train_mechanism
-
-    start = origin()
-    folder = run or RUNS / "cdn"
-    product = train_mechanism(
-        folder,
-        Plan(steps=steps, minutes=minutes, lr=lr),
-        seed=seed,
-        device=chosen,
-        workers=workers,
-        cells=cells,
-    )
-    write_product(out or folder / "weights.safetensors", product, chosen, start)
-
-
-@train_app.command("cdn-forms", cls=TrainCommand, context_settings=OWN_ERRORS)
-def cdn_forms(
     steps: Steps = 100_000,
     minutes: Minutes = None,
     run: Run = None,
@@ -141,23 +101,25 @@ def cdn_forms(
     ] = 4_000,
     start: Annotated[
         str,
-        typer.Option("--from", help="Weights of cdn to start from; without them, from nothing."),
+        typer.Option(
+            "--from", help="Weights of cdn or cdn-suites to start from; without, from nothing."
+        ),
     ] = "",
 ) -> None:
     """Train the network that reads every variable in several forms, on worlds of many kinds.
 
     Examples:
 
-        bench train cdn-forms --from cdn --minutes 100 --threads 1 --workers 1
+        bench train cdn --from cdn-suites --minutes 100 --threads 1 --workers 1
 
-        bench train cdn-forms --device cuda --workers 8 --cells 32000
+        bench train cdn --device cuda --workers 8 --cells 32000
     """
     chosen = prepare(device, threads, out)
     from cdnbench.training.loop import Plan
     from cdnbench.training.wide import train_wide
 
     begun = origin()
-    folder = run or RUNS / "cdn-forms"
+    folder = run or RUNS / "cdn"
     product = train_wide(
         folder,
         Plan(steps=steps, minutes=minutes, lr=lr),
@@ -168,6 +130,46 @@ def cdn_forms(
         start=start,
     )
     write_product(out or folder / "weights.safetensors", product, chosen, begun)
+
+
+@train_app.command("cdn-suites", cls=TrainCommand, context_settings=OWN_ERRORS)
+def cdn_suites(
+    steps: Steps = 10_000,
+    minutes: Minutes = None,
+    run: Run = None,
+    out: Out = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    workers: Workers = 0,
+    threads: Threads = 0,
+    lr: LearningRate = 1e-3,
+    cells: Annotated[
+        int, typer.Option(min=100, help="Grid cells (regimes x N^2) per step.")
+    ] = 8_000,
+) -> None:
+    """Train the network behind the method `cdn-suites`.
+
+    Examples:
+
+        bench train cdn-suites --minutes 80 --threads 1 --workers 1
+
+        bench train cdn-suites --steps 60000 --device cuda --workers 8 --cells 64000
+    """
+    chosen = prepare(device, threads, out)
+    from cdnbench.training.loop import Plan
+    from cdnbench.training.mechanism import train_mechanism
+
+    start = origin()
+    folder = run or RUNS / "cdn-suites"
+    product = train_mechanism(
+        folder,
+        Plan(steps=steps, minutes=minutes, lr=lr),
+        seed=seed,
+        device=chosen,
+        workers=workers,
+        cells=cells,
+    )
+    write_product(out or folder / "weights.safetensors", product, chosen, start)
 
 
 def _paper_network(head: str) -> Callable[..., None]:

@@ -18,7 +18,7 @@ EVERYTHING = Laws(
     standardised=0.2,
     regimes=(1, 32),
 )
-"""What `cdn` is trained on: every law that is not held out."""
+"""What `cdn-suites` is trained on: every law that is not held out."""
 
 GRAPHS = Laws(
     sizes=((10, 10),) * 3 + ((20, 20),) * 4 + ((5, 30), (30, 100)),

@@ -1,4 +1,4 @@
-"""Training of `cdn`, the network that tests the mechanisms of the graph it infers."""
+"""Training of `cdn-suites`, the network that tests the mechanisms of the graph it infers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cdnbench.datasets.synthetic.training import Laws, batch
-from cdnbench.methods.cdn.cdn import target_scores
+from cdnbench.methods.cdn.cdn_suites import target_scores
 from cdnbench.methods.cdn.network import CausalDifferentialNetwork, Shape, loss
 from cdnbench.methods.cdn.summary import Summary, stack, summarise
 from cdnbench.training import loop
@@ -54,7 +54,7 @@ def mechanism_batch(laws: Laws, seed: int, cells: int, step: int) -> Batch:
 def train_mechanism(
     folder: Path, plan: loop.Plan, *, seed: int, device: str, workers: int, cells: int
 ) -> Product[CausalDifferentialNetwork]:
-    """Train `cdn` in a folder, or go on with the run that the folder holds.
+    """Train `cdn-suites` in a folder, or go on with the run that the folder holds.
 
     seed: names the training data and the initial weights. device: "cpu" or "cuda". workers:
     processes that make batches. cells: grid cells (regimes x N^2) per step.
@@ -65,7 +65,7 @@ def train_mechanism(
     """
     shape = Shape()
     identity = {
-        "model": "cdn",
+        "model": "cdn-suites",
         "config": dataclasses.asdict(shape),
         "laws": EVERYTHING.plain(),
         "seed": seed,

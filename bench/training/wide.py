@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from cdnbench.methods.cdn.forms_network import FormsNetwork, Reading, loss, read
 from cdnbench.methods.cdn.inherit import inherit
 from cdnbench.methods.cdn.network import Shape
 from cdnbench.methods.cdn.screening import scores
-from cdnbench.methods.cdn.weights import load_weights
+from cdnbench.methods.cdn.weights import Weights, load_any
 from cdnbench.training import loop
 from cdnbench.training.beliefs import fit_beliefs
 from cdnbench.training.card import Product
@@ -88,8 +89,8 @@ def train_wide(
     """Train in a folder, or go on with the run that the folder holds.
 
     seed: names the training data and the initial weights. workers: processes that make batches.
-    cells: grid cells (regimes x N^2) per step. start: weights of `cdn` to inherit from, by shipped
-    name or path; "" starts from nothing.
+    cells: grid cells (regimes x N^2) per step. start: weights of `cdn` to go on from or of
+    `cdn-suites` to inherit from, by shipped name or path; "" starts from nothing.
 
     Raises
     ------
@@ -97,21 +98,23 @@ def train_wide(
         to start from are missing.
     """
     shape = Shape()
-    inherited = load_weights(start, "cdn") if start else None
+    before = load_any(start, ("cdn", "cdn-suites")) if start else None
     identity = {
-        "model": "cdn-forms",
+        "model": "cdn",
         "config": asdict(shape),
         "laws": [part.plain() for part in mixture(cells)],
         "seed": seed,
         "cells_a_step": cells,
-        "start": inherited.card["digest"] if inherited else "",
+        "start": ancestry(before) if before else {},
         "plan": loop.describe(plan),
     }
     loop.check_folder(folder, identity)
     torch.manual_seed(seed)
     network = FormsNetwork(shape)
-    if inherited:
-        inherit(network, inherited.tensors)
+    if before and before.card["model"] == "cdn":
+        network.load_state_dict(before.tensors)
+    elif before:
+        inherit(network, before.tensors)
     network = network.to(device)
     trained = fit_beliefs(
         network,
@@ -125,3 +128,10 @@ def train_wide(
         workers=workers,
     )
     return Product(network, trained, identity, HELD_OUT)
+
+
+def ancestry(before: Weights) -> dict[str, Any]:
+    """Of weights that a run starts from, for its card: what they are, how they were made, and what
+    they started from themselves."""
+    names = ("model", "digest", "command", "seed", "steps", "minutes", "git_sha", "start")
+    return {name: before.card[name] for name in names if name in before.card}

@@ -2,8 +2,9 @@
 measurement:
 
     general   structural models of all sorts, measured through all sorts of instruments
-    physical  plants, test benches, services: little noise, dependent rows, effects that grow
-              downstream, measurement error that children do not see
+    physical  plants, test benches, services: little noise, dependent rows, responses that lag,
+              set points that never vary, faults of up to hundreds of standard deviations, effects
+              that grow downstream, measurement error that children do not see
     cells     transcription by regulators, bursts, sequencing with library sizes, knock-outs that
               reach a part of the cells
     bulk      3 to 8 samples per side, sequenced deeply or measured on an array
@@ -66,9 +67,7 @@ def _general(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> Worl
 
 
 def _physical(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
-    controlled = bool(
-        rng.random() < laws.cyclic
-    )  # by loops that hold some variables where they are
+    controlled = bool(rng.random() < laws.cyclic)  # by loops
     return _world(
         laws, rng, "physical", n, regimes,
         rows=_rows(
@@ -76,6 +75,7 @@ def _physical(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> Wor
             control=_pick(rng, ((30, 200), (200, 700), (300, 3000))),
             side=_pick(rng, ((3, 8), (5, 30), (30, 300), (200, 1000))),
             dependent=0.75, drifting=0.35, batched=0.1,
+            lagging=0.0 if controlled else 0.4, sudden=0.5,
         ),
         graph=_pick(rng, ("layered", "layered", "sf", "er", "modular", "regulators")),
         density=_pick(rng, (1.0, 1.5, 2.0)),
@@ -91,15 +91,23 @@ def _physical(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> Wor
         ),
         noise=_pick(rng, ("gaussian", "gaussian", "laplace", "student", *NOISE)),
         calibrated=not controlled,
-        unexplained=_pick(rng, ((1e-6, 1e-2), (1e-4, 0.1), (1e-2, 0.5))),
+        unexplained=_pick(rng, ((1e-6, 1e-2), (1e-4, 0.1), (1e-2, 0.5), (1e-4, 0.9))),
         level=_pick(rng, ((0.003, 1.0), (0.03, 1.0))),
+        held=0.0 if controlled else _pick(rng, (0.0, 0.0, 0.3, 0.8)),
         error=_pick(rng, ((0.0, 0.0), (1e-3, 0.1), (1e-2, 1.0))),
         families=(
             "hard", "hard", "scale", "shift", "shift", "ramp", "variance", "reweight", "knock-down",
         ),
-        strength=_pick(rng, ((0.1, 1.0), (0.5, 4.0), (2.0, 20.0))),
-        unaffected=_pick(rng, ((0.0, 0.0), (0.0, 0.0), (0.0, 0.4))),
-        marginals=_pick(rng, (("plain",), ("plain",), ("skewed",), ("light",), tuple(MARGINALS))),
+        strength=_pick(rng, ((0.3, 3.0), (0.5, 10.0), (2.0, 20.0), (2.0, 300.0))),
+        unaffected=_pick(rng, ((0.0, 0.0), (0.0, 0.0), (0.0, 0.7))),
+        context=_pick(rng, (0.0, 0.0, 0.5)),
+        marginals=_pick(
+            rng,
+            (
+                ("plain",), ("plain",), ("skewed",), ("light",), tuple(MARGINALS),
+                ("plain", "skewed", "full", "count"), ("full",),
+            ),
+        ),
         quantised=_pick(rng, (0.0, 0.2, 0.5)),
     )  # fmt: skip
 
@@ -248,6 +256,8 @@ def _rows(
     dependent: float,
     drifting: float,
     batched: float,
+    lagging: float = 0.0,
+    sudden: float = 0.0,
 ) -> Rows:
     """Row counts within the budget of the laws, and what ties rows together."""
     most = laws.rows_at_once * 20 / max(n, 20)
@@ -269,6 +279,8 @@ def _rows(
         batches=batches,
         batch=float(rng.uniform(0.05, 0.6)) if batches > 1 else 0.0,
         balanced=bool(rng.random() < 0.6),
+        lag=_log_uniform(rng, 1.0, 30.0) if rng.random() < lagging else 0.0,
+        onset=bool(rng.random() < sudden),
     )
 
 

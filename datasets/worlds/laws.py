@@ -36,9 +36,9 @@ class Laws:
     """
 
     kinds: tuple[tuple[str, float], ...] = (
-        ("general", 0.35),
-        ("physical", 0.25),
-        ("cells", 0.22),
+        ("general", 0.30),
+        ("physical", 0.32),
+        ("cells", 0.20),
         ("bulk", 0.08),
         ("arrays", 0.10),
     )

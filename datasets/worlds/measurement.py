@@ -51,6 +51,12 @@ def _clipped(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
     return np.clip(z, rng.uniform(-4, 0), rng.uniform(1, 4))
 
 
+def _full(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
+    """min(z, c), c in [-4, -0.5], half of the time upside down: availability, error rates, which
+    rarely leave the value that they have when all is well."""
+    return rng.choice((-1.0, 1.0)) * np.minimum(z, rng.uniform(-4, -0.5))
+
+
 def _zeros(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
     """max(z - c, 0)^p: below the limit of detection in 15 to 95 % of the control rows."""
     above = np.maximum(z - rng.uniform(-1, 1.6), 0)
@@ -80,11 +86,14 @@ MARGINALS: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = 
     "power": _power,
     "saturated": _saturated,
     "clipped": _clipped,
+    "full": _full,
     "zeros": _zeros,
     "dropout": _dropout,
     "count": _count,
 }
-MONOTONE = ("plain", "skewed", "heavy", "light", "power", "saturated", "clipped", "zeros")
+MONOTONE = (
+    "plain", "skewed", "heavy", "light", "power", "saturated", "clipped", "full", "zeros",
+)  # fmt: skip
 
 
 def through_marginals(

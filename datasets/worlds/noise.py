@@ -75,6 +75,20 @@ def dependent(noise: np.ndarray, starts: np.ndarray, memory: np.ndarray) -> np.n
     return result
 
 
+def lagged(values: np.ndarray, starts: np.ndarray, constant: float) -> np.ndarray:
+    """Values (M,) as something that follows them with a time constant, in rows, shows them.
+
+    starts: first row of each stretch, 0 first. The first two stretches, those without an
+    intervention, begin at the first value; the others at 0, the mean of values without one.
+    """
+    a = float(np.exp(-1 / constant))
+    result = np.empty_like(values)
+    for k, (first, last) in enumerate(zip(starts, [*starts[1:], len(values)], strict=True)):
+        before = values[first] if k < 2 else 0.0
+        result[first:last] = lfilter([1 - a], [1.0, -a], values[first:last], zi=[a * before])[0]
+    return result
+
+
 def drift(rng: np.random.Generator, n_nodes: int, n_rows: int, size: float) -> np.ndarray:
     """(n_nodes, n_rows) slow trends over all rows in their order, of standard deviation `size`.
 

@@ -27,12 +27,13 @@ from cdnbench.datasets.worlds.measurement import (
     through_marginals,
 )
 from cdnbench.datasets.worlds.mechanisms import MECHANISMS, Mechanism
-from cdnbench.datasets.worlds.noise import SCALED, dependent, drift, scale_of, standard
+from cdnbench.datasets.worlds.noise import SCALED, dependent, drift, lagged, scale_of, standard
 from cdnbench.datasets.worlds.world import World
 
 REFERENCE_ROWS = 200
 _LOOP_GAIN = 0.7
 _FAR = 1e4
+_FASTEST = 0.3  # rows: the shortest time constant
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -61,8 +62,9 @@ def simulate(world: World, rng: np.random.Generator, *, sweeps: int = 25) -> Sim
     sizes = [REFERENCE_ROWS, *world.rows.counts]
     stretch = np.repeat(np.arange(-1, world.n_regimes + 1), sizes)
     targets = _targets(world, rng)
-    affected, blows = _blows(world, rng, adjacency, targets, stretch)
-    states, measured = _states(world, rng, adjacency, blows, sizes, sweeps)
+    held = ~adjacency.any(0) & (rng.random(len(adjacency)) < world.held)
+    affected, blows = _blows(world, rng, adjacency, targets, held, stretch)
+    states, measured = _states(world, rng, adjacency, held, blows, sizes, sweeps)
     values = _measured(world, rng, measured[: world.n_variables], stretch)
     starts = np.cumsum(sizes)
     samples = np.split(np.ascontiguousarray(values.T, dtype=np.float32), starts[:-1])[1:]
@@ -108,12 +110,13 @@ def _blows(
     rng: np.random.Generator,
     adjacency: np.ndarray,
     targets: np.ndarray,
+    held: np.ndarray,
     stretch: np.ndarray,
 ) -> tuple[np.ndarray, dict[int, list[Blow]]]:
     """Which rows were reached, and what happens to each node.
 
-    Where a node has no parents to reweight, it is shifted; the logarithmic families of a hidden
-    node are as those of any other.
+    Where a node has no parents to reweight, or is held and has no noise, it is shifted; the
+    logarithmic families of a hidden node are as those of any other.
     """
     affected = np.zeros(len(stretch), bool)
     blows: dict[int, list[Blow]] = {}
@@ -122,16 +125,26 @@ def _blows(
         rows = np.flatnonzero(stretch == regime + 1)
         if family == NONE:
             continue
+        stretch_rows, context = rows, family != HIDDEN and rng.random() < world.context
         missed = rng.random(len(rows)) < rng.uniform(*world.unaffected)
+        if world.rows.onset:
+            missed = np.sort(missed)[:: rng.choice((-1, 1))]
         rows = rows[~missed] if not missed.all() else rows[:1]
         affected[rows] = True
         if family == HIDDEN:
             family = str(rng.choice(visible_families)) if visible_families else "shift"
         for node in np.flatnonzero(targets[regime]):
             n_parents = int(adjacency[:, node].sum())
-            own = "shift" if family == "reweight" and not n_parents else family
+            without = (family == "reweight" and not n_parents) or (
+                family == "variance" and held[node]
+            )
+            own = "shift" if without else family
             blow = draw_blow(rng, own, rows, world.strength, n_parents)
             blows.setdefault(int(node), []).append(blow)
+        if context and world.n_hidden:
+            hidden = world.n_variables + int(rng.integers(world.n_hidden))
+            blow = draw_blow(rng, "shift", stretch_rows, world.strength, 0)
+            blows.setdefault(hidden, []).append(blow)
     return affected, blows
 
 
@@ -139,6 +152,7 @@ def _states(
     world: World,
     rng: np.random.Generator,
     adjacency: np.ndarray,
+    held: np.ndarray,
     blows: dict[int, list[Blow]],
     sizes: list[int],
     sweeps: int,
@@ -147,6 +161,7 @@ def _states(
     v, m = len(adjacency), sum(sizes)
     starts = np.cumsum([0, *sizes[:-1]])
     noise = _outside(world, rng, v, starts, m)
+    noise[held] = 0.0
     gains = _gains(world, rng, adjacency)
     order = sweep_order(adjacency)
     nodes = {}
@@ -167,7 +182,11 @@ def _states(
             f, f_raw = np.zeros(m), None
             if mechanism is not None:
                 f_raw = mechanism(x[parents])
-                centre, spread = f_raw[reference].mean(), f_raw[reference].std() + 1e-9
+                if world.rows.lag > _FASTEST:
+                    constant = float(_log_uniform(rng, (_FASTEST, world.rows.lag), 1)[0])
+                    middle = f_raw[reference].mean()
+                    f_raw = middle + lagged(f_raw - middle, starts, constant)
+                centre, spread = float(f_raw[reference].mean()), float(_spread(f_raw[reference]))
                 if world.calibrated:
                     f = np.sqrt(signal[node]) * (f_raw - centre) / spread
                     e = np.sqrt(1 - signal[node]) * e
@@ -185,7 +204,7 @@ def _states(
         e = level[:, None] * noise
         settled = _settle(sweeps, x, order, nodes, e)
         centre = settled[:, reference].mean(1)
-        spread = settled[:, reference].std(1) + 1e-9
+        spread = _spread(settled[:, reference])
         x = _settle(sweeps, settled, order, nodes, e, blows, centre, spread, rng)
     return x, _own_levels(x, blows)
 
@@ -203,7 +222,7 @@ def _hit(
 ) -> None:
     if not blows:
         return
-    centre, spread = float(x[node, reference].mean()), float(x[node, reference].std()) + 1e-9
+    centre, spread = float(x[node, reference].mean()), float(_spread(x[node, reference]))
     for blow in blows:
         rows = blow.rows
         inputs = x[np.ix_(parents, rows)]
@@ -280,7 +299,7 @@ def _centred(mechanism: Mechanism, centre: float) -> Mechanism:
 
 def _standard(parents: np.ndarray, reference: slice) -> np.ndarray:
     control = parents[:, reference]
-    return (parents - control.mean(1, keepdims=True)) / (control.std(1, keepdims=True) + 1e-9)
+    return (parents - control.mean(1, keepdims=True)) / _spread(control)[:, None]
 
 
 def _own_levels(x: np.ndarray, blows: dict[int, list[Blow]]) -> np.ndarray:
@@ -298,7 +317,7 @@ def _measured(
     """(N, M) measured values of the states (N, M) of the variables."""
     n, m = x.shape
     control = x[:, stretch == -1]
-    centre, spread = control.mean(1, keepdims=True), control.std(1, keepdims=True) + 1e-9
+    centre, spread = control.mean(1, keepdims=True), _spread(control)[:, None]
     x = x + spread * _batch_offsets(world, rng, n, stretch)
     if world.error[1] > 0:
         size = _log_uniform(rng, world.error, (n, 1))
@@ -308,6 +327,13 @@ def _measured(
     else:
         values = through_marginals(rng, (x - centre) / spread, world.marginals)
     return in_units(rng, quantised(rng, values, world.quantised), world.units)
+
+
+def _spread(values: np.ndarray) -> np.ndarray:
+    """Standard deviation over the last axis; 1 of what does not vary, which is as good a unit as
+    any."""
+    sd = np.asarray(values.std(-1))
+    return np.where(sd > 1e-7, sd, 1.0)
 
 
 def _batch_offsets(

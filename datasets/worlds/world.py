@@ -19,7 +19,9 @@ class Rows:
     autocorrelation of `persistent` of the nodes. drift: standard deviation of slow trends in what
     enters from outside, in units of the noise of roots. batches: number of batches, whose measured
     values are offset by `batch` control standard deviations; with `balanced` every data set has
-    all batches, otherwise in proportions of its own.
+    all batches, otherwise in proportions of its own. lag: nodes follow their parents with time
+    constants of up to so many rows; 0: at once. onset: the rows that an intervention missed are
+    those before it began, or after it ended, in place of any.
     """
 
     counts: tuple[int, ...]
@@ -29,6 +31,8 @@ class Rows:
     batches: int = 1
     batch: float = 0.0
     balanced: bool = True
+    lag: float = 0.0
+    onset: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +68,11 @@ class World:
         `level`.
     error: range of the standard deviation of measurement error, in control standard deviations;
         it does not act on children.
+    held: share of roots that never vary unless they are hit: set points, configuration.
     interventions: (R,), each a family, "none" or "hidden". n_targets: (R,).
     strength: range of moves, see `interventions`.
     unaffected: range of the share of rows that an intervention missed.
+    context: share of regimes with targets in which a hidden node moves as well.
     marginals: each variable is measured through one of these, see `measurement`.
     counts: sequencing, in place of marginals.
     quantised: share of variables that are rounded. units: factors are 10^U(-units, units).
@@ -87,8 +93,10 @@ class World:
     unexplained: tuple[float, float] = (0.1, 0.8)
     level: tuple[float, float] = (0.3, 1.0)
     error: tuple[float, float] = (0.0, 0.0)
+    held: float = 0.0
     strength: tuple[float, float] = (0.5, 4.0)
     unaffected: tuple[float, float] = (0.0, 0.0)
+    context: float = 0.0
     marginals: tuple[str, ...] = ("plain",)
     counts: Counts | None = None
     quantised: float = 0.0
@@ -111,6 +119,8 @@ class World:
             raise ValueError(f"cyclic worlds take the mechanisms {SETTLING}")
         if len(self.interventions) != self.n_regimes or len(self.n_targets) != self.n_regimes:
             raise ValueError("interventions and n_targets need one entry per regime")
+        if self.cyclic and (self.rows.lag or self.held):
+            raise ValueError("cyclic worlds are at steady state: no lag, and nothing held")
         if HIDDEN in self.interventions and not self.n_hidden:
             raise ValueError("a world without hidden nodes has no intervention on them")
 

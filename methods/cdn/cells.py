@@ -77,7 +77,7 @@ class View(NamedTuple):
 class CDNCells(Trained):
     """The network behind `cdn`, fine-tuned on labelled perturbations of cells."""
 
-    weights: str = "cdn"
+    weights: str = "cdn-suites"
     sampled: int = 64
     views: int = 1
     epochs: int = 2
@@ -122,7 +122,7 @@ class CDNCells(Trained):
         """Identity of the weights that training starts from."""
         from cdnbench.methods.cdn.weights import read_card
 
-        return read_card(self.weights, "cdn")["digest"]
+        return read_card(self.weights, "cdn-suites")["digest"]
 
     def trained_on(self) -> dict[str, Any]:
         """Nothing: what counts is the fit, whose training tasks the suite chooses."""
@@ -132,7 +132,7 @@ class CDNCells(Trained):
         """Tasks that the weights which training starts from have seen."""
         from cdnbench.methods.cdn.weights import trained_origins
 
-        return trained_origins(self.weights, "cdn")
+        return trained_origins(self.weights, "cdn-suites")
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
         """The tensors of the network as `network/<name>`, and the coefficients of the stack (3,).
@@ -150,7 +150,7 @@ class CDNCells(Trained):
         check_device(self.info.name, self.device)
         rng = generator("method", self.info.name, seed)
         training, validation = split_by_cluster(*self._views(tasks, rng), rng)
-        card, tensors = load_weights(self.weights, "cdn")
+        card, tensors = load_weights(self.weights, "cdn-suites")
         with torch.random.fork_rng():  # building draws weights
             network = build(card["config"]).to(self.device)
         network.load_state_dict(tensors)
@@ -229,7 +229,7 @@ class CDNCells(Trained):
         from cdnbench.methods.cdn.weights import read_card
 
         with torch.random.fork_rng():  # building draws weights
-            network = build(read_card(self.weights, "cdn")["config"])
+            network = build(read_card(self.weights, "cdn-suites")["config"])
         network.load_state_dict(fine_tuned_tensors(self.model))
         return network.to(self.device).eval()
 

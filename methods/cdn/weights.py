@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,8 +26,8 @@ MAKE = {
     "sea": "bench train sea",
     "cdn-axial": "bench train cdn-axial",
     "cdn-mlp": "bench train cdn-mlp",
-    "cdn": "bench train cdn",
-    "cdn-forms": "bench train cdn-forms --from cdn",
+    "cdn-suites": "bench train cdn-suites",
+    "cdn": "bench train cdn --from cdn-suites",
 }
 """The command that makes each shipped file."""
 
@@ -98,6 +98,20 @@ def load_weights(name: str, model: str) -> Weights:
     return Weights(
         card, _tensors(path_of(name), card["digest"], MAKE.get(model, "bench train --help"))
     )
+
+
+def load_any(name: str, models: Sequence[str]) -> Weights:
+    """`load_weights` of weights that may be of any of several models.
+
+    Raises
+    ------
+    InvalidParameter: as `load_weights`; weights of no such model are refused as those of the first.
+    """
+    try:
+        model = json.loads(path_of(name).with_suffix(".json").read_text())["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        model = None
+    return load_weights(name, model if model in models else models[0])
 
 
 @lru_cache(maxsize=8)
