@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cdnbench.errors import InvalidParameter
 
-COMMANDS = {"mechanism": "cdn", "axial": "cdn-axial", "mlp": "cdn-mlp"}
+COMMANDS = {"mechanism": "cdn-suites", "axial": "cdn-axial", "mlp": "cdn-mlp"}
 """From the values of the former --model to commands."""
 
 
@@ -29,18 +29,15 @@ def modern(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     rest, model = _without_model(arguments[1:])
     names = {word.partition("=")[0] for word in rest}
-    if names.isdisjoint(("--from", "--suite")):
-        return [COMMANDS[model or "mechanism"], *rest]
+    if "--suite" not in names:
+        return [COMMANDS[model], *rest] if model else list(arguments)
     if model not in (None, "mechanism"):
         raise InvalidParameter(
-            f"--from and --suite fine-tune the network of cdn and exclude --model {model}. Leave "
-            "--model away: `bench train fine-tune --from WEIGHTS --suite SUITE`."
+            f"--suite fine-tunes the network of cdn and excludes --model {model}. Leave --model "
+            "away: `bench train fine-tune --from WEIGHTS --suite SUITE`."
         )
-    for name, value in (("--from", "WEIGHTS"), ("--suite", "SUITE")):
-        if name not in names:
-            raise InvalidParameter(
-                f"--from and --suite only apply together: {name} {value} is missing."
-            )
+    if "--from" not in names:
+        raise InvalidParameter("--suite asks for weights to fine-tune: --from WEIGHTS is missing.")
     return ["fine-tune", *rest]
 
 

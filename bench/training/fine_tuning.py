@@ -51,9 +51,9 @@ def fine_tune(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fine-tune weights as `cdn-cells` does, and return their tensors and card.
 
-    start: weights of `cdn-suites`, by shipped name or path. options: those of the suite, for the card.
-    specs, tasks: the training tasks, in one order. learning_rate, epochs: those of `cdn-cells` if
-    None.
+    start: weights of `cdn-suites`, by shipped name or path. options: those of the suite, for the
+    card. specs, tasks: the training tasks, in one order. learning_rate, epochs: those of
+    `cdn-cells` if None.
 
     Raises
     ------
