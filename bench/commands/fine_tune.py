@@ -27,7 +27,7 @@ def fine_tune(
     start: Annotated[
         str,
         typer.Option("--from", help="Weights of cdn to start from, by shipped name or path."),
-    ] = "cdn-suites",
+    ] = "cdn",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training tasks; by default 2.")
     ] = None,
@@ -68,7 +68,7 @@ def fine_tune(
     from cdnbench.suite import LabelledTasks
     from cdnbench.training import fine_tuning
 
-    read_card(start, "cdn-suites")  # weights that are missing are told before any work
+    read_card(start, "cdn")  # weights that are missing are told before any work
     loaded = load_suite(suite, **options)
     specs = fine_tuning.training_specs(loaded)
     check_out(out)

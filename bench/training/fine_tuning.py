@@ -1,4 +1,4 @@
-"""Fine-tuning: weights of `cdn-suites`, trained on with labelled perturbations of a suite."""
+"""Fine-tuning: weights of `cdn`, trained on with labelled perturbations of a suite."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def fine_tune(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fine-tune weights as `cdn-cells` does, and return their tensors and card.
 
-    start: weights of `cdn-suites`, by shipped name or path. options: those of the suite, for the
+    start: weights of `cdn`, by shipped name or path. options: those of the suite, for the
     card. specs, tasks: the training tasks, in one order. learning_rate, epochs: those of
     `cdn-cells` if None.
 
@@ -60,7 +60,7 @@ def fine_tune(
     InvalidParameter: weights that cannot be read, or a value that `cdn-cells` does not take.
     CannotRun: too few training tasks.
     """
-    before = read_card(start, "cdn-suites")
+    before = read_card(start, "cdn")
     chosen: dict[str, Any] = {
         name: value
         for name, value in (("learning_rate", learning_rate), ("epochs", epochs))

@@ -34,12 +34,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cdnbench.method import MethodInfo
+from cdnbench.method import MethodInfo, Sizes
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
     from cdnbench.methods.cdn.forms_network import FormsNetwork
+
+
+def forms_timeout_s(sizes: Sizes) -> float:
+    """Seconds within which a network that reads forms is done on one slow core."""
+    grid = 2e-4 * min(sizes.n_variables, 200) ** 2
+    return 120.0 + sizes.n_regimes * (grid + 1e-2 * sizes.n_variables)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class CDN:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="cdn",
+        version="2",
         summary="Pretrained causal differential network that reads every variable in several forms "
         "and may say that nothing moved",
         citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
@@ -61,11 +68,7 @@ class CDN:
         preload=("torch", "safetensors", "safetensors.torch", "scipy.stats"),
         min_samples=2,
         max_variables=30_000,
-        timeout_s=lambda sizes: (
-            120.0
-            + 2e-4 * sizes.n_regimes * min(sizes.n_variables, 200) ** 2
-            + 1e-2 * sizes.n_regimes * sizes.n_variables
-        ),
+        timeout_s=forms_timeout_s,
         devices=("cpu", "cuda"),
     )
 
@@ -82,8 +85,10 @@ class CDN:
         return trained_on_mixture(read_card(self.weights, self.info.name))
 
     def trained_origins(self) -> frozenset[str]:
-        """No task of a suite was trained on."""
-        return frozenset()
+        """Tasks of suites that the weights were fine-tuned on."""
+        from cdnbench.methods.cdn.weights import trained_origins
+
+        return trained_origins(self.weights, self.info.name)
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(n_regimes, n_variables) logits.

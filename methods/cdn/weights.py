@@ -175,6 +175,8 @@ def trained_on_mixture(card: Mapping[str, Any]) -> dict[str, Any]:
         known = found.get(factor, [])
         found[factor] = [*known, *(value for value in values if value not in known)]
     found["rows"] = {"from": 3, "to": max(found["rows"]["to"], 4000)}
+    if "fine_tuned" in card:
+        found["cell_line"] = card["fine_tuned"]["cell_lines"]
     return found
 
 

@@ -12,7 +12,7 @@ from cdnbench.errors import InvalidParameter
         ("cdn --model axial --minutes 15", "cdn-axial --minutes 15"),
         ("cdn --minutes 8 --model mlp --seed 1", "cdn-mlp --minutes 8 --seed 1"),
         ("cdn --model=mlp --joint", "cdn-mlp --joint"),
-        ("cdn --steps 3 --model mechanism", "cdn --steps 3"),
+        ("cdn --steps 3 --model mechanism", "cdn-suites --steps 3"),
         ("cdn --model axial --model mlp", "cdn-mlp"),
         (
             "cdn --from cdn --suite perturbseq --split unseen-cl --epochs 1",
@@ -36,6 +36,7 @@ def test_old_commands_become_new_ones(old, new):
         "--help",
         "cdn",
         "cdn --minutes 80 --threads 1",
+        "cdn --from cdn-suites --minutes 80",
         "cdn-axial --minutes 15",
         "sea --model mlp",
         "fine-tune --suite perturbseq --from cdn",
@@ -51,9 +52,8 @@ def test_everything_else_stays_as_it_is(arguments):
     [
         ("cdn --model transformer", "--model takes mechanism, axial or mlp; got 'transformer'"),
         ("cdn --model", "--model takes mechanism, axial or mlp; got ''"),
-        ("cdn --from cdn", "only apply together: --suite SUITE is missing"),
-        ("cdn --suite perturbseq", "only apply together: --from WEIGHTS is missing"),
-        ("cdn --from cdn --suite perturbseq --model mlp", "exclude --model mlp"),
+        ("cdn --suite perturbseq", "asks for weights to fine-tune: --from WEIGHTS is missing"),
+        ("cdn --from cdn --suite perturbseq --model mlp", "excludes --model mlp"),
     ],
 )
 def test_what_no_command_can_do(arguments, words):

@@ -134,15 +134,15 @@ def test_sea(sea, folder):
     }
 
 
-def test_the_network_of_cdn(tmp_path):
-    succeeds("cdn", "--steps", 2, "--cells", 200, "--run", tmp_path / "run")
+def test_the_network_of_the_suites_laws(tmp_path):
+    succeeds("cdn-suites", "--steps", 2, "--cells", 200, "--run", tmp_path / "run")
     path = tmp_path / "run" / "weights.safetensors"  # without --out
-    card = read_card(str(path), "cdn")
-    says_how_it_was_made(card, "cdn", "--cells 200")
+    card = read_card(str(path), "cdn-suites")
+    says_how_it_was_made(card, "cdn-suites", "--cells 200")
     assert (
         card["laws"] == json.loads(json.dumps(EVERYTHING.plain())) and card["cells_a_step"] == 200
     )
-    runs(load_method("cdn", weights=str(path)))
+    runs(load_method("cdn-suites", weights=str(path)))
 
 
 def test_the_papers_perceptron_on_a_frozen_encoder(sea, folder):
@@ -238,19 +238,19 @@ def test_a_repeated_command_goes_on(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(mechanism, "mechanism_batch", batches)
     monkeypatch.setattr(loop, "Plan", partial(loop.Plan, checkpoint_every_s=0))
-    command = ["cdn", "--steps", 4, "--cells", 100, "--run", tmp_path]
+    command = ["cdn-suites", "--steps", 4, "--cells", 100, "--run", tmp_path]
     with pytest.raises(SystemExit) as end:
         train(*command)
     assert end.value.code == 130 and not (tmp_path / "weights.safetensors").exists()
     until[0] = None
     succeeds(*command)
     assert made == [0, 1, 2, 3] and "Going on at step 2" in capsys.readouterr().out
-    assert read_card(str(tmp_path / "weights.safetensors"), "cdn")["steps"] == 4
-    digest = read_card(str(tmp_path / "weights.safetensors"), "cdn")["digest"]
+    assert read_card(str(tmp_path / "weights.safetensors"), "cdn-suites")["steps"] == 4
+    digest = read_card(str(tmp_path / "weights.safetensors"), "cdn-suites")["digest"]
     succeeds(*command)  # nothing is left to do
     assert (
         made == [0, 1, 2, 3]
-        and read_card(str(tmp_path / "weights.safetensors"), "cdn")["digest"] == digest
+        and read_card(str(tmp_path / "weights.safetensors"), "cdn-suites")["digest"] == digest
     )
 
 
@@ -273,7 +273,7 @@ def test_other_options_in_the_same_folder_are_refused_before_work(sea, folder, m
     refused(
         "another training run. Give another --run",
         capsys,
-        "cdn",
+        "cdn-suites",
         "--steps",
         2,
         "--run",
@@ -293,8 +293,8 @@ def test_other_options_in_the_same_folder_are_refused_before_work(sea, folder, m
 
 def test_threads_are_those_that_were_asked_for(tmp_path):
     """Batches made in this process leave the network's threads alone."""
-    succeeds("cdn", "--steps", 1, "--cells", 100, "--run", tmp_path, "--threads", 2)
-    assert read_card(str(tmp_path / "weights.safetensors"), "cdn")["threads"] == 2
+    succeeds("cdn-suites", "--steps", 1, "--cells", 100, "--run", tmp_path, "--threads", 2)
+    assert read_card(str(tmp_path / "weights.safetensors"), "cdn-suites")["threads"] == 2
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
 
@@ -407,7 +407,7 @@ def test_an_option_of_another_command_is_told_with_its_place(
 
 
 @pytest.mark.parametrize(
-    "command", ["cdn", "cdn-axial", "cdn-mlp", "sea", "fine-tune", "ablations"]
+    "command", ["cdn", "cdn-suites", "cdn-axial", "cdn-mlp", "sea", "fine-tune", "ablations"]
 )
 def test_every_command_has_help_with_examples(command, capsys):
     succeeds(command, "--help")

@@ -9,6 +9,7 @@ from cdnbench.datasets.worlds import Laws
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.forms_network import FormsNetwork, loss
 from cdnbench.methods.cdn.network import Shape
+from cdnbench.methods.cdn.weights import load_any
 from cdnbench.training import development, wide
 from cdnbench.training.loop import Plan
 from cdnbench.training.wide import wide_batch
@@ -70,7 +71,8 @@ def test_a_run_goes_on_where_it_stopped(small, tmp_path):
         wide.train_wide(tmp_path / "whole", plan, **{**arguments, "seed": 1})
 
 
-def test_a_run_may_inherit_from_shipped_weights(small, tmp_path, monkeypatch):
+@pytest.mark.parametrize("start", ["cdn", "cdn-suites"])
+def test_a_run_may_start_from_shipped_weights(small, tmp_path, monkeypatch, start):
     monkeypatch.undo()
 
     class NoSuite:
@@ -80,11 +82,10 @@ def test_a_run_may_inherit_from_shipped_weights(small, tmp_path, monkeypatch):
     monkeypatch.setattr(development, "all_settings", NoSuite)
     monkeypatch.setattr(wide, "WIDE", Laws(sizes=((6, 8),), regimes=(2, 4), rows_at_once=500))
     product = wide.train_wide(
-        tmp_path, Plan(steps=1, lr=0.0), seed=0, device="cpu", workers=0, cells=200, start="cdn"
+        tmp_path, Plan(steps=1, lr=0.0), seed=0, device="cpu", workers=0, cells=200, start=start
     )
-    from cdnbench.methods.cdn.weights import load_weights
-
-    card, tensors = load_weights("cdn", "cdn")
-    assert product.identity["start"] == card["digest"]
+    card, tensors = load_any(start, ("cdn", "cdn-suites"))
+    assert product.identity["start"]["digest"] == card["digest"]
+    assert product.identity["start"]["command"].startswith("bench train cdn")
     name = "layers.0.0.tokens.weight"
     assert torch.allclose(product.network.state_dict()[name], tensors[name], atol=1e-6)

@@ -8,6 +8,8 @@ import pytest
 from cdnbench import LabelledTask, Task, load_method
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.methods.cdn import cells as c
+from cdnbench.methods.cdn import conditional_logit as logit
+from cdnbench.methods.cdn import fine_tuning as f
 
 N = 12
 GENES = [f"G{i:02d}" for i in range(N)]
@@ -102,7 +104,7 @@ def test_small_panels_give_all_they_have():
     method = load_method("cdn-cells", sampled=64, epochs=1)
     views, _ = method.method._views(whole, np.random.default_rng(0))
     assert [len(view.targets) for view in views] == [12] * 5 + [9] * 3
-    assert list(c._batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [
+    assert list(f._batches(views, [7, 0, 1, 5, 2, 3, 6, 4], 2)) == [
         [0, 1],
         [7, 5],
         [2, 3],
@@ -122,7 +124,7 @@ def test_conditional_logit_is_the_optimum():
         p = np.exp(0.5 * f[:, 0])
         features.append(f)
         targets.append(np.arange(8) == rng.choice(8, p=p / p.sum()))
-    found = c.conditional_logit(features, targets)
+    found = logit.conditional_logit(features, targets)
     spread = np.std(np.concatenate([f - f.mean(axis=0) for f in features]))
 
     def penalised(b: float) -> float:
@@ -130,7 +132,7 @@ def test_conditional_logit_is_the_optimum():
             f[t, 0][0] * b - np.log(np.exp(b * f[:, 0]).sum())
             for f, t in zip(features, targets, strict=True)
         ]
-        return sum(logs) - 0.5 * c.PENALTY * (b * spread) ** 2
+        return sum(logs) - 0.5 * logit.PENALTY * (b * spread) ** 2
 
     grid = np.linspace(0.3, 0.7, 401)
     assert found[0] == pytest.approx(grid[np.argmax([penalised(b) for b in grid])], abs=2e-3)
@@ -138,14 +140,14 @@ def test_conditional_logit_is_the_optimum():
 
 def test_no_cluster_is_on_both_sides():
     clusters = [f"a/{i % 7}" for i in range(50)]
-    training, validation = c.split_by_cluster(
+    training, validation = f.split_by_cluster(
         list(zip(clusters, range(50), strict=True)), clusters, np.random.default_rng(0)
     )  # type: ignore[arg-type]
     assert (
         not {v[0] for v in training} & {v[0] for v in validation}
         and len(training) + len(validation) == 50
     )
-    training, validation = c.split_by_cluster([1, 2, 3], ["a"] * 3, np.random.default_rng(0))  # type: ignore[list-item]
+    training, validation = f.split_by_cluster([1, 2, 3], ["a"] * 3, np.random.default_rng(0))  # type: ignore[list-item]
     assert training and validation
 
 
