@@ -98,7 +98,7 @@ def cdn(
     lr: LearningRate = 5e-4,
     cells: Annotated[
         int, typer.Option(min=100, help="Grid cells (regimes x N^2) per step.")
-    ] = 4_000,
+    ] = 8_000,
     start: Annotated[
         str,
         typer.Option(

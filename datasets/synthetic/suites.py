@@ -270,7 +270,7 @@ class SyntheticOOD(SyntheticSuite):
     info: ClassVar[SuiteInfo] = _info(
         "synthetic-ood",
         "random-Fourier and mixed-sigmoid mechanisms, which no training here has, with other "
-        "noise, variance-only and edge-reweighting interventions, which only cdn-forms was trained "
+        "noise, variance-only and edge-reweighting interventions, which only cdn was trained "
         "on: 96 datasets",
         STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip

@@ -73,4 +73,4 @@ class Laws:
 
 
 WIDE = Laws()
-"""The worlds that `cdn-forms` is trained on."""
+"""The worlds that `cdn` is trained on."""
