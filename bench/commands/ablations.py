@@ -53,6 +53,13 @@ def ablations(
         float | None,
         typer.Option(min=0.01, help="cdn: budget of each variant, 15 by default."),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="cdn: steps of each variant in place of minutes; fairer on a shared machine.",
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -114,6 +121,7 @@ def ablations(
     }
     of_cdn = {
         "--minutes": minutes,
+        "--steps": steps,
         "--from": start,
         "--variants": variants,
         "--lr": lr,
@@ -125,10 +133,14 @@ def ablations(
         raise InvalidParameter(f"--protocol takes clean, dcdi or both; got {protocol!r}.")
     chosen = prepare(device, threads, None)
     if table == CDN:
+        from cdnbench.training.variants import UNLIMITED
         from cdnbench.training.variants import Budget as VariantBudget
 
+        if minutes and steps:
+            raise InvalidParameter("--minutes and --steps are two budgets: give one of them.")
         budget = VariantBudget(
-            minutes=minutes or 15.0,
+            minutes=None if steps else minutes or 15.0,
+            steps=steps or UNLIMITED,
             lr=5e-4 if lr is None else lr,
             cells=cells or 4_000,
             start=start or "",

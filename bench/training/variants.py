@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +51,12 @@ VARIANTS: Mapping[str, Variant] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """minutes: of wall clock for every variant. cells: grid cells (regimes x N^2) per step. start:
-    weights that all start from, "" to start from nothing."""
+    """minutes: of wall clock for every variant, None for no limit. steps: of every variant, which
+    are the fairer budget on a machine that others use. cells: grid cells (regimes x N^2) per step.
+    start: weights that all start from, "" to start from nothing."""
 
-    minutes: float
+    minutes: float | None
+    steps: int = UNLIMITED
     lr: float
     cells: int
     start: str
@@ -94,7 +97,13 @@ def train_variants(
             variant = VARIANTS[name]
             product = train_wide(
                 folder / "runs" / name,
-                Plan(steps=UNLIMITED, minutes=budget.minutes, lr=budget.lr),
+                # Validated at the end alone, so that it takes no time from the budget.
+                Plan(
+                    steps=budget.steps,
+                    minutes=budget.minutes,
+                    lr=budget.lr,
+                    validate_every_s=math.inf,
+                ),
                 seed=budget.seed,
                 device=budget.device,
                 workers=budget.workers,
@@ -136,8 +145,9 @@ def _conditions(card: Mapping[str, Any]) -> str:
     start = card["start"]
     origin = f"{start['model']} {start['digest'][:8]}" if start else "nothing"
     plan = card["plan"]
+    budget = f"{plan['steps']} steps" if plan["minutes"] is None else f"{plan['minutes']:g} minutes"
     return (
-        f"{plan['minutes']:g} minutes at {card['cells_a_step']} cells a step and a learning rate "
+        f"{budget} at {card['cells_a_step']} cells a step and a learning rate "
         f"of {plan['lr']:g}, seed {card['seed']}, from {origin}, on {card['device']} with "
         f"{card['threads']} threads"
     )

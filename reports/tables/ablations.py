@@ -36,9 +36,10 @@ def build(results: Results) -> Table:
     frame = by_data_set(results)
     block = _block(frame)
     notes = (
-        f"{SYNTHETIC}: mean average precision. Real data sets: share found first. Mean rank: of "
-        "the target, over real data sets, 1 is first and .5 chance. A dash: not run, or the "
-        "variant cannot run there; its mean stands over fewer data sets (†).",
+        f"{SYNTHETIC}: mean average precision over all tasks that were run, of both protocols. "
+        "Real data sets: share found first. Mean rank: of the target, over real data sets, 1 is "
+        "first and .5 chance. A dash: not run, or the variant cannot run there; its means stand "
+        "over fewer data sets (†).",
         "Change: mean share found first, less that of the full network on the same data sets.",
     )
     return Table(

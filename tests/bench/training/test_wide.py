@@ -124,9 +124,8 @@ def test_variants_are_trained_once_and_their_notes_say_how(small, tmp_path, monk
         variants, "VARIANTS", {"full": variants.Variant(shape=TINY), "suites-only":
         variants.Variant(laws="suites", shape=replace(TINY, forms=("level",)))},
     )  # fmt: skip
-    monkeypatch.setattr(variants, "UNLIMITED", 2)
     budget = variants.Budget(
-        minutes=5.0, lr=1e-3, cells=200, start="", seed=0, device="cpu", workers=0
+        minutes=5.0, steps=2, lr=1e-3, cells=200, start="", seed=0, device="cpu", workers=0
     )
     origin = Origin(command="bench train ablations cdn", provenance={"git_sha": "x"})
     assert variants.chosen(["suites-only", "full"]) == ["full", "suites-only"]
