@@ -140,6 +140,8 @@ class Beliefs(NamedTuple):
 class FormsNetwork(nn.Module):
     """reading -> beliefs from the evidence alone, then of every stage."""
 
+    seen: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape = FormsShape.of(shape)

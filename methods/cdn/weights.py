@@ -115,7 +115,7 @@ def load_any(name: str, models: Sequence[str]) -> Weights:
     try:
         model = json.loads(path_of(name).with_suffix(".json").read_text())["model"]
     except (OSError, ValueError, KeyError, TypeError):
-        model = None
+        model = ""
     return load_weights(name, model if model in models else models[0])
 
 

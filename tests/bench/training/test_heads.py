@@ -91,7 +91,7 @@ def test_the_mixture_of_cdn_can_be_encoded(tmp_path, monkeypatch):
     monkeypatch.setattr(encodings, "SHARD_CELLS", 400)
     wide = CURRICULA["cdn"]
     assert [part.evidence_only for part in wide] == [False, False]
-    examples = [e for step in range(4) for e in curricula.batch(wide, 0, step, cells=400)]
+    examples = [e for step in range(12) for e in curricula.batch(wide, 0, step, cells=150)]
     assert {type(e).__module__.split(".")[-2] for e in examples} == {"worlds", "synthetic"}
     sizes = [len(x) for e in examples for x in (e.task.observational, *e.task.regimes)]
     assert min(sizes) >= 10
