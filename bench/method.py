@@ -84,6 +84,8 @@ class MethodInfo:
         version: raise it when the scores change. It is part of every stored key.
         summary, citation, licence, reference: one line each. `reference` is the implementation
             that was wrapped or compared with.
+        design: of a network, whose it is (`cdnbench.design`: "Wu et al. 2025" or "this package");
+            "" for what is no network. What it was trained on is told by its weights.
         baseline: True for a simple reference line that has no paper to cite.
 
     What it can do (see the module's docstring)
@@ -124,6 +126,7 @@ class MethodInfo:
     citation: str = ""
     licence: str = ""
     reference: str = ""
+    design: str = ""
     baseline: bool = False
     variants: tuple[str, ...] = ()
     stochastic: bool = False

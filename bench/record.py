@@ -144,6 +144,7 @@ class JobRecord(_Ended):
         without saying in titles.
     variants: names of the readings that the method returns; empty if there is one only.
     trained_on: factor -> values that a pretrained method has seen.
+    design: whose design a network is; "" for what is no network.
     knowledge: kind -> digest of what a trained method was given, and `name`, how reports call it.
     note: what readers of the scores must know; "" if there is nothing.
     converged: whether an iterative method converged; None where that means nothing.
@@ -161,6 +162,7 @@ class JobRecord(_Ended):
     factors: Mapping[str, str] | None = None
     variants: tuple[str, ...] = ()
     trained_on: Mapping[str, Any] = field(default_factory=dict)
+    design: str = ""
     knowledge: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     converged: bool | None = None

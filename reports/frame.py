@@ -22,7 +22,7 @@ from cdnbench.metrics import METRICS
 from cdnbench.record import JobRecord, Status, TaskRecord
 from cdnbench.reports.evaluate import Piece, evaluate
 from cdnbench.reports.factors import Factors
-from cdnbench.reports.labels import job_label, reading_label, told_apart
+from cdnbench.reports.labels import design_of, job_label, reading_label, told_apart
 from cdnbench.reports.read import EVERY, Loaded, Readable, load
 
 CEILING = "ceiling"
@@ -71,6 +71,7 @@ _JOB_COLUMNS = (
     "host",
     "started_at",
     "trained_on",
+    "design",
     "knowledge",
     "converged",
     "fit",
@@ -282,6 +283,7 @@ def _jobs_frame(loaded: Sequence[Loaded]) -> pd.DataFrame:
             **vars(one.record.provenance),
             "kind": one.record.kind,
             "label": job_label(one.record),
+            "design": design_of(one.record) if isinstance(one.record, JobRecord) else "",
             "superseded": one.superseded,
         }
         for one in loaded

@@ -8,19 +8,37 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from cdnbench.design import BEFORE, told
 from cdnbench.method import label
 from cdnbench.record import JobRecord, Record
 
 
 def reading_label(record: JobRecord, variant: str) -> str:
-    """`dci-graph[max_set_size=2]`, and in brackets of its own what the method was trained with."""
+    """`dci-graph[max_set_size=2]`, and in brackets of its own what the method was trained with. A
+    network says whose design it is and what it was trained on: `cdn-axial (Wu et al. 2025; suites,
+    hard only)`."""
     name = label(record.method, variant, record.variants)
-    return name + shown_parameters(record.parameters) + _shown_knowledge(record.knowledge)
+    shown = name + shown_parameters(record.parameters) + _shown_knowledge(record.knowledge)
+    return shown + _shown_origin(record)
 
 
 def job_label(record: Record) -> str:
     """The label of a job or a fit, whatever its readings."""
-    return record.method + shown_parameters(record.parameters)
+    shown = record.method + shown_parameters(record.parameters)
+    return shown + _shown_origin(record) if isinstance(record, JobRecord) else shown
+
+
+def design_of(record: JobRecord) -> str:
+    """Whose design a network is; "" for what is no network. Records of earlier versions do not hold
+    it: there it goes by the method's name."""
+    if record.design or not record.trained_on:
+        return record.design
+    return BEFORE.get(record.method, "")
+
+
+def _shown_origin(record: JobRecord) -> str:
+    origin = told(design_of(record), record.trained_on)
+    return f" ({origin})" if origin else ""
 
 
 def shown_parameters(parameters: Mapping[str, Any]) -> str:

@@ -285,6 +285,7 @@ def job_record(
         variants=tuple(info.variants),
         parameters=dict(job.method.parameters),
         trained_on=job.method.trained_on(),
+        design=info.design,
         knowledge=known if job.fit and job.fit.knowledge else {},
         seed=job.seed,
         status=outcome.status,

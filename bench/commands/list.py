@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
+from cdnbench.design import laws_seen
 from cdnbench.errors import BenchError
-from cdnbench.registry import METHODS, SUITES, entries, load_class
+from cdnbench.registry import METHODS, SUITES, entries, load_class, load_method
 
 
 class Kind(StrEnum):
@@ -55,7 +56,8 @@ def _methods() -> list[tuple[str, str]]:
         if info is None:
             rows.append((name, why))
             continue
-        notes = [] if info.default else ["only when asked for"]
+        notes = [designed(info.design, _trained_on(name))] if info.design else []
+        notes += [] if info.default else ["only when asked for"]
         notes += (
             [f"also as {', '.join(f'{name}-{variant}' for variant in info.variants[1:])}"]
             if info.variants[1:]
@@ -64,6 +66,20 @@ def _methods() -> list[tuple[str, str]]:
         notes += [f"up to {info.max_variables} variables"] if info.max_variables else []
         rows.append((name, info.summary + (f" ({'; '.join(notes)})" if notes else "")))
     return rows
+
+
+def designed(design: str, trained_on: Mapping[str, Any]) -> str:
+    """`design: this package; trained on worlds + suites`."""
+    laws = laws_seen(trained_on)
+    return f"design: {design}" + (f"; trained on {laws}" if laws else "")
+
+
+def _trained_on(name: str) -> dict[str, Any]:
+    """What the method's own weights were trained on; nothing where they are not there."""
+    try:
+        return load_method(name).trained_on()
+    except BenchError:
+        return {}
 
 
 def _suites() -> list[tuple[str, str]]:

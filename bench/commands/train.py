@@ -105,6 +105,42 @@ def cdn(
             "--from", help="Weights of cdn or cdn-suites to start from; without, from nothing."
         ),
     ] = "",
+    laws: Annotated[
+        str,
+        typer.Option(
+            help="Training data: cdn (worlds, the suites' laws and screens), worlds, suites, or "
+            "paper (hard interventions only, as cdn-axial).",
+            callback=one_of("cdn", "worlds", "suites", "paper"),
+        ),
+    ] = "cdn",
+    without: Annotated[
+        str,
+        typer.Option(
+            help="What training data goes without: physical, cells, bulk, arrays, marginals, "
+            "dependence, few-rows, silence, hidden-causes, partial-effects or screens."
+        ),
+    ] = "",
+    forms: Annotated[
+        str,
+        typer.Option(
+            help="What the network sees of a variable: level, score or both.",
+            callback=one_of("level", "score", "both"),
+        ),
+    ] = "both",
+    evidence: Annotated[
+        bool,
+        typer.Option(
+            "--evidence/--no-evidence",
+            help="Whether it sees the evidence of single variables. Without, it has no use for "
+            "screens: --without screens.",
+        ),
+    ] = True,
+    contexts: Annotated[
+        bool,
+        typer.Option(
+            "--contexts/--no-contexts", help="Whether variables see their regime as a whole."
+        ),
+    ] = True,
 ) -> None:
     """Train the network that reads every variable in several forms, on worlds of many kinds.
 
@@ -113,10 +149,16 @@ def cdn(
         bench train cdn --from cdn-suites --minutes 100 --threads 1 --workers 1
 
         bench train cdn --device cuda --workers 8 --cells 32000
+
+        bench train cdn --laws paper --run results/train/cdn-hard --minutes 100
     """
     chosen = prepare(device, threads, out)
+    from cdnbench.methods.cdn.forms_network import FORMS, FormsShape
     from cdnbench.training.loop import Plan
+    from cdnbench.training.mixtures import check_left_out
     from cdnbench.training.wide import train_wide
+
+    check_left_out(without)
 
     begun = origin()
     folder = run or RUNS / "cdn"
@@ -128,6 +170,11 @@ def cdn(
         workers=workers,
         cells=cells,
         start=start,
+        laws=laws,
+        leave_out=without,
+        shape=FormsShape(
+            forms=FORMS if forms == "both" else (forms,), evidence=evidence, contexts=contexts
+        ),
     )
     write_product(out or folder / "weights.safetensors", product, chosen, begun)
 
@@ -186,6 +233,14 @@ def _paper_network(head: str) -> Callable[..., None]:
         threads: Threads = 0,
         lr: LearningRate = 5e-4,
         datasets: Datasets = 4_000,
+        laws: Annotated[
+            str,
+            typer.Option(
+                help="Training data: paper (hard interventions only), or cdn (the worlds and the "
+                "suites' laws of cdn, in data sets of 10 rows and more).",
+                callback=one_of("paper", "cdn"),
+            ),
+        ] = "paper",
         encoder: Annotated[
             str, typer.Option(help="SEA weights to start from, by shipped name or path.")
         ] = "sea",
@@ -221,7 +276,7 @@ def _paper_network(head: str) -> Callable[..., None]:
         config = encoder_config(statistic, marginals, global_statistic)
         chosen = prepare(device, threads, out)
         from cdnbench.methods.cdn.paper.differential import DifferentialConfig
-        from cdnbench.training.heads import train_differential
+        from cdnbench.training.heads import CURRICULA, train_differential
         from cdnbench.training.loop import Plan
 
         start = origin()
@@ -242,6 +297,7 @@ def _paper_network(head: str) -> Callable[..., None]:
             device=chosen,
             workers=workers,
             n_datasets=datasets,
+            laws=CURRICULA[laws],
         )
         write_product(out or folder / "weights.safetensors", product, chosen, start)
 
@@ -260,6 +316,8 @@ for _head, _layer in (("axial", "an axial layer"), ("mlp", "a perceptron")):
         bench train cdn-{_head} --minutes 15
 
         bench train cdn-{_head} --no-pretrained --datasets 2000
+
+        bench train cdn-{_head} --laws cdn --run results/train/cdn-{_head}-wide
 
         bench train cdn-{_head} --combination difference --node-statistics --joint --statistic corr
         --encoder sea-corr.safetensors

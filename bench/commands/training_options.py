@@ -137,6 +137,18 @@ def origin() -> Origin:
     return Origin(command=" ".join(["bench", *sys.argv[1:]]), provenance=asdict(provenance()))
 
 
+def refuse(options: Mapping[str, Any], command: str) -> None:
+    """Check that none of these options was given.
+
+    Raises
+    ------
+    InvalidParameter: one was; the message names all that were.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InvalidParameter(f"{command} does not take {', '.join(given)}.")
+
+
 def check_out(path: Path) -> None:
     """Check that weights and their card can be written; makes the folder.
 

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 Network = TypeVar("Network", bound="nn.Module")
 
 HELD_OUT = "mechanisms polynomial and sigmoid; every law of synthetic-ood; every seed of a suite"
+"""Of networks that are trained on the suites' laws alone."""
+
+HELD_OUT_OF_WORLDS = (
+    "mechanisms polynomial, sigmoid, fourier and sigmix; every family of synthetic-far; the "
+    "simulator of cells; every seed of a suite. Noise and interventions of synthetic-ood are in "
+    "training."
+)
+"""Of networks that are trained on worlds too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cdnbench.datasets.synthetic.training import Example, Laws, batch
 from cdnbench.digest import digest, generator
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
 from cdnbench.methods.cdn.paper.differential import DifferentialNetwork, Encoded
 from cdnbench.methods.cdn.paper.featuriser import Features, featurise
+from cdnbench.training.curricula import Curriculum, Examples, batch, plain
 
 TRAINING_BATCHES = (4, 24)
 """Range of T, the number of marginal estimates per data set, in training."""
@@ -35,7 +35,7 @@ ITEMS = 16
 
 
 def featurised(
-    examples: list[Example], config: EncoderConfig, seed: int, step: int
+    examples: Examples, config: EncoderConfig, seed: int, step: int
 ) -> tuple[Features, Features]:
     """Features of D datasets before, and of their D K regimes after, for K regimes per dataset.
 
@@ -69,7 +69,12 @@ class EncodedDatasets:
     """The collection, made once and kept in a folder, one file per shard."""
 
     def __init__(
-        self, folder: Path, network: DifferentialNetwork, laws: Laws, seed: int, n_datasets: int
+        self,
+        folder: Path,
+        network: DifferentialNetwork,
+        laws: Curriculum,
+        seed: int,
+        n_datasets: int,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.shards: list[Shard] = []
@@ -111,15 +116,17 @@ class EncodedDatasets:
             step += 1
 
 
-def folder_name(encoder: str, laws: Laws, seed: int) -> str:
+def folder_name(encoder: str, laws: Curriculum, seed: int) -> str:
     """The folder of a collection, named after everything that its encodings depend on.
 
     encoder: digest of the encoder's weights.
     """
-    return digest(encoder, laws.plain(), seed, TRAINING_BATCHES, SHARD_CELLS)[:16]
+    return digest(encoder, plain(laws), seed, TRAINING_BATCHES, SHARD_CELLS)[:16]
 
 
-def _shard(folder: Path, network: DifferentialNetwork, laws: Laws, seed: int, index: int) -> Shard:
+def _shard(
+    folder: Path, network: DifferentialNetwork, laws: Curriculum, seed: int, index: int
+) -> Shard:
     """A shard from its file, or made and stored."""
     path = folder / f"{index:05d}.safetensors"
     if path.exists():

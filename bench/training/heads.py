@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cdnbench.datasets.synthetic.training import Laws, batch
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig, graph_loss
@@ -32,9 +31,13 @@ from cdnbench.methods.cdn.paper.methods import target_scores
 from cdnbench.methods.cdn.weights import load_weights
 from cdnbench.relabelling import task_generator
 from cdnbench.training import development, encodings, loop
-from cdnbench.training.card import Product
-from cdnbench.training.curricula import HARD
+from cdnbench.training.card import HELD_OUT, HELD_OUT_OF_WORLDS, Product
+from cdnbench.training.curricula import HARD, Curriculum, batch, plain, with_regimes
+from cdnbench.training.mixtures import encodable
 from cdnbench.training.prefetch import prefetched
+
+CURRICULA: dict[str, Curriculum] = {"paper": HARD, "cdn": encodable(encodings.SHARD_CELLS)}
+"""What `bench train cdn-axial --laws` takes."""
 
 VALIDATION_BATCHES = 50
 """T, marginal estimates per data set, in validation: the paper's number at test time."""
@@ -43,20 +46,22 @@ VALIDATION_BATCHES = 50
 @dataclass(frozen=True, eq=False)
 class JointBatch:
     """Features of D datasets before, and of their D K regimes after. targets: (D K, N) bool.
-    adjacency: (D, N, N) bool, [i, j] is i -> j."""
+    adjacency: (D, N, N) bool, [i, j] is i -> j. known: (D,) bool, whether the graph may be learnt
+    from."""
 
     before: Features
     after: Features
     targets: Tensor
     adjacency: Tensor
+    known: Tensor
 
 
 def joint_batch(
-    laws: Laws, seed: int, n_datasets: int, config: EncoderConfig, step: int
+    laws: Curriculum, seed: int, n_datasets: int, config: EncoderConfig, step: int
 ) -> JointBatch:
     """The batch of a step of joint training: about `encodings.ITEMS` items, with three regimes per
     dataset, from a collection by the same laws and of the same size as the encoded one."""
-    few = dataclasses.replace(laws, regimes=(3, 3))
+    few = with_regimes(laws, 3)
     rng = generator("cdn joint items", seed, step)
     index = int(rng.integers(max(1, n_datasets // 4)))
     examples = batch(few, seed, index, cells=encodings.ITEMS * 400, most=4)
@@ -66,6 +71,7 @@ def joint_batch(
         after,
         torch.from_numpy(np.concatenate([e.targets for e in examples])),
         torch.from_numpy(np.stack([e.adjacency for e in examples])),
+        torch.tensor([e.graph_known for e in examples]),
     )
 
 
@@ -79,12 +85,13 @@ def train_differential(
     device: str,
     workers: int,
     n_datasets: int,
+    laws: Curriculum = HARD,
 ) -> Product[DifferentialNetwork]:
     """Train a differential network in a folder, or go on with the run that the folder holds.
 
     encoder: shipped name or path of SEA weights, or "" to start from nothing. seed: names the
     training data and the initial weights. device: "cpu" or "cuda". workers: processes that make
-    batches of joint training. n_datasets: size of the collection.
+    batches of joint training. n_datasets: size of the collection. laws: what it is drawn from.
 
     Raises
     ------
@@ -98,7 +105,7 @@ def train_differential(
     identity = {
         "model": f"cdn-{config.head}",
         "config": config.plain(),
-        "laws": HARD.plain(),
+        "laws": plain(laws),
         "seed": seed,
         "n_datasets": n_datasets,
         "encoder": digest or "none",
@@ -106,11 +113,11 @@ def train_differential(
     }
     loop.check_folder(folder, identity)
     if config.joint:
-        batches = prefetched(partial(joint_batch, HARD, seed, n_datasets, config.encoder), workers)
+        batches = prefetched(partial(joint_batch, laws, seed, n_datasets, config.encoder), workers)
         step_loss = partial(_joint_loss, network, seed, device)
     else:
-        shared = folder.parent / "encodings" / encodings.folder_name(digest, HARD, seed)
-        data = encodings.EncodedDatasets(shared, network, HARD, seed, n_datasets)
+        shared = folder.parent / "encodings" / encodings.folder_name(digest, laws, seed)
+        data = encodings.EncodedDatasets(shared, network, laws, seed, n_datasets)
         batches = partial(data.items, seed)
         step_loss = partial(_head_loss, network, seed, device)
     development_set = development.hard_settings()
@@ -136,7 +143,8 @@ def train_differential(
         identity=identity,
         validate=validate,
     )
-    return Product(network, trained, identity)
+    held_out = HELD_OUT if laws == HARD else HELD_OUT_OF_WORLDS
+    return Product(network, trained, identity, held_out)
 
 
 def _load_encoder(network: DifferentialNetwork, encoder: str) -> str:
@@ -191,7 +199,10 @@ def _joint_loss(
         nothing = torch.zeros_like(items.targets[: len(before)])
         targets = torch.cat([items.targets, nothing]).to(device)
         targets_loss = target_loss(network(old, new), targets)
-        edges_loss = graph_loss(network.graph(before), items.adjacency.to(device))
+        edges_loss = torch.zeros((), device=targets.device)
+        if bool(items.known.any()):
+            graphs = network.graph(before)[items.known.to(device)]
+            edges_loss = graph_loss(graphs, items.adjacency[items.known].to(device))
     return targets_loss + edges_loss, {
         "targets": float(targets_loss.detach()),
         "graph": float(edges_loss.detach()),

@@ -1,8 +1,9 @@
-"""Training of the network that reads forms, on worlds and on the suites' own generator."""
+"""Training of the network that reads forms, on a mixture of worlds and the suites' own generator,
+or on parts of it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,38 +12,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cdnbench.datasets.worlds.laws import WIDE
-from cdnbench.datasets.worlds.mixture import Part, mixed_batch
-from cdnbench.methods.cdn.forms_network import FormsNetwork, Reading, loss, read, stack
-from cdnbench.methods.cdn.inherit import inherit
-from cdnbench.methods.cdn.network import Shape
+from cdnbench.datasets.worlds.laws import Laws
+from cdnbench.datasets.worlds.mixture import mixed_batch
+from cdnbench.errors import InvalidParameter
+from cdnbench.methods.cdn.forms_network import (
+    FORMS,
+    FormsNetwork,
+    FormsShape,
+    Reading,
+    build,
+    loss,
+    read,
+    stack,
+)
+from cdnbench.methods.cdn.inherit import adopt, inherit
 from cdnbench.methods.cdn.screening import scores
 from cdnbench.methods.cdn.weights import Weights, load_any
 from cdnbench.training import loop
 from cdnbench.training.beliefs import fit_beliefs
-from cdnbench.training.card import Product
-from cdnbench.training.curricula import EVERYTHING
-
-HELD_OUT = (
-    "mechanisms polynomial, sigmoid, fourier and sigmix; every family of synthetic-far; the "
-    "simulator of cells; every seed of a suite. Noise and interventions of synthetic-ood are in "
-    "training."
-)
-
-SCREENS = replace(
-    WIDE, sizes=((10, 30), (30, 120), (200, 1500)), regimes=(1, 12), rows_at_once=16_000
-)
-"""Worlds of up to many variables, on which the screening alone is trained: it costs little."""
-
-
-def mixture(cells: int) -> tuple[Part, ...]:
-    """Worlds, the laws of `cdn`, and screens. cells: grid cells (regimes x N^2)
-    per step of the first two."""
-    return (
-        Part(share=0.50, laws=WIDE, cells=cells),
-        Part(share=0.20, laws=EVERYTHING, cells=cells),
-        Part(share=0.30, laws=SCREENS, cells=3_000_000, most=4, evidence_only=True),
-    )
+from cdnbench.training.card import HELD_OUT, HELD_OUT_OF_WORLDS, Product
+from cdnbench.training.mixtures import MIXTURES, Mixture, without
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +49,17 @@ class Batch:
         return Batch(*(part.to(device) for part in parts))  # type: ignore[arg-type]
 
 
-def wide_batch(seed: int, cells: int, step: int) -> Batch:
-    """The batch of a step."""
-    part, examples = mixed_batch(mixture(cells), seed, step)
+def wide_batch(mixture: Mixture, seed: int, step: int, seen: tuple[str, ...] = FORMS) -> Batch:
+    """The batch of a step. seen: the forms that the network sees."""
+    part, examples = mixed_batch(mixture, seed, step)
     return Batch(
         stack(
             [
-                read([e.task.observational, *e.task.regimes], evidence_only=part.evidence_only)
+                read(
+                    [e.task.observational, *e.task.regimes],
+                    evidence_only=part.evidence_only,
+                    seen=seen,
+                )
                 for e in examples
             ]
         ),
@@ -85,40 +78,50 @@ def train_wide(
     workers: int,
     cells: int,
     start: str = "",
+    laws: str = "cdn",
+    leave_out: str = "",
+    shape: FormsShape | None = None,
 ) -> Product[FormsNetwork]:
     """Train in a folder, or go on with the run that the folder holds.
 
     seed: names the training data and the initial weights. workers: processes that make batches.
     cells: grid cells (regimes x N^2) per step. start: weights of `cdn` to go on from or of
-    `cdn-suites` to inherit from, by shipped name or path; "" starts from nothing.
+    `cdn-suites` to inherit from, by shipped name or path; "" starts from nothing. laws: one of
+    `MIXTURES`. leave_out: what the mixture goes without, see `mixtures.without`; "" for nothing.
+    shape: sizes, and what the network reads; by default the full network. Whatever it reads, it
+    starts from what the full network of this seed or start has.
 
     Raises
     ------
-    InvalidParameter: the folder holds a checkpoint of a run with another identity, or the weights
-        to start from are missing.
+    InvalidParameter: the folder holds a checkpoint of a run with another identity, the weights
+        to start from are missing, or there is nothing to train a part of the network with.
     """
-    shape = Shape()
+    shape = shape or FormsShape()
+    mixture = MIXTURES[laws](cells)
+    if leave_out:
+        mixture = without(mixture, leave_out)
+    if not shape.evidence and any(part.evidence_only for part in mixture):
+        raise InvalidParameter(
+            "Screens have nothing but evidence, which this network does not see: leave them out."
+        )
     before = load_any(start, ("cdn", "cdn-suites")) if start else None
+    network, anew = _started(shape, before, seed)
     identity = {
         "model": "cdn",
-        "config": asdict(shape),
-        "laws": [part.plain() for part in mixture(cells)],
+        "config": shape.plain(),
+        "laws": [part.plain() for part in mixture],
         "seed": seed,
         "cells_a_step": cells,
         "start": ancestry(before) if before else {},
         "plan": loop.describe(plan),
     }
+    if anew:
+        identity["starts_as_drawn"] = anew
     loop.check_folder(folder, identity)
-    torch.manual_seed(seed)
-    network = FormsNetwork(shape)
-    if before and before.card["model"] == "cdn":
-        network.load_state_dict(before.tensors)
-    elif before:
-        inherit(network, before.tensors)
     network = network.to(device)
     trained = fit_beliefs(
         network,
-        partial(wide_batch, seed, cells),
+        partial(wide_batch, mixture, seed, seen=shape.forms),
         loss,
         lambda task: scores(network, task, device),
         folder=folder,
@@ -127,7 +130,30 @@ def train_wide(
         device=device,
         workers=workers,
     )
-    return Product(network, trained, identity, HELD_OUT)
+    worldly = any(isinstance(part.laws, Laws) for part in mixture)
+    return Product(network, trained, identity, HELD_OUT_OF_WORLDS if worldly else HELD_OUT)
+
+
+def _started(
+    shape: FormsShape, before: Weights | None, seed: int
+) -> tuple[FormsNetwork, list[str]]:
+    """The network before the first step, and the names of the tensors that weights to start from
+    have nothing for. Networks of one seed and start share what they have in common."""
+    full_shape = replace(shape, forms=FORMS, evidence=True, contexts=True)
+    torch.manual_seed(seed)
+    full = FormsNetwork(full_shape)
+    anew: list[str] = []
+    if before and before.card["model"] == "cdn":
+        other = build(before.card["config"])
+        other.load_state_dict(before.tensors)
+        anew = adopt(full, other)
+    elif before:
+        inherit(full, before.tensors)
+    if shape == full_shape:
+        return full, anew
+    torch.manual_seed(seed)
+    network = FormsNetwork(shape)
+    return network, sorted({*anew, *adopt(network, full)} & set(network.state_dict()))
 
 
 def ancestry(before: Weights) -> dict[str, Any]:

@@ -270,8 +270,8 @@ class SyntheticOOD(SyntheticSuite):
     info: ClassVar[SuiteInfo] = _info(
         "synthetic-ood",
         "random-Fourier and mixed-sigmoid mechanisms, which no training here has, with other "
-        "noise, variance-only and edge-reweighting interventions, which only cdn was trained "
-        "on: 96 datasets",
+        "noise, variance-only and edge-reweighting interventions, which only cdn was trained on: "
+        "96 datasets",
         STANDARDISE, TRACK, VARIABLES,
     )  # fmt: skip
     n_datasets: ClassVar[int] = 2

@@ -11,6 +11,7 @@ are written from the literature and share no code and no constant with the simul
 """
 
 from cdnbench.datasets.worlds.laws import HELD_OUT, WIDE, Laws
+from cdnbench.datasets.worlds.reduction import without
 from cdnbench.datasets.worlds.simulate import Simulation, simulate
 from cdnbench.datasets.worlds.supply import Example, batch
 from cdnbench.datasets.worlds.world import Counts, Rows, World
@@ -26,4 +27,5 @@ __all__ = [
     "World",
     "batch",
     "simulate",
+    "without",
 ]

@@ -27,6 +27,7 @@ from cdnbench.datasets.worlds.laws import Laws
 from cdnbench.datasets.worlds.measurement import MARGINALS
 from cdnbench.datasets.worlds.mechanisms import SETTLING
 from cdnbench.datasets.worlds.noise import NOISE
+from cdnbench.datasets.worlds.reduction import reduced
 from cdnbench.datasets.worlds.world import Counts, Rows, World
 
 
@@ -34,7 +35,7 @@ def draw_world(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> Wo
     """A world of N variables and R regimes."""
     kinds, shares = zip(*laws.kinds, strict=True)
     kind = kinds[int(rng.choice(len(kinds), p=np.array(shares) / sum(shares)))]
-    world = DRAWS[kind](laws, rng, n, regimes)
+    world = reduced(laws, DRAWS[kind](laws, rng, n, regimes))
     return replace(world, interventions=_silenced(laws, rng, world))
 
 

@@ -33,6 +33,11 @@ class Laws:
     hidden variables did. mixed: share of datasets whose regimes are of different families.
     confounded: share of datasets with hidden common causes. cyclic: share of cyclic graphs where
     the kind allows them.
+
+    The others take something away from every world (see `without`). marginals: whether values are
+    measured through marginals, sequenced and rounded, or plain. dependence: whether there are
+    memory, drift, lag and batches. partial: whether an intervention may miss rows, and hidden nodes
+    may move beside it. fewest_rows: of every data set.
     """
 
     kinds: tuple[tuple[str, float], ...] = (
@@ -51,6 +56,10 @@ class Laws:
     mixed: float = 0.3
     confounded: float = 0.35
     cyclic: float = 0.15
+    marginals: bool = True
+    dependence: bool = True
+    partial: bool = True
+    fewest_rows: int = 3
 
     def __post_init__(self) -> None:
         unknown = {kind for kind, _ in self.kinds} - set(KINDS)
@@ -58,19 +67,29 @@ class Laws:
             raise ValueError(f"no worlds of kind {sorted(unknown)}; there are {list(KINDS)}")
 
     def plain(self) -> dict[str, Any]:
-        """For a card: the numbers above and the families of each factor."""
+        """For a card and the names of random streams: the numbers above and the families of each
+        factor. What may be taken away is named only where it was, so that the streams of laws that
+        take nothing away are those of versions without these fields."""
+        numbers = asdict(self)
+        for name, usual in _TAKEN_AWAY.items():
+            if numbers[name] == usual:
+                del numbers[name]
+        silent = ["none"] if self.silent or self.none else []
+        silent += ["hidden"] if self.hidden and self.confounded else []
         return {
-            **asdict(self),
+            **numbers,
             "families": {
                 "graph": list(GRAPHS),
                 "mechanism": list(MECHANISMS),
                 "noise": list(NOISE),
-                "intervention": [*INTERVENTIONS, "none", "hidden"],
-                "marginal": [*MARGINALS, "sequenced", "quantised"],
+                "intervention": [*INTERVENTIONS, *silent],
+                "marginal": [*MARGINALS, "sequenced", "quantised"] if self.marginals else ["plain"],
             },
             "held_out": {factor: list(names) for factor, names in HELD_OUT.items()},
         }
 
+
+_TAKEN_AWAY = {"marginals": True, "dependence": True, "partial": True, "fewest_rows": 3}
 
 WIDE = Laws()
 """The worlds that `cdn` is trained on."""

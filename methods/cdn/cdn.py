@@ -1,6 +1,6 @@
 """CDN that reads each variable in several forms, trained on worlds of many kinds.
 
-The design is that of `cdn` (mechanism tests between grid layers, `network`), with three changes
+The design is that of `cdn-suites` (mechanism tests between grid layers, `network`), with three changes
 (`forms_network`):
 
 - It sees each variable as a level in robust units of the controls and as a normal score among the
@@ -13,6 +13,10 @@ The design is that of `cdn` (mechanism tests between grid layers, `network`), wi
 
 Scores are logits: sigmoid(score) is the probability the network gives to "is a target" under its
 training laws.
+
+`cdn-hard` is the same network with other weights: trained as the paper trains, on hard
+interventions under the suites' laws (`bench train cdn --laws paper`). Beside `cdn` and `cdn-axial`
+it tells what is due to the architecture and what to the training data.
 
 Parameters
     weights     name of shipped weights or path of a .safetensors file with its card beside it:
@@ -28,18 +32,22 @@ Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cdnbench.design import OWN
 from cdnbench.method import MethodInfo, Sizes
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
 if TYPE_CHECKING:
     from cdnbench.methods.cdn.forms_network import FormsNetwork
+
+MODEL = "cdn"
+"""What cards of these networks are of, whatever the method that runs them is called."""
 
 
 def forms_timeout_s(sizes: Sizes) -> float:
@@ -62,6 +70,7 @@ class CDN:
         "and may say that nothing moved",
         citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
         "Differential Networks, ICML",
+        design=OWN,
         licence="MIT",
         reference="https://github.com/rmwu/cdn",
         supervised="pretrained",
@@ -76,19 +85,19 @@ class CDN:
         """Identity of the weights: part of the key of every stored result."""
         from cdnbench.methods.cdn.weights import read_card
 
-        return read_card(self.weights, self.info.name)["digest"]
+        return read_card(self.weights, MODEL)["digest"]
 
     def trained_on(self) -> dict[str, Any]:
         """The values of each factor of the suites that training covered."""
-        from cdnbench.methods.cdn.weights import read_card, trained_on_mixture
+        from cdnbench.methods.cdn.weights import read_card, trained_on
 
-        return trained_on_mixture(read_card(self.weights, self.info.name))
+        return trained_on(read_card(self.weights, MODEL))
 
     def trained_origins(self) -> frozenset[str]:
         """Tasks of suites that the weights were fine-tuned on."""
         from cdnbench.methods.cdn.weights import trained_origins
 
-        return trained_origins(self.weights, self.info.name)
+        return trained_origins(self.weights, MODEL)
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(n_regimes, n_variables) logits.
@@ -103,11 +112,25 @@ class CDN:
         from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
-        digest = load_weights(self.weights, self.info.name).card["digest"]
+        digest = load_weights(self.weights, MODEL).card["digest"]
         network = _network(digest, self.weights).to(self.device)
         return in_canonical_order(
             task, lambda ordered: {"": scores(network, ordered, self.device)}
         )[""]
+
+
+@dataclass(frozen=True)
+class CDNHard(CDN):
+    """The network of `cdn` trained as `cdn-axial` is: its architecture without its data."""
+
+    weights: str = "cdn-hard"
+
+    info: ClassVar[MethodInfo] = replace(
+        CDN.info,
+        name="cdn-hard",
+        summary="the network of cdn, trained on hard interventions only, as cdn-axial",
+        default=False,
+    )
 
 
 @lru_cache(maxsize=2)
@@ -115,7 +138,7 @@ def _network(digest: str, weights: str) -> FormsNetwork:
     from cdnbench.methods.cdn.forms_network import build
     from cdnbench.methods.cdn.weights import load_weights
 
-    card, tensors = load_weights(weights, "cdn")
+    card, tensors = load_weights(weights, MODEL)
     network = build(card["config"])
     network.load_state_dict(tensors)
     return network.eval()

@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cdnbench.design import OWN
 from cdnbench.method import MethodInfo
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
@@ -63,6 +64,7 @@ class CDNSuites:
         "infers",
         citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
         "Differential Networks, ICML",
+        design=OWN,
         licence="MIT",
         reference="https://github.com/rmwu/cdn",
         supervised="pretrained",

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cdnbench.design import OWN
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial
@@ -79,6 +80,7 @@ class CDNCells(Trained):
         summary="cdn fine-tuned on training perturbations; -stack adds target-shift",
         citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
         "Differential Networks, ICML",
+        design=OWN,
         licence="MIT",
         reference="https://github.com/rmwu/cdn",
         variants=("network", "stack"),

@@ -19,6 +19,12 @@ _TINY = 1e-6
 N_ALONE = 26
 N_COMPARED = 8
 N_EVIDENCE = N_ALONE + 3 * N_COMPARED
+OF_FORM = {
+    "level": (*range(8), 11, 12, 15, *range(26, 38), *range(44, 50)),
+    "score": (*range(8, 11), 13, 14, 16, 17, *range(38, 44)),
+}
+"""Statistics that come from one form (bent values are levels); the others, shares of ties, memory
+and row counts, come from neither."""
 
 
 def evidence(forms: Forms) -> np.ndarray:

@@ -17,14 +17,14 @@ It has the stages of `network`: mechanism tests, grid layers, beliefs. What diff
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cdnbench.methods.cdn.evidence import N_EVIDENCE, evidence
+from cdnbench.methods.cdn.evidence import N_EVIDENCE, OF_FORM, evidence
 from cdnbench.methods.cdn.features import (
     N_GRID,
     N_GRID_SHIFT,
@@ -39,7 +39,40 @@ from cdnbench.methods.cdn.network import EdgeHead, GridLayer, Shape
 from cdnbench.methods.cdn.summary import Summary, summarise
 from cdnbench.methods.cdn.summary import stack as stack_summaries
 
-N_FORMS = 2
+FORMS = ("level", "score")
+
+
+@dataclass(frozen=True)
+class FormsShape(Shape):
+    """Sizes, and what the network reads. The defaults are the full network; the others are for
+    studies of what it needs.
+
+    forms: of `FORMS`, those that it sees. evidence: whether it sees the evidence of single
+    variables; without, it cannot screen. contexts: whether it has `Context`s.
+    """
+
+    forms: tuple[str, ...] = FORMS
+    evidence: bool = True
+    contexts: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.forms or not set(self.forms) <= set(FORMS):
+            raise ValueError(f"forms are some of {FORMS}, at least one; got {self.forms}")
+
+    @classmethod
+    def of(cls, shape: Shape) -> FormsShape:
+        """The shape itself, or the full network of these sizes."""
+        return shape if isinstance(shape, cls) else cls(**asdict(shape))
+
+    def plain(self) -> dict[str, Any]:
+        """For a card: the sizes, and what differs from the full network."""
+        full = FormsShape()
+        switches = ("forms", "evidence", "contexts")
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in switches or value != getattr(full, name)
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,17 +93,21 @@ def read(
     device: torch.device | str = "cpu",
     *,
     evidence_only: bool = False,
+    seen: Sequence[str] = FORMS,
 ) -> Reading:
     """The reading of one task (B = 1) from its D data sets, each (rows, N), the observational one
-    first. evidence_only: leave the summaries out, whose cost grows with N^2."""
+    first. evidence_only: leave the summaries out, whose cost grows with N^2. seen: the forms that
+    are summarised."""
     made = forms(data_sets)
-    summaries = () if evidence_only else summaries_of(made, device)
+    summaries = () if evidence_only else summaries_of(made, device, seen)
     return Reading(summaries, torch.from_numpy(evidence(made))[None].to(device))
 
 
-def summaries_of(made: Forms, device: torch.device | str = "cpu") -> tuple[Summary, ...]:
-    """Of levels and normal scores."""
-    return tuple(summarise(made.split(x), device) for x in (made.level, made.score))
+def summaries_of(
+    made: Forms, device: torch.device | str = "cpu", seen: Sequence[str] = FORMS
+) -> tuple[Summary, ...]:
+    """Of levels and normal scores, or of one of them."""
+    return tuple(summarise(made.split(getattr(made, form)), device) for form in seen)
 
 
 def stack(readings: Sequence[Reading]) -> Reading:
@@ -103,14 +140,17 @@ class Beliefs(NamedTuple):
 class FormsNetwork(nn.Module):
     """reading -> beliefs from the evidence alone, then of every stage."""
 
+    seen: Tensor
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.shape = shape
-        d, c, f = shape.d, shape.c, N_FORMS
+        self.shape = shape = FormsShape.of(shape)
+        d, c, f = shape.d, shape.c, len(shape.forms)
+        self.register_buffer("seen", _seen(shape), persistent=False)
         self.evidence = nn.Sequential(
             nn.Linear(N_EVIDENCE, c), nn.GELU(), nn.Linear(c, c), nn.LayerNorm(c)
         )
-        self.first_context, self.first_heads = Context(c), Heads(c)
+        self.first_context, self.first_heads = _context(shape), Heads(c)
         self.enter = nn.Linear(c, c)
         nn.init.zeros_(self.enter.weight)
         self.grid_before, self.grid_after = nn.Linear(f * N_GRID, d), nn.Linear(f * N_GRID, d)
@@ -126,13 +166,13 @@ class FormsNetwork(nn.Module):
         self.layers = nn.ModuleList(
             [nn.ModuleList([GridLayer(shape) for _ in range(n)]) for n in stages]
         )
-        self.contexts = nn.ModuleList([Context(c) for _ in stages])
+        self.contexts = nn.ModuleList([_context(shape) for _ in stages])
         self.edge_heads = nn.ModuleList([EdgeHead(shape) for _ in stages])
         self.heads = nn.ModuleList([Heads(c) for _ in stages])
 
     def screen(self, evidence: Tensor) -> tuple[Tensor, Beliefs]:
         """States (B, R, N, c) and beliefs from the evidence alone."""
-        V = self.evidence(evidence)
+        V = self.evidence(evidence * self.seen)
         V = self.first_context(V)
         return V, Beliefs(*self.first_heads(V), edges=None)
 
@@ -163,7 +203,8 @@ class FormsNetwork(nn.Module):
         n_regimes = V.shape[1]
         # No edge is likelier than another yet; which parents are tried first is decided by the
         # correlations, not by the order of the variables.
-        edge_logits = 1e-3 * (grid[:, 0, :, :, 0].abs() + grid[:, 0, :, :, N_GRID].abs())
+        correlations = grid[:, 0, :, :, ::N_GRID].abs()  # one per form
+        edge_logits = 1e-3 * correlations.sum(-1)
         target_logits = first.targets.float()
         clean = torch.sigmoid(-target_logits)
         found = []
@@ -194,6 +235,18 @@ class FormsNetwork(nn.Module):
             edge_logits = edges[..., 1] - torch.logsumexp(edges[..., ::2], dim=-1)
             clean = torch.sigmoid(-target_logits)
         return found
+
+
+def _seen(shape: FormsShape) -> Tensor:
+    """(N_EVIDENCE,) 1 for the statistics that the network sees, 0 for those it does not."""
+    seen = torch.full((N_EVIDENCE,), float(shape.evidence))
+    for form in set(FORMS) - set(shape.forms):
+        seen[list(OF_FORM[form])] = 0.0
+    return seen
+
+
+def _context(shape: FormsShape) -> nn.Module:
+    return Context(shape.c) if shape.contexts else nn.Identity()
 
 
 class Context(nn.Module):
@@ -275,4 +328,9 @@ def first_place(among: Tensor, targets: Tensor) -> Tensor:
 
 def build(config: dict[str, Any]) -> FormsNetwork:
     """The network of a card's config, with weights yet to be loaded."""
-    return FormsNetwork(Shape(**{**config, "stages": tuple(config["stages"])}))
+    return FormsNetwork(FormsShape(**{k: _as_tuple(value) for k, value in config.items()}))
+
+
+def _as_tuple(value: Any) -> Any:
+    """JSON has lists for tuples."""
+    return tuple(value) if isinstance(value, list) else value

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from cdnbench.errors import CannotRun
 from cdnbench.methods.cdn.evidence import evidence
 from cdnbench.methods.cdn.forms import Forms, forms
 from cdnbench.methods.cdn.forms_network import Beliefs, FormsNetwork, summaries_of
@@ -26,8 +27,16 @@ _VALUES_AT_ONCE = 8_000_000  # rows times variables that are turned into forms t
 def scores(
     network: FormsNetwork, task: Task, device: str = "cpu", most: int = MOST_IN_GRID
 ) -> np.ndarray:
-    """(R, N) logits of a network in evaluation mode, in the order of the task's variables."""
+    """(R, N) logits of a network in evaluation mode, in the order of the task's variables.
+
+    Raises
+    ------
+    CannotRun: the network does not see the evidence of single variables, so that it cannot screen,
+        and there are too many variables for the grid.
+    """
     n = task.n_variables
+    if n > most and not network.shape.evidence:
+        raise CannotRun(f"without evidence a network cannot screen {n} variables for its {most}")
     found = []
     with torch.inference_mode():
         for regimes in _groups(task, most):
@@ -35,7 +44,8 @@ def scores(
             seen = torch.from_numpy(evidence(made))[None].to(device)
             states, first = network.screen(seen)
             if n <= most:
-                beliefs = network.reason(summaries_of(made, device), states, first)[-1]
+                summaries = summaries_of(made, device, network.shape.forms)
+                beliefs = network.reason(summaries, states, first)[-1]
                 found.append(beliefs.targets[0])
                 continue
             for r in range(len(regimes)):
@@ -88,7 +98,7 @@ def _screened(
         made.typical_share[:, columns],
     )
     entering = Beliefs(first.moved, first.among[:, :, chosen], None)
-    summaries = summaries_of(small, states.device)
+    summaries = summaries_of(small, states.device, network.shape.forms)
     last = network.reason(summaries, states[:, :, chosen], entering)[-1]
     among = torch.minimum(first.among[0, 0], last.among.min())
     among[chosen] = last.among[0, 0]

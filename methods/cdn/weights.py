@@ -28,8 +28,15 @@ MAKE = {
     "cdn-mlp": "bench train cdn-mlp",
     "cdn-suites": "bench train cdn-suites",
     "cdn": "bench train cdn --from cdn-suites",
+    "cdn-axial-wide": "bench train cdn-axial --laws cdn",
+    "cdn-hard": "bench train cdn --laws paper",
 }
 """The command that makes each shipped file."""
+
+
+def _make(name: str, model: str) -> str:
+    """The command that makes these weights, by shipped name, or weights of this model."""
+    return MAKE.get(name) or MAKE.get(model, "bench train --help")
 
 
 class Weights(NamedTuple):
@@ -54,7 +61,7 @@ def read_card(name: str, model: str) -> dict[str, Any]:
     """
     path = path_of(name)
     card_path = path.with_suffix(".json")
-    make = f"Make it with: {MAKE.get(model, 'bench train --help')} --out {path}"
+    make = f"Make it with: {_make(name, model)} --out {path}"
     if not path.exists() or not card_path.exists():
         missing = path if not path.exists() else card_path
         raise InvalidParameter(
@@ -95,9 +102,7 @@ def load_weights(name: str, model: str) -> Weights:
     describes.
     """
     card = read_card(name, model)
-    return Weights(
-        card, _tensors(path_of(name), card["digest"], MAKE.get(model, "bench train --help"))
-    )
+    return Weights(card, _tensors(path_of(name), card["digest"], _make(name, model)))
 
 
 def load_any(name: str, models: Sequence[str]) -> Weights:
@@ -110,7 +115,7 @@ def load_any(name: str, models: Sequence[str]) -> Weights:
     try:
         model = json.loads(path_of(name).with_suffix(".json").read_text())["model"]
     except (OSError, ValueError, KeyError, TypeError):
-        model = None
+        model = ""
     return load_weights(name, model if model in models else models[0])
 
 
@@ -145,39 +150,71 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
 
 def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
     """From factors of the suites to the values that training covered, see
-    `LoadedMethod.trained_on`."""
-    laws = card["laws"]
-    ranges = {"n_nodes": laws["sizes"], "rows": laws["rows"]}
-    return {
-        **{
-            name: {"from": min(low for low, _ in r), "to": max(high for _, high in r)}
-            for name, r in ranges.items()
-        },
-        **{f: laws[f + "s"] for f in ("graph", "mechanism", "intervention", "protocol")},
-        "noise": ["gaussian"],
-        "n_hidden": {
-            "from": 0,
-            "to": max(high for _, high in laws["sizes"]) // 5 if laws["hidden"] else 0,
-        },
-        **({"cell_line": card["fine_tuned"]["cell_lines"]} if "fine_tuned" in card else {}),
-    }
+    `LoadedMethod.trained_on`.
 
-
-def trained_on_mixture(card: Mapping[str, Any]) -> dict[str, Any]:
-    """As `trained_on`, for weights that were trained on worlds beside the suites' own laws.
-
-    A value that either source has counts, under the names that the suites use.
+    Of weights that were trained on a mixture, a value that any of its parts has counts, under the
+    names that the suites use (`_SUITES_NAMES`); parts that train the screening alone do not.
     """
-    suites = next(part["laws"] for part in card["laws"] if part["source"] == "suites")
-    worlds = next(part["laws"]["families"] for part in card["laws"] if part["source"] == "worlds")
-    found = trained_on({"laws": suites})
-    for factor, values in worlds.items():
-        known = found.get(factor, [])
-        found[factor] = [*known, *(value for value in values if value not in known)]
-    found["rows"] = {"from": 3, "to": max(found["rows"]["to"], 4000)}
+    laws = card["laws"]
+    parts = laws if isinstance(laws, list) else [{"source": "suites", "laws": laws}]
+    parts = [part for part in parts if not part.get("evidence_only")]
+    read = {"suites": _of_suites, "worlds": _of_worlds}
+    found: dict[str, Any] = {}
+    for part in parts:
+        for factor, new in read[part["source"]](part["laws"]).items():
+            found[factor] = _both(found[factor], new) if factor in found else new
     if "fine_tuned" in card:
         found["cell_line"] = card["fine_tuned"]["cell_lines"]
     return found
+
+
+def _both(known: Any, new: Any) -> Any:
+    """What either of two lists of values, or of two ranges, has."""
+    if isinstance(known, dict):
+        return {
+            "from": min(known["from"], new["from"]),
+            "to": max(known["to"], new["to"]),
+        }
+    return [*known, *(value for value in new if value not in known)]
+
+
+def _of_suites(laws: Mapping[str, Any]) -> dict[str, Any]:
+    most = max(high for _, high in laws["sizes"])
+    return {
+        "n_nodes": _range(laws["sizes"]),
+        "rows": _range(laws["rows"]),
+        **{f: list(dict.fromkeys(laws[f + "s"])) for f in _SUITES_LISTS},
+        "noise": ["gaussian"],
+        "marginal": ["plain"],
+        "n_hidden": {"from": 0, "to": most // 5 if laws["hidden"] else 0},
+    }
+
+
+def _of_worlds(laws: Mapping[str, Any]) -> dict[str, Any]:
+    most = max(high for _, high in laws["sizes"])
+    families = laws["families"]
+    return {
+        "n_nodes": _range(laws["sizes"]),
+        "rows": {"from": laws.get("fewest_rows", 3), "to": _MOST_ROWS},
+        **{
+            factor: [name for family in values for name in _SUITES_NAMES.get(family, (family,))]
+            for factor, values in families.items()
+        },
+        "protocol": ["clean"],  # one noise variance per node
+        "n_hidden": {"from": 0, "to": 1 + most // 8 if laws["confounded"] else 0},
+    }
+
+
+def _range(pairs: Sequence[Sequence[float]]) -> dict[str, float]:
+    return {"from": min(low for low, _ in pairs), "to": max(high for _, high in pairs)}
+
+
+_SUITES_LISTS = ("graph", "mechanism", "intervention", "protocol")
+_SUITES_NAMES = {"hard": ("hard-normal",), "scale": ("soft-scale",), "shift": ("soft-shift",)}
+"""Families of worlds that the suites have under other names. All others keep theirs."""
+
+_MOST_ROWS = 4000
+"""Of the observational data of worlds."""
 
 
 def trained_origins(name: str, model: str) -> frozenset[str]:

@@ -7,8 +7,10 @@ the module. Nothing else has to know of it. What tables share lives in `cdnbench
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from cdnbench.design import MEANING
 from cdnbench.reports.modules import Modules
 
 if TYPE_CHECKING:
@@ -20,5 +22,9 @@ TABLES = Modules(__name__, "table", first=LEADERBOARD)
 
 
 def build(results: Results, name: str) -> Table:
-    """The table of that name. Raises UnknownName."""
-    return TABLES.load(name).build(results)
+    """The table of that name, with a note on what stands behind networks where there are any.
+    Raises UnknownName."""
+    table = TABLES.load(name).build(results)
+    if not (results.jobs["design"] != "").any():
+        return table
+    return replace(table, notes=(*table.notes, MEANING))

@@ -394,8 +394,21 @@ def test_an_encoder_of_another_configuration(sea, tmp_path, capsys):
         (["cdn-mlp", "--cells", "500"], "`bench train cdn-mlp` has no option --cells"),
         (["sea", "--no-pretrained"], "`bench train sea` has no option --no-pretrained"),
         (["sea", "stray"], "`bench train sea` does not take 'stray'"),
-        (["ablations", "table9"], "table takes table7 or table8; got 'table9'"),
+        (["ablations", "table9"], "table takes table7, table8 or cdn; got 'table9'"),
         (["ablations", "table7", "--protocol", "x"], "--protocol takes clean, dcdi or both"),
+        (
+            ["ablations", "table7", "--variants", "full", "--minutes", "3"],
+            "`bench train ablations table7` does not take --minutes, --variants",
+        ),
+        (
+            ["ablations", "cdn", "--head-minutes", "3"],
+            "`bench train ablations cdn` does not take --head-minutes",
+        ),
+        (["ablations", "cdn", "--variants", "ful"], "Did you mean full"),
+        (["cdn", "--laws", "x"], "--laws takes cdn, worlds, suites or paper"),
+        (["cdn", "--without", "silences"], "Did you mean silence"),
+        (["cdn", "--no-evidence"], "leave them out"),
+        (["cdn-axial", "--laws", "worlds"], "--laws takes paper or cdn; got 'worlds'"),
     ],
 )
 def test_an_option_of_another_command_is_told_with_its_place(

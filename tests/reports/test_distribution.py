@@ -10,14 +10,28 @@ from cdnbench.reports.frame import read
 from cdnbench.reports.tables import build
 from cdnbench.reports.tables.distribution import settings
 
-LAWS = {"mechanism": ["linear"], "n_nodes": {"from": 5, "to": 10}}
+LAWS = {
+    "mechanism": ["linear"],
+    "intervention": ["hard-uniform"],
+    "noise": ["gaussian"],
+    "marginal": ["plain"],
+    "graph": ["er"],
+    "protocol": ["clean", "dcdi"],
+    "n_nodes": {"from": 5, "to": 10},
+    "rows": {"from": 100, "to": 1000},
+    "n_hidden": {"from": 0, "to": 0},
+}
 LINEAR = {
     "protocol": "dcdi",
     "n_nodes": 10,
     "n_edges": 10,
     "mechanism": "linear",
     "intervention": "hard-uniform",
+    "noise": "gaussian",
+    "graph": "er",
+    "rows": 300,
 }
+CDN = "cdn (this package; suites, hard only)"
 
 
 @pytest.fixture
@@ -41,7 +55,80 @@ def test_each_setting_names_the_factors_that_training_lacked(store):
     frame = settings(read([store]))
     outside = dict(zip(frame["setting"], frame["outside"], strict=True))
     assert sorted(outside.values()) == ["", "mechanism", "mechanism, n_nodes"]
-    assert set(frame["label"]) == {"cdn"}, "only methods that were trained have a distribution"
+    assert set(frame["label"]) == {CDN}, "only methods that were trained have a distribution"
+
+
+def told(fake, laws, **facts):
+    """The row of a network with these laws on a setting with these facts, and its mark."""
+    targets = fake.one_target_each(10, 10)
+    fake.job("cdn", fake.task("t", targets, **facts), fake.at_place(targets, 1), trained_on=laws)
+    results = read([fake.store])
+    ((_, row),) = settings(results).iterrows()
+    table = build(results, "distribution")
+    return row, table.blocks[0].rows[0].cells[1].text
+
+
+def test_a_setting_that_declares_no_law_is_not_in_distribution(make_store):
+    row, mark = told(make_store(), LAWS, cell_line="K562")
+    assert row["inside"] == row["outside"] == "" and mark == "undeclared"
+
+
+def test_a_law_that_training_does_not_tell_is_undeclared(make_store):
+    laws = {name: values for name, values in LAWS.items() if name != "noise"}
+    row, mark = told(make_store(), laws, **LINEAR)
+    assert row["undeclared"] == "noise"
+    assert mark == "undeclared: noise; in: mechanism, intervention, marginal"
+
+
+def test_each_law_has_a_mark_of_its_own(make_store):
+    laws = {**LAWS, "noise": ["gaussian", "laplace"], "intervention": ["variance"]}
+    other = {"mechanism": "fourier", "noise": "laplace", "intervention": "variance"}
+    _, mark = told(make_store(), laws, **{**LINEAR, **other})
+    assert mark == "out: mechanism; in: intervention, noise, marginal"
+
+
+def test_a_marginal_that_the_suite_declares_is_compared(make_store):
+    row, _ = told(make_store(), LAWS, **LINEAR, marginal="gap")
+    assert row["outside"] == "marginal"
+
+
+@pytest.mark.parametrize(
+    "learnt",
+    [
+        {"method": "linear", "fit": "a-fit"},
+        {"method": "cdn-public", "parameters": {"weights": "authors.safetensors"}},
+        {"method": "other", "design": "this package"},
+        {"method": "fused", "parameters": {"members": ["effect-size", "cdn"]}},
+    ],
+)
+def test_what_has_learnt_is_never_the_best_untrained(make_store, learnt):
+    fake = make_store()
+    targets = fake.one_target_each(10, 10)
+    task = fake.task("in", targets, **LINEAR)
+    fake.job("cdn", task, fake.at_place(targets, 1), trained_on=LAWS)
+    fields = {name: value for name, value in learnt.items() if name != "method"}
+    fake.job(learnt["method"], task, fake.at_place(targets, 1), **fields)
+    fake.job("fused", task, fake.at_place(targets, 2), parameters={"members": ["baro"]})
+    (best,) = settings(read([fake.store]))["best_method"]
+    assert best == 'fused[members=["baro"]]'
+
+
+def test_networks_tell_design_and_laws_in_labels_and_notes(make_store):
+    fake = make_store()
+    targets = fake.one_target_each(10, 10)
+    task = fake.task("in", targets, **LINEAR)
+    fake.job("cdn-axial", task, fake.at_place(targets, 1), trained_on=LAWS, design="Wu et al. 2025")
+    worlds = {**LAWS, "noise": ["gaussian", "laplace"], "mechanism": ["linear", "nn"]}
+    worlds["intervention"] = ["hard-uniform", "soft-scale"]
+    fake.job("cdn", task, fake.at_place(targets, 1), trained_on=worlds, design="this package")
+    fake.job("target-shift", task, fake.at_place(targets, 1))
+    results = read([fake.store])
+    assert set(results.readings["label"]) == {
+        "cdn-axial (Wu et al. 2025; suites, hard only)",
+        "cdn (this package; worlds + suites)",
+        "target-shift",
+    }
+    assert any("whose design it is" in note for note in build(results, "leaderboard").notes)
 
 
 def test_distance_to_the_ceiling_and_the_best_untrained(store):

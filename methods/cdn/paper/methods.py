@@ -12,6 +12,11 @@ Parameters
     n_batches  T, marginal estimates per data set: 50 (the paper's number at test time)
     device     "cpu" or "cuda"
 
+`cdn-axial-wide` is `cdn-axial` with other weights: its head was trained on the mixture of `cdn` as
+far as the network can read it, worlds and suites' laws in data sets of 10 rows and more (`bench
+train cdn-axial --laws cdn`). Beside `cdn` and `cdn-axial` it tells what is due to the architecture
+and what to the training data. The encoder under it is SEA as for `cdn-axial`.
+
 Deviations from the public code (what the released networks compute is the method `cdn-public`)
     - Each batch's tokens stand alone instead of in a T x K table that is mostly empty; identities
       are slots within the batch instead of tables of node names, so that relabelling changes
@@ -34,12 +39,13 @@ Our own code. Licence: MIT, with this package.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cdnbench.design import PAPER
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Sizes
 from cdnbench.relabelling import in_canonical_order, task_generator
@@ -67,6 +73,7 @@ def _info(name: str, summary: str) -> MethodInfo:
         citation="Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation "
         "targets through causal "
         "differential networks, ICML",
+        design=PAPER,
         licence="MIT",
         reference="https://github.com/rmwu/cdn",
         stochastic=True,
@@ -88,6 +95,8 @@ class CDNAxial:
     n_batches: int = 50
     device: str = "cpu"
 
+    model: ClassVar[str] = "cdn-axial"
+
     info: ClassVar[MethodInfo] = _info(
         "cdn-axial", "Causal differential network of the paper: SEA, then an axial layer"
     )
@@ -97,15 +106,15 @@ class CDNAxial:
 
     def weights_digest(self) -> str:
         """Identity of the weights: part of the key of every stored result."""
-        return _digest(self.weights, self.info.name)
+        return _digest(self.weights, self.model)
 
     def trained_on(self) -> dict[str, Any]:
         """The values of each factor of the synthetic suites that training covered."""
-        return _trained_on(self.weights, self.info.name)
+        return _trained_on(self.weights, self.model)
 
     def trained_origins(self) -> frozenset[str]:
         """Tasks of suites that the weights were fine-tuned on."""
-        return _trained_origins(self.weights, self.info.name)
+        return _trained_origins(self.weights, self.model)
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits.
@@ -119,12 +128,28 @@ class CDNAxial:
 
 
 @dataclass(frozen=True)
+class CDNAxialWide(CDNAxial):
+    """The paper's network with an axial layer, trained on what `cdn` is trained on."""
+
+    weights: str = "cdn-axial-wide"
+
+    info: ClassVar[MethodInfo] = replace(
+        CDNAxial.info,
+        name="cdn-axial-wide",
+        summary="cdn-axial, trained on the worlds and the suites' laws of cdn",
+        default=False,
+    )
+
+
+@dataclass(frozen=True)
 class CDNMLP:
     """The paper's network with a perceptron on every entry."""
 
     weights: str = "cdn-mlp"
     n_batches: int = 50
     device: str = "cpu"
+
+    model: ClassVar[str] = "cdn-mlp"
 
     info: ClassVar[MethodInfo] = _info(
         "cdn-mlp", "Causal differential network of the paper: SEA, then a perceptron"
@@ -135,15 +160,15 @@ class CDNMLP:
 
     def weights_digest(self) -> str:
         """Identity of the weights: part of the key of every stored result."""
-        return _digest(self.weights, self.info.name)
+        return _digest(self.weights, self.model)
 
     def trained_on(self) -> dict[str, Any]:
         """The values of each factor of the synthetic suites that training covered."""
-        return _trained_on(self.weights, self.info.name)
+        return _trained_on(self.weights, self.model)
 
     def trained_origins(self) -> frozenset[str]:
         """Tasks of suites that the weights were fine-tuned on."""
-        return _trained_origins(self.weights, self.info.name)
+        return _trained_origins(self.weights, self.model)
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) logits; raises what `CDNAxial.predict_targets` raises."""
@@ -155,22 +180,22 @@ def _check(n_batches: int, name: str) -> None:
         raise InvalidParameter(f"{name}: n_batches is between 1 and 10000; got {n_batches}.")
 
 
-def _digest(weights: str, name: str) -> str:
+def _digest(weights: str, model: str) -> str:
     from cdnbench.methods.cdn.weights import read_card
 
-    return read_card(weights, name)["digest"]
+    return read_card(weights, model)["digest"]
 
 
-def _trained_on(weights: str, name: str) -> dict[str, Any]:
+def _trained_on(weights: str, model: str) -> dict[str, Any]:
     from cdnbench.methods.cdn.weights import read_card, trained_on
 
-    return trained_on(read_card(weights, name))
+    return trained_on(read_card(weights, model))
 
 
-def _trained_origins(weights: str, name: str) -> frozenset[str]:
+def _trained_origins(weights: str, model: str) -> frozenset[str]:
     from cdnbench.methods.cdn.weights import trained_origins
 
-    return trained_origins(weights, name)
+    return trained_origins(weights, model)
 
 
 def _scores(method: CDNAxial | CDNMLP, task: Task, seed: int) -> np.ndarray:
@@ -180,18 +205,18 @@ def _scores(method: CDNAxial | CDNMLP, task: Task, seed: int) -> np.ndarray:
     if task.n_variables < 2:
         raise CannotRun(f"{name} compares variables with each other and needs at least 2")
     check_device(name, device)
-    network = _network(method.weights_digest(), method.weights, name).to(device)
+    network = _network(method.weights_digest(), method.weights, method.model).to(device)
     rng = task_generator(task, "cdn features", seed)
     solve = lambda ordered: {"": target_scores(network, ordered, method.n_batches, rng, device)}  # noqa: E731
     return in_canonical_order(task, solve)[""]
 
 
 @lru_cache(maxsize=2)
-def _network(digest: str, weights: str, name: str) -> DifferentialNetwork:
+def _network(digest: str, weights: str, model: str) -> DifferentialNetwork:
     from cdnbench.methods.cdn.paper.differential import DifferentialConfig, DifferentialNetwork
     from cdnbench.methods.cdn.weights import load_weights
 
-    card, tensors = load_weights(weights, name)
+    card, tensors = load_weights(weights, model)
     network = DifferentialNetwork(DifferentialConfig.from_plain(card["config"]))
     network.load_state_dict(tensors)
     return network.eval()

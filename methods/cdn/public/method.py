@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cdnbench.design import PAPER
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial
 from cdnbench.relabelling import in_canonical_order, task_generator
@@ -76,6 +77,7 @@ class PublicCDN:
         summary="CDN with the authors' published weights, imported by `bench weights import`",
         citation="Wu et al. 2025, Identifying biological perturbation targets through causal "
         "differential networks, ICML",
+        design=PAPER,
         licence="MIT (this code); the weights are the authors'",
         reference="github.com/rmwu/cdn at 14fa0aa",
         stochastic=True,

@@ -8,9 +8,9 @@ import torch
 from cdnbench.datasets.synthetic.training import Laws
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
 from cdnbench.methods.cdn.paper.differential import DifferentialConfig, DifferentialNetwork
-from cdnbench.training import encodings
+from cdnbench.training import curricula, encodings
 from cdnbench.training.encodings import EncodedDatasets
-from cdnbench.training.heads import joint_batch
+from cdnbench.training.heads import CURRICULA, joint_batch
 
 TINY = Laws(sizes=((5, 6),), rows=((30, 40),), regimes=(1, 2))
 
@@ -84,3 +84,23 @@ def test_a_joint_batch_is_a_function_of_its_step():
     assert one.after.statistics.shape != other.after.statistics.shape or not torch.equal(
         one.after.statistics, other.after.statistics
     )
+
+
+def test_the_mixture_of_cdn_can_be_encoded(tmp_path, monkeypatch):
+    """Worlds and suites' laws, in data sets of ten rows and more, with finite encodings."""
+    monkeypatch.setattr(encodings, "SHARD_CELLS", 400)
+    wide = CURRICULA["cdn"]
+    assert [part.evidence_only for part in wide] == [False, False]
+    examples = [e for step in range(12) for e in curricula.batch(wide, 0, step, cells=150)]
+    assert {type(e).__module__.split(".")[-2] for e in examples} == {"worlds", "synthetic"}
+    sizes = [len(x) for e in examples for x in (e.task.observational, *e.task.regimes)]
+    assert min(sizes) >= 10
+    network = DifferentialNetwork(
+        DifferentialConfig(encoder=EncoderConfig(width=8, n_heads=2, batch_heads=2, n_blocks=1))
+    )
+    data = EncodedDatasets(tmp_path, network, wide, 0, n_datasets=3)
+    for shard in data.shards:
+        assert all(value.isfinite().all() for value in vars(shard).values())
+    joint = joint_batch(wide, 0, 8, EncoderConfig(), 1)
+    assert joint.known.shape == (len(joint.before),)
+    assert len(joint.after) == 3 * len(joint.before)

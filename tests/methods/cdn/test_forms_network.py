@@ -1,15 +1,21 @@
 """The network that reads forms: equivariant, free of units, able to be silent, screened where
 there are many variables."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 import torch
 
 from cdnbench.datasets.worlds import WIDE, Laws, batch
 from cdnbench.digest import generator
+from cdnbench.errors import CannotRun
+from cdnbench.methods.cdn.evidence import N_EVIDENCE, OF_FORM, evidence
+from cdnbench.methods.cdn.forms import forms
 from cdnbench.methods.cdn.forms_network import (
     Beliefs,
     FormsNetwork,
+    FormsShape,
     build,
     first_place,
     loss,
@@ -161,3 +167,48 @@ def test_training_lowers_the_loss_and_reaches_every_parameter():
 def test_a_network_is_built_from_its_card(network):
     config = {"d": 8, "c": 16, "heads": 2, "paths": 2, "stages": [1, 1]}
     build(config).load_state_dict(network.state_dict())
+
+
+def test_cards_of_full_networks_say_what_they_always_said():
+    assert FormsShape(**asdict(SMALL)).plain() == asdict(SMALL)
+    assert build(asdict(SMALL)).shape == FormsShape(**asdict(SMALL))
+    assert "seen" not in build(asdict(SMALL)).state_dict()
+    less = FormsShape(**asdict(SMALL), forms=("score",), contexts=False)
+    assert build({**less.plain(), "stages": [1, 1], "forms": ["score"]}).shape == less
+    with pytest.raises(ValueError, match="at least one"):
+        FormsShape(forms=())
+
+
+@pytest.mark.parametrize("form", ["level", "score"])
+def test_statistics_of_a_form_change_with_it_alone(form):
+    given = task(2)
+    made = forms([given.observational, *given.regimes])
+    parts = ("level", "bent") if form == "level" else ("score",)
+    doubled = replace(made, **{part: 2 * getattr(made, part) for part in parts})
+    moved = np.abs(evidence(doubled) - evidence(made)).max((0, 1)) > 1e-4
+    assert moved.any() and set(np.flatnonzero(moved)) <= set(OF_FORM[form])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"forms": ("level",)}, {"forms": ("score",)}, {"evidence": False}, {"contexts": False}],
+)
+def test_variants_score_every_variable_and_learn(change):
+    torch.manual_seed(0)
+    network = FormsNetwork(FormsShape(**asdict(SMALL), **change)).eval()
+    given = task(1)
+    assert np.isfinite(scores(network, given)).all()
+    seen = network.shape.forms
+    reading = read([given.observational, *given.regimes], seen=seen)
+    assert len(reading.summaries) == len(seen)
+    sum(belief.targets.sum() for belief in network(reading)).backward()
+    gradient = network.evidence[0].weight.grad.abs().sum(0)
+    hidden = {c for form in {"level", "score"} - set(seen) for c in OF_FORM[form]}
+    hidden = set(range(N_EVIDENCE)) if not network.shape.evidence else hidden
+    assert all((gradient[c] == 0) == (c in hidden) for c in hidden)
+
+
+def test_without_evidence_nothing_is_screened():
+    network = FormsNetwork(FormsShape(**asdict(SMALL), evidence=False)).eval()
+    with pytest.raises(CannotRun, match="cannot screen"):
+        scores(network, task(1), most=2)

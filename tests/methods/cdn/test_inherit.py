@@ -1,11 +1,13 @@
 """A network of forms that inherits the weights of `cdn` starts where that one stands."""
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
 from cdnbench.datasets.synthetic.training import Laws, batch
-from cdnbench.methods.cdn.forms_network import FormsNetwork, read
-from cdnbench.methods.cdn.inherit import inherit
+from cdnbench.methods.cdn.forms_network import FormsNetwork, FormsShape, read
+from cdnbench.methods.cdn.inherit import adopt, inherit
 from cdnbench.methods.cdn.network import CausalDifferentialNetwork, Shape
 
 SMALL = Shape(d=8, c=16, heads=2, paths=2, stages=(1, 1))
@@ -52,3 +54,56 @@ def test_other_shapes_are_refused():
     longer = CausalDifferentialNetwork(Shape(d=8, c=16, heads=2, paths=2, stages=(1, 1, 1)))
     with pytest.raises(ValueError, match="no place"):
         inherit(FormsNetwork(SMALL), longer.state_dict())
+
+
+VARIANTS = [
+    {"forms": ("level",)},
+    {"forms": ("score",)},
+    {"evidence": False},
+    {"contexts": False},
+]
+
+
+@pytest.mark.parametrize("change", VARIANTS)
+def test_a_variant_adopts_all_that_it_shares(change):
+    full = FormsNetwork(SMALL)
+    network = FormsNetwork(FormsShape(**asdict(SMALL), **change))
+    assert adopt(network, full) == []
+    state, source = network.state_dict(), full.state_dict()
+    assert torch.equal(state["layers.0.0.tokens.weight"], source["layers.0.0.tokens.weight"])
+    if change.get("forms") == ("score",):
+        half = source["grid_before.weight"].shape[1] // 2
+        assert torch.equal(state["grid_before.weight"], source["grid_before.weight"][:, half:])
+        tests = source["grid_tests.0.weight"]
+        width = (tests.shape[1] - 1) // 2
+        assert torch.equal(state["grid_tests.0.weight"][:, :-1], tests[:, width:-1])
+        assert torch.equal(state["grid_tests.0.weight"][:, -1], tests[:, -1])
+
+
+def test_the_full_network_adopts_an_equal_one_whole():
+    one, other = FormsNetwork(SMALL), FormsNetwork(SMALL)
+    assert adopt(one, other) == []
+    assert all(torch.equal(one.state_dict()[n], t) for n, t in other.state_dict().items())
+
+
+def test_what_was_never_read_stays_as_drawn():
+    """Weights of `cdn-suites` read levels alone: a network of scores starts its own reading."""
+    full = FormsNetwork(SMALL)
+    inherit(full, CausalDifferentialNetwork(SMALL).state_dict())
+    network = FormsNetwork(FormsShape(**asdict(SMALL), forms=("score",)))
+    drawn = network.grid_before.weight.clone()
+    assert "grid_before.weight" in adopt(network, full)
+    assert torch.equal(network.grid_before.weight, drawn)
+
+
+def test_a_form_or_context_that_the_other_lacks_is_named():
+    less = FormsNetwork(FormsShape(**asdict(SMALL), forms=("level",), contexts=False))
+    anew = adopt(FormsNetwork(SMALL), less)
+    assert {"grid_before.weight", "contexts.0.norm.weight"} <= set(anew)
+    assert any(name.startswith("tests.0.1.") for name in anew)
+    assert "layers.0.0.tokens.weight" not in anew
+
+
+def test_other_sizes_are_not_adopted():
+    with pytest.raises(ValueError, match="is"):
+        adopt(FormsNetwork(SMALL), FormsNetwork(FormsShape(d=12, c=16, heads=2, paths=2)))

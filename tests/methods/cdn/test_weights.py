@@ -2,6 +2,7 @@
 is built."""
 
 import json
+from importlib import import_module
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from cdnbench.methods.cdn.weights import (
     path_of,
     read_card,
     save_weights,
+    trained_on,
 )
 
 TENSORS = {
@@ -184,3 +186,47 @@ def test_the_commands_that_messages_name_exist(command):
     assert result.exit_code == 0
     assert "--out" in result.output
     assert all(option in result.output for option in arguments if option.startswith("--"))
+
+
+def test_what_a_mixture_covers():
+    """Families of worlds under the suites' names; screens, which never reach the grid, do not
+    count for its sizes."""
+    from cdnbench.training import mixtures
+
+    def laws(mixture):
+        return trained_on({"laws": [part.plain() for part in mixture]})
+
+    both = laws(mixtures.wide(100))
+    assert {"laplace", "heteroscedastic", "gaussian"} <= set(both["noise"])
+    assert {"variance", "reweight", "hard-uniform", "soft-scale"} <= set(both["intervention"])
+    assert not {"polynomial", "sigmoid", "fourier", "sigmix"} & set(both["mechanism"])
+    assert both["n_nodes"] == {"from": 5, "to": 100} and both["rows"]["from"] == 3
+    assert "gap" not in both["marginal"] and "count" in both["marginal"]
+    worlds = laws(mixtures.worlds(100))
+    assert "nn" not in worlds["mechanism"] and "hard-uniform" not in worlds["intervention"]
+    assert laws(mixtures.encodable(100))["rows"]["from"] == mixtures.FEWEST_ROWS
+    paper = laws(mixtures.paper(100))
+    assert paper["noise"] == ["gaussian"] and paper["marginal"] == ["plain"]
+    assert paper == trained_on({"laws": mixtures.HARD.plain()})
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "make"),
+    [
+        ("cdn.cdn", "CDNHard", "bench train cdn --laws paper"),
+        ("cdn.paper.methods", "CDNAxialWide", "bench train cdn-axial --laws cdn"),
+    ],
+)
+def test_weights_that_do_not_ship_are_told_with_the_command_that_makes_them(where, name, make):
+    method = getattr(import_module(f"cdnbench.methods.{where}"), name)()
+    if path_of(method.weights).exists():
+        pytest.skip(f"the weights of {method.info.name} ship")
+    with pytest.raises(InvalidParameter, match=make):
+        method.weights_digest()
+
+
+def test_the_same_network_under_another_name_runs_weights_of_its_model():
+    from cdnbench.methods.cdn.cdn import CDN, CDNHard
+
+    assert CDNHard(weights="cdn").weights_digest() == CDN().weights_digest()
+    assert CDNHard.info.design == CDN.info.design == "this package"

@@ -1,0 +1,58 @@
+"""Whose design a network is and what it was trained on, in words: two things that tables must not
+mix up. A design is a `MethodInfo.design`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PAPER = "Wu et al. 2025"
+OWN = "this package"
+DESIGNS = ("", PAPER, OWN)
+
+BEFORE: Mapping[str, str] = {
+    "cdn": OWN,
+    "cdn-forms": OWN,
+    "cdn-suites": OWN,
+    "cdn-cells": OWN,
+    "cdn-axial": PAPER,
+    "cdn-mlp": PAPER,
+    "cdn-public": PAPER,
+}
+"""The networks of versions whose records do not hold the design."""
+
+
+MEANING = (
+    "Behind a network: whose design it is; the laws that it was trained on. suites: the suites' "
+    "own generator, other seeds and never all mechanisms; worlds: a wider generator; hard only: no "
+    "other interventions. Same laws, other design: the difference is the architecture. Same "
+    "design, other laws: it is the training data."
+)
+"""What `told` means, for notes under tables."""
+
+
+def laws_seen(trained_on: Mapping[str, Any]) -> str:
+    """What `LoadedMethod.trained_on` says, in a few words; "" for nothing.
+
+    >>> laws_seen({"intervention": ["hard-uniform"], "noise": ["gaussian"]})
+    'suites, hard only'
+    """
+    if not trained_on:
+        return ""
+    interventions, noise = trained_on.get("intervention", ()), trained_on.get("noise", ())
+    words = ["worlds"] if set(noise) - {"gaussian"} else []
+    if "nn" in trained_on.get("mechanism", ()) or not words:  # the worlds' networks are others
+        hard = interventions and all(name.startswith("hard") for name in interventions)
+        words.append("suites, hard only" if hard else "suites")
+    words += ["cell lines"] if trained_on.get("cell_line") else []
+    return " + ".join(words)
+
+
+def told(design: str, trained_on: Mapping[str, Any]) -> str:
+    """Design and laws together, "" for a method that is no network.
+
+    >>> told("this package", {"intervention": ["soft-scale"], "noise": ["gaussian"]})
+    'this package; suites'
+    """
+    laws = laws_seen(trained_on)
+    return f"{design}; {laws}" if design and laws else design
