@@ -9,9 +9,9 @@ What the figures do not tell, so that it decides nothing here:
 
 - A few rows on both sides of anything but genes. `moderated-t` is used there, as for genes.
 - Raw counts of bulk samples: one knock-down only (pasilla). DESeq2 is used as the field's habit.
-- Rows that depend on each other (time series, batches), as in PetShop and Sahin. `effect-size`, which
-  does not count rows, is not clearly better there than tests that do, so nothing changes but for a
-  note: the scores of tests are larger than such rows allow.
+- Rows that depend on each other (time series, batches), as in PetShop and Sahin. `effect-size`,
+  which does not count rows, is not clearly better there than `moderated-t`, so nothing changes but
+  for a note: the scores of tests are larger than such rows allow.
 - Several targets at once, hidden confounders, and mixtures of units.
 """
 
