@@ -1,4 +1,4 @@
-"""`bench train fine-tune`: weights of `cdn`, trained on with the training tasks of a suite."""
+"""`bench train fine-tune`: weights of `cdn-suites`, trained on with the tasks of a suite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def fine_tune(
     ],
     start: Annotated[
         str,
-        typer.Option("--from", help="Weights of cdn to start from, by shipped name or path."),
+        typer.Option(
+            "--from", help="Weights of cdn-suites to start from: a shipped name or a path."
+        ),
     ] = "cdn-suites",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training tasks; by default 2.")
@@ -41,10 +43,10 @@ def fine_tune(
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
-    """Fine-tune weights of `cdn` on the labelled perturbations of a suite.
+    """Fine-tune weights of `cdn-suites` on the labelled perturbations of a suite.
 
-    The weights are for `--methods cdn:weights=FILE`. No run scores them on tasks that they were
-    fine-tuned on.
+    The weights are for `--methods cdn-suites:weights=FILE`. No run scores them on tasks that they
+    were fine-tuned on.
 
     Examples:
 
