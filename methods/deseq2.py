@@ -97,7 +97,7 @@ class DESeq2:
         """
         _check_counts(task)
         try:
-            import pydeseq2  # noqa: F401
+            import pydeseq2  # noqa: F401  # type: ignore[reportMissingImports]
         except ImportError:
             raise CannotRun(
                 "the package pydeseq2 is not installed: pip install 'cdnbench[deseq2]'"
@@ -112,9 +112,9 @@ class DESeq2:
     def _statistics(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """(N,) |Wald statistics| of counts (M0, N) and (M, N)."""
         import pandas as pd
-        from pydeseq2.dds import DeseqDataSet
-        from pydeseq2.default_inference import DefaultInference
-        from pydeseq2.ds import DeseqStats
+        from pydeseq2.dds import DeseqDataSet  # type: ignore[reportMissingImports]
+        from pydeseq2.default_inference import DefaultInference  # type: ignore[reportMissingImports]
+        from pydeseq2.ds import DeseqStats  # type: ignore[reportMissingImports]
 
         counts = np.concatenate([before, after])
         expressed = counts.any(axis=0)

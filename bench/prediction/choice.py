@@ -136,10 +136,12 @@ def _of_bulk_counts(has_deseq2: bool, notes: list[str]) -> Choice:
             "'cdnbench[deseq2]')"
         )
         return Choice((MODERATED,), why, tuple(notes), (MODERATED,))
+    measured = evidence()["bulk_counts"]
+    places = " against ".join(str(measured["places"][name]) for name in (DESEQ2, MODERATED))
     why = (
         f"{start}: DESeq2's model is made for them; {MODERATED} on logarithms stands beside it, as "
-        "one knock-down alone (pasilla: place 34 against 99 of 9,921 genes) shows no clear "
-        "difference"
+        f"one knock-down alone ({measured['source']}: place {places} of {measured['genes']:,} "
+        "genes) shows no clear difference"
     )
     return Choice((DESEQ2, MODERATED), why, tuple(notes), (MODERATED,))
 
@@ -214,7 +216,8 @@ def _entry(situation: Situation) -> dict[str, Any]:
 
 @cache
 def evidence() -> dict[str, Any]:
-    """The figures: `measure`, and `situations` with `sources` and `methods`, the best first."""
+    """The figures: `measure`, `situations` with `sources` and `methods` (the best first), and
+    `bulk_counts`, places of one target."""
     text = files("cdnbench.prediction").joinpath("evidence.json").read_text(encoding="utf-8")
     return json.loads(text)
 
