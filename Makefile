@@ -17,6 +17,10 @@ demo: setup
 	$(BIN)/bench run --suite synthetic-mini
 	$(BIN)/bench report results/synthetic-mini --html results/report.html --csv results/report.csv
 	@echo "The report is in results/report.html, its numbers in results/report.csv."
+	@echo "How to go on (or put $(BIN) on your PATH and write bench):"
+	@echo "  your own samples:   $(BIN)/bench predict control.csv treated.csv"
+	@echo "  compare methods:    $(BIN)/bench run --suite synthetic --methods target-shift,ut-igsp,cdn"
+	@echo "  add a method:       $(BIN)/pip install -e examples/third_party && $(BIN)/bench run --suite synthetic-mini --methods variance-ratio,target-shift"
 
 test: setup
 	$(BIN)/pytest

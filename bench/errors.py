@@ -35,11 +35,15 @@ class CannotRun(Exception):
     failure."""
 
 
-def did_you_mean(kind: str, name: str, known: Iterable[str]) -> UnknownName:
-    """The error for a name that is not known, with the nearest known names."""
+def did_you_mean(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
+    """The error for a name that is not known, with the nearest known names, whatever their case.
+
+    hint: a sentence that stands last.
+    """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return UnknownName(
-        f"There is no {kind} named {name!r}.{hint} Known: {', '.join(known) or 'none'}."
-    )
+    lower = {other.lower(): other for other in known}
+    near = [lower[n] for n in difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)]
+    words = [f"There is no {kind} named {name!r}."]
+    words += [f"Did you mean {' or '.join(near)}?"] if near else []
+    words += [f"Known: {', '.join(known) or 'none'}.", hint]
+    return UnknownName(" ".join(filter(None, words)))

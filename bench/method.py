@@ -67,12 +67,14 @@ class Trial:
     finds_target: whether, with these parameters, it ranks a variable first that an intervention
         moved by several standard deviations in a short linear chain. False for guesses, for prior
         scores, and for a few steps of a long optimisation.
+    counts: whether it takes raw counts only. The tests then give it counts.
     """
 
     parameters: Mapping[str, Any] | Callable[[Path], Mapping[str, Any]] = field(
         default_factory=dict
     )
     finds_target: bool = True
+    counts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
+from cdnbench.errors import BenchError, InvalidParameter, UnknownName, did_you_mean
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import check_declarations
 from cdnbench.suite import Suite, check_suite
@@ -56,7 +56,7 @@ def load_class(group: str, name: str) -> type:
     """
     kind = "method" if group == METHODS else "suite"
     if name not in entries(group):
-        raise did_you_mean(kind, name, entries(group))
+        raise _unknown(kind, name, entries(group))
     entry = entries(group)[name]
     where = f"{name!r} ({entry.value})"
     try:
@@ -98,7 +98,13 @@ def resolve_method(name: str) -> tuple[str, str]:
         variant = name.removeprefix(base + "-")
         if variant in load_class(METHODS, base).info.variants:  # type: ignore[attr-defined]
             return base, variant
-    raise did_you_mean("method", name, known)
+    raise _unknown("method", name, known)
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> UnknownName:
+    """The error for a name that no installed package registers."""
+    hint = f"If another package provides this {kind}, install it in this Python environment."
+    return did_you_mean(kind, name, known, hint)
 
 
 def load_method(name: str, **parameters: Any) -> LoadedMethod:

@@ -66,7 +66,8 @@ class Task:
             )
         if not variables:
             raise InvalidTask(
-                f"Task {self.name!r} has no variables. Name the columns of its arrays."
+                f"Task {self.name!r} has no variables. Name the columns of its arrays: "
+                "variables=[...]."
             )
         if len(regimes) == 0:
             raise InvalidTask(
@@ -192,7 +193,9 @@ def _samples(given: np.ndarray, variables: tuple[str, ...], where: str) -> np.nd
             with np.errstate(over="ignore"):
                 array = array.astype(np.float32)
         except (TypeError, ValueError) as error:
-            raise InvalidTask(f"{where} samples are not numbers ({error}).") from None
+            raise InvalidTask(
+                f"{where} samples are not numbers ({error}){_in_column(array, variables)}."
+            ) from None
     finite = np.isfinite(array)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
@@ -206,6 +209,16 @@ def _samples(given: np.ndarray, variables: tuple[str, ...], where: str) -> np.nd
     array = array.view()
     array.flags.writeable = False
     return array
+
+
+def _in_column(array: np.ndarray, variables: tuple[str, ...]) -> str:
+    """Names the first column that cannot be converted to numbers."""
+    for column, variable in zip(array.T, variables, strict=True):
+        try:
+            column.astype(np.float32)
+        except (TypeError, ValueError):
+            return f" in column {variable!r}. Drop it, or give it as numbers"
+    return ""
 
 
 def _check_precision(given: Sequence[np.ndarray], variables: tuple[str, ...], where: str) -> None:

@@ -1,4 +1,4 @@
-"""`bench train fine-tune`: weights of `cdn`, trained on with the training tasks of a suite."""
+"""`bench train fine-tune`: weights of `cdn`, trained on with the tasks of a suite."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def fine_tune(
 ) -> None:
     """Fine-tune weights of `cdn` on the labelled perturbations of a suite.
 
-    The weights are for `--methods cdn:weights=FILE`. No run scores them on tasks that they were
-    fine-tuned on.
+    The weights are for `--methods cdn:weights=FILE`. No run scores them on tasks that they
+    were fine-tuned on.
 
     Examples:
 

@@ -1,6 +1,6 @@
 """CDN that reads each variable in several forms, trained on worlds of many kinds.
 
-The design is that of `cdn-suites` (mechanism tests between grid layers, `network`), with three changes
+The design is that of `cdn-suites` (mechanism tests between grid layers, `network`), with changes
 (`forms_network`):
 
 - It sees each variable as a level in robust units of the controls and as a normal score among the

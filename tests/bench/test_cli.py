@@ -105,6 +105,13 @@ def test_what_cannot_be_done_is_said_in_one_line_with_code_2(folder, arguments, 
     assert result.stderr.startswith("bench: ") and result.stderr.count("\n") == 1
 
 
+def test_the_version(folder):
+    from cdnbench import __version__
+
+    result = bench(folder, "--version")
+    assert result.returncode == 0 and result.stdout == f"bench {__version__}\n"
+
+
 def test_usage_errors_of_the_parser_have_code_2_too(folder):
     assert bench(folder, "run").returncode == 2
     assert bench(folder, "report", "--tabel", "jobs").returncode == 2

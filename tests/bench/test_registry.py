@@ -23,6 +23,13 @@ def test_a_misspelt_name_gets_its_neighbours():
         load_suite("synthetic", protocoll="clean")
 
 
+def test_a_name_may_belong_to_a_package_that_is_not_installed():
+    with pytest.raises(UnknownName, match="Did you mean deseq2.*another package.*this method"):
+        load_method("DESeq")
+    with pytest.raises(UnknownName, match="another package provides this suite, install it"):
+        load_suite("my-lab")
+
+
 def test_values_are_checked_when_they_are_given():
     with pytest.raises(InvalidParameter, match="max_set_size takes a value of type int"):
         load_method("dci", max_set_size="two")

@@ -184,3 +184,9 @@ def test_a_large_shift_and_noise_of_rounding_are_no_loss():
     control = 1e-6 * rng.normal(size=(50, 3))
     control[:, 1] = 0.1 + 1e-16 * rng.normal(size=50)
     task(observational=control, regimes=[control[:5] + 1000, control[:1]])
+
+
+def test_a_column_of_text_is_named():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 4.0], "batch": ["x", "y", "x"]})
+    with pytest.raises(InvalidTask, match="not numbers .*in column 'batch'. Drop it"):
+        Task(name="t", observational=frame, regimes=[frame])

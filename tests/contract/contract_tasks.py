@@ -7,7 +7,7 @@ trained on `screen` knows them.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,13 @@ def chain_task(n_variables=4, n_regimes=3, n_rows=120, seed=0, **changes) -> Tas
         "regimes": [sample(r % n_variables) for r in range(n_regimes)],
     }
     return Task(**{**fields, **changes})
+
+
+def as_counts(task: Task) -> Task:
+    """The task for methods that take counts only: about 20 e^(x / 2), which keeps the order."""
+    arrays = (task.observational, *task.regimes)
+    before, *after = (np.floor(20 * np.exp(np.clip(x, -20, 20) / 2)) for x in arrays)
+    return replace(task, observational=before, regimes=after)
 
 
 # --- a labelled screen, for methods that have to be trained
@@ -133,6 +140,8 @@ def outputs_or_reason(
 ) -> dict[str, np.ndarray] | None:
     """Every reading's scores, checked to say something about each regime; None where the method
     declines with a reason."""
+    if method.info.trial.counts:
+        task = as_counts(task)
     try:
         outputs = method.predict_outputs(task, seed=seed)
     except CannotRun as reason:

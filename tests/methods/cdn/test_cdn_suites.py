@@ -1,4 +1,4 @@
-"""The method `cdn-suites` around its network: weights files, groups of regimes, relabelling, limits."""
+"""The method `cdn-suites` around its network: weights, groups of regimes, relabelling, limits."""
 
 import json
 from dataclasses import asdict, replace

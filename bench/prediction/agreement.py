@@ -1,0 +1,96 @@
+"""How far two rankings of the same variables agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TOP = 10
+PERSISTENCE = 0.9
+"""Of rank-biased overlap: the first ten places then have 86 % of the weight (Webber et al. 2010,
+equation 21)."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """first: the first variable of each ranking; several where they tie.
+    shared: how many of the `top` first variables of both are the same.
+    top: 10, or half of the variables where there are fewer than 20, or fewer where a method ranks
+        fewer.
+    overlap: rank-biased overlap, from 0 (nothing in common) to 1 (the same order).
+    """
+
+    first: tuple[tuple[str, ...], tuple[str, ...]]
+    shared: int
+    top: int
+    overlap: float
+
+    @property
+    def same_first(self) -> bool:
+        """Whether a variable is first in both."""
+        return not set(self.first[0]).isdisjoint(self.first[1])
+
+    def sentence(self, names: tuple[str, str]) -> str:
+        """What a reader of the two rankings should know. names: of the two methods."""
+        one, two = names
+        both = [v for v in self.first[0] if v in self.first[1]]
+        start = (
+            f"{one} and {two} both put {both[0]} first"
+            if both
+            else f"{one} puts {self.first[0][0]} first and {two} {self.first[1][0]}"
+        )
+        return (
+            f"{start}; {self.shared} of their first {self.top} are the same (rank-biased overlap "
+            f"{self.overlap:.2f})."
+        )
+
+
+def agreement(
+    ranking_a: Sequence[tuple[float, str, float]], ranking_b: Sequence[tuple[float, str, float]]
+) -> Agreement:
+    """Compare two rankings as `cdnbench.ranking.rank_variables` returns them.
+
+    Variables without a score (NaN) have no place and are left out of the ranking that lacks them.
+    Rank-biased overlap weighs the share that the first d places have in common by 0.9^(d - 1), and
+    takes the share at the end of the shorter ranking for all deeper places (Webber, Moffat, Zobel
+    2010, A similarity measure for indefinite rankings, ACM Trans. Inf. Syst. 28:20, equation 30).
+    Ties stand in the order in which they are given.
+
+    Raises
+    ------
+    ValueError: the rankings are of different variables, or one of them ranks none.
+    """
+    names = [[name for _, name, _ in ranking] for ranking in (ranking_a, ranking_b)]
+    if set(names[0]) != set(names[1]):
+        raise ValueError("The two rankings are not of the same variables.")
+    scored = [
+        [(rank, name) for rank, name, score in ranking if score == score]
+        for ranking in (ranking_a, ranking_b)
+    ]
+    if not all(scored):
+        raise ValueError("A ranking without a single score has nothing to compare.")
+    one, two = ([name for _, name in ranking] for ranking in scored)
+    depth = min(len(one), len(two))
+    top = max(1, min(TOP, len(names[0]) // 2, depth))
+    first = tuple(
+        tuple(name for rank, name in ranking if rank == ranking[0][0]) for ranking in scored
+    )
+    return Agreement(
+        first=(first[0], first[1]),
+        shared=len(set(one[:top]) & set(two[:top])),
+        top=top,
+        overlap=_rank_biased_overlap(one[:depth], two[:depth]),
+    )
+
+
+def _rank_biased_overlap(one: list[str], two: list[str]) -> float:
+    """Extrapolated rank-biased overlap of two rankings of the same length."""
+    seen: set[str] = set()
+    common, weighted, share = 0, 0.0, 0.0
+    for depth, (a, b) in enumerate(zip(one, two, strict=True), start=1):
+        for name in (a, b):
+            common += name in seen
+            seen.add(name)
+        share = common / depth
+        weighted += share * PERSISTENCE ** (depth - 1)
+    return (1 - PERSISTENCE) * weighted + share * PERSISTENCE ** len(one)
