@@ -70,7 +70,7 @@ def labelled(
     for name in (*labels, *numbers):
         if name not in names:
             raise did_you_mean(f"column of {path}", name, [n for n in names if n.strip()][:50])
-    frame = frame.set_axis(range(len(names)), axis=1)
+    frame = frame.set_axis(range(len(names)), axis=1).reset_index(drop=True)
     said = {*labels, *numbers, *mentioned}
     known = {i for i, name in enumerate(names) if name in said}
     described = [i for i in range(len(names)) if i not in known and _describes(frame[i], i)]

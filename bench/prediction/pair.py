@@ -1,0 +1,50 @@
+"""The finding of one task: two files, or arrays of a user's own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cdnbench.errors import CannotRun
+from cdnbench.loaded import LoadedMethod
+from cdnbench.pairs import Pair
+from cdnbench.prediction.methods import ANYWHERE, text_of
+from cdnbench.prediction.result import Finding, Result
+from cdnbench.prediction.screening import log_fold_change
+from cdnbench.task import Task
+from cdnbench.values import Extent
+
+
+def finding_of(task: Task, method: LoadedMethod, seed: int = 0) -> Finding:
+    """What a method says of the first regime of a task. Raises as `LoadedMethod.predict`."""
+    before, after = task.observational, task.regimes[0]
+    prediction = method.predict(task, seed=seed)
+    kind = (Extent.of(before) | Extent.of(after)).kind
+    means = [side.mean(axis=0, dtype=np.float64) for side in (before, after)]
+    nothing = np.empty(0)
+    return Finding.ranked(
+        np.array(task.variables, dtype=object),
+        prediction.outputs[method.variant][0],
+        np.empty(0, dtype=object),
+        {"candidates": log_fold_change(*means, kind), "outside": nothing},
+        perturbation=task.name,
+        method=text_of(method),
+        n_control=len(before),
+        n_perturbed=len(after),
+        note=prediction.note,
+    )
+
+
+def predict_pair(pair: Pair, method: LoadedMethod, seed: int = 0) -> Result:
+    """The finding of two files.
+
+    Raises
+    ------
+    CannotRun: the method cannot run on these samples; the message names one that can.
+    """
+    try:
+        found = finding_of(pair.task, method, seed)
+    except CannotRun as why:
+        hint = "" if method.label == ANYWHERE else f" --method {ANYWHERE} runs on any samples."
+        raise CannotRun(f"{method.label} cannot run on these samples: {why}.{hint}") from why
+    settings = {"methods": [text_of(method)], "seed": seed}
+    return Result((found,), settings, pair.notes)
