@@ -73,7 +73,8 @@ def _bar(total: int, folder: Path, to: TextIO) -> Iterator[Show]:
 def _lines(total: int, folder: Path, to: TextIO) -> Show:
     counts: Counter[Status] = Counter()
     begin = last = time.monotonic()
-    # The time left is told from the jobs after the last fit, which may take longer than all jobs.
+    # The time left is told from the jobs after the last fit, which may take longer than all jobs,
+    # or after the first job, before which the run itself starts.
     since, before = begin, 0
 
     def show(record: Record) -> None:
@@ -85,15 +86,20 @@ def _lines(total: int, folder: Path, to: TextIO) -> Show:
             return
         counts[record.status] += 1
         done = counts.total()
+        if done == 1 and since == begin:
+            since, before = now, 1
         if record.status.is_failure:
             print(failure_line(record, folder), file=to, flush=True)
         if now - last >= LOG_EVERY_S or done == total:
             last = now
-            left = (now - since) / (done - before) * (total - done)
+            left = ""
+            if done > before:
+                seconds = (now - since) / (done - before) * (total - done)
+                left = f", about {seconds:.0f} s left"
             tally = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
             spent = now - begin
             print(
-                f"{done}/{total} jobs ({tally}), {spent:.0f} s, about {left:.0f} s left",
+                f"{done}/{total} jobs ({tally}), {spent:.0f} s{left}",
                 file=to,
                 flush=True,
             )

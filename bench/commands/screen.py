@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.loaded import LoadedMethod
-from cdnbench.prediction.methods import ANYWHERE, chosen_methods, text_of
+from cdnbench.prediction.methods import chosen_methods, text_of, why_not
 from cdnbench.prediction.notes import notes_on_effects
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.result import Finding, Result
@@ -118,6 +118,7 @@ def predict_screen(
 ) -> Result:
     """The same, with progress. show: as `cdnbench.commands.progress.progress`."""
     from cdnbench.datasets.cells.screens.own_screen import OwnScreen
+    from cdnbench.prediction.suite import check_can_run
     from cdnbench.runners.plan import Limits
     from cdnbench.store import Store
 
@@ -128,6 +129,7 @@ def predict_screen(
         raise InvalidParameter(f"--jobs is a whole number of 0 or more; got {jobs!r}.")
     chosen = chosen_methods(methods)
     screen = OwnScreen(data, reading, progress)
+    check_can_run(screen, chosen, reading.candidates)
     store = Store(work or _cache(screen.identity)).create()
     findings: list[Finding] = []
     effects = []
@@ -185,7 +187,7 @@ def _run(
     plan = Plan(suite.info.name, {}, suite, list(unique.values()), methods, limits)
     # What failed is tried again, as the limits may be others.
     run = Run(plan, store, Mode(retry=True), n_jobs or usable_cores(), maker=LocalTaskMaker)
-    block.gather(sorted({job.spec.recipe.i for job in run.todo if not job.skip}))
+    block.gather(sorted({job.spec.recipe.i for job in run.todo}))
     with show(len(run.todo), store.folder) as on_record:
         run.on_record = on_record
         run.execute()
@@ -231,15 +233,13 @@ def _finding(
 def _check_any(findings: Sequence[Finding], methods: Sequence[LoadedMethod]) -> None:
     """Raises
     ------
-    CannotRun: a method gave scores for no perturbation, and for one reason: it cannot run.
+    CannotRun: a method itself said of every perturbation that it cannot run on it.
     """
     for method in methods:
         own = [f for f in findings if f.method == text_of(method)]
         skipped = [f.note for f in own if f.note.startswith(f"{Status.skipped}: ") and f.failed]
         if own and len(skipped) == len(own):
-            reason = skipped[0].removeprefix(f"{Status.skipped}: ").rstrip(".")
-            hint = "" if method.label == ANYWHERE else f" --method {ANYWHERE} runs on any samples."
-            raise CannotRun(f"{method.label} cannot run on these samples: {reason}.{hint}")
+            raise CannotRun(why_not(method, skipped[0].removeprefix(f"{Status.skipped}: ")))
 
 
 def _about_candidates(
@@ -278,8 +278,3 @@ def _cache(identity: str) -> Path:
     folder.mkdir(exist_ok=True)
     os.utime(folder)
     return folder
-
-
-def failures(result: Result) -> list[Finding]:
-    """Findings without scores for another reason than that the method cannot run on them."""
-    return [f for f in result.findings if f.failed and not f.note.startswith("skipped")]

@@ -38,3 +38,9 @@ def text_of(method: LoadedMethod) -> str:
     """How a method is written, with the parameters that differ from its defaults."""
     parameters = ",".join(f"{name}={value}" for name, value in sorted(method.parameters.items()))
     return f"{method.label}:{parameters}" if parameters else method.label
+
+
+def why_not(method: LoadedMethod, reason: str) -> str:
+    """What to say where a method can run on nothing that was given."""
+    hint = "" if method.label == ANYWHERE else f" --method {ANYWHERE} runs on any samples."
+    return f"{method.label} cannot run on these samples: {reason.rstrip('.')}.{hint}"

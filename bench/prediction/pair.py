@@ -7,7 +7,7 @@ import numpy as np
 from cdnbench.errors import CannotRun
 from cdnbench.loaded import LoadedMethod
 from cdnbench.pairs import Pair
-from cdnbench.prediction.methods import ANYWHERE, text_of
+from cdnbench.prediction.methods import text_of, why_not
 from cdnbench.prediction.result import Finding, Result
 from cdnbench.prediction.screening import log_fold_change
 from cdnbench.task import Task
@@ -44,7 +44,6 @@ def predict_pair(pair: Pair, method: LoadedMethod, seed: int = 0) -> Result:
     try:
         found = finding_of(pair.task, method, seed)
     except CannotRun as why:
-        hint = "" if method.label == ANYWHERE else f" --method {ANYWHERE} runs on any samples."
-        raise CannotRun(f"{method.label} cannot run on these samples: {why}.{hint}") from why
+        raise CannotRun(why_not(method, str(why))) from why
     settings = {"methods": [text_of(method)], "seed": seed}
     return Result((found,), settings, pair.notes)

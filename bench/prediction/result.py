@@ -120,7 +120,8 @@ class Finding:
         }
         for name in ("perturbation", "verdict", "group", "method", "note"):
             value = getattr(self, name)
-            columns[name] = pd.Categorical([value] * n, None if value is None else [value])
+            known = pd.Index([] if value is None else [value], dtype=object)
+            columns[name] = pd.Categorical.from_codes(np.full(n, len(known) - 1), known)
         for name in ("n_control", "n_perturbed"):
             columns[name] = np.full(n, getattr(self, name))
         for name in ("p", "q"):

@@ -8,8 +8,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from cdnbench.digest import digest
+from cdnbench.errors import CannotRun
 from cdnbench.loaded import LoadedMethod
-from cdnbench.prediction.screening import Block, Screen
+from cdnbench.prediction.methods import why_not
+from cdnbench.prediction.screening import Block, Comparison, Screen
 from cdnbench.suite import Suite, SuiteInfo, TaskSpec
 from cdnbench.truth import LabelledTask
 
@@ -34,12 +36,11 @@ class ScreenSuite(Suite):
         self._screen, self._block, self._most = screen, block, most
 
     def specs(self) -> Sequence[TaskSpec]:
-        return [self._spec(i, self._most) for i in range(len(self._block.comparisons))]
+        return self._specs(self._most)
 
     def specs_for(self, method: LoadedMethod) -> list[TaskSpec]:
         """The same tasks with as many candidates as the method takes."""
-        most = min(self._most, method.info.max_variables or self._most)
-        return [self._spec(i, most) for i in range(len(self._block.comparisons))]
+        return self._specs(_most(method, self._most))
 
     def load(self, spec: TaskSpec) -> LabelledTask:
         """The task, whose targets nobody knows."""
@@ -49,16 +50,39 @@ class ScreenSuite(Suite):
         none = np.zeros((1, task.n_variables), bool)
         return LabelledTask(task=task, targets=none, n_unmeasured=[1])
 
-    def _spec(self, i: int, most: int) -> TaskSpec:
-        comparison = self._block.comparisons[i]
-        most = min(most, len(self._screen.variables))
-        identity = digest("predict", self._screen.identity, comparison.group, most)
-        return TaskSpec(
-            name=comparison.name,
-            hash=digest(identity, comparison.perturbation),
-            n_variables=most,
-            n_regimes=1,
-            n_samples=min(comparison.n_control, comparison.n_perturbed),
-            has_symbols=self._screen.has_symbols,
-            recipe=Part(i, most),
-        )
+    def _specs(self, most: int) -> list[TaskSpec]:
+        comparisons = enumerate(self._block.comparisons)
+        return [_spec(self._screen, comparison, Part(i, most)) for i, comparison in comparisons]
+
+
+def check_can_run(screen: Screen, methods: Sequence[LoadedMethod], most: int) -> None:
+    """Check that each method can run on some comparison, before anything is done.
+
+    Raises
+    ------
+    CannotRun: one cannot; the message names another method.
+    """
+    for method in methods:
+        part = Part(0, _most(method, most))
+        specs = [_spec(screen, comparison, part) for comparison in screen.comparisons]
+        reasons = [method.info.why_skip(spec) for spec in specs]
+        if all(reasons):
+            raise CannotRun(why_not(method, str(reasons[0])))
+
+
+def _most(method: LoadedMethod, most: int) -> int:
+    return min(most, method.info.max_variables or most)
+
+
+def _spec(screen: Screen, comparison: Comparison, part: Part) -> TaskSpec:
+    most = min(part.most, len(screen.variables))
+    identity = digest("predict", screen.identity, comparison.group, most)
+    return TaskSpec(
+        name=comparison.name,
+        hash=digest(identity, comparison.perturbation),
+        n_variables=most,
+        n_regimes=1,
+        n_samples=min(comparison.n_control, comparison.n_perturbed),
+        has_symbols=screen.has_symbols,
+        recipe=Part(part.i, most),
+    )

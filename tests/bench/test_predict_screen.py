@@ -112,6 +112,17 @@ def test_a_method_that_cannot_run_says_why(folder):
         predict("screen.csv", *ASKED, "--method", "target-shft")
 
 
+def test_a_perturbation_with_too_few_rows_for_a_method_is_shown(folder):
+    frame = pd.read_csv("screen.csv")
+    few = frame[frame["what"] == "b"].iloc[:3].assign(what="few")
+    pd.concat([frame[frame["what"].isin(["mock", "c"])], few]).to_csv("few.csv", index=False)
+    out = predict("few.csv", *ASKED, "--method", "prediter", "--csv", "out.csv").stdout
+    assert "(skipped: 3 samples in the smallest data set" in out
+    written = pd.read_csv("out.csv").set_index("perturbation")
+    assert written.loc["few", "note"].startswith("skipped: 3 samples")
+    assert written.loc["c", "note"].isna().all() and written.loc["c", "score"].notna().all()
+
+
 def test_a_method_gets_no_more_variables_than_it_takes(folder, monkeypatch):
     """cd-nod takes 50 of 60 variables."""
     rng = np.random.default_rng(0)

@@ -101,7 +101,7 @@ def compare(
     InvalidData: nothing is left to compare; the message says what was left out.
     """
     notes = []
-    without = int((~labels.labelled).sum())
+    without = int((~labels.labelled | (labels.names == "")).sum())
     if without:
         notes.append(f"{without:,} rows without a label in {reading.perturbation!r} are left out.")
     nowhere = selected & np.array([g is None or g == "" for g in group]) & bool(reading.group)

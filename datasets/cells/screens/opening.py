@@ -155,8 +155,10 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
         matrix = matrix.tocsr()  # itself where it is one already; rows are copied as they are read
         parts = [matrix.data, matrix.indices, matrix.indptr]
         content = digest(*parts, names)
+    elif adata.isbacked:
+        content = digest(file_digest(Path(adata.filename)), layer, names)
     else:
-        content = digest(np.asarray(matrix[:]), names)
+        content = digest(matrix, names)
     raw = RawCells(path, names, adata.obs, _rows(matrix), _at_once(matrix.shape))
     inputs = (Path(adata.filename),) if adata.isbacked else ()
     obs = [[str(name), list(map(str, adata.obs[name]))] for name in adata.obs]

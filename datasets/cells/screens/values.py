@@ -86,7 +86,8 @@ def look(source: Source, reading: Reading, progress: Progress) -> Values:
         filled = np.diff(chunk.indptr)
         distinct = (filled >= _LONG) | ((filled == len(raw.genes)) & ~whole[rows])
         key[rows] = np.where(distinct, chunk.astype(np.float64) @ weights, np.nan)
-        odd.append(other_logarithm(chunk) if extent.kind == "log" else "")
+        if all(odd):  # one part that is as it should be suffices
+            odd.append(other_logarithm(chunk) if extent.kind == "log" else "")
     if reading.total:
         given = totals_of(raw, reading.total)
         if extent.kind == "counts" and (total > given * (1 + 1e-6)).any():

@@ -185,6 +185,25 @@ def test_what_is_given_is_not_changed(small):
     pd.testing.assert_frame_equal(frame, same)
 
 
+def test_a_backed_anndata_is_read_in_parts(small, expected, tmp_path):
+    backed = anndata.read_h5ad(saved(small, tmp_path / "a.h5ad"), backed="r")
+    screen = opened(backed, total="total")
+    assert screen.source.inputs == (tmp_path / "a.h5ad",)
+    found = tasks_of(screen)["G1"].regimes[0]
+    np.testing.assert_allclose(found, expected["G1"], rtol=1e-4, atol=1e-5)
+
+
+def test_rows_without_a_label_are_counted():
+    """An empty label is none."""
+    labels = [CONTROL] * 4 + ["a"] * 4 + ["", " ", None, np.nan]
+    frame = labelled(np.random.default_rng(0).normal(size=(12, 3)), labels)
+    adata = anndata.AnnData(frame.drop(columns=LABEL).to_numpy(), obs=frame[[LABEL]])
+    for source in (frame, adata):
+        screen = opened(source)
+        assert [c.name for c in screen.comparisons] == ["a"]
+        assert f"4 rows without a label in {LABEL!r}" in notes_of(screen)
+
+
 def test_genes_are_named_by_a_column(small, tmp_path):
     for source in (small, saved(small, tmp_path / "a.h5ad")):
         assert opened(source, genes="gene_id").variables[0] == "ENSG0"
