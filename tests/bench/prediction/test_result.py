@@ -60,7 +60,8 @@ def test_files_hold_what_the_frame_holds(tmp_path):
     assert frame["variable"].isna().sum() == 1 and set(frame["verdict"].dropna()) == {"found"}
     result.write_csv(tmp_path / "a.csv")
     result.write_parquet(tmp_path / "a.parquet")
-    for read in (pd.read_csv(tmp_path / "a.csv"), pd.read_parquet(tmp_path / "a.parquet")):
+    exact = pd.read_csv(tmp_path / "a.csv", float_precision="round_trip")
+    for read in (exact, pd.read_parquet(tmp_path / "a.parquet")):
         assert list(read) == list(COLUMNS)
         for name in ("rank", "score", "probability", "log_fold_change", "p", "q", "n_control"):
             np.testing.assert_array_equal(read[name].astype(float), frame[name].astype(float))
