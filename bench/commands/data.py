@@ -365,14 +365,14 @@ def reading_progress(
 
     to: where; standard output by default.
     """
-    to = to or sys.stdout
-    if not to.isatty():
+    stream: TextIO = to or sys.stdout
+    if not stream.isatty():
         last = [time.monotonic()]
 
         def line(what: str, done: int, of: int) -> None:
             if time.monotonic() - last[0] >= LOG_EVERY_S:
                 last[0] = time.monotonic()
-                print(f"{what}: {done:,} of {of:,} {unit}", file=to, flush=True)
+                print(f"{what}: {done:,} of {of:,} {unit}", file=stream, flush=True)
 
         yield line
         return
@@ -391,7 +391,7 @@ def reading_progress(
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True, console=Console(file=to)) as bar:
+    with Progress(*columns, transient=True, console=Console(file=stream)) as bar:
         tasks: dict[str, int] = {}
 
         def show(what: str, done: int, of: int) -> None:

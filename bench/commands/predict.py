@@ -260,9 +260,9 @@ def _screen(path: Path, given: dict[str, Any]) -> Result:
     from cdnbench.prediction.text import table_lines
 
     names = set(Reading.__dataclass_fields__) & set(given)
-    reading = Reading(
-        **{n: given[n] for n in names} | {"control": given["control"] or "non-targeting"}
-    )
+    options = {name: given[name] for name in names}
+    options["control"] = given["control"] or "non-targeting"
+    reading = Reading(**options)
     with contextlib.ExitStack() as stack:
         showing = stack.enter_context(reading_progress("rows", sys.stderr))
         result = predict_screen(

@@ -24,14 +24,14 @@ def progress(total: int, folder: Path = Path(), to: TextIO | None = None) -> Ite
     folder: that of the store, in which the logs of failures lie. to: where to show it; standard
     output by default.
     """
-    to = to or sys.stdout
+    stream: TextIO = to or sys.stdout
     if total == 0:
         yield lambda record: None
-    elif to.isatty():
-        with _bar(total, folder, to) as show:
+    elif stream.isatty():
+        with _bar(total, folder, stream) as show:
             yield show
     else:
-        yield _lines(total, folder, to)
+        yield _lines(total, folder, stream)
 
 
 @contextlib.contextmanager

@@ -19,13 +19,15 @@ def finding_of(task: Task, method: LoadedMethod, seed: int = 0) -> Finding:
     before, after = task.observational, task.regimes[0]
     prediction = method.predict(task, seed=seed)
     kind = (Extent.of(before) | Extent.of(after)).kind
-    means = [side.mean(axis=0, dtype=np.float64) for side in (before, after)]
+    change = log_fold_change(
+        before.mean(axis=0, dtype=np.float64), after.mean(axis=0, dtype=np.float64), kind
+    )
     nothing = np.empty(0)
     return Finding.ranked(
         np.array(task.variables, dtype=object),
         prediction.outputs[method.variant][0],
         np.empty(0, dtype=object),
-        {"candidates": log_fold_change(*means, kind), "outside": nothing},
+        {"candidates": change, "outside": nothing},
         perturbation=task.name,
         method=text_of(method),
         n_control=len(before),

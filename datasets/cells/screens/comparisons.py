@@ -124,7 +124,7 @@ def compare(
     enough, controlled = sizes >= LEAST_ROWS, n_controls[in_group] >= LEAST_ROWS
     kept = enough & controlled
     text = lambda places: _listed(  # noqa: E731
-        [_name(groups[in_group[i]], names[named[i]]) for i in np.flatnonzero(places)]
+        [_name(str(groups[in_group[i]]), str(names[named[i]])) for i in np.flatnonzero(places)]
     )
     if (~enough).any():
         notes.append(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy import sparse
@@ -152,7 +152,9 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
     if np.dtype(matrix.dtype).kind not in "biuf":
         raise InvalidData(f"{path} holds {matrix.dtype} in place of numbers.")
     if sparse.issparse(matrix):
-        matrix = matrix.tocsr()  # itself where it is one already; rows are copied as they are read
+        matrix = cast(
+            Any, matrix
+        ).tocsr()  # itself where it is one already; rows are copied as they are read
         parts = [matrix.data, matrix.indices, matrix.indptr]
         content = digest(*parts, names)
     elif adata.isbacked:

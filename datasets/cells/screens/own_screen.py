@@ -9,7 +9,6 @@ controls that methods get. Cost is in proportion to the values of the file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from cdnbench.datasets.cells.screens.opening import Source, open_source
 from cdnbench.datasets.cells.screens.values import check, look, treatment
 from cdnbench.digest import digest
 from cdnbench.prediction.options import Reading
-from cdnbench.prediction.screening import Comparison, Effects, Progress
+from cdnbench.prediction.screening import Block, Comparison, Effects, Progress
 from cdnbench.task import Task
+from cdnbench.values import Kind
 
 READING = 1
 """Goes up when methods get other values for the same file and options."""
@@ -52,7 +52,8 @@ class OwnScreen:
         raw = self.source.raw
         labels, selected, group = rows_asked_for(raw, reading)
         values = look(self.source, reading, progress)
-        self.treat, self.kind, usable, notes = treatment(self.source, reading, values)
+        self.treat, kind, usable, notes = treatment(self.source, reading, values)
+        self.kind: Kind = kind
         self.total = values.total
         if empty := int((selected & ~usable).sum()):
             notes.append(f"{empty:,} rows without any count are left out.")
@@ -72,7 +73,7 @@ class OwnScreen:
             READING, cdnbench.__version__, self.source.content, options | {"cells": ""}
         )
 
-    def blocks(self) -> Iterator[OwnBlock]:
+    def blocks(self) -> Iterator[Block]:
         """All comparisons, as many at a time as the sizes above allow."""
         n, most = len(self.variables), min(self.reading.candidates, len(self.variables))
         block: list[int] = []
@@ -105,6 +106,7 @@ class OwnBlock:
     def __init__(self, screen: OwnScreen, numbers: Sequence[int]) -> None:
         self._screen, self._numbers = screen, list(numbers)
         self._groups = sorted({int(screen.compared.group[c]) for c in numbers})
+        self._effects: list[Effects] = []
         self._cells: dict[int, sparse.csr_matrix] = {}
         self._controls: dict[int, sparse.csc_matrix] = {}
 
@@ -112,8 +114,14 @@ class OwnBlock:
     def comparisons(self) -> list[Comparison]:
         return [self._screen.comparisons[c] for c in self._numbers]
 
-    @cached_property
-    def effects(self) -> list[Effects]:
+    @property
+    def effects(self) -> Sequence[Effects]:
+        """They are measured when they are first asked for."""
+        if not self._effects:
+            self._effects = self._measured()
+        return self._effects
+
+    def _measured(self) -> list[Effects]:
         screen, n = self._screen, len(self._numbers)
         compared = screen.compared
         code = _place(compared.perturbed, self._numbers, len(screen.comparisons))
