@@ -37,7 +37,7 @@ def predict(
         str,
         typer.Option(
             help="name or name:parameter=value; see `bench list methods`. For one file also "
-            "several: a,b. [default: cdn]"
+            "several: a,b. By default cdn."
         ),
     ] = "",
     top: Annotated[
@@ -63,7 +63,7 @@ def predict(
         str,
         typer.Option(
             help="Value of this column in controls. Several are separated by commas, and patterns "
-            "match many: 'NegCtrl,non-targeting*'. [default: non-targeting]",
+            "match many: 'NegCtrl,non-targeting*'. By default non-targeting.",
             rich_help_panel=_ONE,
         ),
     ] = "",
