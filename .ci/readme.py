@@ -49,6 +49,13 @@ def write_samples(folder: Path) -> None:
         frame["c"] += shift
         frame.to_csv(folder / f"{name}.csv", index=False)
         anndata.AnnData(frame).write_h5ad(folder / f"{name}.h5ad")
+    genes = [f"G{i}" for i in range(40)]
+    labels = np.repeat(["non-targeting", *genes[:3]], [120, 30, 30, 30])
+    rate = np.full((len(labels), len(genes)), 5.0)
+    rate[labels[:, None] == np.array(genes)] = 0.5
+    counts = pd.DataFrame(rng.poisson(rate).astype(np.float32), columns=genes)
+    obs = pd.DataFrame({"gene": labels}, index=counts.index.astype(str))
+    anndata.AnnData(counts.set_index(obs.index), obs=obs).write_h5ad(folder / "screen.h5ad")
 
 
 if __name__ == "__main__":

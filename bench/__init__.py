@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cdnbench.commands.screen import predict
     from cdnbench.errors import BenchError, CannotRun
     from cdnbench.method import MethodInfo, Prediction
     from cdnbench.registry import load_method, load_suite
@@ -39,6 +40,7 @@ __all__ = [
     "Truth",
     "load_method",
     "load_suite",
+    "predict",
     "run",
     "report",
 ]
@@ -57,6 +59,7 @@ _HOME = {
     "Truth": "truth",
     "load_method": "registry",
     "load_suite": "registry",
+    "predict": "commands.screen",
     "run": "runners.api",
     "report": "reports.report",
 }

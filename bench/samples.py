@@ -14,7 +14,7 @@ from cdnbench.table_layout import some
 from cdnbench.tables import Table, read_text_table, table_of_frame
 from cdnbench.task import repeated_names
 
-_COMPRESSIONS = (".gz", ".bz2", ".xz")
+COMPRESSIONS = (".gz", ".bz2", ".xz")
 _NAME_KEYS = ("variables", "var_names", "names", "columns", "genes", "gene_names", "features")
 """Arrays of an .npz file that name its columns, wherever their length fits."""
 
@@ -36,7 +36,7 @@ def read_samples(path: Path, *, transpose: bool = False) -> Table:
     if not path.is_file():
         raise InvalidTask(f"{path} is not a file.")
     name = path.name.lower()
-    for compression in _COMPRESSIONS:
+    for compression in COMPRESSIONS:
         name = name.removesuffix(compression)
     suffix = name.rpartition(".")[2]
     if suffix not in READERS:
@@ -53,7 +53,7 @@ def read_samples(path: Path, *, transpose: bool = False) -> Table:
         table = _transposed(table, path)
     if names := repeated_names(table.columns):
         raise InvalidTask(f"{path}: variable names must be unique, but {some(names)} repeat.")
-    return replace(table, values=_checked(table.values, table.columns, path))
+    return replace(table, values=checked_values(table.values, table.columns, path))
 
 
 def _transposed(table: Table, path: Path) -> Table:
@@ -65,7 +65,13 @@ def _transposed(table: Table, path: Path) -> Table:
     return replace(table, values=table.values.T, columns=table.rows, rows=table.columns)
 
 
-def _checked(values: np.ndarray, columns: list[str], path: Path) -> np.ndarray:
+def checked_values(values: np.ndarray, columns: list[str], path: Path) -> np.ndarray:
+    """Finite numbers (rows, columns) as float64, or as float32 where they are.
+
+    Raises
+    ------
+    InvalidTask: see `read_samples`.
+    """
     if values.ndim != 2 or values.shape[1] != len(columns) or not values.size:
         raise InvalidTask(
             f"{path} holds an array of shape {values.shape} and {len(columns)} variable names."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,10 +48,24 @@ def read_text_table(path: Path, *, first_column_is_labels: bool = False) -> Tabl
     InvalidTask: a layout or a cell that can be read in more than one way, or in none; the message
     names the file, the line or cell, and the way out.
     """
+    frame, names = text_frame(path)
+    return table_of_frame(frame, names, path, first_column_is_labels=first_column_is_labels)
+
+
+def text_frame(path: Path, as_text: Collection[str] = ()) -> tuple[Any, list[str]]:
+    """The data frame of a .csv, .tsv or .txt file, with numbers for columns, and their names.
+
+    as_text: names of columns that are read as they are written. The first column always is.
+
+    Raises
+    ------
+    InvalidTask: as `read_text_table`.
+    """
     import pandas as pd
 
     layout = layout_of(path)
     names = [*([""] if layout.labels_without_name else []), *layout.header]
+    written = {0, *(i for i, name in enumerate(names) if name in as_text)}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
@@ -67,7 +81,7 @@ def read_text_table(path: Path, *, first_column_is_labels: bool = False) -> Tabl
                 skiprows=layout.skipped_lines,
                 skipinitialspace=True,
                 low_memory=False,
-                converters={0: str.strip},
+                converters=dict.fromkeys(written, str.strip),
             )
         except pd.errors.EmptyDataError:
             raise InvalidTask(
@@ -86,7 +100,7 @@ def read_text_table(path: Path, *, first_column_is_labels: bool = False) -> Tabl
             f"but the header names {len(names)} columns. Name every column, or remove the fields "
             "without a name."
         )
-    return table_of_frame(frame, names, path, first_column_is_labels=first_column_is_labels)
+    return frame, names
 
 
 def table_of_frame(
@@ -188,6 +202,16 @@ def _whole_and_distinct(cells: Sequence[str]) -> bool:
 
 def _is_infinite(cell: str) -> bool:
     return cell.lower().lstrip("+-") in ("inf", "infinity")
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell of a table is written as a number."""
+    return bool(POINT.fullmatch(cell) or COMMA.fullmatch(cell)) or _is_infinite(cell)
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell of a table is written as a missing value."""
+    return cell.strip().lower() in _MISSING
 
 
 def _numbers(column: Any, name: str, path: Path) -> np.ndarray:

@@ -5,6 +5,7 @@ The rules look at values only, so they name what the numbers look like, not wher
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,16 +26,45 @@ _NOISE = 1e-12
 """Spreads below this share of the largest value are rounding errors of float64 computations."""
 
 
+@dataclass(frozen=True)
+class Extent:
+    """What tells the kind of numbers, in a form that adds up over parts of a data set.
+
+    least, largest: the smallest and the largest value, 0 included. whole: whether all are whole.
+    """
+
+    least: float = 0.0
+    largest: float = 0.0
+    whole: bool = True
+
+    @staticmethod
+    def of(values: np.ndarray) -> Extent:
+        """Of an array of finite numbers, or of the stored values of a sparse one."""
+        values = np.asarray(values)
+        if values.size == 0:
+            return Extent()
+        whole = values.dtype.kind in "biu" or bool((values == np.floor(values)).all())
+        return Extent(min(0.0, float(values.min())), max(0.0, float(values.max())), whole)
+
+    def __or__(self, other: Extent) -> Extent:
+        return Extent(
+            min(self.least, other.least),
+            max(self.largest, other.largest),
+            self.whole and other.whole,
+        )
+
+    @property
+    def kind(self) -> Kind:
+        if self.least < 0:
+            return "scaled"
+        if self.whole:
+            return "counts"
+        return "log" if self.largest < LOG_LIMIT else "normalised"
+
+
 def kind_of_values(values: np.ndarray) -> Kind:
     """What an array of finite numbers, or the stored values of a sparse one, looks like."""
-    values = np.asarray(values)
-    if values.size == 0:
-        return "counts"
-    if values.min() < 0:
-        return "scaled"
-    if values.dtype.kind in "biu" or bool((values == np.floor(values)).all()):
-        return "counts"
-    return "log" if values.max() < LOG_LIMIT else "normalised"
+    return Extent.of(values).kind
 
 
 def why_unlike(before: np.ndarray, after: np.ndarray) -> str:

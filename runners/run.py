@@ -45,7 +45,7 @@ class Run:
     """One run of a plan into a store.
 
     jobs: how many run at once. on_record: called with each record as it is stored, those of fits
-    included, by one thread at a time.
+    included, by one thread at a time. maker: what makes the tasks.
     """
 
     plan: Plan
@@ -53,6 +53,7 @@ class Run:
     mode: Mode = Mode()
     jobs: int = 1
     on_record: Callable[[Record], None] = lambda record: None
+    maker: type[TaskMaker] = TaskMaker
 
     def __post_init__(self) -> None:
         self._telling = threading.Lock()
@@ -89,7 +90,7 @@ class Run:
             stack.callback(reaper.close)
             with fork_server(_modules(self.todo), self.plan.limits.threads):
                 self._supervisor = Supervisor(self.plan, self.store, reaper, scratch)
-                self._maker = TaskMaker(self.plan, self.todo, self.store, scratch, reaper)
+                self._maker = self.maker(self.plan, self.todo, self.store, scratch, reaper)
                 repeat = self.mode.timing or self.mode.fresh or self.mode.retry
                 self._trainer = Trainer(
                     self._supervisor, self.mode.fresh or self.mode.retry, self._tell

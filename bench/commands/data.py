@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -74,14 +74,14 @@ def fetch(
 
     if name in ("knowledge", "genept"):
         folder = out or Path("knowledge")
-        with _progress("bytes") as show:
+        with reading_progress("bytes") as show:
             for source in SOURCES if name == "knowledge" else (GENEPT,):
                 for path in download(source, folder, show):
                     print(path)
         print(f"next: bench data check prepared --knowledge {folder}")
         return
     found = screen(name)
-    with _progress("bytes") as show:
+    with reading_progress("bytes") as show:
         paths = download(found, out or Path("raw"), show)
     for path in paths:
         print(path)
@@ -345,7 +345,7 @@ def prepare(
         seed=seed,
     )
     raw = open_raw(file, genes=genes, layer=layer, cells=cells)
-    with _progress("cells") as show:
+    with reading_progress("cells") as show:
         made = run(raw, line, out, options, split_list=split_list, progress=show)
     print(Attrition(made.attributes["attrition"]).text())
     split = {name: int((made.split == name).sum()) for name in ("train", "test", "")}
@@ -358,18 +358,25 @@ def prepare(
 
 
 @contextlib.contextmanager
-def _progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Show progress: a live bar on a terminal, one line every ten seconds in a log."""
-    if not sys.stdout.isatty():
+def reading_progress(
+    unit: str, to: TextIO | None = None
+) -> Iterator[Callable[[str, int, int], None]]:
+    """Show progress: a live bar on a terminal, one line every ten seconds in a log.
+
+    to: where; standard output by default.
+    """
+    stream: TextIO = to or sys.stdout
+    if not stream.isatty():
         last = [time.monotonic()]
 
         def line(what: str, done: int, of: int) -> None:
             if time.monotonic() - last[0] >= LOG_EVERY_S:
                 last[0] = time.monotonic()
-                print(f"{what}: {done:,} of {of:,} {unit}", flush=True)
+                print(f"{what}: {done:,} of {of:,} {unit}", file=stream, flush=True)
 
         yield line
         return
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -384,7 +391,7 @@ def _progress(unit: str) -> Iterator[Callable[[str, int, int], None]]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True) as bar:
+    with Progress(*columns, transient=True, console=Console(file=stream)) as bar:
         tasks: dict[str, int] = {}
 
         def show(what: str, done: int, of: int) -> None:

@@ -1,105 +1,290 @@
-"""`bench predict`: a ranked list of targets for samples of one's own."""
+"""`bench predict`: ranked lists of targets for samples of one's own."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cdnbench.errors import CannotRun, InvalidParameter
+from cdnbench.errors import InvalidParameter
 
-DEFAULT_METHOD = "cdn"
-ANYWHERE = "target-shift"
+if TYPE_CHECKING:
+    from cdnbench.prediction.result import Result
+
+_ONE, _TWO = "One file with many perturbations", "Two files"
+_TOP_OF_PAIR, _TOP_OF_SCREEN = 20, 3
 
 
 def predict(
-    control: Annotated[
+    context: typer.Context,
+    first: Annotated[
         Path,
         typer.Argument(
-            help="Samples without the intervention: .csv, .tsv, .txt, .parquet, .npz or .h5ad."
+            metavar="SCREEN|CONTROL",
+            help="SCREEN: one file with all rows and --perturbation: .h5ad, 10x (folder or .h5), "
+            ".mtx, .csv, .tsv, .txt or .parquet. CONTROL: samples without the intervention, and "
+            "the second file has those after it: .csv, .tsv, .txt, .parquet, .npz or .h5ad.",
         ),
     ],
     perturbed: Annotated[
-        Path, typer.Argument(help="Samples after the intervention, with the same variables.")
-    ],
+        Path | None,
+        typer.Argument(help="Samples after the intervention, with the same variables."),
+    ] = None,
     method: Annotated[
-        str, typer.Option(help="name or name:parameter=value; see `bench list methods`.")
-    ] = DEFAULT_METHOD,
-    top: Annotated[int, typer.Option(min=1, help="How many variables to print.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of a stochastic method.")] = 0,
+        str,
+        typer.Option(
+            help="name or name:parameter=value; see `bench list methods`. For one file also "
+            "several: a,b. By default cdn."
+        ),
+    ] = "",
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many variables to print: 20, or 3 per perturbation."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write the whole ranking to this file.")] = None,
-    transpose: Annotated[
-        bool, typer.Option("--transpose", help="The files have variables in rows.")
-    ] = False,
-    intersect: Annotated[
-        bool, typer.Option("--intersect", help="Compare the variables that both files have.")
-    ] = False,
+    parquet: Annotated[Path | None, typer.Option(help="The same as .parquet.")] = None,
     as_is: Annotated[
         bool,
         typer.Option(
             "--as-is",
-            help="Go on where the files hold the same samples or names of rows, or different kinds "
-            "of values.",
+            help="Use the values as they are, and go on where the two sides hold the same samples "
+            "or different kinds of values.",
+        ),
+    ] = False,
+    perturbation: Annotated[
+        str,
+        typer.Option(help="Column that names what was done to each row.", rich_help_panel=_ONE),
+    ] = "",
+    control: Annotated[
+        str,
+        typer.Option(
+            help="Value of this column in controls. Several are separated by commas, and patterns "
+            "match many: 'NegCtrl,non-targeting*'. By default non-targeting.",
+            rich_help_panel=_ONE,
+        ),
+    ] = "",
+    group: Annotated[
+        str,
+        typer.Option(
+            help="Column with the cell line or batch; each perturbation is compared with the "
+            "controls of its own.",
+            rich_help_panel=_ONE,
+        ),
+    ] = "",
+    where: Annotated[
+        str,
+        typer.Option(
+            help="Condition on columns that a row must fulfil, e.g. 'guide_frac > 0.5'.",
+            rich_help_panel=_ONE,
+        ),
+    ] = "",
+    total: Annotated[
+        str,
+        typer.Option(
+            help="Column with the total count of each row. It is needed where the file holds only "
+            "some of the genes.",
+            rich_help_panel=_ONE,
+        ),
+    ] = "",
+    layer: Annotated[
+        str,
+        typer.Option(
+            help="Layer of the .h5ad to use, or raw. Without it, X.", rich_help_panel=_ONE
+        ),
+    ] = "",
+    genes: Annotated[
+        str,
+        typer.Option(
+            help="Column of var that names the genes. Without it, the index of var.",
+            rich_help_panel=_ONE,
+        ),
+    ] = "",
+    cells: Annotated[
+        Path | None,
+        typer.Option(
+            help=".csv with one row per barcode, for 10x files and .mtx.", rich_help_panel=_ONE
+        ),
+    ] = None,
+    candidates: Annotated[
+        int,
+        typer.Option(
+            help="Most variables per perturbation that a method gets: those that differ most. The "
+            "others follow after them in the ranking.",
+            rich_help_panel=_ONE,
+        ),
+    ] = 1000,
+    max_controls: Annotated[
+        int,
+        typer.Option(
+            help="Most controls of a group that a method gets, drawn at random.",
+            rich_help_panel=_ONE,
+        ),
+    ] = 5000,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="How many perturbations run at once. 0 means one per usable core.",
+            rich_help_panel=_ONE,
+        ),
+    ] = 0,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds per perturbation. The default is the method's own estimate.",
+            rich_help_panel=_ONE,
+        ),
+    ] = None,
+    memory_gb: Annotated[
+        float, typer.Option(help="GB per perturbation.", rich_help_panel=_ONE)
+    ] = 8.0,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that keeps results, so that the same command goes on after an "
+            "interruption. Without it, one in the user's cache.",
+            rich_help_panel=_ONE,
+        ),
+    ] = None,
+    transpose: Annotated[
+        bool,
+        typer.Option("--transpose", help="The files have variables in rows.", rich_help_panel=_TWO),
+    ] = False,
+    intersect: Annotated[
+        bool,
+        typer.Option(
+            "--intersect",
+            help="Compare the variables that both files have.",
+            rich_help_panel=_TWO,
         ),
     ] = False,
 ) -> None:
-    """Rank the variables by how likely the intervention targeted them.
+    """Rank the variables by how likely an intervention targeted them.
 
-    Rows are samples, columns are variables, unless --transpose is given. Values are used as they
-    are: normalise counts before (e.g. log1p of counts per ten thousand), on both sides alike. Notes
-    before the ranking say what was read as something other than a variable, and what speaks against
-    trusting the ranking. Scores rank the variables of one prediction; they are not probabilities.
+    One file with a column of labels gives one ranking per perturbation, each against the controls.
+    Counts are normalised to log(1 + counts per ten thousand); other values are used as they are.
+    Two files give one ranking, and their values are used as they are: normalise both alike before.
+    Notes say how the samples were read, and what speaks against trusting a ranking. Scores rank the
+    variables of one perturbation; they are not probabilities.
 
     Examples:
 
-        bench predict control.csv treated.csv
+        bench predict screen.h5ad --perturbation gene --control non-targeting --csv rankings.csv
 
-        bench predict control.h5ad treated.h5ad --method target-shift --top 50 --csv ranking.csv
+        bench predict thp1.h5ad --perturbation perturbation --control non-targeting --total
+        total_umis --where 'guide_frac > 0.5' --method cdn,target-shift
+
+        bench predict filtered_feature_bc_matrix --cells guides.csv --perturbation guide --control
+        'NT_*' --group batch
+
+        bench predict proteins.csv --perturbation drug --control DMSO --as-is
+
+        bench predict control.csv treated.csv
 
         bench predict genes_by_sample.tsv treated.tsv --transpose --intersect
     """
     from cdnbench.commands.options import check_no_input, check_writable
+
+    inputs = [path for path in (first, perturbed, cells) if path]
+    for option, path in (("--csv", csv), ("--parquet", parquet)):
+        if path:
+            check_no_input(path, option, _files(inputs))
+            check_writable(path)
+    if csv and parquet and csv.resolve() == parquet.resolve():
+        raise InvalidParameter("--csv and --parquet name the same file. Name two.")
+    given = context.params
+    if perturbed is None:
+        _check_form(context, _ONE, _TWO)
+        if not perturbation:
+            raise InvalidParameter(
+                "One file needs the column that says what was done to each row: --perturbation "
+                "COLUMN --control NAME. Without labels, give two files: controls and perturbed."
+            )
+        result = _screen(first, given)
+    else:
+        _check_form(context, _TWO, _ONE)
+        result = _pair(first, perturbed, given)
+    _write(result, csv, parquet)
+    if failed := [f for f in result.findings if f.failed and not f.note.startswith("skipped")]:
+        print(f"{len(failed)} of {len(result.findings)} failed; see above.", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _files(inputs: list[Path]) -> list[Path]:
+    """The files that are read; in a folder, those directly in it."""
+    parts = [p for path in inputs if path.is_dir() for p in path.iterdir()]
+    beside = [p for path in inputs if ".mtx" in path.suffixes for p in path.parent.iterdir()]
+    return [*inputs, *parts, *beside]
+
+
+def _check_form(context: typer.Context, form: str, other: str) -> None:
+    """Check that no option of the other form was given."""
+    for option in context.command.params:
+        panel = getattr(option, "rich_help_panel", None)
+        name = str(option.name)
+        source = context.get_parameter_source(name)
+        if panel == other and source is not None and source.name == "COMMANDLINE":
+            raise InvalidParameter(
+                f"{option.opts[0]} only applies to {other[0].lower()}{other[1:]}, and this is "
+                f"{'one file' if form == _ONE else 'two files'}. Leave it out."
+            )
+
+
+def _pair(control: Path, perturbed: Path, given: dict[str, Any]) -> Result:
     from cdnbench.pairs import read_pair
-    from cdnbench.ranking import rank_variables
-    from cdnbench.registry import load_method, parse_methods
+    from cdnbench.prediction.methods import DEFAULT_METHOD, chosen_methods
+    from cdnbench.prediction.pair import predict_pair
+    from cdnbench.prediction.text import ranking_lines
 
-    if csv:
-        check_no_input(csv, "--csv", (control, perturbed))
-        check_writable(csv)
-    chosen = parse_methods(method)
+    chosen = chosen_methods(given["method"] or DEFAULT_METHOD)
     if len(chosen) != 1:
-        raise InvalidParameter(f"--method takes one method; got {method!r}.")
-    name, parameters = chosen[0]
-    loaded = load_method(name, **parameters)
-    pair = read_pair(control, perturbed, transpose=transpose, intersect=intersect, as_is=as_is)
-    task = pair.task
-    try:
-        ranking = rank_variables(task, loaded, seed)
-    except CannotRun as why:
-        hint = "" if name == ANYWHERE else f" --method {ANYWHERE} runs on any samples."
-        raise CannotRun(f"{loaded.label} cannot run on these samples: {why}.{hint}") from why
-    for note in pair.notes:
+        raise InvalidParameter(f"For two files, --method takes one; got {given['method']!r}.")
+    options = {name: given[name] for name in ("transpose", "intersect", "as_is")}
+    result = predict_pair(read_pair(control, perturbed, **options), chosen[0], given["seed"])
+    for note in result.notes:
         print(f"Note: {note}")
-    print(
-        f"{loaded.label}: {task.n_variables} variables, {len(task.observational)} control and "
-        f"{len(task.regimes[0])} perturbed samples"
-    )
-    width = max(len(variable) for _, variable, _ in ranking[:top])
-    print(f"rank  {'variable':<{width}}  score")
-    for rank, variable, score in ranking[:top]:
-        print(f"{rank:>4g}  {variable:<{width}}  {score:.4g}")
-    unscored = sum(score != score for _, _, score in ranking)
-    if unscored:
-        print(f"{unscored} variables could not be scored; they stand last.")
+    for line in ranking_lines(result.findings[0], given["top"] or _TOP_OF_PAIR):
+        print(line)
+    return result
+
+
+def _screen(path: Path, given: dict[str, Any]) -> Result:
+    from cdnbench.commands.data import reading_progress
+    from cdnbench.commands.progress import progress
+    from cdnbench.commands.screen import predict_screen
+    from cdnbench.prediction.options import Reading
+    from cdnbench.prediction.text import table_lines
+
+    names = set(Reading.__dataclass_fields__) & set(given)
+    options = {name: given[name] for name in names}
+    options["control"] = given["control"] or "non-targeting"
+    reading = Reading(**options)
+    with contextlib.ExitStack() as stack:
+        showing = stack.enter_context(reading_progress("rows", sys.stderr))
+        result = predict_screen(
+            path,
+            reading,
+            given["method"],
+            **{name: given[name] for name in ("jobs", "timeout", "memory_gb", "work")},
+            progress=showing,
+            show=lambda total, folder: progress(total, folder, sys.stderr),
+        )
+    for note in result.notes:
+        print(f"Note: {note}")
+    for line in table_lines(result, given["top"] or _TOP_OF_SCREEN):
+        print(line)
+    return result
+
+
+def _write(result: Result, csv: Path | None, parquet: Path | None) -> None:
+    what = "the whole ranking" if len(result.findings) == 1 else "all rankings"
     if csv:
-        lines = [
-            "rank,variable,score",
-            *(f"{rank:g},{_quoted(variable)},{score!r}" for rank, variable, score in ranking),
-        ]
-        csv.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print(f"Wrote the whole ranking to {csv}.")
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n') else text
+        result.write_csv(csv)
+        print(f"Wrote {what} to {csv}.")
+    if parquet:
+        result.write_parquet(parquet)
+        print(f"Wrote {what} to {parquet}.")

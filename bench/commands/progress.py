@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from cdnbench.record import FitRecord, JobRecord, Record, Status
 
@@ -17,22 +18,25 @@ Show = Callable[[Record], None]
 
 
 @contextlib.contextmanager
-def progress(total: int, folder: Path = Path()) -> Iterator[Show]:
+def progress(total: int, folder: Path = Path(), to: TextIO | None = None) -> Iterator[Show]:
     """Yields what to call with the record of each job, and of each fit.
 
-    folder: that of the store, in which the logs of failures lie.
+    folder: that of the store, in which the logs of failures lie. to: where to show it; standard
+    output by default.
     """
+    stream: TextIO = to or sys.stdout
     if total == 0:
         yield lambda record: None
-    elif sys.stdout.isatty():
-        with _bar(total, folder) as show:
+    elif stream.isatty():
+        with _bar(total, folder, stream) as show:
             yield show
     else:
-        yield _lines(total, folder)
+        yield _lines(total, folder, stream)
 
 
 @contextlib.contextmanager
-def _bar(total: int, folder: Path) -> Iterator[Show]:
+def _bar(total: int, folder: Path, to: TextIO) -> Iterator[Show]:
+    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -50,7 +54,7 @@ def _bar(total: int, folder: Path) -> Iterator[Show]:
         TextColumn("{task.fields[last]}"),
     )
     counts: Counter[Status] = Counter()
-    with Progress(*columns) as bar:
+    with Progress(*columns, console=Console(file=to)) as bar:
         line = bar.add_task("jobs", total=total, last="")
 
         def show(record: Record) -> None:
@@ -66,10 +70,11 @@ def _bar(total: int, folder: Path) -> Iterator[Show]:
         yield show
 
 
-def _lines(total: int, folder: Path) -> Show:
+def _lines(total: int, folder: Path, to: TextIO) -> Show:
     counts: Counter[Status] = Counter()
     begin = last = time.monotonic()
-    # The time left is told from the jobs after the last fit, which may take longer than all jobs.
+    # The time left is told from the jobs after the last fit, which may take longer than all jobs,
+    # or after the first job, before which the run itself starts.
     since, before = begin, 0
 
     def show(record: Record) -> None:
@@ -77,19 +82,26 @@ def _lines(total: int, folder: Path) -> Show:
         now = time.monotonic()
         if isinstance(record, FitRecord):
             since, last, before = now, now, counts.total()
-            print(fit_line(record, folder), flush=True)
+            print(fit_line(record, folder), file=to, flush=True)
             return
         counts[record.status] += 1
         done = counts.total()
+        if done == 1 and since == begin:
+            since, before = now, 1
         if record.status.is_failure:
-            print(failure_line(record, folder), flush=True)
+            print(failure_line(record, folder), file=to, flush=True)
         if now - last >= LOG_EVERY_S or done == total:
             last = now
-            left = (now - since) / (done - before) * (total - done)
+            left = ""
+            if done > before:
+                seconds = (now - since) / (done - before) * (total - done)
+                left = f", about {seconds:.0f} s left"
             tally = ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))
             spent = now - begin
             print(
-                f"{done}/{total} jobs ({tally}), {spent:.0f} s, about {left:.0f} s left", flush=True
+                f"{done}/{total} jobs ({tally}), {spent:.0f} s{left}",
+                file=to,
+                flush=True,
             )
 
     return show

@@ -15,7 +15,7 @@ from cdnbench import registry
 from cdnbench.errors import BenchError, CannotRun
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo, Prediction, check_declarations
-from cdnbench.ranking import rank_variables
+from cdnbench.prediction.pair import finding_of
 from cdnbench.registry import load_method
 from cdnbench.task import Task
 
@@ -122,7 +122,7 @@ def test_the_example_is_a_method():
     before, after = rng.normal(size=(200, 3)), rng.normal(size=(200, 3)) * [1, 4, 1]
     task = Task(name="t", variables="abc", observational=before, regimes=[after])
     method = LoadedMethod(module.VarianceRatio(), "", {})
-    assert [name for _, name, _ in rank_variables(task, method)][0] == "b"
+    assert finding_of(task, method).variables[0] == "b"
 
 
 # --- identity

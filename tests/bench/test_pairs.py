@@ -8,7 +8,7 @@ import pytest
 
 from cdnbench.errors import InvalidTask
 from cdnbench.pairs import read_pair, smallest_p
-from cdnbench.ranking import rank_variables
+from cdnbench.prediction.pair import finding_of
 from cdnbench.registry import load_method
 
 NAMES = ["ACTB", "GAPDH", "TP53", "MYC", "EGFR", "KRAS"]
@@ -31,7 +31,7 @@ def written(folder, frames, name="csv", **options):
 
 
 def first(pair, method="target-shift"):
-    return rank_variables(pair.task, load_method(method))[0][1]
+    return finding_of(pair.task, load_method(method)).variables[0]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What a run says while it runs."""
 
+import sys
+
 import pytest
 
 from cdnbench.commands import progress
@@ -44,6 +46,18 @@ def test_the_time_left_does_not_count_the_fits(clock, capsys):
         "2/10 jobs (2 ok), 1020 s, about 80 s left",
         "gears on b: error: no such gene (it printed nothing; key k)",
         "3/10 jobs (1 error, 2 ok), 1040 s, about 93 s left",
+    ]
+
+
+def test_the_time_left_does_not_count_the_start(clock, capsys):
+    with progress.progress(4, to=sys.stderr) as show:
+        for clock[0] in (30.0, 41.0, 52.0):
+            show(job("m", "a"))
+    written = capsys.readouterr()
+    assert written.out == "" and written.err.splitlines() == [
+        "1/4 jobs (1 ok), 30 s",
+        "2/4 jobs (2 ok), 41 s, about 22 s left",
+        "3/4 jobs (3 ok), 52 s, about 11 s left",
     ]
 
 

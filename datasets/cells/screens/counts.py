@@ -8,12 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from cdnbench.errors import InvalidData
+from cdnbench.values import LOG_LIMIT, Extent
 
 TARGET_SUM = 1e4
-_LOG_LIMIT = 25.0
-"""No logarithm of a count is larger. Fractional values above have been scaled, not logged."""
-
-
 _ROUNDING = 0.01
 """Share by which the values of a cell may miss `TARGET_SUM`: half precision, or three decimals."""
 
@@ -39,25 +36,26 @@ def check_values(
         return
     if not np.isfinite(data).all():
         raise InvalidData(f"{path} holds values that are not finite. Drop those cells first.")
-    least, largest = float(data.min()), float(data.max())
-    if least < 0:
+    extent = Extent.of(data)
+    largest = extent.largest
+    if extent.kind == "scaled":
         raise InvalidData(
-            f"{path} holds negative values (down to {least:.3g}): it was scaled or is a residual. "
-            "Give the counts: --layer NAME, or "
-            "another file."
+            f"{path} holds negative values (down to {extent.least:.3g}): it was scaled or is a "
+            "residual. Give the counts: --layer NAME, or another file."
         )
     if values == "lognorm":
-        if largest > _LOG_LIMIT:
+        if largest > LOG_LIMIT:
             raise InvalidData(
                 f"{path} holds {largest:.3g}, too large for a logarithm. Leave --values lognorm "
                 "out for counts."
             )
         _check_sums(chunk, path, totals)
-    elif not (data == np.floor(data)).all():
-        looks = "logarithms of normalised counts" if largest < _LOG_LIMIT else "normalised counts"
+    elif extent.kind != "counts":
+        logged = extent.kind == "log"
+        looks = "logarithms of normalised counts" if logged else "normalised counts"
         cure = (
             "--values lognorm if they are log(1 + counts per 10,000)"
-            if largest < _LOG_LIMIT
+            if logged
             else "the file before normalisation"
         )
         raise InvalidData(
@@ -123,11 +121,8 @@ def _number(value: float) -> str:
 def _looks(logs: np.ndarray, sums: np.ndarray, per_cell: np.ndarray) -> str:
     """What logarithms (n,) of another kind look like, and what to do."""
     counts = "or give the counts: --layer NAME."
-    for base in (2, 10):
-        if _is_target(_sums(np.expm1(np.log(base) * logs), per_cell)).all():
-            return f"They are logarithms to base {base}: multiply them by log({base}), {counts}"
-    if _is_target(_sums(np.expm1(np.minimum(np.expm1(logs), _LOG_LIMIT)), per_cell)).all():
-        return f"They were logged twice: apply exp(value) - 1 once, {counts}"
+    if known := _another_logarithm(logs, per_cell):
+        return f"{known}, {counts}"
     middle = float(np.median(sums))
     if _is_target(sums, middle).all():
         return f"They were scaled to {_number(middle)} per cell: scale them to 10,000, {counts}"
@@ -135,6 +130,25 @@ def _looks(logs: np.ndarray, sums: np.ndarray, per_cell: np.ndarray) -> str:
         "If the file holds only some of the genes, name the column with the counts of each cell "
         f"over all genes: --total COLUMN, {counts}"
     )
+
+
+def other_logarithm(chunk: sparse.csr_matrix) -> str:
+    """What the values of some cells are, and what to do, where they are logarithms of counts per
+    ten thousand to another base than e, or were logged twice; "" for everything else."""
+    if not chunk.nnz or float(chunk.data.min()) < 0:
+        return ""
+    logs, per_cell = chunk.data.astype(np.float64), np.diff(chunk.indptr)
+    return _another_logarithm(logs, per_cell)
+
+
+def _another_logarithm(logs: np.ndarray, per_cell: np.ndarray) -> str:
+    for base in (2, 10):
+        exponents = np.minimum(np.log(base) * logs, LOG_LIMIT)
+        if _is_target(_sums(np.expm1(exponents), per_cell)).all():
+            return f"They are logarithms to base {base}: multiply them by log({base})"
+    if _is_target(_sums(np.expm1(np.minimum(np.expm1(logs), LOG_LIMIT)), per_cell)).all():
+        return "They were logged twice: apply exp(value) - 1 once"
+    return ""
 
 
 def log_normalise(counts: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:

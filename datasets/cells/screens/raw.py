@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
+MTX = (".mtx", ".mtx.gz")
 GENES = "Gene Expression"
 """The type of feature that is a gene, in files of 10x. Guides and antibodies are other types."""
 
@@ -71,7 +72,8 @@ class RawCells:
 def open_raw(
     path: Path, *, genes: str = "", layer: str = "", cells: Path | None = None
 ) -> RawCells:
-    """Open a file of cells.
+    """Open a file of cells. An .mtx file has its names beside it: in place of "matrix.mtx" their
+    files' names end in "features.tsv" (or "genes.tsv") and "barcodes.tsv".
 
     genes: column of an .h5ad's var that names the genes (or "id" for 10x files); "" for its index,
         or the symbols of a 10x file.
@@ -88,6 +90,8 @@ def open_raw(
     try:
         if path.is_dir():
             raw = _market(path, genes or "name", cells)
+        elif path.name.endswith(MTX):
+            raw = _market(path.parent, genes or "name", cells, path)
         elif path.suffix in (".h5ad", ".h5"):
             import h5py
 
@@ -99,8 +103,8 @@ def open_raw(
             )
         else:
             raise InvalidData(
-                f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, or a folder with "
-                "matrix.mtx."
+                f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, an .mtx, or a folder "
+                "with matrix.mtx."
             )
     except (InvalidData, MemoryError):
         raise
@@ -109,15 +113,24 @@ def open_raw(
             f"{path} cannot be read; it may be truncated or of another kind. Fetch it again. "
             f"({error})"
         ) from error
+    return checked(raw)
+
+
+def checked(raw: RawCells) -> RawCells:
+    """The same cells, if there are any, and their genes can be told apart.
+
+    Raises
+    ------
+    InvalidData: otherwise.
+    """
     if not raw.genes or not raw.n_cells:
-        raise InvalidData(f"{path} holds {raw.n_cells} cells and {len(raw.genes)} genes.")
+        raise InvalidData(f"{raw.path} holds {raw.n_cells} cells and {len(raw.genes)} genes.")
     names, counts = np.unique(np.asarray(raw.genes), return_counts=True)
     if (counts > 1).any():
         some = ", ".join(names[counts > 1][:3])
         raise InvalidData(
-            f"{path}: {int((counts > 1).sum())} gene names repeat ({some}, ...). Name the genes "
-            "by a column without repeats, for "
-            "example --genes gene_id."
+            f"{raw.path}: {int((counts > 1).sum())} gene names repeat ({some}, ...). Name the "
+            "genes by a column without repeats, for example --genes gene_id."
         )
     return raw
 
@@ -144,13 +157,18 @@ def _h5ad(path: Path, file: h5py.File, genes: str, layer: str) -> RawCells:
         )
     names = (var[genes] if genes else var.index).astype(str).tolist()
     read, at_once = reader(path, file[place], place, (len(obs), len(names)))
+    types = types_of(var)
+    return genes_only(RawCells(path, names, obs, read, at_once), types)
+
+
+def types_of(var: pd.DataFrame) -> list[str]:
+    """The types of features of an .h5ad, if they are those of 10x; no other vocabulary can be
+    relied on."""
     types = var["feature_types"].astype(str).tolist() if "feature_types" in var else []
-    if GENES not in types:  # other vocabularies say nothing that could be relied on
-        types = []
-    return _genes_only(RawCells(path, names, obs, read, at_once), types)
+    return types if GENES in types else []
 
 
-def _genes_only(raw: RawCells, types: list[str]) -> RawCells:
+def genes_only(raw: RawCells, types: list[str]) -> RawCells:
     """The same cells without features that are no genes. types: of each feature, or none.
 
     Raises
@@ -187,25 +205,33 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
             "names or types is another."
         )
     read, at_once = by_pointers(path, matrix, "matrix", (n_cells, n_genes))
-    return _genes_only(RawCells(path, names, _obs(path, barcodes, cells), read, at_once), types)
+    return genes_only(RawCells(path, names, _obs(path, barcodes, cells), read, at_once), types)
 
 
-def _market(path: Path, genes: str, cells: Path | None) -> RawCells:
+def _market(path: Path, genes: str, cells: Path | None, file: Path | None = None) -> RawCells:
     """A folder with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv, plain or .gz, which
-    is read into memory."""
+    is read into memory.
+
+    file: the matrix, where it has another name: what stands before "matrix.mtx" begins the names of
+        the others too.
+    """
     import pandas as pd
     from scipy.io import mmread
 
+    stem = file.name.removesuffix(".gz").removesuffix(".mtx") if file else "matrix"
+    prefix = stem.removesuffix("matrix") if stem.endswith("matrix") else ""
+
     def find(*names: str) -> Path:
         for name in names:
-            for found in (path / name, path / f"{name}.gz"):
+            for found in (path / f"{prefix}{name}", path / f"{prefix}{name}.gz"):
                 if found.exists():
                     return found
-        raise InvalidData(f"{path} has no {' or '.join(names)} (or .gz).")
+        missing = " or ".join(f"{prefix}{name}" for name in names)
+        raise InvalidData(f"{path} has no {missing} (or .gz).")
 
     features = pd.read_csv(find("features.tsv", "genes.tsv"), sep="\t", header=None, dtype=str)
     barcodes = pd.read_csv(find("barcodes.tsv"), sep="\t", header=None, dtype=str)[0].to_numpy()
-    matrix = sparse.csr_matrix(mmread(find("matrix.mtx")).T)
+    matrix = sparse.csr_matrix(mmread(file or find("matrix.mtx")).T)
     if matrix.shape != (len(barcodes), len(features)):
         raise InvalidData(
             f"{path}: matrix.mtx is {matrix.shape[1]} x {matrix.shape[0]}, features.tsv and "
@@ -213,8 +239,9 @@ def _market(path: Path, genes: str, cells: Path | None) -> RawCells:
         )
     names = features[0 if genes in ("id", "gene_id") else min(1, features.shape[1] - 1)].tolist()
     types = features[2].fillna("").tolist() if features.shape[1] > 2 else []
-    raw = RawCells(path, names, _obs(path, barcodes, cells), lambda low, high: matrix[low:high])
-    return _genes_only(raw, types)
+    obs = _obs(path, barcodes, cells)
+    raw = RawCells(file or path, names, obs, lambda low, high: matrix[low:high])
+    return genes_only(raw, types)
 
 
 def _obs(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:

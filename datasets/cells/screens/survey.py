@@ -47,7 +47,7 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
     labels = read_labels(raw, options)
     selected = labels.labelled
     if options.where:
-        selected &= _query(raw, options.where)
+        selected &= fulfils(raw, options.where)
     n_features = len(raw.genes) + sum(raw.left_out.values())
     attrition.add("file", raw.n_cells, labels.distinct(), n_features)
     if raw.left_out:
@@ -62,7 +62,7 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
 
     total = np.zeros(raw.n_cells)
     if options.total:
-        total = _totals(raw, options.total)
+        total = totals_of(raw, options.total)
     expressed_by = np.zeros(len(raw.genes), dtype=np.int64)
     mitochondrial = np.array([gene.upper().startswith("MT-") for gene in raw.genes])
     if options.max_mito < 1 and not mitochondrial.any():
@@ -168,8 +168,8 @@ def normalised(
     return cells
 
 
-def _totals(raw: RawCells, name: str) -> np.ndarray:
-    """(M,) counts of each cell over all genes."""
+def totals_of(raw: RawCells, name: str) -> np.ndarray:
+    """(M,) counts of each cell over all genes, from a column of obs (`--total`)."""
     try:
         return column_of(raw, name).to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -178,7 +178,13 @@ def _totals(raw: RawCells, name: str) -> np.ndarray:
         ) from error
 
 
-def _query(raw: RawCells, condition: str) -> np.ndarray:
+def fulfils(raw: RawCells, condition: str) -> np.ndarray:
+    """(M,) bool: which cells fulfil a condition on the columns of obs (`--where`).
+
+    Raises
+    ------
+    InvalidData: it cannot be evaluated, or is no condition.
+    """
     columns = ", ".join(map(str, raw.obs.columns))
     try:
         found = np.asarray(raw.obs.eval(condition))

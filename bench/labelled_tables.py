@@ -1,0 +1,120 @@
+"""Tables in which some columns say what was done to each row, and the others are variables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cdnbench.errors import InvalidTask, did_you_mean
+from cdnbench.samples import COMPRESSIONS, checked_values
+from cdnbench.table_layout import some
+from cdnbench.tables import Table, is_missing, is_number, table_of_frame, text_frame
+
+TEXT, PARQUET = ("csv", "tsv", "txt"), "parquet"
+
+
+@dataclass(frozen=True)
+class LabelledTable:
+    """table: the variables. about: a data frame with the other columns, one row per sample."""
+
+    table: Table
+    about: Any
+
+
+def kind_of_table(path: Path) -> str:
+    """The ending that says how a table is stored, without that of a compression; "" for none."""
+    name = path.name.lower()
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    ending = name.rpartition(".")[2]
+    return ending if ending in (*TEXT, PARQUET) else ""
+
+
+def read_labelled(
+    path: Path, labels: Collection[str], numbers: Collection[str], mentioned: Collection[str] = ()
+) -> LabelledTable:
+    """Read a .csv, .tsv, .txt (also compressed) or .parquet file.
+
+    labels: columns that are read as they are written. numbers: other columns that say something
+    about the rows and are no variables. mentioned: names that may be such columns. Columns of
+    nothing but text or of true and false are no variables either. Notes name what is left out
+    without having been asked for.
+
+    Raises
+    ------
+    UnknownName: a column of labels or numbers that the file does not have.
+    InvalidTask: as `read_samples`.
+    """
+    if kind_of_table(path) == PARQUET:
+        import pandas as pd
+
+        frame = pd.read_parquet(path)
+        if not isinstance(frame.index, pd.RangeIndex):  # pandas stored an index
+            frame = frame.rename_axis(index=frame.index.name or "").reset_index()
+        return labelled(frame, path, labels, numbers, mentioned)
+    frame, names = text_frame(path, labels)
+    return labelled(frame.set_axis(names, axis=1), path, labels, numbers, mentioned)
+
+
+def labelled(
+    frame: Any,
+    path: Path,
+    labels: Collection[str],
+    numbers: Collection[str],
+    mentioned: Collection[str] = (),
+) -> LabelledTable:
+    """The same for a data frame. path: what messages call it."""
+    names = [str(name) for name in frame.columns]
+    for name in (*labels, *numbers):
+        if name not in names:
+            raise did_you_mean(f"column of {path}", name, [n for n in names if n.strip()][:50])
+    frame = frame.set_axis(range(len(names)), axis=1).reset_index(drop=True)
+    said = {*labels, *numbers, *mentioned}
+    known = {i for i, name in enumerate(names) if name in said}
+    described = [i for i in range(len(names)) if i not in known and _describes(frame[i], i)]
+    about = {names[i]: _as_label(frame[i]) for i in sorted(known) if names[i] in labels}
+    about |= {names[i]: frame[i] for i in sorted(known) if names[i] not in labels}
+    about |= {names[i]: _as_label(frame[i]) for i in described}
+    kept = [i for i in range(len(names)) if i not in known and i not in described]
+    if not kept:
+        raise InvalidTask(f"{path} has no variables beside the columns with labels.")
+    table = table_of_frame(frame[kept], [names[i] for i in kept], path)
+    notes = list(table.notes)
+    if described:
+        notes.append(
+            f"{path}: {some([names[i] for i in described])} hold text or true and false, and are "
+            "no variables."
+        )
+    if conditions := [names[i] for i in known if names[i] not in (*labels, *numbers)]:
+        notes.append(f"{path}: {some(conditions)} are part of the condition, and no variables.")
+    import pandas as pd
+
+    values = checked_values(table.values, table.columns, path)
+    table = Table(values, table.columns, table.rows, tuple(notes))
+    return LabelledTable(table, pd.DataFrame(about).reset_index(drop=True))
+
+
+def _describes(column: Any, place: int) -> bool:
+    """Whether a column that nobody named holds no numbers at all. Row labels, distinct text in the
+    first column, are left to `table_of_frame`."""
+    if column.dtype == bool:
+        return True
+    if column.dtype.kind not in "OSUT" and str(column.dtype) not in ("category", "string", "str"):
+        return False
+    cells = [str(cell).strip() for cell in column]
+    present = [cell for cell in cells if not is_missing(cell)]
+    text = bool(present) and not any(map(is_number, present))
+    return text and (place > 0 or len(set(present)) < len(present))
+
+
+def _as_label(column: Any) -> Any:
+    """Labels as text, None where there is none."""
+    import pandas as pd
+
+    missing = column.isna()
+    text: Sequence[str] = column.astype(str).str.strip()
+    return pd.Series(
+        [None if m or not t else t for t, m in zip(text, missing, strict=True)], dtype=object
+    )

@@ -1,0 +1,182 @@
+"""Samples of a user's own with labels, in whatever they come: files of cells, tables, AnnData."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from scipy import sparse
+
+from cdnbench.datasets.cells.screens.raw import (
+    MTX,
+    RawCells,
+    checked,
+    genes_only,
+    open_raw,
+    types_of,
+)
+from cdnbench.datasets.cells.screens.stored import CHUNK, CHUNK_VALUES
+from cdnbench.digest import digest
+from cdnbench.errors import InvalidData, InvalidParameter, did_you_mean
+from cdnbench.knowledge import file_digest
+from cdnbench.labelled_tables import LabelledTable, kind_of_table, labelled, read_labelled
+from cdnbench.prediction.options import Reading
+from cdnbench.values import lost_in_float32
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Rows with labels, read a range at a time.
+
+    has_symbols: whether the variables are genes. content: digest of what was given. notes: how it
+    was read. inputs: the files that are read, which no output may replace.
+    """
+
+    raw: RawCells
+    has_symbols: bool
+    content: str
+    notes: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
+
+
+def open_source(source: Any, reading: Reading) -> Source:
+    """Open a path, an AnnData or a data frame. Nothing that is given is changed.
+
+    Raises
+    ------
+    InvalidData, InvalidTask: what cannot be read. UnknownName: a column that does not exist.
+    InvalidParameter: an option that this kind of input does not have.
+    """
+    if _is(source, "anndata", "AnnData"):
+        _refuse(reading, "an AnnData", ("cells",))
+        return _of_anndata(source, reading)
+    if _is(source, "pandas", "DataFrame"):
+        _refuse(reading, "a data frame", ("cells", "layer", "genes"))
+        return _of_table(labelled(source, Path("the data frame"), *_columns(reading)), source)
+    if not isinstance(source, str | os.PathLike):
+        raise InvalidParameter(
+            "A screen is the path of a file, an AnnData or a data frame; got "
+            f"{type(source).__name__}."
+        )
+    path = Path(source)
+    if not path.exists():
+        raise InvalidData(f"{path} does not exist.")
+    if path.is_file() and kind_of_table(path):
+        _refuse(reading, f"the table {path}", ("cells", "layer", "genes"))
+        return _of_table(read_labelled(path, *_columns(reading)), path)
+    if not (path.is_dir() or path.suffix in (".h5ad", ".h5") or path.name.endswith(MTX)):
+        raise InvalidData(
+            f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, an .mtx or its folder, or a "
+            "table (.csv, .tsv, .txt, .parquet)."
+        )
+    raw = open_raw(path, genes=reading.genes, layer=reading.layer, cells=reading.cells)
+    files = [path, *([reading.cells] if reading.cells else [])]
+    # A matrix in a folder of its own is read together with the names beside it.
+    parts = [path.parent if path.name.endswith(MTX) else path, *files[1:]]
+    left_out = (
+        [f"{n:,} features of type {kind} are no genes and were left out."]
+        for kind, n in raw.left_out.items()
+    )
+    content = digest(*(file_digest(part) for part in parts), reading.layer, reading.genes)
+    return Source(raw, True, content, tuple(sum(left_out, [])), tuple(files))
+
+
+def _is(value: Any, module: str, name: str) -> bool:
+    """Whether a value is of a class of a library, which is not imported for the question."""
+    import sys
+
+    library = sys.modules.get(module)
+    return library is not None and isinstance(value, getattr(library, name))
+
+
+def _refuse(reading: Reading, what: str, options: tuple[str, ...]) -> None:
+    for name in options:
+        if getattr(reading, name):
+            raise InvalidParameter(
+                f"--{name} says nothing about {what}. Leave it out; it is for "
+                f"{'10x files' if name == 'cells' else 'files of cells'}."
+            )
+
+
+def _columns(reading: Reading) -> tuple[list[str], list[str], set[str]]:
+    """Columns of labels, of numbers that are no variables, and what a condition may name."""
+    labels = [name for name in (reading.perturbation, reading.group) if name]
+    words = re.findall(r"`([^`]+)`|([^\W\d]\w*)", re.sub(r"'[^']*'|\"[^\"]*\"", "", reading.where))
+    mentioned = {quoted or plain for quoted, plain in words}
+    return labels, [reading.total] if reading.total else [], mentioned
+
+
+def _of_table(read: LabelledTable, source: Any) -> Source:
+    """Float32 cannot hold small differences beside large values, so such columns are centred."""
+    table, notes = read.table, list(read.table.notes)
+    values = table.values
+    lost = lost_in_float32(values)
+    if lost.any():
+        values = np.where(lost, values - values.mean(axis=0), values)
+        notes.append(
+            f"{int(lost.sum())} variables differ by less than float32 can hold beside their "
+            "values, so their means were subtracted."
+        )
+    path = source if isinstance(source, Path) else Path("the data frame")
+    raw = RawCells(path, list(table.columns), read.about, _rows(values), _at_once(values.shape))
+    about = [[str(name), list(map(str, read.about[name]))] for name in read.about]
+    content = digest(table.values, list(table.columns), about)
+    inputs = (source,) if isinstance(source, Path) else ()
+    return Source(checked(raw), False, content, tuple(notes), inputs)
+
+
+def _of_anndata(adata: Any, reading: Reading) -> Source:
+    path = Path("the AnnData")
+    layer, var = reading.layer, adata.var
+    if layer == "raw":
+        if adata.raw is None:
+            raise InvalidData(f"{path} has no raw; leave layer='raw' out.")
+        matrix, var = adata.raw.X, adata.raw.var
+    elif layer:
+        if layer not in adata.layers:
+            raise did_you_mean(f"layer of {path}", layer, [*adata.layers, "raw"])
+        matrix = adata.layers[layer]
+    else:
+        matrix = adata.X
+    if matrix is None:
+        raise InvalidData(f"{path} has no X. Name a layer: layer='counts'.")
+    if reading.genes and reading.genes not in var:
+        raise did_you_mean(f"column of var in {path}", reading.genes, map(str, var.columns))
+    names = (var[reading.genes] if reading.genes else var.index).astype(str).tolist()
+    matrix = matrix if sparse.issparse(matrix) or adata.isbacked else np.asarray(matrix)
+    if np.dtype(matrix.dtype).kind not in "biuf":
+        raise InvalidData(f"{path} holds {matrix.dtype} in place of numbers.")
+    if sparse.issparse(matrix):
+        matrix = cast(
+            Any, matrix
+        ).tocsr()  # itself where it is one already; rows are copied as they are read
+        parts = [matrix.data, matrix.indices, matrix.indptr]
+        content = digest(*parts, names)
+    elif adata.isbacked:
+        content = digest(file_digest(Path(adata.filename)), layer, names)
+    else:
+        content = digest(matrix, names)
+    raw = RawCells(path, names, adata.obs, _rows(matrix), _at_once(matrix.shape))
+    inputs = (Path(adata.filename),) if adata.isbacked else ()
+    obs = [[str(name), list(map(str, adata.obs[name]))] for name in adata.obs]
+    return Source(checked(genes_only(raw, types_of(var))), True, digest(content, obs), (), inputs)
+
+
+def _at_once(shape: tuple[int, int]) -> int:
+    return max(1, min(CHUNK, CHUNK_VALUES // max(shape[1], 1)))
+
+
+def _rows(matrix: Any) -> Callable[[int, int], sparse.csr_matrix]:
+    def read(low: int, high: int) -> sparse.csr_matrix:
+        rows = sparse.csr_matrix(matrix[low:high], copy=True)
+        if rows.data.dtype.itemsize < 4:  # scipy does not compute with half precision
+            rows = rows.astype(np.float32)
+        rows.sum_duplicates()
+        return rows
+
+    return read
