@@ -21,6 +21,7 @@ class Predict:
     the checksums of its files.
     Both are the process's own, which removes them when it has read them.
     folder: where the process works and puts temporary files. log: file for what it prints.
+    memory_mb: what it may use.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Predict:
     seeds: Sequence[int]
     folder: str
     log: str
+    memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Fit:
     model: str
     folder: str
     log: str
+    memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,15 @@ class MakeTask:
 
 @dataclass(frozen=True)
 class Started:
-    """The method is about to be called. resident_mb: what the process holds in memory by then."""
+    """The method is about to be called.
+
+    resident_mb, shared_mb: what the process holds in memory by then (`cdnbench.runners.memory`).
+    own_shm: whether it has a /dev/shm of its own.
+    """
 
     resident_mb: float
+    shared_mb: float
+    own_shm: bool
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import sys
 
 import numpy.random  # noqa: F401  numpy imports it when it is first used
 
-import cdnbench.runners.processes  # noqa: F401  where every process begins
+import cdnbench.runners.server  # noqa: F401  where every process begins
 from cdnbench.registry import METHODS, SUITES, entries
 
 SEARCH_PATH = tuple(sys.path)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdnbench.runners import messages, worker
+from cdnbench.runners.endings import how_it_ended
 from cdnbench.runners.places import Log
 from cdnbench.runners.plan import Job, Plan
-from cdnbench.runners.processes import Reaper, Worker, how_it_ended
+from cdnbench.runners.processes import Reaper, ServerDied, Worker
 from cdnbench.runners.reaper import remove_tree
 from cdnbench.runners.samples import Changed, copy_samples
 from cdnbench.runners.scratch import new_folder, why
@@ -134,7 +135,10 @@ class TaskMaker:
                     self._store.write_task(answer.record)
                 return Made(folder, answer.checksums, answer.reason, answer.outside)
             assert self._process is not None
-            ended = how_it_ended(self._process.exit_code())
+            try:
+                ended = how_it_ended(self._process.exit_code())
+            except ServerDied:
+                ended = "ended with the fork server"
             self._end_process()
             remove_tree(str(folder))
         return Made(reason=f"the suite's process {ended}, both times", outside=True)

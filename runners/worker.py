@@ -31,13 +31,17 @@ from cdnbench.printable import printable
 from cdnbench.record import Status, TaskRecord
 from cdnbench.registry import load_method, load_suite
 from cdnbench.runners import messages
-from cdnbench.runners.memory import PeakMemory, resident_mb
+from cdnbench.runners.memory import Held, PeakMemory
+from cdnbench.runners.memory_files import own_shared_memory
 from cdnbench.runners.samples import Changed, take_samples, write_samples
 from cdnbench.runners.scratch import why
 from cdnbench.suite import LabelledTasks, Suite, TaskSpec
 from cdnbench.truth import LabelledTask
 
 Value = TypeVar("Value")
+
+SHM_LIMITS = 2.0
+"""Size of a job's own /dev/shm, as a multiple of its limit of memory (which ends it before)."""
 
 
 def make_tasks(conn: Connection) -> None:
@@ -88,6 +92,7 @@ def predict(conn: Connection) -> None:
     if request is None:
         return
     with _told(conn):
+        own_shm = own_shared_memory(SHM_LIMITS * request.memory_mb)
         method = load_method(request.method, **_located(request.parameters))
         try:
             _work_in(request)
@@ -98,7 +103,7 @@ def predict(conn: Connection) -> None:
             return
         if model is not None:
             method = method.fitted(model)
-        conn.send(messages.Started(resident_mb()))
+        conn.send(_started(own_shm))
         clock = _Clock()
         results = clock.over(method.predict_batch(tasks, seeds=request.seeds))
         for index, result in results:
@@ -115,11 +120,12 @@ def fit(conn: Connection) -> None:
     if request is None:
         return
     with _told(conn):
+        own_shm = own_shared_memory(SHM_LIMITS * request.memory_mb)
         method = load_method(request.method, **_located(request.parameters))
         suite = load_suite(request.suite, **request.options)
         tasks, resources = LabelledTasks(suite, request.specs), suite.resources
         _work_in(request)
-        conn.send(messages.Started(resident_mb()))
+        conn.send(_started(own_shm))
         clock = _Clock()
         try:
             with clock:
@@ -131,6 +137,11 @@ def fit(conn: Connection) -> None:
         else:
             conn.send(messages.Finished(0, Status.ok))
         conn.send(clock.costs())
+
+
+def _started(own_shm: bool) -> messages.Started:
+    held = Held.by("self")
+    return messages.Started(held.resident, held.shared, own_shm)
 
 
 class _Clock:

@@ -50,7 +50,7 @@ def _torch() -> str:
 
 
 def _fork_server() -> str:
-    from cdnbench.runners.processes import fork_server
+    from cdnbench.runners.server import fork_server
 
     with fork_server(["numpy"], threads=1):
         return "starts, and imports what it is told to"

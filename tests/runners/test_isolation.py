@@ -15,10 +15,10 @@ import pytest
 from cdnbench.errors import BenchError
 from cdnbench.runners.api import prepared
 from cdnbench.runners.plan import Limits, make_plan
-from cdnbench.runners.processes import search_path
 from cdnbench.runners.run import Mode, Run
 from cdnbench.runners.samples import Changed, copy_samples, take_samples, write_samples
 from cdnbench.runners.scratch import scratch_folder
+from cdnbench.runners.server import search_path
 from cdnbench.store import Store
 from cdnbench.task import Task
 
@@ -165,13 +165,6 @@ def test_what_the_harness_broke_is_run_again(faulty, tmp_path, fault, words):
     assert after["tiny/0"] == before["tiny/0"] and after["tiny/1"].status == "ok"
 
 
-def test_a_job_that_was_killed_is_run_again_and_one_that_failed_is_not(faulty, tmp_path):
-    sweep(tmp_path, "good,raises,is-killed", limit=1)
-    plan = make_plan("tiny", {}, "good,raises,is-killed", limits=Limits(timeout_s=60), limit=1)
-    todo = Run(plan, Store(tmp_path / "results")).todo
-    assert [job.method.info.name for job in todo] == ["is-killed"]
-
-
 def test_a_copy_that_finds_no_room_is_reported_and_run_again(faulty, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -212,12 +205,6 @@ def test_hostile_words_reach_neither_the_store_nor_the_terminal(faulty, tmp_path
     html = tmp_path / "page.html"
     assert bench("report", "out", "--html", str(html)).returncode == 0
     assert "\x1b" not in html.read_text(encoding="utf-8")
-
-
-def test_a_run_whose_fork_server_is_killed_says_so_and_goes_on_later(faulty, tmp_path):
-    with pytest.raises(BenchError, match="fork server was killed.*Run the command again"):
-        sweep(tmp_path, "good,wrecks:what=server", limit=1, jobs=2)
-    assert ends(sweep(tmp_path, "good", limit=1)) == {("good", "tiny/0"): ("ok", "")}
 
 
 def test_stray_files_in_a_store_stop_neither_a_run_nor_a_report(faulty, tmp_path):

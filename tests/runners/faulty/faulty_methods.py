@@ -164,10 +164,23 @@ class Exits:
 
 
 @dataclass(frozen=True)
-class Killed:
+class Killed(Good):
+    """Dies by SIGKILL; only the first time if `once` names a file, which it makes. `trace`: a file
+    with a line a call."""
+
+    once: str = ""
+    trace: str = ""
     info: ClassVar[MethodInfo] = MethodInfo(name="is-killed", summary="dies by SIGKILL")
 
     def predict_targets(self, task, *, seed=0):
+        if self.trace:
+            with open(self.trace, "a") as file:
+                print("called", file=file)
+        if self.once and os.path.exists(self.once):
+            return scores(task)
+        if self.once:
+            Path(self.once).touch()
+        print("about to die")
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -251,6 +264,10 @@ class Learner(Good):
                 print(len(tasks), file=file)
         if self.how.startswith("prints"):
             print("about to fail")
+        if self.how == "is-killed-once":
+            with open(self.trace) as file:
+                if len(file.readlines()) == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
         if self.how == "refuses":
             raise CannotRun("too few tasks")
         if self.how == "raises":
@@ -375,7 +392,11 @@ class Wrecks(Good):
                     os.write(number, b"\0\0\0\4abcd")
         elif self.what == "server":
             os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(600)
+            time.sleep(0.5)
+        elif self.what == "server-and-itself":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
         elif self.what == "moves":
             os.chdir("/")
         return scores(task)

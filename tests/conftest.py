@@ -10,7 +10,7 @@ import pytest
 
 from cdnbench import registry
 
-FAULTY = Path(__file__).parent / "faulty"
+FAULTY = Path(__file__).parent / "runners" / "faulty"
 
 
 @pytest.fixture
