@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
@@ -132,14 +132,16 @@ def _resident_mb(pid: int | str) -> float:
 
 def _reset_high_water_mark() -> bool:
     try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        return Path("/proc/self/status").exists()
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+        return os.path.exists("/proc/self/status")
     except OSError:
         return False
 
 
 def _high_water_mark() -> float:
-    return _fields(Path("/proc/self/status").read_bytes(), b"VmHWM:")[0]
+    with open("/proc/self/status", "rb") as file:
+        return _fields(file.read(), b"VmHWM:")[0]
 
 
 def _lifetime_peak() -> float:

@@ -18,8 +18,8 @@ class Predict:
     """Run a method on tasks.
 
     model: file with the arrays of its fit, or "". samples: one folder per task (`samples.py`), with
-    the checksums of its files.
-    Both are the process's own, which removes them when it has read them.
+    the checksums of its files. Both are the process's own, which removes them when it has read
+    them. In place of a folder, None: a descriptor of a sealed file follows the message.
     folder: where the process works and puts temporary files. log: file for what it prints.
     memory_mb: what it may use.
     """
@@ -27,7 +27,7 @@ class Predict:
     method: str
     parameters: Mapping[str, Any]
     model: str
-    samples: Sequence[tuple[str, Mapping[str, int]]]
+    samples: Sequence[tuple[str, Mapping[str, int]] | None]
     seeds: Sequence[int]
     folder: str
     log: str

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing import connection
+from multiprocessing import connection, reduction
 from typing import Any
 
 import psutil
@@ -33,10 +33,12 @@ class Worker:
         self.pid: int = self._process.pid
         reaper.add(self.pid)
 
-    def send(self, message: Any) -> None:
+    def send(self, message: Any, descriptors: Sequence[int] = ()) -> None:
         """Send, unless the process has ended (which `wait` will tell)."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(message)
+            for descriptor in descriptors:
+                reduction.send_handle(self.connection, descriptor, self.pid)
 
     def wait(self, seconds: float) -> bool:
         """Whether a message or the end of the process came within `seconds`."""

@@ -227,7 +227,7 @@ class Run:
             done = set()
             for k, outcome in self._supervisor.run(
                 [job for job, _ in chosen],
-                [partial(self._maker.copy, job.spec) for job, _ in chosen],
+                [partial(self._maker.give, job.spec) for job, _ in chosen],
                 model,
             ):
                 done.add(k)

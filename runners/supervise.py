@@ -6,7 +6,7 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cdnbench.runners.messages import Outcome
 from cdnbench.runners.places import Log, Place
 from cdnbench.runners.plan import Fit, Job, Limits, Plan
 from cdnbench.runners.processes import Reaper, Worker
+from cdnbench.runners.samples import Given
 from cdnbench.runners.scratch import why
 from cdnbench.store import Store
 
@@ -30,8 +31,8 @@ LOADING_S = 300.0
 LOG_LIMIT = 1_000_000_000
 """Bytes that a job may print before it is ended."""
 
-CopySamples = Callable[[Path], Mapping[str, int]]
-"""Copies a task's samples into a folder, and returns the checksums of the files."""
+GiveSamples = Callable[[Path], Given]
+"""Gives a task's samples to a job, which may have them copied to a folder."""
 
 
 class Interrupted(Exception):
@@ -61,9 +62,9 @@ class Supervisor:
         return self.limits.memory_gb * GB
 
     def run(
-        self, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None = None
+        self, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None = None
     ) -> Iterator[tuple[int, Outcome]]:
-        """Run the jobs together: jobs of one method. samples: what copies the input of each.
+        """Run the jobs together: jobs of one method. samples: what gives each its input.
 
         Yields (index, outcome) of each job that ended by itself. In a batch of several jobs it
         yields each at once without costs, and at the end once more with them. If the process as a
@@ -95,14 +96,14 @@ class Supervisor:
             outcome.log = self.store_log(FitRecord, fit.key, printed)
         return outcome
 
-    def _alone(self, job: Job, samples: CopySamples, model: Path | None) -> Outcome:
+    def _alone(self, job: Job, samples: GiveSamples, model: Path | None) -> Outcome:
         with contextlib.ExitStack() as stack:
             try:
                 place = stack.enter_context(Place(self.scratch))
-                request = self._request(place, [job], [samples], model)
+                request, sealed = self._request(place, [job], [samples], model)
             except OSError as error:
                 return Outcome(Status.error, _no_place(error), outside=True)
-            return self._single(worker.predict, request, job, place.log)
+            return self._single(worker.predict, request, job, place.log, sealed)
 
     def _trained(self, fit: Fit, model: Path) -> Outcome:
         with contextlib.ExitStack() as stack:
@@ -125,12 +126,17 @@ class Supervisor:
             return self._single(worker.fit, request, fit, place.log)
 
     def _single(
-        self, target, request: messages.Predict | messages.Fit, job: Job | Fit, log: Log
+        self,
+        target,
+        request: messages.Predict | messages.Fit,
+        job: Job | Fit,
+        log: Log,
+        sealed: Sequence[int] = (),
     ) -> Outcome:
         """The outcome of a process with one job: what it answers, with what it cost."""
         outcome: Outcome | None = None
         try:
-            for event in self._watched(target, request, [job], log):
+            for event in self._watched(target, request, [job], log, sealed):
                 if isinstance(event, tuple):
                     outcome = event[1]
                 elif outcome is None or event.status != Status.ok:
@@ -146,16 +152,16 @@ class Supervisor:
         return outcome
 
     def _together(
-        self, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None
+        self, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None
     ) -> Iterator[tuple[int, Outcome]]:
         done: dict[int, Outcome] = {}
         with contextlib.ExitStack() as stack:
             try:
                 place = stack.enter_context(Place(self.scratch))
-                request = self._request(place, jobs, samples, model)
+                request, sealed = self._request(place, jobs, samples, model)
             except OSError:  # tried again one by one
                 return
-            for event in self._watched(worker.predict, request, jobs, place.log):
+            for event in self._watched(worker.predict, request, jobs, place.log, sealed):
                 if isinstance(event, Outcome):  # of the process
                     if event.status == Status.ok:
                         _share(event, done, len(jobs))
@@ -188,33 +194,43 @@ class Supervisor:
             outcome.log = self.keep_log(record, key, log)
 
     def _request(
-        self, place: Place, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None
-    ) -> messages.Predict:
-        """What to run, with all its input copied to the place."""
+        self, place: Place, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None
+    ) -> tuple[messages.Predict, list[int]]:
+        """What to run, with all its input at the place, and the descriptors of that which is
+        sealed."""
         folders = [place.root / f"samples-{i}" for i in range(len(samples))]
-        sums = [copy(folder) for copy, folder in zip(samples, folders, strict=True)]
+        given = [give(folder) for give, folder in zip(samples, folders, strict=True)]
         own_model = place.root / "model.npz"
         if model is not None:
             shutil.copyfile(model, own_model)
-        return messages.Predict(
+        request = messages.Predict(
             method=jobs[0].method.info.name,
             parameters=dict(jobs[0].method.parameters),
             model="" if model is None else str(own_model),
-            samples=[(str(f), dict(s)) for f, s in zip(folders, sums, strict=True)],
+            samples=[
+                None if isinstance(one, int) else (str(folder), dict(one))
+                for folder, one in zip(folders, given, strict=True)
+            ],
             seeds=[job.seed for job in jobs],
             folder=str(place.work),
             log=str(place.log.path),
             memory_mb=self._memory_mb,
         )
+        return request, [one for one in given if isinstance(one, int)]
 
     def _watched(
-        self, target, request: messages.Predict | messages.Fit, jobs: Sequence[Job | Fit], log: Log
+        self,
+        target,
+        request: messages.Predict | messages.Fit,
+        jobs: Sequence[Job | Fit],
+        log: Log,
+        sealed: Sequence[int],
     ) -> Iterator[tuple[int, Outcome] | Outcome]:
         """The outcomes of single jobs as they come, and at last that of the process."""
         process = Worker(target, self.reaper)
         memory = JobMemory(process.pid, MemoryFiles(process.pid, Path(request.folder)))
         try:
-            process.send(request)
+            process.send(request, sealed)
             yield from self._events(process, memory, jobs, log)
         finally:
             memory.files_mb()  # a last look at what it would leave behind

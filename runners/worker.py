@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from cdnbench.runners.memory import Held, PeakMemory
 from cdnbench.runners.memory_files import own_shared_memory
 from cdnbench.runners.samples import Changed, take_samples, write_samples
 from cdnbench.runners.scratch import why
+from cdnbench.runners.sealed import open_sealed
 from cdnbench.suite import LabelledTasks, Suite, TaskSpec
 from cdnbench.truth import LabelledTask
 
@@ -92,12 +94,16 @@ def predict(conn: Connection) -> None:
     if request is None:
         return
     with _told(conn):
+        sealed = [open_sealed(recv_handle(conn)) for given in request.samples if given is None]
         own_shm = own_shared_memory(SHM_LIMITS * request.memory_mb)
         method = load_method(request.method, **_located(request.parameters))
         try:
             _work_in(request)
             model = _taken(request.model)
-            tasks = [take_samples(Path(folder), sums) for folder, sums in request.samples]
+            tasks = [
+                sealed.pop(0) if given is None else take_samples(Path(given[0]), given[1])
+                for given in request.samples
+            ]
         except (Changed, OSError) as error:
             conn.send(messages.Spoilt(_line(error)))
             return

@@ -30,6 +30,8 @@ def faulty(tmp_path, monkeypatch) -> Path:
     importlib.invalidate_caches()
     registry.entries.cache_clear()
     registry.load_class.cache_clear()
+    registry.package_of.cache_clear()
     yield folder
     registry.entries.cache_clear()
     registry.load_class.cache_clear()
+    registry.package_of.cache_clear()
