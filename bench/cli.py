@@ -42,6 +42,7 @@ app.add_typer(weights_app, name="weights")
 def main() -> None:
     """Exit code 0: all is well; 1: some jobs failed; 2: the command cannot be carried out as
     written; 130: interrupted."""
+    usable_streams()
     try:
         app(latex_to_standard_output(sys.argv[1:]))
     except (BenchError, CannotRun) as error:
@@ -56,6 +57,21 @@ def main() -> None:
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def usable_streams() -> None:
+    """Make it safe to print: what the terminal's encoding lacks becomes a question mark, and what
+    is printed to a stream that was closed is lost."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # else the next file that is opened would take its place
+            os.open(os.devnull, os.O_RDWR)
+        if number and getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

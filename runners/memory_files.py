@@ -36,7 +36,9 @@ def own_shared_memory(size_mb: float) -> bool:
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
-    # Root needs no user namespace, in which it could not read the files of others.
+    # Root needs no user namespace. In one, special rights to others' files would be lost.
+    if user and _has_rights():
+        return False
     if libc.unshare(_NEW_MOUNTS if user == 0 else _NEW_MOUNTS | _NEW_USER):
         return False
     try:
@@ -166,6 +168,13 @@ def _in_memory() -> frozenset[int]:
     return frozenset(found)
 
 
+def _has_rights() -> bool:
+    """Whether this process has any of root's rights (capabilities)."""
+    with open("/proc/self/status", "rb") as file:
+        found = next((line.split()[1] for line in file if line.startswith(b"CapEff:")), b"0")
+    return int(found, 16) != 0
+
+
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:
-        file.write(text)
+    with open(path, "wb") as file:  # as bytes: nothing may be imported by now
+        file.write(text.encode())

@@ -33,7 +33,7 @@ from cdnbench.record import Status, TaskRecord
 from cdnbench.registry import load_method, load_suite
 from cdnbench.runners import messages
 from cdnbench.runners.memory import Held, PeakMemory
-from cdnbench.runners.memory_files import own_shared_memory
+from cdnbench.runners.memory_files import SHM, own_shared_memory
 from cdnbench.runners.samples import Changed, take_samples, write_samples
 from cdnbench.runners.scratch import why
 from cdnbench.runners.sealed import open_sealed
@@ -250,10 +250,16 @@ def _status(error: BaseException) -> tuple[Status, str]:
 
 def _tells_of_memory(error: BaseException) -> bool:
     """Whether a library says in its own way that it got no memory: numpy and Python raise
-    MemoryError, the system's calls an OSError, torch a RuntimeError."""
+    MemoryError, the system's calls an OSError, torch a RuntimeError, and others an error of their
+    own that rests on one of these. A full /dev/shm is memory as well."""
+    if isinstance(error, MemoryError):
+        return True
     if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(_line(error)))
+        full = error.errno == errno.ENOSPC and str(error.filename).startswith(SHM)
+        return full or error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError) and _NO_MEMORY.search(_line(error)):
+        return True
+    return error.__cause__ is not None and _tells_of_memory(error.__cause__)
 
 
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate memory|bad_alloc", re.IGNORECASE)

@@ -35,9 +35,11 @@ def _versions() -> str:
 def _machine() -> str:
     import psutil
 
+    from cdnbench.runners.api import usable_cores
+
     memory = psutil.virtual_memory()
     return (
-        f"{os.cpu_count()} cores, {memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} "
+        f"{usable_cores()} of {os.cpu_count()} cores may be used, {memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} "
         "GB memory free"
     )
 

@@ -95,7 +95,7 @@ def report(
     if latex == STANDARD_OUTPUT:
         print(made.to_latex(table))
     elif latex is not None:
-        Path(latex).write_text(made.to_latex(table))
+        Path(latex).write_text(made.to_latex(table), encoding="utf-8")
     if html is not None:
         html.write_text(made.to_html())
     if csv is not None:

@@ -156,6 +156,33 @@ class Allocates:
 
 
 @dataclass(frozen=True)
+class Fills(Good):
+    """Fills a file in memory with `mb` MB, by writing or through a map, and leaves it there."""
+
+    where: str = "shm"
+    mb: int = 10_000
+    info: ClassVar[MethodInfo] = MethodInfo(name="fills", summary="fills files in memory")
+
+    def predict_targets(self, task, *, seed=0):
+        if self.where == "shared-memory":
+            from multiprocessing.shared_memory import SharedMemory
+
+            memory = SharedMemory(f"cdnbench-test-{os.getpid()}", True, self.mb << 20)
+            for i in range(self.mb):
+                memory.buf[i << 20 : (i + 1) << 20] = bytes(1 << 20)
+                time.sleep(0.002)
+            return scores(task)
+        path = f"/dev/shm/cdnbench-test-{os.getpid()}"
+        file = (
+            os.memfd_create("x") if self.where == "memfd" else os.open(path, os.O_RDWR | os.O_CREAT)
+        )
+        for _ in range(self.mb):
+            os.write(file, bytes(1 << 20))
+            time.sleep(0.002)
+        return scores(task)
+
+
+@dataclass(frozen=True)
 class Exits:
     info: ClassVar[MethodInfo] = MethodInfo(name="exits", summary="calls os._exit")
 
