@@ -68,7 +68,7 @@ def usable_streams() -> None:
         except OSError:  # else the next file that is opened would take its place
             os.open(os.devnull, os.O_RDWR)
         if number and getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")

@@ -39,7 +39,8 @@ def _machine() -> str:
 
     memory = psutil.virtual_memory()
     return (
-        f"{usable_cores()} of {os.cpu_count()} cores may be used, {memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} "
+        f"{usable_cores()} of {os.cpu_count()} cores may be used, "
+        f"{memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} "
         "GB memory free"
     )
 

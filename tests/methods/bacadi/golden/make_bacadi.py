@@ -54,6 +54,7 @@ def shims() -> None:
     imports without need."""
     import jax
     import jax.example_libraries.optimizers
+    import jax.example_libraries.stax
     import jax.experimental
 
     class Index:
