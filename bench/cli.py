@@ -3,6 +3,7 @@ weights`."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -39,6 +40,13 @@ app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 
 
+_CURES = {
+    errno.EMFILE: ". Allow more with `ulimit -n 1024`, or run fewer jobs at once (--jobs).",
+    errno.EAGAIN: ". Allow more processes with `ulimit -u`, or run fewer jobs at once (--jobs).",
+}
+"""What to do where the system refuses files or processes."""
+
+
 def main() -> None:
     """Exit code 0: all is well; 1: some jobs failed; 2: the command cannot be carried out as
     written; 130: interrupted."""
@@ -52,7 +60,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
     except OSError as error:  # disk full, no permission
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {error}{_CURES.get(error.errno or 0, '')}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
