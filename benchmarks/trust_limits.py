@@ -59,14 +59,16 @@ class Endless:
 
 @dataclass(frozen=True)
 class Fills:
-    """Fills memory for ever, at some GB per second: pages of its own, a file without a name, or a
-    file in /dev/shm."""
+    """Fills memory at some GB per second, after some seconds: pages of its own, a file without a
+    name, or a file in /dev/shm."""
 
     speed: float = 1.0
     where: str = "heap"
+    after: float = 0.0
     info: ClassVar[MethodInfo] = MethodInfo(name="trust-fills", summary="fills memory")
 
     def predict_targets(self, task, *, seed=0):
+        time.sleep(self.after)
         block, kept, began, done = 1 << 20, [], time.perf_counter(), 0
         data = os.urandom(block)
         if self.where == "memfd":
@@ -120,18 +122,19 @@ def time_rows(seconds: float, repeats: int) -> Iterator[Row]:
 
 def memory_rows(memory_gb: float, repeats: int) -> Iterator[Row]:
     """Jobs that fill memory, and what they held when they were ended."""
-    for where, speed in [
-        ("heap", 0.1),
-        ("heap", 0.5),
-        ("heap", 2.0),
-        ("heap", 100.0),
-        ("memfd", 1.0),
-        ("shm", 1.0),
+    for where, speed, after in [
+        ("heap", 0.1, 0),
+        ("heap", 0.5, 0),
+        ("heap", 2.0, 0),
+        ("heap", 100.0, 0),
+        ("heap", 100.0, 3),
+        ("memfd", 1.0, 0),
+        ("shm", 1.0, 0),
     ]:
-        method = f"trust-fills:where={where},speed={speed}"
+        method = f"trust-fills:where={where},speed={speed},after={after}"
         found = [_held(method, memory_gb) for _ in range(repeats)]
         fast = "as fast as it can" if speed > 50 else f"{speed:g} GB/s"
-        what = f"memory, {where}, {fast}"
+        what = f"memory, {where}, {fast}" + (f", after {after} s" if after else "")
         yield Row(what, "GB", memory_gb, *max(found))
 
 
@@ -197,7 +200,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--memory-gb", type=float, default=0.25, help="limit of memory")
     parser.add_argument("--repeats", type=int, default=3, help="jobs per row")
     chosen = parser.parse_args(arguments)
-    print(f"{'what':38s} {'limit':>9s} {'stopped at':>11s} {'overshoot':>10s}  status")
+    print(f"{'what':44s} {'limit':>9s} {'stopped at':>11s} {'overshoot':>10s}  status")
     with trial_methods():
         for rows in (
             time_rows(chosen.seconds, chosen.repeats),
@@ -205,7 +208,7 @@ def main(arguments: list[str] | None = None) -> None:
         ):
             for row in rows:
                 print(
-                    f"{row.what:38s} {row.limit:7.2f} {row.unit:2s} {row.stopped:8.2f} "
+                    f"{row.what:44s} {row.limit:7.2f} {row.unit:2s} {row.stopped:8.2f} "
                     f"{row.unit:2s} {row.overshoot:9.0%}  {row.status}",
                     flush=True,
                 )
