@@ -74,7 +74,8 @@ def usable_streams() -> None:
         try:
             os.fstat(number)
         except OSError:  # else the next file that is opened would take its place
-            os.open(os.devnull, os.O_RDWR)
+            # Inherited, since the processes of jobs need it as well.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if number and getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
     reconfigure = getattr(sys.stdout, "reconfigure", None)
