@@ -1,1 +1,1 @@
-"""What `bench predict` does with samples of one's own: reading, scoring, certainty and the result."""
+"""What `bench predict` does with samples of one's own: reading, scores, certainty, results."""

@@ -12,7 +12,7 @@ The design is that of `cdn` (mechanism tests between grid layers, `network`), wi
 - It may say that nothing moved: the largest score of such a regime is small.
 
 Scores are logits: sigmoid(score) is the probability the network gives to "is a target" under its
-training laws.
+training laws. `calibration` turns them into probabilities that were checked on other laws.
 
 Parameters
     weights     name of shipped weights or path of a .safetensors file with its card beside it:
@@ -40,6 +40,7 @@ from cdnbench.task import Task
 
 if TYPE_CHECKING:
     from cdnbench.methods.cdn.forms_network import FormsNetwork
+    from cdnbench.prediction.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class CDN:
             + 1e-2 * sizes.n_regimes * sizes.n_variables
         ),
         devices=("cpu", "cuda"),
+        probabilities=True,
     )
 
     def weights_digest(self) -> str:
@@ -84,6 +86,15 @@ class CDN:
     def trained_origins(self) -> frozenset[str]:
         """No task of a suite was trained on."""
         return frozenset()
+
+    def calibration(self) -> Calibration:
+        """What turns the logits into probabilities: `calibration.json` beside the weights, if it
+        was made for them (`benchmarks/reliability.py`)."""
+        from cdnbench.methods.cdn.weights import path_of
+        from cdnbench.prediction.calibration import Calibration
+
+        path = path_of(self.weights).with_name("calibration.json")
+        return Calibration.read(path, self.weights_digest())
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(n_regimes, n_variables) logits.

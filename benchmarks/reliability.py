@@ -1,0 +1,243 @@
+"""Calibration of `cdn`, and how reliable its probabilities are: `python benchmarks/reliability.py`.
+
+The sigmoid of a logit of `cdn` is the probability that it gives to "is a target" under its training
+laws. On data of other laws it may be too sure or not sure enough. This fits the two numbers of
+
+    probability = sigmoid(slope * logit + offset)
+
+on data of laws that neither the weights nor anybody's choices have seen, writes them to
+`methods/cdn/weights/calibration.json` with the digest of the weights that they are for, and prints
+how often variables of each predicted probability were targets, on further data.
+
+Which data. A user's samples follow none of the training laws, so probabilities must hold where the
+network does not know the law. Three sources count alike:
+
+    cells    the simulator behind `perturbseq`, none of which is in training, with seeds that no
+             suite has. Of the comparisons, a fifth is controls against controls, and in a fifth the
+             target's column is missing, as is the rule in real screens.
+    far      laws of `synthetic-far`: families of noise, measurement and intervention that training
+             does not have, with numbers that the suite does not have. In every third data set one
+             variable is not measured.
+    worlds   laws of training, with a seed that training does not have: there the logits should need
+             no change, and a map that spoilt them would be wrong.
+
+The map is fitted to one half, and judged on the other half, of other seeds: other networks, lines
+and worlds. The last table fits to two sources and judges on the third: what is to be expected of
+data of yet another kind. Only a line of two numbers is fitted: an isotonic map follows the three
+sources more closely but has no more to say about a fourth (`--isotonic` prints it).
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cdnbench import Task, load_method
+from cdnbench.datasets.cells.simulated.simulate import (
+    CONTROL,
+    Simulation,
+    gene_name,
+    simulate_line,
+    targets_of,
+)
+from cdnbench.datasets.synthetic.far import INTERVENTIONS, MARGINALS, NOISE, FarRecipe
+from cdnbench.datasets.synthetic.far import labelled_task as far_task
+from cdnbench.datasets.worlds import WIDE, batch
+from cdnbench.digest import generator
+from cdnbench.prediction.calibration import Calibration, expected_error, fit, reliability
+
+HALVES = ("fit", "judge")
+SEEDS = {"fit": 730_000, "judge": 840_000}
+SOURCES = ("cells", "far", "worlds")
+
+
+class Answered(NamedTuple):
+    """logits and targets: (R, N) of one task."""
+
+    logits: np.ndarray
+    targets: np.ndarray
+
+
+def cells(seed: int, scale: float) -> Iterator[tuple[Task, np.ndarray]]:
+    """Perturbations of simulated lines, 20 of each line."""
+    for number in range(max(1, round(4 * scale))):
+        n_genes = (300, 1000)[number % 2]
+        simulation = replace(
+            Simulation(),
+            lines=("calibration",),
+            n_genes=n_genes,
+            n_regulators=n_genes // 4,
+            n_perturbed=16,
+            n_controls=600,
+            seed=seed + number,
+        )
+        counts, obs = simulate_line(simulation, "calibration")
+        rates = counts.toarray() / np.asarray(counts.sum(axis=1)).reshape(-1, 1)
+        x, label = np.log1p(1e4 * rates).astype(np.float32), obs["perturbation"].to_numpy()
+        genes = [gene_name(g) for g in range(n_genes)]
+        controls = x[label == CONTROL]
+        sides = [
+            (controls, x[label == name], own, i % 4 == 3)
+            for i, (name, own) in enumerate(targets_of(simulation).items())
+        ]
+        for part in range(4):  # controls against controls
+            apart = generator("reliability", seed, number, part).permutation(len(controls))
+            sides.append((controls[apart[100:]], controls[apart[:100]], [], False))
+        for before, after, own, hidden in sides:
+            kept = np.array([not (hidden and g in own) for g in range(n_genes)])
+            targets = np.isin(np.arange(n_genes), own)
+            names = [gene for gene, keep in zip(genes, kept, strict=True) if keep]
+            yield (
+                Task(
+                    name="cells",
+                    variables=names,
+                    symbols=names,
+                    observational=before[:, kept],
+                    regimes=[after[:, kept]],
+                ),
+                targets[None, kept],
+            )
+
+
+def far(seed: int, scale: float) -> Iterator[tuple[Task, np.ndarray]]:
+    """Data sets of the laws of `synthetic-far`, 30 regimes each."""
+    for number in range(round(24 * scale)):
+        rng = generator("reliability", "far", seed, number)
+        n = int(rng.choice([10, 20]))
+        made = far_task(
+            FarRecipe(
+                n_variables=n,
+                n_edges=int(rng.choice([n, 2 * n])),
+                mechanism=str(rng.choice(["linear", "nn", "fourier", "sigmix"])),
+                noise=NOISE[number % 2],
+                intervention=INTERVENTIONS[number // 2 % 2],
+                marginal=MARGINALS[number // 4 % 2],
+                index=seed + number,
+                rows=int(rng.choice([100, 500])),
+                seed=("reliability",),
+            )
+        )
+        kept = np.arange(n) != (0 if number % 3 == 2 else n)
+        task = made.task
+        yield (
+            Task(
+                name="far",
+                variables=np.array(task.variables)[kept].tolist(),
+                observational=task.observational[:, kept],
+                regimes=[x[:, kept] for x in task.regimes],
+            ),
+            made.targets[:, kept],
+        )
+
+
+def worlds(seed: int, scale: float) -> Iterator[tuple[Task, np.ndarray]]:
+    """Data sets of the training laws of worlds."""
+    for step in range(round(40 * scale)):
+        for example in batch(WIDE, seed, step, cells=12_000, most=2):
+            yield example.task, example.targets
+
+
+MAKE = {"cells": cells, "far": far, "worlds": worlds}
+
+
+def answers(weights: str, source: str, half: str, scale: float) -> list[Answered]:
+    method = load_method("cdn", weights=weights)
+    return [
+        Answered(method.predict_targets(task, seed=0), targets)
+        for task, targets in MAKE[source](SEEDS[half], scale)
+    ]
+
+
+def flat(found: list[Answered]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and targets of all variables of all regimes."""
+    return (
+        np.concatenate([a.logits.ravel() for a in found]),
+        np.concatenate([a.targets.ravel() for a in found]),
+    )
+
+
+def show(title: str, logits: np.ndarray, targets: np.ndarray, by: Calibration) -> float:
+    p = by.probabilities(logits)
+    error = expected_error(p, targets)
+    print(f"\n{title}: {len(p):,} variables, {int(targets.sum()):,} targets, ECE {error:.4f}")
+    print(f"{'probability':<16}{'variables':>11}{'predicted':>11}{'observed':>10}{'95 %':>16}")
+    for row in reliability(p, targets):
+        print(
+            f"{row.low:.2f} to {row.high:<8.2f}{row.count:>11,}{row.predicted:>11.4f}"
+            f"{row.observed:>10.4f}{f'{row.least:.3f} to {row.most:.3f}':>16}"
+        )
+    return error
+
+
+def main(weights: str, out: Path, scale: float, keep: str) -> None:
+    began = time.perf_counter()
+    digest = load_method("cdn", weights=weights).weights_digest()
+    found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    counts: dict[str, dict[str, int]] = {}
+    for source in SOURCES:
+        for half in HALVES:
+            made = answers(weights, source, half, scale)
+            found[source, half] = flat(made)
+            regimes = sum(len(a.targets) for a in made)
+            silent = sum(int((~a.targets.any(axis=1)).sum()) for a in made)
+            counts[f"{source}, {half}"] = {"regimes": regimes, "without_target": silent}
+            print(
+                f"{source}, to {half}: {regimes} regimes, {silent} without a measured target; "
+                f"{time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
+    if keep:
+        np.savez(
+            keep,
+            **{
+                f"{s}-{h}-{k}": v
+                for (s, h), (a, b) in found.items()
+                for k, v in (("x", a), ("y", b))
+            },
+        )
+    slope, offset = fit([found[source, "fit"] for source in SOURCES])
+    raw = Calibration(digest)
+    made = Calibration(digest, slope=slope, offset=offset)
+    print(f"\nweights {digest}: probability = sigmoid({slope:.3f} logit {offset:+.3f})")
+    errors = {}
+    for source in SOURCES:
+        show(f"{source}, as the network says", *found[source, "judge"], raw)
+        errors[source] = show(f"{source}, calibrated", *found[source, "judge"], made)
+    print("\nfitted to the two others      ECE raw   calibrated")
+    for source in SOURCES:
+        others = Calibration(digest, *fit([found[s, "fit"] for s in SOURCES if s != source]))
+        logits, targets = found[source, "judge"]
+        print(
+            f"{source:<30}{expected_error(raw.probabilities(logits), targets):>7.4f}"
+            f"{expected_error(others.probabilities(logits), targets):>13.4f}"
+        )
+    replace(
+        made,
+        provenance={
+            "command": shlex.join(["python", *sys.argv]),
+            "seeds": SEEDS,
+            "counts": counts,
+            "expected_calibration_error": {s: round(e, 5) for s, e in errors.items()},
+        },
+    ).write(out)
+    print(f"\nWrote {out}; {time.perf_counter() - began:.0f} s.")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--weights", default="cdn")
+    parser.add_argument("--out", type=Path, default=Path("methods/cdn/weights/calibration.json"))
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of data sets")
+    parser.add_argument("--keep", default="", help="write logits and targets to this .npz")
+    arguments = parser.parse_args()
+    main(arguments.weights, arguments.out, arguments.scale, arguments.keep)
