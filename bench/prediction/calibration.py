@@ -83,11 +83,10 @@ class Calibration:
 
 
 def fit(sources: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
-    """Slope and offset by the cross-entropy, each source of (n,) logits and (n,) targets counting
-    as much as the others.
+    """Slope and offset by the smallest cross-entropy.
 
-    Within a source, variables with a logit below -8 say nothing that a calibration could use; they
-    are counted together, at their mean.
+    sources: (n,) logits and (n,) targets of each. A source counts by its cross-entropy per target,
+    so that one with many data sets, or with many variables that are clearly none, does not decide.
     """
     from scipy.optimize import minimize
 
