@@ -16,7 +16,12 @@ from cdnbench.errors import InvalidData
 from cdnbench.multiple_testing import q_values, simes
 from cdnbench.prediction.few_rows import moderated_p_values
 from cdnbench.prediction.normal_scores import Controls, thinned
-from cdnbench.prediction.permutations import combined, labels, permuted
+from cdnbench.prediction.permutations import (
+    combined,
+    labels,
+    permuted,
+    variable_p_values,
+)
 from cdnbench.prediction.tails import tail_p
 
 __all__ = ["Controls", "Moved", "moved", "q_values"]
@@ -69,10 +74,9 @@ def moved(
     batches that hold one side only make p too small, as in any test on rows; compare within
     batches then. Moderated t: also Gaussian rows in common units.
 
-    It sees levels, spreads and what each variable has to do with the others; where no difference of
-    this kind shows it says nothing. The variable p-values are normal approximations to the
-    permutation laws of level and spread (the smaller of the two, times 2), conservative for
-    variables that hardly vary.
+    It sees levels, spreads and what each variable has to do with the others, and no other change.
+    The p-values of single variables approximate the permutation laws of their level and spread
+    (`permutations.variable_p_values`).
 
     Parameters
     ----------
@@ -117,19 +121,13 @@ def moved(
         how=f"{n_made:,} permutations of {rows}"
         + (", extended by a generalised Pareto tail" if fitted else ""),
         resolution=floor,
-        variable_p=_variable_p(outcome.z),
+        variable_p=variable_p_values(outcome),
     )
 
 
 def _share(made: np.ndarray) -> float:
     slack = 1e-5 * max(abs(made[0]), 1e-12)
     return float((made >= made[0] - slack).sum() / len(made))
-
-
-def _variable_p(z: np.ndarray) -> np.ndarray:
-    from scipy.special import ndtr
-
-    return np.minimum(1, 2 * (2 * ndtr(-np.abs(z))).min(axis=0))
 
 
 def _by_moderated_t(controls: Controls, perturbed: Any) -> Moved:

@@ -106,6 +106,17 @@ def test_which_variable_moved():
     assert stats.kstest(np.delete(p, 7), "uniform", alternative="greater").pvalue > 0.01
 
 
+@pytest.mark.parametrize("rows", [(300, 5), (60, 60), (20, 200)])
+def test_p_values_of_variables_are_not_too_small(rows):
+    rng = np.random.default_rng(0)
+    x, y = ([rng.normal(size=(n, 4000)), counts(rng, n, 4000)] for n in rows)
+    for before, after in zip(x, y, strict=True):
+        p = moved(before, after, rng=rng, n_permutations=999).variable_p
+        for level in (0.001, 0.01, 0.1):
+            few = stats.binomtest(int((p <= level).sum()), len(p), level, alternative="greater")
+            assert few.pvalue > 0.01, (level, (p <= level).mean())
+
+
 def test_units_mean_nothing_and_a_broken_row_does_little():
     x, y, _ = sides(5, shifted)
     scale = 10.0 ** np.random.default_rng(0).uniform(-3, 3, 200)
