@@ -214,6 +214,7 @@ def unmeasured(
     for label, found in counts.items():
         for (measured, kind), k in sorted(found.items()):
             print(f"  {label:<16}{measured:<14}{kind:<20}{k:>3}")
+    print(flush=True)
 
 
 def main(
@@ -235,12 +236,12 @@ def main(
     how = (loaded, n_splits, rows, fdr, ungated, kept)
     for reader in (papalexi, hill):
         name = reader.__name__.rpartition(".")[2]
-        if folder and name in data:
+        if folder and {name, f"{name}-unmeasured"} & set(data):
             genes, cells = real_controls(reader, Path(folder))
-            splits(name, genes, cells[reader.CONTROL], *how)
-            if reader is papalexi:
+            if f"{name}-unmeasured" in data:
                 unmeasured(genes, cells, loaded, fdr)
-                print()
+            if name in data:
+                splits(name, genes, cells[reader.CONTROL], *how)
     for line in ("sim-a", "sim-b"):
         if line in data:
             splits(line, *simulated_controls(line), *how)
@@ -256,7 +257,7 @@ if __name__ == "__main__":
     parser.add_argument("--perturbed", type=int, default=100, help="most rows set apart")
     parser.add_argument("--fdr", type=float, default=0.1)
     parser.add_argument("--ungated", type=int, default=0)
-    parser.add_argument("--data", default="papalexi,hill,sim-a,sim-b")
+    parser.add_argument("--data", default="papalexi-unmeasured,papalexi,hill,sim-a,sim-b")
     parser.add_argument("--keep", type=Path, default=Path("results/false_claims.jsonl"))
     a = parser.parse_args()
     rows = (a.controls, a.perturbed)

@@ -31,8 +31,6 @@ over variables that are given 1 % or more.
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -54,6 +52,7 @@ from cdnbench.datasets.synthetic.far import labelled_task as far_task
 from cdnbench.datasets.worlds import WIDE, batch
 from cdnbench.digest import generator
 from cdnbench.prediction.calibration import Calibration, expected_error, fit, reliability
+from cdnbench.prediction.verdict import at_rate
 
 HALVES = ("fit", "judge")
 SEEDS = {"fit": 730_000, "judge": 840_000}
@@ -61,10 +60,11 @@ SOURCES = ("cells", "far", "worlds")
 
 
 class Answered(NamedTuple):
-    """logits and targets: (R, N) of one task."""
+    """logits and targets: (V,) of all variables of all regimes. regime: (V,) its number."""
 
     logits: np.ndarray
     targets: np.ndarray
+    regime: np.ndarray
 
 
 def cells(seed: int, scale: float) -> Iterator[tuple[Task, np.ndarray]]:
@@ -149,25 +149,52 @@ def worlds(seed: int, scale: float) -> Iterator[tuple[Task, np.ndarray]]:
 MAKE = {"cells": cells, "far": far, "worlds": worlds}
 
 
-def answers(weights: str, source: str, half: str, scale: float) -> list[Answered]:
-    method, began, found = load_method("cdn", weights=weights), time.perf_counter(), []
-    for task, targets in MAKE[source](SEEDS[half], scale):
-        found.append(Answered(method.predict_targets(task, seed=0), targets))
-        if len(found) % 20 == 0:
-            print(f"  {source}: {len(found)}, {time.perf_counter() - began:.0f} s", flush=True)
+def answers(weights: str, source: str, half: str, scale: float) -> Answered:
+    method, began = load_method("cdn", weights=weights), time.perf_counter()
+    logits, targets, regimes = [], [], []
+    for number, (task, truth) in enumerate(MAKE[source](SEEDS[half], scale), 1):
+        logits.append(method.predict_targets(task, seed=0).ravel())
+        targets.append(truth.ravel())
+        first = regimes[-1][-1] + 1 if regimes else 0
+        regimes.append(first + np.repeat(np.arange(len(truth)), truth.shape[1]))
+        if number % 20 == 0:
+            print(f"  {source}: {number}, {time.perf_counter() - began:.0f} s", flush=True)
+    return Answered(*map(np.concatenate, (logits, targets, regimes)))
+
+
+def kept_answers(
+    folder: Path, digest: str, weights: str, source: str, half: str, scale: float
+) -> Answered:
+    """Answers, kept for another run with the same weights."""
+    path = folder / f"{digest}-{source}-{half}-{scale:g}.npz"
+    if path.exists():
+        with np.load(path) as file:
+            return Answered(*(file[name] for name in Answered._fields))
+    found = answers(weights, source, half, scale)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **found._asdict())
     return found
 
 
-def flat(found: list[Answered]) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and targets of all variables of all regimes."""
+def claims(found: Answered, by: Calibration, rate: float = 0.1) -> str:
+    """What the verdicts of all regimes would name, and how much of it is wrong."""
+    p = by.probabilities(found.logits)
+    ends = np.flatnonzero(np.diff(found.regime)) + 1
+    named = wrong = sets = 0
+    for part, truth in zip(np.split(p, ends), np.split(found.targets, ends), strict=True):
+        chosen = at_rate(part, rate)
+        sets += len(chosen) > 0
+        named += len(chosen)
+        wrong += int((~truth[chosen]).sum())
+    share = f"{wrong / named:.3f}" if named else "-"
     return (
-        np.concatenate([a.logits.ravel() for a in found]),
-        np.concatenate([a.targets.ravel() for a in found]),
+        f"sets at {100 * rate:g} %: {sets} of {len(ends) + 1} regimes name {named} variables, "
+        f"{wrong} of them wrong ({share})"
     )
 
 
-def show(title: str, logits: np.ndarray, targets: np.ndarray, by: Calibration) -> float:
-    p = by.probabilities(logits)
+def show(title: str, found: Answered, by: Calibration) -> float:
+    p, targets = by.probabilities(found.logits), found.targets
     error = expected_error(p, targets)
     print(f"\n{title}: {len(p):,} variables, {int(targets.sum()):,} targets, ECE {error:.4f}")
     print(f"{'probability':<16}{'variables':>11}{'predicted':>11}{'observed':>10}{'95 %':>16}")
@@ -176,55 +203,53 @@ def show(title: str, logits: np.ndarray, targets: np.ndarray, by: Calibration) -
             f"{row.low:.2f} to {row.high:<8.2f}{row.count:>11,}{row.predicted:>11.4f}"
             f"{row.observed:>10.4f}{f'{row.least:.3f} to {row.most:.3f}':>16}"
         )
+    print(claims(found, by))
     return error
 
 
-def main(weights: str, out: Path, scale: float, keep: str) -> None:
+def main(weights: str, out: Path, scale: float, keep: Path) -> None:
     began = time.perf_counter()
     digest = load_method("cdn", weights=weights).weights_digest()
-    found: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    found: dict[tuple[str, str], Answered] = {}
     counts: dict[str, dict[str, int]] = {}
     for source in SOURCES:
         for half in HALVES:
-            made = answers(weights, source, half, scale)
-            found[source, half] = flat(made)
-            regimes = sum(len(a.targets) for a in made)
-            silent = sum(int((~a.targets.any(axis=1)).sum()) for a in made)
-            counts[f"{source}, {half}"] = {"regimes": regimes, "without_target": silent}
+            made = kept_answers(keep, digest, weights, source, half, scale)
+            found[source, half] = made
+            regimes = int(made.regime[-1]) + 1
+            hit = np.unique(made.regime[made.targets]).size
+            counts[f"{source}, {half}"] = {
+                "regimes": regimes,
+                "without_target": regimes - hit,
+                "variables": len(made.logits),
+                "targets": int(made.targets.sum()),
+            }
             print(
-                f"{source}, to {half}: {regimes} regimes, {silent} without a measured target; "
-                f"{time.perf_counter() - began:.0f} s",
+                f"{source}, to {half}: {regimes} regimes, {regimes - hit} without a measured "
+                f"target; {time.perf_counter() - began:.0f} s",
                 flush=True,
             )
-    if keep:
-        np.savez(
-            keep,
-            **{
-                f"{s}-{h}-{k}": v
-                for (s, h), (a, b) in found.items()
-                for k, v in (("x", a), ("y", b))
-            },
-        )
-    slope, offset = fit([found[source, "fit"] for source in SOURCES])
+    fitted = {source: found[source, "fit"][:2] for source in SOURCES}
+    slope, offset = fit(list(fitted.values()))
     raw = Calibration(digest)
     made = Calibration(digest, slope=slope, offset=offset)
     print(f"\nweights {digest}: probability = sigmoid({slope:.3f} logit {offset:+.3f})")
     errors = {}
     for source in SOURCES:
-        show(f"{source}, as the network says", *found[source, "judge"], raw)
-        errors[source] = show(f"{source}, calibrated", *found[source, "judge"], made)
+        show(f"{source}, as the network says", found[source, "judge"], raw)
+        errors[source] = show(f"{source}, calibrated", found[source, "judge"], made)
     print("\nfitted to the two others      ECE raw   calibrated")
     for source in SOURCES:
-        others = Calibration(digest, *fit([found[s, "fit"] for s in SOURCES if s != source]))
-        logits, targets = found[source, "judge"]
-        print(
-            f"{source:<30}{expected_error(raw.probabilities(logits), targets):>7.4f}"
-            f"{expected_error(others.probabilities(logits), targets):>13.4f}"
+        others = Calibration(digest, *fit([x for s, x in fitted.items() if s != source]))
+        judged = found[source, "judge"]
+        raw_error, error = (
+            expected_error(by.probabilities(judged.logits), judged.targets) for by in (raw, others)
         )
+        print(f"{source:<30}{raw_error:>7.4f}{error:>13.4f}")
     replace(
         made,
         provenance={
-            "command": shlex.join(["python", *sys.argv]),
+            "command": f"python benchmarks/reliability.py --weights {weights} --scale {scale:g}",
             "seeds": SEEDS,
             "counts": counts,
             "expected_calibration_error": {s: round(e, 5) for s, e in errors.items()},
@@ -240,6 +265,8 @@ if __name__ == "__main__":
     parser.add_argument("--weights", default="cdn")
     parser.add_argument("--out", type=Path, default=Path("methods/cdn/weights/calibration.json"))
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of data sets")
-    parser.add_argument("--keep", default="", help="write logits and targets to this .npz")
-    arguments = parser.parse_args()
-    main(arguments.weights, arguments.out, arguments.scale, arguments.keep)
+    parser.add_argument(
+        "--keep", type=Path, default=Path("results/reliability"), help="folder for answers"
+    )
+    a = parser.parse_args()
+    main(a.weights, a.out, a.scale, a.keep)

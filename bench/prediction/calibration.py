@@ -82,24 +82,40 @@ class Calibration:
         return Calibration(weights, slope, offset, provenance=content)
 
 
+IN_DOUBT = 0.01
+"""Variables that a network gives less are clearly no targets: they say nothing of a calibration,
+and would outvote all others."""
+
+
 def fit(sources: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
     """Slope and offset by the smallest cross-entropy.
 
-    sources: (n,) logits and (n,) targets of each. A source counts by its cross-entropy per target,
-    so that one with many data sets, or with many variables that are clearly none, does not decide.
+    sources: (n,) logits and (n,) targets of each. Only variables that the network gives `IN_DOUBT`
+    or more count, and each source counts by its mean over them, so that one with more data sets or
+    more variables does not decide.
+
+    Raises
+    ------
+    ValueError: no variable of a source is in doubt.
     """
     from scipy.optimize import minimize
+    from scipy.special import expit
 
-    parts = [(x, y.astype(float), 1 / max(1, y.sum())) for x, y in sources]
+    parts = []
+    for logits, targets in sources:
+        kept = expit(logits) >= IN_DOUBT
+        if not kept.any():
+            raise ValueError(f"no variable has a probability of {IN_DOUBT:g} or more")
+        parts.append((logits[kept], targets[kept].astype(float)))
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         slope, offset = np.exp(parameters[0]), parameters[1]
         total, gradient = 0.0, np.zeros(2)
-        for x, y, weight in parts:
+        for x, y in parts:
             z = slope * x + offset
-            total += weight * float((np.logaddexp(0, z) - y * z).sum())
-            off = 1 / (1 + np.exp(-z)) - y
-            gradient += weight * np.array([slope * (off * x).sum(), off.sum()])
+            total += float(np.mean(np.logaddexp(0, z) - y * z))
+            off = expit(z) - y
+            gradient += np.array([slope * np.mean(off * x), np.mean(off)])
         return total, gradient
 
     found = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B")
@@ -154,7 +170,7 @@ def expected_error(probabilities: np.ndarray, targets: np.ndarray) -> float:
 
     Nearly all variables are no targets and known to be none; with them any map would look good.
     """
-    rows = [row for row in reliability(probabilities, targets) if row.low >= 0.01]
+    rows = [row for row in reliability(probabilities, targets) if row.low >= IN_DOUBT]
     n = sum(row.count for row in rows)
     return sum(row.count * abs(row.predicted - row.observed) for row in rows) / n if n else 0.0
 
