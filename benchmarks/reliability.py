@@ -200,7 +200,7 @@ def show(title: str, found: Answered, by: Calibration) -> float:
     print(f"{'probability':<16}{'variables':>11}{'predicted':>11}{'observed':>10}{'95 %':>16}")
     for row in reliability(p, targets):
         print(
-            f"{row.low:.2f} to {row.high:<8.2f}{row.count:>11,}{row.predicted:>11.4f}"
+            f"{row.low:.2f} to {row.high:<8.2f}{row.variables:>11,}{row.predicted:>11.4f}"
             f"{row.observed:>10.4f}{f'{row.least:.3f} to {row.most:.3f}':>16}"
         )
     print(claims(found, by))

@@ -128,7 +128,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    variables: int
     predicted: float
     observed: float
     least: float
@@ -171,8 +171,8 @@ def expected_error(probabilities: np.ndarray, targets: np.ndarray) -> float:
     Nearly all variables are no targets and known to be none; with them any map would look good.
     """
     rows = [row for row in reliability(probabilities, targets) if row.low >= IN_DOUBT]
-    n = sum(row.count for row in rows)
-    return sum(row.count * abs(row.predicted - row.observed) for row in rows) / n if n else 0.0
+    n = sum(row.variables for row in rows)
+    return sum(row.variables * abs(row.predicted - row.observed) for row in rows) / n if n else 0.0
 
 
 def _wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:

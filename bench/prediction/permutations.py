@@ -75,7 +75,7 @@ def permuted(controls: Controls, perturbed: Any, drawn: np.ndarray) -> Outcome:
     full = score_variances(n)
     for columns, level, spread in score_blocks(controls, perturbed):
         for feature, scores in enumerate((level, spread)):
-            variance = np.mean(scores**2, axis=1, dtype=np.float64)
+            variance = np.asarray(np.mean(scores**2, axis=1, dtype=np.float64))
             signed = _z(scores, drawn, variance + _FUDGE * full[feature])
             z[feature, columns] = signed[:, 0]
             third = np.mean(scores**3, axis=1, dtype=np.float64)
@@ -90,7 +90,7 @@ def permuted(controls: Controls, perturbed: Any, drawn: np.ndarray) -> Outcome:
     if len(varied) > 1 and n >= _LEAST_ROWS:
         chosen = np.sort(varied[np.argsort(-variances[varied], kind="stable")[:MOST_RELATED]])
         together = _together(controls, perturbed, chosen, variances[chosen])
-        variance = together.var(axis=1, dtype=np.float64)
+        variance = np.asarray(np.mean(together**2, axis=1, dtype=np.float64))
         found[3] = np.square(_z(together, drawn, variance + _FUDGE)).max(axis=0)
     return Outcome(found, z, skewness)
 

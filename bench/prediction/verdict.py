@@ -101,7 +101,7 @@ def verdict(
         return _what_moved(variables, q, scores, np.asarray(variable_p), method, fdr)
     p = np.nan_to_num(np.asarray(probabilities, dtype=np.float64))
     chosen = at_rate(p, fdr)
-    names = tuple(variables[i] for i in chosen)
+    names = tuple(variables[int(i)] for i in chosen)
     source = f"by the probabilities of {method}" + (f" ({note})" if note else "")
     if names:
         one = len(names) == 1
@@ -149,7 +149,7 @@ def _what_moved(
             f"discovery rate of {rate}.",
         )
     order = found[np.argsort(-np.nan_to_num(scores[found], nan=-np.inf), kind="stable")]
-    names = tuple(variables[i] for i in order)
+    names = tuple(variables[int(i)] for i in order)
     moved = (
         f"{names[0]} moved" if len(names) == 1 else f"{len(names)} variables moved: {listed(names)}"
     )

@@ -44,10 +44,10 @@ def test_bins_count_all_and_observe_what_was_predicted():
     p = np.random.default_rng(0).random(50_000)
     y = np.random.default_rng(1).random(50_000) < p
     rows = reliability(p, y)
-    assert sum(row.count for row in rows) == 50_000
+    assert sum(row.variables for row in rows) == 50_000
     assert all(row.least <= row.observed <= row.most for row in rows)
     assert all(abs(row.predicted - row.observed) < 0.03 for row in rows)
-    assert reliability(np.array([0.0, 1.0]), np.array([False, True]))[-1].count == 1
+    assert reliability(np.array([0.0, 1.0]), np.array([False, True]))[-1].variables == 1
 
 
 def test_it_is_read_for_its_own_weights(tmp_path):
