@@ -41,7 +41,7 @@ def null_p(draw, n, seed=0):
 
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_p_is_uniform_where_nothing_moved(draw):
-    p = null_p(draw, 250)
+    p = null_p(draw, 150)
     assert stats.kstest(p, "uniform").pvalue > 0.005
     for level in (0.01, 0.1):
         few = stats.binomtest(int((p <= level).sum()), len(p), level, alternative="greater")
