@@ -40,8 +40,8 @@ def read_arrays(path: Path, only: Iterable[str] | None = None) -> dict[str, np.n
         raise
     except Exception as error:  # zipfile and zlib raise all kinds for a damaged file
         raise InvalidData(
-            f"{path} cannot be read as .npz; it is another file, or not a whole one. Write it "
-            f"again. ({error})"
+            f"{path} cannot be read as .npz; it is of another kind, or not whole. Write it anew, "
+            f"or fetch it again. ({error})"
         ) from error
 
 
