@@ -108,9 +108,6 @@ class CDN:
 @lru_cache(maxsize=2)
 def _network(digest: str, weights: str) -> FormsNetwork:
     from cdnbench.methods.cdn.forms_network import build
-    from cdnbench.methods.cdn.weights import load_weights
+    from cdnbench.methods.cdn.weights import load_weights, network_of
 
-    card, tensors = load_weights(weights, "cdn")
-    network = build(card["config"])
-    network.load_state_dict(tensors)
-    return network.eval()
+    return network_of(build, load_weights(weights, "cdn"), weights).eval()
