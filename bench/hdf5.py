@@ -66,28 +66,29 @@ def open_checked(path: Path) -> h5py.File:
 def _check_parts(path: Path, file: h5py.File) -> None:
     import h5py
 
-    size = path.stat().st_size
-    count = 0
+    found: list[tuple[bytes, int]] = []
 
-    def check(name: bytes, info: Any) -> None:
-        nonlocal count
-        count += 1
+    def note(name: bytes, info: Any) -> bool | None:  # may not raise: compiled code calls it
+        found.append((name, info.type))
+        return True if len(found) > _ELEMENTS else None
+
+    # Another name for the same group is a hard link, and a group may lie within itself; each is
+    # visited once.
+    file.id.links.visit(note, info=True)
+    if len(found) > _ELEMENTS:
+        raise InvalidData(f"{path} holds more than {_ELEMENTS:,} groups and datasets.")
+    kinds = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
+    size = path.stat().st_size
+    for name, kind in found:
         place = name.decode(errors="replace")
-        if count > _ELEMENTS:
-            raise InvalidData(f"{path} holds more than {_ELEMENTS:,} groups and datasets.")
-        if info.type != h5py.h5l.TYPE_HARD:
-            kind = {h5py.h5l.TYPE_SOFT: "a soft link", h5py.h5l.TYPE_EXTERNAL: "an external link"}
+        if kind != h5py.h5l.TYPE_HARD:
             raise InvalidData(
-                f"{path}: {place} is {kind.get(info.type, 'a link')}, which is not followed. Write "
+                f"{path}: {place} is {kinds.get(kind, 'a link')}, which is not followed. Write "
                 "the file again with the values in this place."
             )
         part = h5py.h5o.open(file.id, name)
         if isinstance(part, h5py.h5d.DatasetID):
             _check_dataset(path, place, part, size)
-
-    # Another name for the same group is a hard link, and a group may lie within itself; each is
-    # visited once.
-    file.id.links.visit(check, info=True)
 
 
 def _check_dataset(path: Path, place: str, part: Any, size: int) -> None:
