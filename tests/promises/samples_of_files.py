@@ -80,7 +80,8 @@ def _parquet_table(folder: Path, rng: random.Random) -> Path:
 
 def _npz_table(folder: Path, rng: random.Random) -> Path:
     save = rng.choice((np.savez, np.savez_compressed))
-    values = _values(rng).astype(rng.choice(("f8", "f4", "f2", "i8", "c16")))
+    with np.errstate(over="ignore"):
+        values = _values(rng).astype(rng.choice(("f8", "f4", "f2", "i8", "c16")))
     save(folder / "t.npz", x=values, variables=np.array(_names(4)))
     return folder / "t.npz"
 
