@@ -12,6 +12,7 @@ one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -103,10 +104,16 @@ class Archive:
             values = {**json.loads(row["about"]), "hash": hash, "variables": list(row["variables"])}
             return TaskRecord.of_plain(values, arrays)
         except _WRONG as error:
+            self._problems.part(self.folder / TASKS, f"task {hash}", error)
             raise NotARecord(f"{self.folder / TASKS} has a broken task {hash}: {error}") from None
 
-    def task_hashes(self) -> list[str]:
-        return sorted(self._tasks)
+    def tasks(self) -> dict[str, TaskRecord]:
+        """Hash -> task, for those that can be used."""
+        found = {}
+        for hash in sorted(self._tasks):
+            with contextlib.suppress(ValueError):  # among the problems now
+                found[hash] = self.task(hash)
+        return found
 
     def rows_of(self, method: str) -> dict[str, dict[str, Any]]:
         """Key -> row, for the jobs in the file of one method."""
@@ -117,16 +124,18 @@ class Archive:
         return self.folder / f"{method}.parquet"
 
     def make_way(self) -> list[str]:
-        """Set aside the files that cannot be used; in words, which.
+        """Set aside the files that cannot be used, and copies of those that can in part; in words,
+        which.
 
         Raises
         ------
         BenchError: a newer version has written some of them.
         """
-        _ = self.problems
+        _ = self.problems, self.tasks()
         if newer := self._problems.written_by_newer:
             raise BenchError("\n".join([*newer, "Or name another folder to write to."]))
         self._problems.set_aside()
+        self._problems.copy_parts()
         return self._problems.moved
 
     @cached_property

@@ -93,14 +93,8 @@ def _add(folder: Path, part: _Part) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         there = Archive(folder)
-        notes = [*there.problems, *there.make_way()]
-        known = {}
-        for hash in there.task_hashes():
-            try:
-                known[hash] = there.task(hash)
-            except ValueError as error:
-                notes.append(f"a task is left out: {error}")
-        known |= part.tasks
+        notes = there.make_way()
+        known = there.tasks() | part.tasks
         write_rows(folder / TASKS, [_task_row(task) for _, task in sorted(known.items())])
         for method, rows in part.methods.items():
             merged = there.rows_of(method) | rows

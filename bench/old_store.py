@@ -32,6 +32,7 @@ class OldStore:
 
     def records(self) -> Iterator[Record]:
         """The records of all jobs and fits."""
+        self._files("tasks")  # which tells what is no file
         for path in self._files("jobs"):
             if path.suffix == ".json" and isinstance(record := self._read(path), JobRecord):
                 log = path.with_suffix(".log")

@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cdnbench.files import opened_file, what_is, write_atomically
 from cdnbench.printable import printable
 
 SET_ASIDE = "set-aside"
@@ -69,6 +70,14 @@ class Problems:
         """Move away all files of which nothing can be used."""
         for path in sorted(self._whole):
             self.move(path)
+
+    def copy_parts(self) -> None:
+        """Copy the files that can be used in part, before they are written anew."""
+        for path, parts in sorted(self._parts.items()):
+            if what_is(path) == "a file":
+                with opened_file(path) as file:
+                    write_atomically(into := self.place(path), file.read())
+                self.tell(path, into, f"{len(parts)} of its parts cannot be used")
 
     def move(self, path: Path) -> None:
         """Move what stands at a path. Links are moved, not what they point to."""

@@ -59,7 +59,15 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     }
     table = pa.table(columns).replace_schema_metadata({_KEY: str(FORMAT)})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", compression_level=9, write_page_checksum=True)
+    # Statistics would hold the longest records twice more, without a checksum.
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        compression_level=9,
+        write_page_checksum=True,
+        write_statistics=False,
+    )
     write_atomically(path, sink.getvalue().to_pybytes())
 
 

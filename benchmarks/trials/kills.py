@@ -63,7 +63,7 @@ def trial(number: int, seed: int, length_s: float, whole: dict[str, np.ndarray])
         out, temporary = Path(box, "out"), Path(box, "tmp")
         temporary.mkdir()
         process = _start(out, temporary, mark := f"{os.getpid()}-{number}")
-        time.sleep(float(rng.uniform(0, length_s)))
+        _wait(rng, process, out, length_s)
         victim = _kill(rng, process, mark)
         first = process.wait(_LIMIT_S)
         time.sleep(5)
@@ -95,6 +95,23 @@ def _start(out: Path, temporary: Path, mark: str) -> subprocess.Popen:
     return subprocess.Popen(
         words, env=environment, stdout=quiet, stderr=quiet, start_new_session=True
     )
+
+
+def _wait(rng: np.random.Generator, process: subprocess.Popen, out: Path, length_s: float) -> None:
+    """Wait for the moment of the kill: a part of a run's length, or a number of stored jobs."""
+    if rng.random() < 0.25:
+        time.sleep(float(rng.uniform(0, length_s)))
+        return
+    n_jobs, after = int(rng.integers(JOBS)), float(rng.uniform(0, 0.2))
+    while process.poll() is None and _n_lines(out) < n_jobs:
+        time.sleep(0.01)
+    time.sleep(after)
+
+
+def _n_lines(folder: Path) -> int:
+    """How many records of jobs there are, those that are being written included."""
+    found = (path.read_bytes() for path in (folder / "records").glob("*.jsonl"))
+    return sum(content.count(b'"kind":"predict"') for content in found)
 
 
 def _kill(rng: np.random.Generator, process: subprocess.Popen, mark: str) -> str:
@@ -174,9 +191,11 @@ def main(number: int, seed: int) -> str:
 def table(kills: Sequence[Kill], seed: int, length_s: float) -> str:
     """One row per kind of victim."""
     rows = [
-        f"{len(kills)} runs of {JOBS} jobs (seed {seed}), two at once, each killed at a random "
-        f"moment of the {length_s:.0f} s",
-        "that an undisturbed run takes on this machine, and run again.",
+        f"{len(kills)} runs of {JOBS} jobs (seed {seed}), two at once, each killed and run again. "
+        "A quarter is killed at a",
+        f"random moment of the {length_s:.0f} s that an undisturbed run takes on this machine, the "
+        "others when a random number",
+        "of jobs is done.",
         "",
         f"{'killed':16} {'runs':>5} {'records':>8} {'lost':>5} {'missing':>8} {'doubled':>8} "
         f"{'alive':>6} {'folders':>8} {'problems':>9}",

@@ -144,8 +144,9 @@ class _Trying:
             options += ["--limit", small_stores.LIMIT, "--jobs", 1]
             said = _bench(made, "run", *options, "--out", self.folder)
         made.refused = "newer version" in said
-        aside = self.inside.glob("set-aside*/*/**/*")
-        made.set_aside = sum(path.is_symlink() or not path.is_dir() for path in aside)
+        aside = self.inside / "set-aside"
+        if not aside.is_symlink():
+            made.set_aside = sum(len(names) for _, _, names in os.walk(aside))
         after = _frame(made, self.folder, self.work)
         shared = after.merge(self.whole, how="right", on=_SAME, indicator=True)
         made.healed = bool((shared["_merge"] == "both").all())
@@ -256,29 +257,36 @@ def run_all(number: int, seed: int) -> list[Trial]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         base = Path(folder) / "base"
         small_stores.make(base)
-        for _ in range(_DEATHS):
-            if len(found) < number:
-                found += _some(len(found), number, seed, base)
+        with contextlib.suppress(KeyboardInterrupt):  # the table of those that are done
+            for _ in range(_DEATHS):
+                if len(found) < number:
+                    _some(found, number, seed, base)
     return found
 
 
-def _some(start: int, end: int, seed: int, base: Path) -> list[Trial]:
-    """The trials from one number on, up to one that ends its process."""
-    words = [sys.executable, "-m", "trials.stores", str(start), str(end), str(seed), str(base)]
+def _some(found: list[Trial], end: int, seed: int, base: Path) -> None:
+    """Add the trials that are left, up to one that ends its process."""
+    first = len(found)
+    words = [sys.executable, "-m", "trials.stores", str(first), str(end), str(seed), str(base)]
     here = str(Path(__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
-    found: list[Trial] = []
-    words = small_stores.without_rights(words)
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment)
-    with process:
-        assert process.stdout is not None
+    process = subprocess.Popen(
+        small_stores.without_rights(words),
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
         for line in process.stdout:
             found.append(Trial(**json.loads(line)))
             if found[-1].faults or len(found) % 50 == 0:
-                print(found[-1].number, found[-1].kind, found[-1].faults, file=sys.stderr)
-    if process.returncode and len(found) < end - start:
-        found.append(_lost(start + len(found), process.returncode))
-    return found
+                print(found[-1], file=sys.stderr, flush=True)
+        if process.wait() and len(found) < end:
+            found.append(_lost(len(found), process.returncode))
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _lost(number: int, code: int) -> Trial:
