@@ -36,7 +36,7 @@ SCORES = "scores:"
 """What the names of columns of scores begin with; the name of the reading follows."""
 _ABOUT = ("hash", "about", "variables")
 _PER_REGIME = {spec.name for spec in ARRAYS if spec.metadata["axes"] == 1}
-_WRONG = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
+_WRONG = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -168,12 +168,13 @@ class Archive:
         for number, row in enumerate(self._read(path), 1):
             try:
                 record = record_of(json.loads(row["record"]))
+                record = printable_record(record)
                 if not isinstance(record, JobRecord):
                     raise NotARecord(f"it is the record of a {record.kind}, not of a job")
             except _WRONG as error:
                 self._problems.part(path, f"row {number}", f"it is not a record: {error}")
             else:
-                yield printable_record(record), row  # type: ignore[misc]
+                yield record, row
 
     def _read(self, path: Path) -> list[dict[str, Any]]:
         if self._problems.is_whole(path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +25,8 @@ _FILES = ("key", "suite", "method", "task_hash", "fit", "hash")
 _TEXTS = ("versions", "factors", "knowledge")
 """Mappings from names to words."""
 _LOG = re.compile(r"(?:logs|jobs)/([^/]+)\.log|models/([^/]+)/fit\.log")
-_LARGEST = 2**53
+_LARGEST = 2**63 - 1
+_DEEPEST = 50
 
 
 class NotARecord(BenchError, ValueError):
@@ -55,6 +55,9 @@ def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     known, needed = field_names(cls)
     given = {name: values[name] for name in known.intersection(values)}
+    for name, value in given.items():
+        if is_deep(value):
+            raise NotARecord(f"its {name} is nested too deeply")
     for name, kinds in _kinds(cls).items():
         value = given.get(name)
         if value is None and type(None) not in kinds:
@@ -66,6 +69,17 @@ def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def is_deep(value: Any) -> bool:
+    """Whether lists and mappings are nested more deeply than functions that follow them can go."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner = [each for each in level if isinstance(each, dict | list | tuple)]
+        if not inner:
+            return False
+        level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
+    return True
+
+
 def _is_sound(name: str, value: Any) -> bool:
     match value:
         case str() if name in _FILES:
@@ -74,7 +88,7 @@ def _is_sound(name: str, value: Any) -> bool:
             found = _LOG.fullmatch(value)
             return not value or bool(found and is_name(found[1] or found[2]))
         case int() | float():
-            return math.isfinite(value) and abs(value) <= _LARGEST
+            return abs(value) <= _LARGEST  # which is false for NaN
         case list() | tuple():
             return all(isinstance(each, str) for each in value)
         case Mapping() if name in _TEXTS:

@@ -22,6 +22,9 @@ from cdnbench.files import NotAFile, check_folders, opened_file, what_is
 from cdnbench.problems import Problems
 from cdnbench.record import FitRecord, JobRecord, NotARecord, Record, TaskRecord, record_of
 
+WRONG = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
+"""What wrong values can raise where they are taken for records."""
+
 
 @dataclass(frozen=True)
 class OldStore:
@@ -64,7 +67,7 @@ class OldStore:
             about: dict[str, Any] = json.loads(str(found.pop("about")))
             variables = found.pop("variables").tolist()
             return TaskRecord.of_plain({**about, "hash": hash, "variables": variables}, found)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except WRONG as error:
             raise NotARecord(f"{self._task(hash)} is not a task: {error}") from None
 
     def _scores(self, key: str) -> Path:
@@ -119,7 +122,7 @@ class OldStore:
             return record_of(values)
         except FileNotFoundError:  # another run set it aside
             return None
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, *WRONG) as error:
             self.problems.whole(path, f"it is not a record: {error}")
             return None
 

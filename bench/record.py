@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cdnbench.fields import NotARecord, checked_fields
+from cdnbench.fields import NotARecord, checked_fields, is_deep
 from cdnbench.truth import ARRAYS, Truth
 
 
@@ -293,8 +293,9 @@ class TaskRecord:
         """The fields that are no arrays; raises NotARecord."""
         given = {"setting": (), **values, "candidates": None, "truth": None}
         fields = checked_fields(TaskRecord, given)
-        if not isinstance(values.get("facts") or {}, dict):
-            raise NotARecord("its facts are not a mapping")
+        facts = values.get("facts") or {}
+        if not isinstance(facts, dict) or is_deep(facts):
+            raise NotARecord("its facts are not a mapping, or nested too deeply")
         for name in ("variables", "setting"):
             fields[name] = tuple(fields.get(name) or ())
         return {name: value for name, value in fields.items() if value is not None}

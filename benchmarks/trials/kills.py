@@ -182,9 +182,10 @@ def main(number: int, seed: int) -> str:
         whole = _scores(Store(Path(box, "out")))
     assert code == 0 and len(whole) == JOBS, f"the undisturbed run: {code}, {len(whole)} jobs"
     kills = []
-    for i in range(number):
-        kills.append(trial(i, seed, length, whole))
-        print(i, kills[-1], file=sys.stderr, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):  # the table of those that are done
+        for i in range(number):
+            kills.append(trial(i, seed, length, whole))
+            print(i, kills[-1], file=sys.stderr, flush=True)
     return table(kills, seed, length)
 
 

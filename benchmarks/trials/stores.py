@@ -335,5 +335,6 @@ def table(trials: Sequence[Trial], seed: int, seconds: float) -> str:
 if __name__ == "__main__":
     first, last, chosen = map(int, sys.argv[1:4])
     for i in range(first, last):
-        done = trial(i, chosen, Path(sys.argv[4]), heal=i // len(damage.KINDS) % HEALED_EVERY == 0)
+        heal = (i + i // len(damage.KINDS)) % HEALED_EVERY == 0
+        done = trial(i, chosen, Path(sys.argv[4]), heal)
         print(json.dumps(asdict(done)), flush=True)

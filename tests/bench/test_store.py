@@ -351,6 +351,8 @@ def test_stray_files_are_named_and_stop_nothing(tmp_path, older):
     good = a_job(status=Status.error).plain()
     wrong = [{"a": 1}, [good], None, "x", {**good, "key": 1}, {**good, "status": [1]}]
     wrong += [{**good, "setting": 3}, {**good, "reason": {}}, {**good, "metadata": []}]
+    deep = json.loads("[" * 800 + "]" * 800)
+    wrong += [{**good, "wall_s": 10**400}, {**good, "metadata": {"a": deep}}]
     if not older:
         wrong += [{**good, "stored_at": "x"}, {**good, "arrays": [1, 2, 3]}]
         wrong += [{**good, "arrays": ["../../x", 0, 1, 0, []]}, {"kind": "task", "hash": "h"}]
