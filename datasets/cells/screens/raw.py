@@ -205,7 +205,9 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
             "names or types is another."
         )
     read, at_once = by_pointers(path, matrix, "matrix", (n_cells, n_genes))
-    return genes_only(RawCells(path, names, named_cells(path, barcodes, cells), read, at_once), types)
+    return genes_only(
+        RawCells(path, names, named_cells(path, barcodes, cells), read, at_once), types
+    )
 
 
 def _market(path: Path, genes: str, cells: Path | None, file: Path | None = None) -> RawCells:
