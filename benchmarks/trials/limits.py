@@ -1,15 +1,12 @@
 """How precisely jobs are held to their limits.
 
-    python benchmarks/trust_limits.py [--seconds 1] [--memory-gb 0.25]
-
 It starts jobs that never end, or that fill memory at a given speed, and prints for each the limit
 that was asked for, where the job was stopped, and by how much that is too late. Each row is the
-worst of `--repeats` jobs. Run it on an idle machine: other work delays the runner's looks.
+worst of several jobs. Run it on an idle machine: other work delays the runner's looks.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
@@ -22,7 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cdnbench import run
-from cdnbench.runners.provenance import host
+
+SUMMARY = "jobs that never end or fill memory: where they are stopped"
+NUMBER = 3
+SECONDS, MEMORY_GB = 1.0, 0.25
 
 METHODS = '''
 import ctypes, mmap, os, subprocess, sys, time
@@ -193,27 +193,13 @@ def trial_methods() -> Iterator[None]:
                 os.environ["PYTHONPATH"] = before
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=1.0, help="limit of time")
-    parser.add_argument("--memory-gb", type=float, default=0.25, help="limit of memory")
-    parser.add_argument("--repeats", type=int, default=3, help="jobs per row")
-    chosen = parser.parse_args(arguments)
-    print(f"{'what':44s} {'limit':>9s} {'stopped at':>11s} {'overshoot':>10s}  status")
+def main(number: int, seed: int) -> str:
+    """The table. number: jobs per row, of which the worst counts. Chance has no part in it."""
+    lines = [f"{'what':44s} {'limit':>10s} {'stopped at':>11s} {'overshoot':>10s}  status"]
     with trial_methods():
-        for rows in (
-            time_rows(chosen.seconds, chosen.repeats),
-            memory_rows(chosen.memory_gb, chosen.repeats),
-        ):
-            for row in rows:
-                print(
-                    f"{row.what:44s} {row.limit:7.2f} {row.unit:2s} {row.stopped:8.2f} "
-                    f"{row.unit:2s} {row.overshoot:9.0%}  {row.status}",
-                    flush=True,
-                )
-    print(host())
-
-
-if __name__ == "__main__":
-    main()
+        for row in (*time_rows(SECONDS, number), *memory_rows(MEMORY_GB, number)):
+            lines.append(
+                f"{row.what:44s} {row.limit:7.2f} {row.unit:2s} {row.stopped:8.2f} "
+                f"{row.unit:2s} {row.overshoot:9.0%}  {row.status}"
+            )
+    return "\n".join(lines)
