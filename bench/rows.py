@@ -29,6 +29,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    names: list[str] = []
+    columns: list[Any] = []
     with opened_file(path) as file:
         try:
             content = pa.py_buffer(file.read())

@@ -14,7 +14,8 @@ import numpy as np
 
 from cdnbench.errors import BenchError, InvalidData
 
-P, Found = ParamSpec("P"), TypeVar("Found")
+P = ParamSpec("P")
+Found = TypeVar("Found")
 
 VARIABLE = "CDNBENCH_DATA"
 """Environment variable that names the folder."""
