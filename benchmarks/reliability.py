@@ -31,6 +31,7 @@ over variables that are given 1 % or more.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -158,7 +159,11 @@ def answers(weights: str, source: str, half: str, scale: float) -> Answered:
         first = regimes[-1][-1] + 1 if regimes else 0
         regimes.append(first + np.repeat(np.arange(len(truth)), truth.shape[1]))
         if number % 20 == 0:
-            print(f"  {source}: {number}, {time.perf_counter() - began:.0f} s", flush=True)
+            print(
+                f"  {source}: {number}, {time.perf_counter() - began:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
     return Answered(*map(np.concatenate, (logits, targets, regimes)))
 
 
@@ -227,6 +232,7 @@ def main(weights: str, out: Path, scale: float, keep: Path) -> None:
             print(
                 f"{source}, to {half}: {regimes} regimes, {regimes - hit} without a measured "
                 f"target; {time.perf_counter() - began:.0f} s",
+                file=sys.stderr,
                 flush=True,
             )
     fitted = {source: found[source, "fit"][:2] for source in SOURCES}
