@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cdnbench.digest import digest
 from cdnbench.errors import CannotRun
 from cdnbench.method import (
     Batched,
+    Calibrated,
     Method,
     MethodInfo,
     OnDevice,
@@ -28,6 +29,9 @@ from cdnbench.method import (
 from cdnbench.tabular import column_names
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
+
+if TYPE_CHECKING:
+    from cdnbench.prediction.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,15 @@ class LoadedMethod:
         return (
             bool(origin) and self.info.has_weights and origin in self._pretrained.trained_origins()
         )
+
+    def calibration(self) -> Calibration | None:
+        """What turns its scores into probabilities; None for a method whose scores are none.
+
+        Raises as `method.Calibrated.calibration`.
+        """
+        if not self.info.probabilities:
+            return None
+        return cast(Calibrated, self.method).calibration()
 
     # --- where it computes
 

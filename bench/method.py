@@ -19,6 +19,7 @@ and `check_declarations` compares the two when the class is loaded:
     starts_from_weights=True                  `Pretrained`  uses weights from a file
     batch_size=...                            `Batched`     solves several tasks at once
     devices=("cpu", "cuda")                   `OnDevice`    has a parameter `device`
+    probabilities=True                        `Calibrated`  its scores are logits of probabilities
 
 `load_method` returns a `cdnbench.loaded.LoadedMethod`, which checks the limits before every call
 and the scores after it.
@@ -30,13 +31,16 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from cdnbench.errors import BenchError
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
+
+if TYPE_CHECKING:
+    from cdnbench.prediction.calibration import Calibration
 
 Supervised = Literal["no", "pretrained", "required"]
 
@@ -137,6 +141,7 @@ class MethodInfo:
     batch_size: int | Mapping[str, int] | None = field(default=None, hash=False)
     devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu",)
     depends_on_units: bool = False
+    probabilities: bool = False
     default: bool = True
     default_up_to: int | None = None
     preload: tuple[str, ...] = ()
@@ -299,6 +304,20 @@ class Batched(Method, Protocol):
         ...
 
 
+class Calibrated(Method, Protocol):
+    """A method whose scores are logits of "is a target"."""
+
+    def calibration(self) -> Calibration:
+        """What turns the scores into probabilities, with a note where it was not made for the
+        weights in use.
+
+        Raises
+        ------
+        InvalidParameter: the weights are missing. InvalidData: the calibration cannot be read.
+        """
+        ...
+
+
 class OnDevice(Method, Protocol):
     """A method that can compute on a CPU or on a GPU."""
 
@@ -327,6 +346,7 @@ _ABILITIES = (
         lambda info: info.has_weights,
         ("weights_digest", "trained_on", "trained_origins"),
     ),
+    _Ability("probabilities=True", lambda info: info.probabilities, ("calibration",)),
     _Ability("batch_size", lambda info: info.is_batched, ("predict_targets_batch",)),
 )
 

@@ -35,7 +35,7 @@ from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
 from cdnbench.methods.statistics.columns import column_blocks
 from cdnbench.methods.statistics.control_scale import require_a_score
-from cdnbench.methods.statistics.moderation import moderated, variance_prior
+from cdnbench.moderation import moderated, variance_prior
 from cdnbench.task import Task
 
 

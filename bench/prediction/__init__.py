@@ -8,6 +8,9 @@ choice      which method suits the samples, on the evidence of stored results
 agreement   how far two rankings agree
 result      `Finding` and `Result`: rankings, and how they are shown and written
 pair        the finding of two files
+certainty   whether anything moved: p-values, by permutations or by moderated t
+calibration probabilities from the logits of a network
+verdict     what follows at a stated false discovery rate
 
 Files are read by `cdnbench.datasets.cells.screens.own_screen`, and `cdnbench.commands.screen`
 brings reader, runner and result together.

@@ -12,7 +12,7 @@ The design is that of `cdn-suites` (mechanism tests between grid layers, `networ
 - It may say that nothing moved: the largest score of such a regime is small.
 
 Scores are logits: sigmoid(score) is the probability the network gives to "is a target" under its
-training laws.
+training laws. `calibration` turns them into probabilities that were checked on other laws.
 
 `cdn-hard` is the same network with other weights: trained as the paper trains, on hard
 interventions under the suites' laws (`bench train cdn --laws paper`). Beside `cdn` and `cdn-axial`
@@ -45,6 +45,7 @@ from cdnbench.task import Task
 
 if TYPE_CHECKING:
     from cdnbench.methods.cdn.forms_network import FormsNetwork
+    from cdnbench.prediction.calibration import Calibration
 
 MODEL = "cdn"
 """What cards of these networks are of, whatever the method that runs them is called."""
@@ -79,6 +80,7 @@ class CDN:
         max_variables=30_000,
         timeout_s=forms_timeout_s,
         devices=("cpu", "cuda"),
+        probabilities=True,
     )
 
     def weights_digest(self) -> str:
@@ -98,6 +100,15 @@ class CDN:
         from cdnbench.methods.cdn.weights import trained_origins
 
         return trained_origins(self.weights, MODEL)
+
+    def calibration(self) -> Calibration:
+        """What turns the logits into probabilities: `calibration.json` beside the weights, if it
+        was made for them (`benchmarks/reliability.py`)."""
+        from cdnbench.methods.cdn.weights import path_of
+        from cdnbench.prediction.calibration import Calibration
+
+        path = path_of(self.weights).with_name("calibration.json")
+        return Calibration.read(path, self.weights_digest())
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(n_regimes, n_variables) logits.

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cdnbench.methods.statistics.moderation import moderated, variance_prior
 from cdnbench.methods.statistics.tails import log_f_sf, log_f_two_sided
+from cdnbench.moderation import moderated, variance_prior
 
 
 class Side(NamedTuple):

@@ -46,6 +46,7 @@ PRETRAINED = "weights_digest trained_on trained_origins"
         (f"fit fitted {PRETRAINED}", "", {"supervised": "required", "starts_from_weights": True}),
         ("predict_targets_batch", "device", {"batch_size": 4, "devices": ("cpu", "cuda")}),
         ("", "", {"devices": ("cuda",)}),
+        ("calibration", "", {"probabilities": True}),
     ],
 )
 def test_what_is_declared_and_there_is_accepted(parts, parameters, declared):
@@ -70,6 +71,7 @@ def test_what_is_declared_and_there_is_accepted(parts, parameters, declared):
         ("weights_digest", "", {}, 'has weights_digest but does not declare supervised="pretr'),
         ("", "", {"batch_size": 1}, "declares batch_size but has no predict_targets_batch"),
         ("predict_targets_batch", "", {}, "does not declare batch_size"),
+        ("", "", {"probabilities": True}, "declares probabilities=True but has no calibration"),
         ("", "", {"devices": ("cpu", "cuda")}, "but has no parameter device"),
         ("", "device", {}, 'parameter device but does not declare devices=\\("cpu", "cuda"\\)'),
     ],

@@ -8,7 +8,7 @@ from cdnbench.errors import CannotRun
 from cdnbench.methods.baro import BARO
 from cdnbench.methods.effect_size import EffectSize
 from cdnbench.methods.moderated_t import ModeratedT
-from cdnbench.methods.statistics.moderation import moderated, trigamma_inverse, variance_prior
+from cdnbench.moderation import moderated, trigamma_inverse, variance_prior
 from cdnbench.registry import load_method
 from cdnbench.task import Task
 

@@ -21,6 +21,7 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from cdnbench.compilation import kept_njit
+from cdnbench.multiple_testing import q_values
 
 _PSEUDO = 1e-9  # added to mean counts in fold changes, as scanpy does
 
@@ -121,17 +122,7 @@ class RankSums:
         p = 2 * ndtr(-np.abs(score))
         mean = self.total[:, perturbation] / n1
         change = np.log2((np.expm1(mean) + _PSEUDO) / (np.expm1(controls.mean) + _PSEUDO))
-        return Tests(score, p, benjamini_hochberg(p), change)
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Adjusted p-values of (G,) p-values (Benjamini and Hochberg 1995)."""
-    order = np.argsort(p)[::-1]
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(
-        1, np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
-    )
-    return adjusted
+        return Tests(score, p, q_values(p), change)
 
 
 @kept_njit(parallel=True)
