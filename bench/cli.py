@@ -3,6 +3,7 @@ weights`."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Annotated
@@ -61,9 +62,17 @@ app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")
 
 
+_CURES = {
+    errno.EMFILE: ". Allow more with `ulimit -n 1024`, or run fewer jobs at once (--jobs).",
+    errno.EAGAIN: ". Allow more processes with `ulimit -u`, or run fewer jobs at once (--jobs).",
+}
+"""What to do where the system refuses files or processes."""
+
+
 def main() -> None:
     """Exit code 0: all is well; 1: some jobs failed; 2: the command cannot be carried out as
     written; 130: interrupted."""
+    usable_streams()
     try:
         app(latex_to_standard_output(sys.argv[1:]))
     except (BenchError, CannotRun) as error:
@@ -73,11 +82,27 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
     except OSError as error:  # disk full, no permission
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {error}{_CURES.get(error.errno or 0, '')}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def usable_streams() -> None:
+    """Make it safe to print: what the terminal's encoding lacks becomes a question mark, and what
+    is printed to a stream that was closed is lost."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # else the next file that is opened would take its place
+            # Inherited, since the processes of jobs need it as well.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if number and getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

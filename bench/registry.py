@@ -74,6 +74,7 @@ def load_class(group: str, name: str) -> type:
     return loaded
 
 
+@functools.cache
 def package_of(group: str, name: str) -> tuple[str, str] | None:
     """Name and version of the installed package that registers `name`."""
     distribution = entries(group)[name].dist

@@ -7,32 +7,18 @@ of the machine. Elsewhere, and on kernels without that file, all processes are l
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from functools import cache
 
 import psutil
 
 
-def descendants(pid: int) -> list[psutil.Process]:
-    """All descendants of a process that are there now; none if the process has ended."""
-    numbers = _below(pid)
-    if numbers is None:
+def descendants(pid: int) -> list[int]:
+    """The numbers of all descendants of a process that are there now; none if it has ended."""
+    if not _children_are_told():
         try:
-            return psutil.Process(pid).children(recursive=True)
+            return [process.pid for process in psutil.Process(pid).children(recursive=True)]
         except psutil.Error:
             return []
-    found = []
-    for number in numbers:
-        try:
-            found.append(psutil.Process(number))
-        except psutil.Error:  # it ended meanwhile
-            continue
-    return found
-
-
-def _below(pid: int) -> list[int] | None:
-    """The numbers of all descendants, or None where the kernel does not tell them."""
-    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
-        return None
     found: list[int] = []
     todo = [pid]
     while todo:
@@ -42,11 +28,17 @@ def _below(pid: int) -> list[int] | None:
     return found
 
 
+@cache
+def _children_are_told() -> bool:
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+
+
 def _children(pid: int) -> list[int]:
     numbers: list[int] = []
     try:
-        for thread in os.scandir(f"/proc/{pid}/task"):
-            numbers += map(int, Path(thread.path, "children").read_text().split())
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                numbers += map(int, file.read().split())
     except OSError:  # it ended meanwhile
         return numbers
     return numbers

@@ -18,18 +18,20 @@ class Predict:
     """Run a method on tasks.
 
     model: file with the arrays of its fit, or "". samples: one folder per task (`samples.py`), with
-    the checksums of its files.
-    Both are the process's own, which removes them when it has read them.
+    the checksums of its files. Both are the process's own, which removes them when it has read
+    them. In place of a folder, None: a descriptor of a sealed file follows the message.
     folder: where the process works and puts temporary files. log: file for what it prints.
+    memory_mb: what it may use.
     """
 
     method: str
     parameters: Mapping[str, Any]
     model: str
-    samples: Sequence[tuple[str, Mapping[str, int]]]
+    samples: Sequence[tuple[str, Mapping[str, int]] | None]
     seeds: Sequence[int]
     folder: str
     log: str
+    memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Fit:
     model: str
     folder: str
     log: str
+    memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,15 @@ class MakeTask:
 
 @dataclass(frozen=True)
 class Started:
-    """The method is about to be called. resident_mb: what the process holds in memory by then."""
+    """The method is about to be called.
+
+    resident_mb, shared_mb: what the process holds in memory by then (`cdnbench.runners.memory`).
+    own_shm: whether it has a /dev/shm of its own.
+    """
 
     resident_mb: float
+    shared_mb: float
+    own_shm: bool
 
 
 @dataclass(frozen=True)

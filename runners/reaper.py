@@ -78,8 +78,8 @@ def parents() -> list[tuple[int, int]]:
     pairs = []
     for name in os.listdir("/proc"):
         if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
-                pairs.append((int(name), int(file.read().rpartition(")")[2].split()[1])))
+            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
+                pairs.append((int(name), int(file.read().rpartition(b")")[2].split()[1])))
     return pairs
 
 

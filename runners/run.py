@@ -17,9 +17,10 @@ from cdnbench.record import JobRecord, Record, Status
 from cdnbench.registry import METHODS, package_of
 from cdnbench.runners.messages import Outcome
 from cdnbench.runners.plan import Job, Plan
-from cdnbench.runners.processes import Reaper, fork_server
+from cdnbench.runners.processes import Reaper
 from cdnbench.runners.provenance import provenance
 from cdnbench.runners.scratch import scratch_folder
+from cdnbench.runners.server import fork_server
 from cdnbench.runners.supervise import Interrupted, Supervisor
 from cdnbench.runners.task_maker import TaskMaker
 from cdnbench.runners.trainer import Trained, Trainer
@@ -227,7 +228,7 @@ class Run:
             done = set()
             for k, outcome in self._supervisor.run(
                 [job for job, _ in chosen],
-                [partial(self._maker.copy, job.spec) for job, _ in chosen],
+                [partial(self._maker.give, job.spec) for job, _ in chosen],
                 model,
             ):
                 done.add(k)

@@ -6,24 +6,20 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cdnbench.errors import BenchError
 from cdnbench.record import FitRecord, JobRecord, Record, Status
 from cdnbench.runners import messages, worker
-from cdnbench.runners.memory import group_mb
+from cdnbench.runners.endings import Endings, TryAgain, settled
+from cdnbench.runners.memory import LONGEST_S, Held, JobMemory, next_look
+from cdnbench.runners.memory_files import MemoryFiles
 from cdnbench.runners.messages import Outcome
 from cdnbench.runners.places import Log, Place
 from cdnbench.runners.plan import Fit, Job, Limits, Plan
-from cdnbench.runners.processes import (
-    SERVER_DIED,
-    Reaper,
-    Worker,
-    server_died,
-    signal_name,
-)
+from cdnbench.runners.processes import Reaper, Worker
+from cdnbench.runners.samples import Given
 from cdnbench.runners.scratch import why
 from cdnbench.store import Store
 
@@ -35,18 +31,8 @@ LOADING_S = 300.0
 LOG_LIMIT = 1_000_000_000
 """Bytes that a job may print before it is ended."""
 
-FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
-"""Signals that people and systems send, while others are a program's own."""
-
-CopySamples = Callable[[Path], Mapping[str, int]]
-"""Copies a task's samples into a folder, and returns the checksums of the files."""
-
-ATTEMPTS = 3
-"""How often a job is started whose input others changed before it was read."""
-
-
-class _InputSpoilt(Exception):
-    """Another job changed the input of this one."""
+GiveSamples = Callable[[Path], Given]
+"""Gives a task's samples to a job, which may have them copied to a folder."""
 
 
 class Interrupted(Exception):
@@ -65,15 +51,20 @@ class Supervisor:
     reaper: Reaper
     scratch: Path
     stop: threading.Event = field(default_factory=threading.Event)
+    _endings: Endings = field(default_factory=Endings)
 
     @property
     def limits(self) -> Limits:
         return self.plan.limits
 
+    @property
+    def _memory_mb(self) -> float:
+        return self.limits.memory_gb * GB
+
     def run(
-        self, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None = None
+        self, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None = None
     ) -> Iterator[tuple[int, Outcome]]:
-        """Run the jobs together: jobs of one method. samples: what copies the input of each.
+        """Run the jobs together: jobs of one method. samples: what gives each its input.
 
         Yields (index, outcome) of each job that ended by itself. In a batch of several jobs it
         yields each at once without costs, and at the end once more with them. If the process as a
@@ -84,40 +75,14 @@ class Supervisor:
         ------
         Interrupted: `stop` was set.
         """
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                yield from self._run(jobs, samples, model)
-                return
-            except _InputSpoilt as error:
-                if not left and len(jobs) == 1:
-                    reason = f"other jobs changed its input {ATTEMPTS} times: {error}"
-                    yield 0, Outcome(Status.error, reason, outside=True)
-
-    def _run(
-        self, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None
-    ) -> Iterator[tuple[int, Outcome]]:
-        done: dict[int, Outcome] = {}
-        with contextlib.ExitStack() as stack:
-            try:
-                place = stack.enter_context(Place(self.scratch))
-                request = self._request(place, jobs, samples, model)
-            except OSError as error:
-                if len(jobs) == 1:
-                    yield 0, Outcome(Status.error, _no_place(error), outside=True)
-                return
-            log = place.log
-            for event in self._watched(worker.predict, request, jobs, log):
-                if isinstance(event, Outcome):  # of the process
-                    _share(event, done, len(jobs))
-                    break
-                index, outcome = event
-                done[index] = outcome
-                if len(jobs) > 1:
-                    self._keep_log(JobRecord, jobs[index].key, outcome, log)
-                    yield index, outcome
-            for index, outcome in done.items():
-                self._keep_log(JobRecord, jobs[index].key, outcome, log)
-                yield index, outcome
+        if len(jobs) > 1:
+            with contextlib.suppress(TryAgain):
+                yield from self._together(jobs, samples, model)
+            return
+        outcome, printed = settled(lambda: self._alone(jobs[0], samples[0], model))
+        if printed:
+            outcome.log = self.store_log(JobRecord, jobs[0].key, printed)
+        yield 0, outcome
 
     def train(self, fit: Fit, model: Path) -> Outcome:
         """Train; the arrays are in the file `model` if the outcome is "ok".
@@ -126,7 +91,21 @@ class Supervisor:
         ------
         Interrupted: `stop` was set.
         """
-        outcome: Outcome | None = None
+        outcome, printed = settled(lambda: self._trained(fit, model))
+        if printed:
+            outcome.log = self.store_log(FitRecord, fit.key, printed)
+        return outcome
+
+    def _alone(self, job: Job, samples: GiveSamples, model: Path | None) -> Outcome:
+        with contextlib.ExitStack() as stack:
+            try:
+                place = stack.enter_context(Place(self.scratch))
+                request, sealed = self._request(place, [job], [samples], model)
+            except OSError as error:
+                return Outcome(Status.error, _no_place(error), outside=True)
+            return self._single(worker.predict, request, job, place.log, sealed)
+
+    def _trained(self, fit: Fit, model: Path) -> Outcome:
         with contextlib.ExitStack() as stack:
             try:
                 place = stack.enter_context(Place(self.scratch))
@@ -142,8 +121,22 @@ class Supervisor:
                 model=str(model),
                 folder=str(place.work),
                 log=str(place.log.path),
+                memory_mb=self._memory_mb,
             )
-            for event in self._watched(worker.fit, request, [fit], place.log):
+            return self._single(worker.fit, request, fit, place.log)
+
+    def _single(
+        self,
+        target,
+        request: messages.Predict | messages.Fit,
+        job: Job | Fit,
+        log: Log,
+        sealed: Sequence[int] = (),
+    ) -> Outcome:
+        """The outcome of a process with one job: what it answers, with what it cost."""
+        outcome: Outcome | None = None
+        try:
+            for event in self._watched(target, request, [job], log, sealed):
                 if isinstance(event, tuple):
                     outcome = event[1]
                 elif outcome is None or event.status != Status.ok:
@@ -151,13 +144,42 @@ class Supervisor:
                 else:
                     outcome.wall_s, outcome.cpu_s = event.wall_s, event.cpu_s
                     outcome.peak_rss_mb = event.peak_rss_mb
-            assert outcome is not None
-            self._keep_log(FitRecord, fit.key, outcome, place.log)
+        except TryAgain as again:
+            again.printed = log.last()
+            raise
+        assert outcome is not None
+        self._keep_log(JobRecord if isinstance(job, Job) else FitRecord, job.key, outcome, log)
         return outcome
+
+    def _together(
+        self, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None
+    ) -> Iterator[tuple[int, Outcome]]:
+        done: dict[int, Outcome] = {}
+        with contextlib.ExitStack() as stack:
+            try:
+                place = stack.enter_context(Place(self.scratch))
+                request, sealed = self._request(place, jobs, samples, model)
+            except OSError:  # tried again one by one
+                return
+            for event in self._watched(worker.predict, request, jobs, place.log, sealed):
+                if isinstance(event, Outcome):  # of the process
+                    if event.status == Status.ok:
+                        _share(event, done, len(jobs))
+                    break
+                index, outcome = event
+                done[index] = outcome
+                self._keep_log(JobRecord, jobs[index].key, outcome, place.log)
+                yield index, outcome
+            for index, outcome in done.items():
+                self._keep_log(JobRecord, jobs[index].key, outcome, place.log)
+                yield index, outcome
 
     def keep_log(self, record: type[Record], key: str, log: Log) -> str:
         """Copy the last part of what was printed into the store; its name there, "" if none."""
-        printed = log.last()
+        return self.store_log(record, key, log.last())
+
+    def store_log(self, record: type[Record], key: str, printed: bytes) -> str:
+        """Put what was printed into the store; its name there, "" if it is nothing."""
         if not printed:
             return ""
         name = self.store.log_of(record, key)
@@ -172,52 +194,65 @@ class Supervisor:
             outcome.log = self.keep_log(record, key, log)
 
     def _request(
-        self, place: Place, jobs: Sequence[Job], samples: Sequence[CopySamples], model: Path | None
-    ) -> messages.Predict:
-        """What to run, with all its input copied to the place."""
+        self, place: Place, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None
+    ) -> tuple[messages.Predict, list[int]]:
+        """What to run, with all its input at the place, and the descriptors of that which is
+        sealed."""
         folders = [place.root / f"samples-{i}" for i in range(len(samples))]
-        sums = [copy(folder) for copy, folder in zip(samples, folders, strict=True)]
+        given = [give(folder) for give, folder in zip(samples, folders, strict=True)]
         own_model = place.root / "model.npz"
         if model is not None:
             shutil.copyfile(model, own_model)
-        return messages.Predict(
+        request = messages.Predict(
             method=jobs[0].method.info.name,
             parameters=dict(jobs[0].method.parameters),
             model="" if model is None else str(own_model),
-            samples=[(str(f), dict(s)) for f, s in zip(folders, sums, strict=True)],
+            samples=[
+                None if isinstance(one, int) else (str(folder), dict(one))
+                for folder, one in zip(folders, given, strict=True)
+            ],
             seeds=[job.seed for job in jobs],
             folder=str(place.work),
             log=str(place.log.path),
+            memory_mb=self._memory_mb,
         )
+        return request, [one for one in given if isinstance(one, int)]
 
     def _watched(
-        self, target, request: messages.Predict | messages.Fit, jobs: Sequence[Job | Fit], log: Log
+        self,
+        target,
+        request: messages.Predict | messages.Fit,
+        jobs: Sequence[Job | Fit],
+        log: Log,
+        sealed: Sequence[int],
     ) -> Iterator[tuple[int, Outcome] | Outcome]:
         """The outcomes of single jobs as they come, and at last that of the process."""
         process = Worker(target, self.reaper)
+        memory = JobMemory(process.pid, MemoryFiles(process.pid, Path(request.folder)))
         try:
-            process.send(request)
-            yield from self._events(process, jobs, log)
+            process.send(request, sealed)
+            yield from self._events(process, memory, jobs, log)
         finally:
+            memory.files_mb()  # a last look at what it would leave behind
             process.end()
+            memory.files.remove()
 
     def _events(
-        self, process: Worker, jobs: Sequence[Job | Fit], log: Log
+        self, process: Worker, memory: JobMemory, jobs: Sequence[Job | Fit], log: Log
     ) -> Iterator[tuple[int, Outcome] | Outcome]:
-        limit_mb = self.limits.memory_gb * GB
-        baseline = peak = 0.0
-        started = False
+        limit_mb, look = self._memory_mb, LONGEST_S
+        peak, started = 0.0, False
         begin, limit = time.monotonic(), LOADING_S
         while True:
-            elapsed = time.monotonic() - begin
-            # A look at the memory costs time: often at first, then four times a second.
-            arrived = process.wait(min(limit - elapsed, 0.02 + 0.1 * elapsed, 0.25))
+            arrived = process.wait(min(limit - (time.monotonic() - begin), look))
             if self.stop.is_set():
                 raise Interrupted
             if arrived:
                 answer = process.receive()
                 if isinstance(answer, messages.Started):
-                    started, baseline, begin = True, answer.resident_mb, time.monotonic()
+                    started, begin = True, time.monotonic()
+                    memory.start(Held(answer.resident_mb, answer.shared_mb), answer.own_shm)
+                    look = next_look(0.0, limit_mb, 0.0)
                     limit = sum(job.timeout_s for job in jobs)
                 elif isinstance(answer, messages.Finished):
                     handed = time.monotonic()
@@ -227,21 +262,25 @@ class Supervisor:
                     )
                     begin += time.monotonic() - handed  # storing it is not the method's time
                 elif isinstance(answer, messages.Costs):
-                    peak = max(answer.peak_rss_mb, peak)
-                    if peak > limit_mb and len(jobs) == 1:  # it rose and fell between two looks
+                    # It may have risen and fallen between two looks, or lie in files.
+                    peak = max(answer.peak_rss_mb, peak, memory.files_mb())
+                    if peak > limit_mb and len(jobs) == 1:
                         yield self._too_much(peak)
                     else:
                         yield Outcome(Status.ok, "", answer.wall_s, answer.cpu_s, peak)
                     return
                 else:
-                    yield _broken(answer, process)
+                    yield self._endings.of(answer, process)
                     return
                 continue
             if started:
-                peak = max(peak, group_mb(process.pid, baseline))
+                looked = time.perf_counter()
+                now = memory.mb()
+                peak = max(peak, now)
                 if peak > limit_mb:
                     yield self._too_much(peak)
                     return
+                look = next_look(now, limit_mb, time.perf_counter() - looked)
             if log.size > LOG_LIMIT:
                 yield Outcome(Status.error, f"printed more than {LOG_LIMIT / 1e9:g} GB")
                 return
@@ -256,46 +295,12 @@ class Supervisor:
         return Outcome(Status.oom, reason, peak_rss_mb=peak_mb)
 
 
-def _share(process: Outcome, done: dict[int, Outcome], n_jobs: int) -> None:
-    """What the end of the process means for its jobs."""
-    if process.status == Status.ok:
-        for outcome in done.values():
-            outcome.wall_s = None if process.wall_s is None else process.wall_s / n_jobs
-            outcome.cpu_s = None if process.cpu_s is None else process.cpu_s / n_jobs
-            outcome.peak_rss_mb, outcome.batch_size = process.peak_rss_mb, n_jobs
-    elif n_jobs == 1:
-        done[0] = process
-
-
-def _broken(answer: messages.Answer | None, process: Worker) -> Outcome:
-    """The outcome of a process that ended without a result, with or without a word."""
-    if isinstance(answer, messages.Spoilt):
-        raise _InputSpoilt(answer.reason)
-    if isinstance(answer, messages.Broken):
-        return Outcome(answer.status, answer.reason)
-    return _ended(process.exit_code())
-
-
-def _ended(exit_code: int | None) -> Outcome:
-    """The outcome of a process that ended without a word.
-
-    Raises
-    ------
-    BenchError: it was not the process but the fork server that ended, and with it what it knew.
-    """
-    if server_died(exit_code):
-        raise BenchError(SERVER_DIED)
-    if exit_code is None:
-        return Outcome(Status.error, "the process closed its connection and gave no result")
-    if exit_code < 0:
-        name = signal_name(-exit_code)
-        return Outcome(
-            Status.killed,
-            f"by {name}, not by the runner (by the system, if it ran out of memory)",
-            outside=name in FROM_OUTSIDE,
-        )
-    reason = f"the process exited with code {exit_code} before it gave a result"
-    return Outcome(Status.error, reason)
+def _share(costs: Outcome, done: dict[int, Outcome], n_jobs: int) -> None:
+    """Give each job its share of what the process cost."""
+    for outcome in done.values():
+        outcome.wall_s = None if costs.wall_s is None else costs.wall_s / n_jobs
+        outcome.cpu_s = None if costs.cpu_s is None else costs.cpu_s / n_jobs
+        outcome.peak_rss_mb, outcome.batch_size = costs.peak_rss_mb, n_jobs
 
 
 def _no_place(error: OSError) -> str:

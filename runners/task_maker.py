@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cdnbench.runners import messages, worker
+from cdnbench.runners.endings import how_it_ended
 from cdnbench.runners.places import Log
 from cdnbench.runners.plan import Job, Plan
-from cdnbench.runners.processes import Reaper, Worker, how_it_ended
+from cdnbench.runners.processes import Reaper, ServerDied, Worker
 from cdnbench.runners.reaper import remove_tree
-from cdnbench.runners.samples import Changed, copy_samples
+from cdnbench.runners.samples import Changed, Given, copy_samples
 from cdnbench.runners.scratch import new_folder, why
+from cdnbench.runners.sealed import Sealer
 from cdnbench.store import Store
 from cdnbench.suite import TaskSpec
 
@@ -28,16 +31,17 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Made:
-    """Where a task's samples lie, with the checksums of their files.
+    """Where a task's samples lie: in a sealed file, or in a folder with checksums of its files.
 
-    folder: None if there is none. reason: why there are no samples, or "". outside: as in
-        `Outcome`.
+    sealed: the descriptor. folder: None if there is none. reason: why there are no samples, or "".
+    outside: as in `Outcome`.
     """
 
     folder: Path | None = None
     checksums: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
     outside: bool = False
+    sealed: int | None = None
 
 
 class TaskMaker:
@@ -52,6 +56,7 @@ class TaskMaker:
     ) -> None:
         self._plan, self._store, self._scratch, self._reaper = plan, store, scratch, reaper
         self.log = Log(scratch)
+        self._sealer = Sealer()
         self._open = Counter(job.spec.hash for job in jobs)
         self._made: dict[str, Future[Made]] = {}
         self._books = threading.Lock()  # over the two dictionaries
@@ -63,10 +68,9 @@ class TaskMaker:
         """The task's samples. Waits while another thread makes them."""
         return self._future(spec).result()
 
-    def copy(self, spec: TaskSpec, into: Path) -> Mapping[str, int]:
-        """Copy the samples for one job. They are made anew if a job has changed them.
-
-        Returns the checksums of the files.
+    def give(self, spec: TaskSpec, into: Path) -> Given:
+        """The samples for one job: sealed, or else copied to the folder `into`. They are made anew
+        if a job has changed them.
 
         Raises
         ------
@@ -75,6 +79,8 @@ class TaskMaker:
         for _ in range(ATTEMPTS):
             future = self._future(spec)
             made = future.result()
+            if made.sealed is not None:
+                return made.sealed
             if made.folder is None or made.reason:
                 raise OSError(made.reason)
             try:
@@ -93,8 +99,13 @@ class TaskMaker:
         with self._books:
             self._open[spec.hash] -= 1
             over = self._made.get(spec.hash) if self._open[spec.hash] == 0 else None
-        if over is not None and over.exception() is None and over.result().folder:
-            remove_tree(str(over.result().folder))
+        if over is None or over.exception() is not None:
+            return
+        made = over.result()
+        if made.sealed is not None:
+            self._sealer.forget(made.sealed)
+        elif made.folder:
+            remove_tree(str(made.folder))
 
     def stop(self) -> None:
         """End the process, also while it is at work."""
@@ -132,12 +143,25 @@ class TaskMaker:
             if isinstance(answer, messages.TaskMade):
                 if answer.record is not None:
                     self._store.write_task(answer.record)
-                return Made(folder, answer.checksums, answer.reason, answer.outside)
+                return self._kept(folder, answer)
             assert self._process is not None
-            ended = how_it_ended(self._process.exit_code())
+            try:
+                ended = how_it_ended(self._process.exit_code())
+            except ServerDied:
+                ended = "ended with the fork server"
             self._end_process()
             remove_tree(str(folder))
         return Made(reason=f"the suite's process {ended}, both times", outside=True)
+
+    def _kept(self, folder: Path, answer: messages.TaskMade) -> Made:
+        """What was made, in a sealed file if that can be had."""
+        if not answer.reason:
+            with contextlib.suppress(Changed):  # which is told when it is copied
+                sealed = self._sealer.seal(folder, answer.checksums)
+                if sealed is not None:
+                    remove_tree(str(folder))
+                    return Made(sealed=sealed)
+        return Made(folder, answer.checksums, answer.reason, answer.outside)
 
     def _answer(self, spec: TaskSpec, folder: Path) -> messages.Answer | str | None:
         """What the process answers: None if it died, and words if it was ended."""

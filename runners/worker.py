@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,13 +32,18 @@ from cdnbench.printable import printable
 from cdnbench.record import Status, TaskRecord
 from cdnbench.registry import load_method, load_suite
 from cdnbench.runners import messages
-from cdnbench.runners.memory import PeakMemory, resident_mb
+from cdnbench.runners.memory import Held, PeakMemory
+from cdnbench.runners.memory_files import SHM, own_shared_memory
 from cdnbench.runners.samples import Changed, take_samples, write_samples
 from cdnbench.runners.scratch import why
+from cdnbench.runners.sealed import open_sealed
 from cdnbench.suite import LabelledTasks, Suite, TaskSpec
 from cdnbench.truth import LabelledTask
 
 Value = TypeVar("Value")
+
+SHM_LIMITS = 2.0
+"""Size of a job's own /dev/shm, as a multiple of its limit of memory (which ends it before)."""
 
 
 def make_tasks(conn: Connection) -> None:
@@ -88,17 +94,22 @@ def predict(conn: Connection) -> None:
     if request is None:
         return
     with _told(conn):
+        sealed = [open_sealed(recv_handle(conn)) for given in request.samples if given is None]
+        own_shm = own_shared_memory(SHM_LIMITS * request.memory_mb)
         method = load_method(request.method, **_located(request.parameters))
         try:
             _work_in(request)
             model = _taken(request.model)
-            tasks = [take_samples(Path(folder), sums) for folder, sums in request.samples]
+            tasks = [
+                sealed.pop(0) if given is None else take_samples(Path(given[0]), given[1])
+                for given in request.samples
+            ]
         except (Changed, OSError) as error:
             conn.send(messages.Spoilt(_line(error)))
             return
         if model is not None:
             method = method.fitted(model)
-        conn.send(messages.Started(resident_mb()))
+        conn.send(_started(own_shm))
         clock = _Clock()
         results = clock.over(method.predict_batch(tasks, seeds=request.seeds))
         for index, result in results:
@@ -115,11 +126,12 @@ def fit(conn: Connection) -> None:
     if request is None:
         return
     with _told(conn):
+        own_shm = own_shared_memory(SHM_LIMITS * request.memory_mb)
         method = load_method(request.method, **_located(request.parameters))
         suite = load_suite(request.suite, **request.options)
         tasks, resources = LabelledTasks(suite, request.specs), suite.resources
         _work_in(request)
-        conn.send(messages.Started(resident_mb()))
+        conn.send(_started(own_shm))
         clock = _Clock()
         try:
             with clock:
@@ -131,6 +143,11 @@ def fit(conn: Connection) -> None:
         else:
             conn.send(messages.Finished(0, Status.ok))
         conn.send(clock.costs())
+
+
+def _started(own_shm: bool) -> messages.Started:
+    held = Held.by("self")
+    return messages.Started(held.resident, held.shared, own_shm)
 
 
 class _Clock:
@@ -233,10 +250,16 @@ def _status(error: BaseException) -> tuple[Status, str]:
 
 def _tells_of_memory(error: BaseException) -> bool:
     """Whether a library says in its own way that it got no memory: numpy and Python raise
-    MemoryError, the system's calls an OSError, torch a RuntimeError."""
+    MemoryError, the system's calls an OSError, torch a RuntimeError, and others an error of their
+    own that rests on one of these. A full /dev/shm is memory as well."""
+    if isinstance(error, MemoryError):
+        return True
     if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(_line(error)))
+        full = error.errno == errno.ENOSPC and str(error.filename).startswith(SHM)
+        return full or error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError) and _NO_MEMORY.search(_line(error)):
+        return True
+    return error.__cause__ is not None and _tells_of_memory(error.__cause__)
 
 
 _NO_MEMORY = re.compile(r"out of memory|can(no|')t allocate memory|bad_alloc", re.IGNORECASE)

@@ -35,9 +35,12 @@ def _versions() -> str:
 def _machine() -> str:
     import psutil
 
+    from cdnbench.runners.api import usable_cores
+
     memory = psutil.virtual_memory()
     return (
-        f"{os.cpu_count()} cores, {memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} "
+        f"{usable_cores()} of {os.cpu_count()} cores may be used, "
+        f"{memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} "
         "GB memory free"
     )
 
@@ -50,7 +53,7 @@ def _torch() -> str:
 
 
 def _fork_server() -> str:
-    from cdnbench.runners.processes import fork_server
+    from cdnbench.runners.server import fork_server
 
     with fork_server(["numpy"], threads=1):
         return "starts, and imports what it is told to"

@@ -95,9 +95,9 @@ def report(
     if latex == STANDARD_OUTPUT:
         print(made.to_latex(table))
     elif latex is not None:
-        Path(latex).write_text(made.to_latex(table))
+        Path(latex).write_text(made.to_latex(table), encoding="utf-8")
     if html is not None:
-        html.write_text(made.to_html())
+        html.write_text(made.to_html(), encoding="utf-8")
     if csv is not None:
         made.to_csv(csv, table)
     if figure is not None:

@@ -48,7 +48,7 @@ class Agreement:
 def agreement(
     ranking_a: Sequence[tuple[float, str, float]], ranking_b: Sequence[tuple[float, str, float]]
 ) -> Agreement:
-    """Compare two rankings as `cdnbench.ranking.rank_variables` returns them.
+    """Compare two rankings as `prediction.result.Finding.ranked` returns them.
 
     Variables without a score (NaN) have no place and are left out of the ranking that lacks them.
     Rank-biased overlap weighs the share that the first d places have in common by 0.9^(d - 1), and

@@ -153,7 +153,7 @@ def fit(
                 model.train()
                 validated = time.monotonic()
             curve.append(row)
-            with (folder / LOG).open("a") as log:
+            with (folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(json.dumps(row) + "\n")
             say(_line(row, curve))
             sums, count, left_out, reported = {}, 0, 0, time.monotonic()
@@ -220,7 +220,11 @@ def _read_curve(folder: Path, step: int) -> list[dict[str, Any]]:
     log = folder / LOG
     if not log.exists():
         return []
-    rows = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
+    rows = [
+        json.loads(line)
+        for line in log.read_text(encoding="utf-8").splitlines()
+        if line.endswith("}")
+    ]
     rows = [row for row in rows if row["step"] <= step]
-    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return rows

@@ -21,7 +21,7 @@ def locked(path: Path, waiting: Callable[[str], None] = lambda pid: None) -> Ite
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with path.open("a+") as file:
+        with path.open("a+", encoding="utf-8") as file:
             while not _taken(file.fileno()):
                 file.seek(0)
                 waiting(file.read().strip() or "unknown")

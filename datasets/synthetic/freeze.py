@@ -111,7 +111,7 @@ def main() -> None:
         "datasets": {recipe.dataset: fingerprint(recipe) for recipe in sample()},
         "far": {recipe.name: far_fingerprint(recipe) for recipe in far_sample()},
     }
-    FROZEN.write_text(json.dumps(content, indent=1) + "\n")
+    FROZEN.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

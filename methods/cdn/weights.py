@@ -68,7 +68,7 @@ def read_card(name: str, model: str) -> dict[str, Any]:
             f"The weights of {model} need {missing}, which does not exist. {make}"
         )
     try:
-        card = json.loads(card_path.read_text())
+        card = json.loads(card_path.read_text(encoding="utf-8"))
         found = card["format"], card["model"]
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidParameter(
@@ -113,7 +113,7 @@ def load_any(name: str, models: Sequence[str]) -> Weights:
     InvalidParameter: as `load_weights`; weights of no such model are refused as those of the first.
     """
     try:
-        model = json.loads(path_of(name).with_suffix(".json").read_text())["model"]
+        model = json.loads(path_of(name).with_suffix(".json").read_text(encoding="utf-8"))["model"]
     except (OSError, ValueError, KeyError, TypeError):
         model = ""
     return load_weights(name, model if model in models else models[0])
@@ -145,7 +145,7 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     full = {"format": FORMAT, **card, "digest": file_digest(content)}
-    path.with_suffix(".json").write_text(json.dumps(full, indent=1) + "\n")
+    path.with_suffix(".json").write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
 
 
 def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:

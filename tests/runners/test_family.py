@@ -25,7 +25,7 @@ time.sleep(60)
 @pytest.mark.parametrize("told", [True, False])
 def test_all_descendants_are_found_those_of_other_threads_too(monkeypatch, told):
     if not told:
-        monkeypatch.setattr(family, "_below", lambda pid: None)
+        monkeypatch.setattr(family, "_children_are_told", lambda: False)
     process = subprocess.Popen([sys.executable, "-S", "-c", CODE])
     try:
         end = time.monotonic() + 30
@@ -33,7 +33,7 @@ def test_all_descendants_are_found_those_of_other_threads_too(monkeypatch, told)
             time.sleep(0.02)
         found = family.descendants(process.pid)
         expected = psutil.Process(process.pid).children(recursive=True)
-        assert len(found) == 4 and {p.pid for p in found} == {p.pid for p in expected}
+        assert len(found) == 4 and set(found) == {p.pid for p in expected}
     finally:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()

@@ -63,12 +63,12 @@ def by_method(store):
         (
             "is-killed",
             "killed",
-            "by SIGKILL, not by the runner (by the system, if it ran out of memory)",
+            "by SIGKILL, neither by the runner nor for want of memory, each of 2 times",
         ),
         (
             "real-time",
             "killed",
-            "by signal 40, not by the runner (by the system, if it ran out of memory)",
+            "by signal 40, neither by the runner nor for want of memory",
         ),
         (
             "wrong-shape",

@@ -76,7 +76,7 @@ def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[
     folder.mkdir(parents=True, exist_ok=True)
     for kind, path in paths.items():
         partial = path.with_name(path.name + ".part")
-        partial.write_text("".join("\t".join(row) + "\n" for row in rows[kind]))
+        partial.write_text("".join("\t".join(row) + "\n" for row in rows[kind]), encoding="utf-8")
         partial.replace(path)
     return paths
 

@@ -198,7 +198,7 @@ def import_weights(
     save_file(
         {name: tensor.float().contiguous() for name, tensor in ours.items()}, out, metadata=header
     )
-    card_file.write_text(json.dumps(card, indent=1) + "\n")
+    card_file.write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
     return ImportedWeights(out, card_file, config, statistic)
 
 

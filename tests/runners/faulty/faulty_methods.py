@@ -156,6 +156,33 @@ class Allocates:
 
 
 @dataclass(frozen=True)
+class Fills(Good):
+    """Fills a file in memory with `mb` MB, by writing or through a map, and leaves it there."""
+
+    where: str = "shm"
+    mb: int = 10_000
+    info: ClassVar[MethodInfo] = MethodInfo(name="fills", summary="fills files in memory")
+
+    def predict_targets(self, task, *, seed=0):
+        if self.where == "shared-memory":
+            from multiprocessing.shared_memory import SharedMemory
+
+            memory = SharedMemory(f"cdnbench-test-{os.getpid()}", True, self.mb << 20)
+            for i in range(self.mb):
+                memory.buf[i << 20 : (i + 1) << 20] = bytes(1 << 20)
+                time.sleep(0.002)
+            return scores(task)
+        path = f"/dev/shm/cdnbench-test-{os.getpid()}"
+        file = (
+            os.memfd_create("x") if self.where == "memfd" else os.open(path, os.O_RDWR | os.O_CREAT)
+        )
+        for _ in range(self.mb):
+            os.write(file, bytes(1 << 20))
+            time.sleep(0.002)
+        return scores(task)
+
+
+@dataclass(frozen=True)
 class Exits:
     info: ClassVar[MethodInfo] = MethodInfo(name="exits", summary="calls os._exit")
 
@@ -164,10 +191,23 @@ class Exits:
 
 
 @dataclass(frozen=True)
-class Killed:
+class Killed(Good):
+    """Dies by SIGKILL; only the first time if `once` names a file, which it makes. `trace`: a file
+    with a line a call."""
+
+    once: str = ""
+    trace: str = ""
     info: ClassVar[MethodInfo] = MethodInfo(name="is-killed", summary="dies by SIGKILL")
 
     def predict_targets(self, task, *, seed=0):
+        if self.trace:
+            with open(self.trace, "a") as file:
+                print("called", file=file)
+        if self.once and os.path.exists(self.once):
+            return scores(task)
+        if self.once:
+            Path(self.once).touch()
+        print("about to die")
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -251,6 +291,10 @@ class Learner(Good):
                 print(len(tasks), file=file)
         if self.how.startswith("prints"):
             print("about to fail")
+        if self.how == "is-killed-once":
+            with open(self.trace) as file:
+                if len(file.readlines()) == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
         if self.how == "refuses":
             raise CannotRun("too few tasks")
         if self.how == "raises":
@@ -375,7 +419,11 @@ class Wrecks(Good):
                     os.write(number, b"\0\0\0\4abcd")
         elif self.what == "server":
             os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(600)
+            time.sleep(0.5)
+        elif self.what == "server-and-itself":
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
         elif self.what == "moves":
             os.chdir("/")
         return scores(task)

@@ -10,7 +10,7 @@ import pytest
 
 from cdnbench import registry
 
-FAULTY = Path(__file__).parent / "faulty"
+FAULTY = Path(__file__).parent / "runners" / "faulty"
 
 
 @pytest.fixture
@@ -30,6 +30,8 @@ def faulty(tmp_path, monkeypatch) -> Path:
     importlib.invalidate_caches()
     registry.entries.cache_clear()
     registry.load_class.cache_clear()
+    registry.package_of.cache_clear()
     yield folder
     registry.entries.cache_clear()
     registry.load_class.cache_clear()
+    registry.package_of.cache_clear()
