@@ -36,10 +36,16 @@ def predict(
     method: Annotated[
         str,
         typer.Option(
-            help="name or name:parameter=value; see `bench list methods`. For one file also "
-            "several: a,b. By default cdn."
+            help="auto chooses by the numbers of rows and the kind of values, and says why. Or a "
+            "name, name:parameter=value, or several: a,b; see `bench list methods`."
         ),
-    ] = "",
+    ] = "auto",
+    fdr: Annotated[
+        float,
+        typer.Option(
+            help="Share of wrong claims that verdicts may hold, over all perturbations of the file."
+        ),
+    ] = 0.1,
     top: Annotated[
         int | None,
         typer.Option(min=1, help="How many variables to print: 20, or 3 per perturbation."),
@@ -168,8 +174,9 @@ def predict(
     One file with a column of labels gives one ranking per perturbation, each against the controls.
     Counts are normalised to log(1 + counts per ten thousand); other values are used as they are.
     Two files give one ranking, and their values are used as they are: normalise both alike before.
-    Notes say how the samples were read, and what speaks against trusting a ranking. Scores rank the
-    variables of one perturbation; they are not probabilities.
+    Notes say how the samples were read, which method was chosen and why, and what speaks against
+    trusting a ranking. For each perturbation, q says whether anything moved, and the verdict names
+    the targets where the method has probabilities. Scores rank the variables of one perturbation.
 
     Examples:
 
@@ -197,6 +204,8 @@ def predict(
     if csv and parquet and csv.resolve() == parquet.resolve():
         raise InvalidParameter("--csv and --parquet name the same file. Name two.")
     given = context.params
+    if not 0 < fdr < 1:
+        raise InvalidParameter(f"--fdr is a number between 0 and 1; got {fdr!r}.")
     if perturbed is None:
         _check_form(context, _ONE, _TWO)
         if not perturbation:
@@ -236,19 +245,20 @@ def _check_form(context: typer.Context, form: str, other: str) -> None:
 
 def _pair(control: Path, perturbed: Path, given: dict[str, Any]) -> Result:
     from cdnbench.pairs import read_pair
-    from cdnbench.prediction.methods import DEFAULT_METHOD, chosen_methods
+    from cdnbench.prediction.methods import chosen_methods, is_auto
     from cdnbench.prediction.pair import predict_pair
     from cdnbench.prediction.text import ranking_lines
 
-    chosen = chosen_methods(given["method"] or DEFAULT_METHOD)
-    if len(chosen) != 1:
-        raise InvalidParameter(f"For two files, --method takes one; got {given['method']!r}.")
+    if not is_auto(given["method"]):
+        chosen_methods(given["method"])  # a wrong name is said before the files are read
     options = {name: given[name] for name in ("transpose", "intersect", "as_is")}
-    result = predict_pair(read_pair(control, perturbed, **options), chosen[0], given["seed"])
+    pair = read_pair(control, perturbed, **options)
+    result = predict_pair(pair, given["method"], given["seed"], given["fdr"])
     for note in result.notes:
         print(f"Note: {note}")
-    for line in ranking_lines(result.findings[0], given["top"] or _TOP_OF_PAIR):
-        print(line)
+    for finding in result.findings:
+        for line in ranking_lines(finding, given["top"] or _TOP_OF_PAIR):
+            print(line)
     return result
 
 
@@ -269,7 +279,7 @@ def _screen(path: Path, given: dict[str, Any]) -> Result:
             path,
             reading,
             given["method"],
-            **{name: given[name] for name in ("jobs", "timeout", "memory_gb", "work")},
+            **{name: given[name] for name in ("fdr", "jobs", "timeout", "memory_gb", "work")},
             progress=showing,
             show=lambda total, folder: progress(total, folder, sys.stderr),
         )

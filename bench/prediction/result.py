@@ -36,7 +36,10 @@ class Finding:
     probability: (N,) or None, the probability that each variable is a target.
     log_fold_change: (N,) float64 (`cdnbench.prediction.screening.log_fold_change`).
     n_control, n_perturbed: rows on either side.
-    p, q, verdict: evidence that there is anything to find, or None.
+    p, q, verdict: evidence that there is anything to find, or None. verdict is one of "targets",
+        "moved", "nothing moved", "unexplained" and "undetermined" (`prediction.verdict`).
+    named: the variables that the verdict names. sentence: the verdict in words.
+    values: of the first variable, at most a few hundred per side: control, perturbed; or None.
     note: what a reader must know, such as why there are no scores.
     """
 
@@ -53,7 +56,15 @@ class Finding:
     p: float | None = None
     q: float | None = None
     verdict: str | None = None
+    named: tuple[str, ...] = ()
+    sentence: str = ""
+    values: tuple[np.ndarray, np.ndarray] | None = None
     note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The perturbation, with its group where there is one."""
+        return f"{self.group}: {self.perturbation}" if self.group else self.perturbation
 
     @staticmethod
     def ranked(
@@ -135,12 +146,14 @@ class Result:
     """All findings of one prediction.
 
     settings: what was asked for, as plain values. notes: sentences on how the samples were read and
-    how far to trust the rankings.
+    how far to trust the rankings. agreements: (perturbation, group) -> a sentence on how far two
+    methods agree.
     """
 
     findings: tuple[Finding, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    agreements: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def table(self) -> pd.DataFrame:
