@@ -53,6 +53,10 @@ def predict(
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write the whole ranking to this file.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="The same as .parquet.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page with tables and pictures, which needs no network."),
+    ] = None,
     as_is: Annotated[
         bool,
         typer.Option(
@@ -156,6 +160,13 @@ def predict(
             rich_help_panel=_ONE,
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a copy of the .h5ad with the result in uns['cdnbench'] and in obs.",
+            rich_help_panel=_ONE,
+        ),
+    ] = None,
     transpose: Annotated[
         bool,
         typer.Option("--transpose", help="The files have variables in rows.", rich_help_panel=_TWO),
@@ -197,12 +208,23 @@ def predict(
     from cdnbench.commands.options import check_no_input, check_writable
 
     inputs = [path for path in (first, perturbed, cells) if path]
-    for option, path in (("--csv", csv), ("--parquet", parquet)):
-        if path:
-            check_no_input(path, option, _files(inputs))
-            check_writable(path)
-    if csv and parquet and csv.resolve() == parquet.resolve():
-        raise InvalidParameter("--csv and --parquet name the same file. Name two.")
+    outputs = {
+        f"--{option}": path
+        for option, path in (("csv", csv), ("parquet", parquet), ("html", html), ("out", out))
+        if path
+    }
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        check_no_input(path, option, _files(inputs))
+        check_writable(path)
+        if other := taken.get(path.resolve()):
+            raise InvalidParameter(f"{other} and {option} name the same file. Name two.")
+        taken[path.resolve()] = option
+    if out and (first.suffix != ".h5ad" or out.suffix != ".h5ad"):
+        raise InvalidParameter(
+            f"--out writes a copy of an .h5ad, and this is {first.name} to {out.name}. --csv, "
+            "--parquet and --html write the result of any file."
+        )
     given = context.params
     if not 0 < fdr < 1:
         raise InvalidParameter(f"--fdr is a number between 0 and 1; got {fdr!r}.")
@@ -218,6 +240,12 @@ def predict(
         _check_form(context, _TWO, _ONE)
         result = _pair(first, perturbed, given)
     _write(result, csv, parquet)
+    if html:
+        result.write_html(html)
+        print(f"Wrote a page to {html}.")
+    if out:
+        result.write_h5ad(first, out)
+        print(f"Wrote a copy of {first} with the result to {out}.")
     if failed := [f for f in result.findings if f.failed and not f.note.startswith("skipped")]:
         print(f"{len(failed)} of {len(result.findings)} failed; see above.", file=sys.stderr)
         raise typer.Exit(1)

@@ -167,7 +167,8 @@ def predict_screen(
         "n_variables": len(screen.variables),
         "work": str(store.folder),
     }
-    return Result(tuple(findings), settings, tuple(dict.fromkeys(notes)), agreed)
+    rows = screen.compared.perturbed
+    return Result(tuple(findings), settings, tuple(dict.fromkeys(notes)), agreed, rows)
 
 
 def _selection(screen: Screen, methods: str, reading: Reading) -> Selection:

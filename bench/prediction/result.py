@@ -13,6 +13,7 @@ from cdnbench.errors import BenchError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 COLUMNS = (
     *("perturbation", "rank", "variable", "score", "probability", "log_fold_change"),
@@ -147,13 +148,15 @@ class Result:
 
     settings: what was asked for, as plain values. notes: sentences on how the samples were read and
     how far to trust the rankings. agreements: (perturbation, group) -> a sentence on how far two
-    methods agree.
+    methods agree. rows: (M,) for each row of the file the number of its perturbation in the order
+    of the findings, -1 for controls and rows that were left out; None for two files.
     """
 
     findings: tuple[Finding, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     agreements: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    rows: np.ndarray | None = None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -210,6 +213,34 @@ class Result:
             else:
                 columns[name] = pd.concat(parts, ignore_index=True)
         return pd.DataFrame(columns)
+
+    def plot(self, name: str, group: str | None = None, method: str | None = None) -> Figure:
+        """A matplotlib figure of one perturbation (`cdnbench.prediction.plot.figure`). Of several
+        methods, the first one is drawn if none is named. Raises as `finding`."""
+        from cdnbench.prediction.plot import figure
+
+        if method is None:
+            own = [f for f in self.findings if f.perturbation == name and group in (None, f.group)]
+            method = own[0].method if own else None
+        return figure(self.finding(name, group, method))
+
+    def _repr_html_(self) -> str:
+        from cdnbench.prediction.page import fragment
+
+        return fragment(self)
+
+    def write_html(self, path: Path) -> None:
+        """Write a page with tables and pictures that stands alone (`cdnbench.prediction.page`)."""
+        from cdnbench.prediction.page import write_page
+
+        write_page(self, Path(path))
+
+    def write_h5ad(self, source: Path, path: Path) -> None:
+        """Write a copy of the .h5ad that was read, with the result added
+        (`cdnbench.prediction.annotated`). Raises InvalidData if that cannot be."""
+        from cdnbench.prediction.annotated import write_annotated
+
+        write_annotated(self, Path(source), Path(path))
 
     def write_csv(self, path: Path) -> None:
         """Write the rankings, one finding after another, so that the file appears whole."""
