@@ -220,7 +220,7 @@ def predict(
         if other := taken.get(path.resolve()):
             raise InvalidParameter(f"{other} and {option} name the same file. Name two.")
         taken[path.resolve()] = option
-    if out and (first.suffix != ".h5ad" or out.suffix != ".h5ad"):
+    if out and perturbed is None and (first.suffix != ".h5ad" or out.suffix != ".h5ad"):
         raise InvalidParameter(
             f"--out writes a copy of an .h5ad, and this is {first.name} to {out.name}. --csv, "
             "--parquet and --html write the result of any file."

@@ -29,8 +29,8 @@ def write_annotated(result: Result, source: Path, path: Path) -> None:
 
     obs gets `cdnbench_first`, `cdnbench_q` and `cdnbench_verdict`: first variable, q and verdict of
     each row's perturbation, by the first method. They are missing for controls and for rows that
-    were left out. `uns["cdnbench"]` gets "settings", "versions", "notes" and "table" (`Result.table` as
-    arrays, one entry per finding).
+    were left out. `uns["cdnbench"]` gets "settings", "versions", "notes" and "table"
+    (`Result.table` as arrays, one entry per finding).
 
     Raises
     ------

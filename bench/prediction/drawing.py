@@ -18,10 +18,10 @@ MOST_POINTS = 300
 """Variables that a scatter draws: the first ones, and a sample of the others."""
 LABELLED = 5
 """Variables that a scatter names."""
-MOST_ROWS, MOST_COLUMNS = 40, 24
+MOST_ROWS, MOST_COLUMNS = 40, 20
 """Of a map."""
-_CHANCES = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
-_CHARACTER = 6.8  # average width of a letter of 12 units
+_CHANCES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.997, 0.999)
+_CHARACTER = 7.6  # width of a letter of 12 units, on average and at most in names of genes
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,9 @@ def scatter(finding: Finding) -> Scatter | None:
     place_y = lambda v: bottom - (bottom - top) * (v - y_span[0]) / (y_span[1] - y_span[0])  # noqa: E731
     if chances:
         of_chance = [(float(np.log(c / (1 - c))), f"{100 * c:g} %") for c in _CHANCES]
-        y_ticks = [Tick(_r(place_y(v)), t) for v, t in of_chance if y_span[0] <= v <= y_span[1]]
+        seen = [(v, t) for v, t in of_chance if y_span[0] <= v <= y_span[1]]
+        seen = seen[:: max(1, round(len(seen) / 5))]
+        y_ticks = [Tick(_r(place_y(v)), t) for v, t in seen]
     else:
         y_ticks = [Tick(_r(place_y(v)), f"{v:g}") for v in ticks(*y_span)]
     named = min(LABELLED, len(scored))
@@ -167,9 +169,9 @@ def _labels(
     y: np.ndarray,
     frame: tuple[float, float, float, float],
 ) -> tuple[Label, ...]:
-    """Labels beside their points, moved down where two would lie on each other."""
+    """Labels beside their points, moved down where they would lie on another label or point."""
     left, right, top, bottom = frame
-    taken: list[tuple[float, float, float]] = []
+    taken = [(float(y[k]) + 4, float(x[k]) - 5, float(x[k]) + 5) for k in range(len(which))]
     found = []
     for k, i in enumerate(which):
         text = short(str(finding.variables[i]), 18)
@@ -177,8 +179,8 @@ def _labels(
         on_left = x[k] + 8 + width > right
         start = max(left, x[k] - 8 - width) if on_left else x[k] + 8
         height = max(float(y[k]) + 4, top + 8)
-        while any(abs(height - h) < 13 and start < b and a < start + width for h, a, b in taken):
-            height += 13
+        while any(abs(height - h) < 12 and start < b and a < start + width for h, a, b in taken):
+            height += 3
         if height > bottom - 2:
             continue
         taken.append((height, start, start + width))
@@ -240,7 +242,7 @@ def heat_map(findings: Sequence[Finding]) -> Map | None:
     change = np.array(of_row, dtype=np.float64)
     limit = float(np.nanquantile(np.abs(change), 0.97)) or 1.0
     size = 15.0
-    left = 14 + _CHARACTER * max(len(short(f.name, 16)) for f in rows)
+    left = 10 + _CHARACTER * max(len(short(f.name, 16)) for f in rows)
     top = 14 + 0.8 * _CHARACTER * max(len(short(c, 14)) for c in columns)
     cells = []
     for i, f in enumerate(rows):

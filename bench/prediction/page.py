@@ -97,8 +97,7 @@ def page(result: Result) -> str:
             has=_columns(result),
             sections=[
                 _section(number[key], findings, result.agreements.get(key, ""))
-                for key, findings in of_each.items()
-                if key in full
+                for key, findings in full.items()
             ],
         )
     )
@@ -128,12 +127,14 @@ def _of_each(result: Result) -> dict[tuple[str, str], list[Finding]]:
     return found
 
 
-def _in_full(of_each: dict[tuple[str, str], list[Finding]]) -> set[tuple[str, str]]:
+def _in_full(of_each: dict[tuple[str, str], list[Finding]]) -> dict[tuple[str, str], list[Finding]]:
+    """Those with pictures, the smallest p-value first."""
+
     def p(key: tuple[str, str]) -> float:
         value = of_each[key][0].p
         return 1.0 if value is None or value != value else value
 
-    return set(sorted(of_each, key=p)[:MOST_IN_FULL])
+    return {key: of_each[key] for key in sorted(of_each, key=p)[:MOST_IN_FULL]}
 
 
 def _columns(result: Result) -> dict[str, bool]:
@@ -152,6 +153,7 @@ def _settings(result: Result) -> list[tuple[str, str]]:
     found = []
     for name, words in _SETTINGS.items():
         value = result.settings.get(name, "")
+        value = Path(value).name if name == "data" else value
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         if text:
             found.append((words, text))
