@@ -36,11 +36,11 @@ class Evidence:
 
 
 def evidence_of(
-    control: Any, perturbed: Any, variables: Sequence[str], *, name: str, seed: int
+    control: Any, perturbed: Any, variables: np.ndarray, *, name: str, seed: int
 ) -> Evidence:
     """Test one perturbation.
 
-    control: (M0, N), or `Controls`. perturbed: (M1, N). variables: N names. name: of the
+    control: (M0, N), or `Controls`. perturbed: (M1, N). variables: (N,) names. name: of the
     perturbation; with the seed it decides the permutations.
     """
     rng = generator("predict", "moved", name, seed)

@@ -83,5 +83,5 @@ def _evidence(task: Task, seed: int) -> Evidence:
     before, after = task.observational, task.regimes[0]
     spread = np.concatenate([before, after]).std(axis=0, dtype=np.float64)
     tested = np.sort(np.argsort(-spread, kind="stable")[:TESTED])
-    names = [task.variables[i] for i in tested]
+    names = np.array(task.variables, dtype=object)[tested]
     return evidence_of(before[:, tested], after[:, tested], names, name=task.name, seed=seed)

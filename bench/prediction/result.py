@@ -142,7 +142,7 @@ class Finding:
         return pd.DataFrame(columns)[list(COLUMNS)]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """All findings of one prediction.
 
@@ -223,6 +223,11 @@ class Result:
             own = [f for f in self.findings if f.perturbation == name and group in (None, f.group)]
             method = own[0].method if own else None
         return figure(self.finding(name, group, method))
+
+    def __repr__(self) -> str:
+        n = len({(f.perturbation, f.group) for f in self.findings})
+        methods = ", ".join(dict.fromkeys(f.method for f in self.findings))
+        return f"<Result: {n} perturbation{'s' * (n != 1)} by {methods or 'no method'}>"
 
     def _repr_html_(self) -> str:
         from cdnbench.prediction.page import fragment
