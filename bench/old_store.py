@@ -10,59 +10,65 @@ Nothing writes this form any more.
 from __future__ import annotations
 
 import json
-import zipfile
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cdnbench.printable import printable
+from cdnbench.files import NotAFile, check_folders, opened_file, what_is
+from cdnbench.problems import Problems
 from cdnbench.record import FitRecord, JobRecord, NotARecord, Record, TaskRecord, record_of
+
+WRONG = (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
+"""What wrong values can raise where they are taken for records."""
 
 
 @dataclass(frozen=True)
 class OldStore:
-    """problems: what could not be read, in words."""
+    """problems: takes what cannot be used."""
 
     folder: Path
-    problems: list[str] = field(default_factory=list)
+    problems: Problems
 
     def records(self) -> Iterator[Record]:
         """The records of all jobs and fits."""
-        for path in sorted((self.folder / "jobs").glob("[!.]*.json")):
-            record = self._read(path)
-            if isinstance(record, JobRecord):
+        self._files("tasks")  # which tells what is no file
+        for path in self._files("jobs"):
+            if path.suffix == ".json" and isinstance(record := self._read(path), JobRecord):
                 log = path.with_suffix(".log")
                 yield replace(record, log=f"jobs/{log.name}") if log.exists() else record
-        for path in sorted((self.folder / "models").glob("*/record.json")):
-            record = self._read(path)
-            if isinstance(record, FitRecord):
+        for folder in self._files("models"):
+            path = folder / "record.json"
+            if os.path.lexists(path) and isinstance(record := self._read(path), FitRecord):
                 log = path.with_name("fit.log")
                 name = f"models/{path.parent.name}/{log.name}"
                 yield replace(record, log=name) if log.exists() else record
 
     def has_scores(self, key: str) -> bool:
-        return self._scores(key).is_file()
+        """Whether they are there and undamaged."""
+        return self._is_whole(self._scores(key), lambda: self.scores(key))
 
     def scores(self, key: str) -> dict[str, np.ndarray]:
         """Variant -> (n_regimes, n_variables) scores; raises OSError or ValueError."""
-        with _opened(self._scores(key)) as arrays:
-            return {"" if name == "scores" else name: arrays[name] for name in arrays.files}
+        arrays = self._arrays(self._scores(key))
+        return {"" if name == "scores" else name: array for name, array in arrays.items()}
 
     def has_task(self, hash: str) -> bool:
-        return self._task(hash).is_file()
+        """Whether it is there and undamaged."""
+        return self._is_whole(self._task(hash), lambda: self.task(hash))
 
     def task(self, hash: str) -> TaskRecord:
         """Raises OSError, or ValueError where the file is not a task."""
-        with _opened(self._task(hash)) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-        if "about" not in found or "variables" not in found:
-            raise NotARecord(f"{self._task(hash)} is not a task")
-        about: dict[str, Any] = json.loads(str(found.pop("about")))
-        variables = found.pop("variables").tolist()
-        return TaskRecord.of_plain({**about, "hash": hash, "variables": variables}, found)
+        found = self._arrays(self._task(hash))
+        try:
+            about: dict[str, Any] = json.loads(str(found.pop("about")))
+            variables = found.pop("variables").tolist()
+            return TaskRecord.of_plain({**about, "hash": hash, "variables": variables}, found)
+        except WRONG as error:
+            raise NotARecord(f"{self._task(hash)} is not a task: {error}") from None
 
     def _scores(self, key: str) -> Path:
         return self.folder / "jobs" / f"{key}.npz"
@@ -70,23 +76,67 @@ class OldStore:
     def _task(self, hash: str) -> Path:
         return self.folder / "tasks" / f"{hash}.npz"
 
+    def _arrays(self, path: Path) -> dict[str, np.ndarray]:
+        check_folders(self.folder, path)
+        return read_arrays(path)
+
+    def _is_whole(self, path: Path, read: Any) -> bool:
+        try:
+            read()
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            self.problems.whole(path, error)
+            return False
+        return True
+
+    def _files(self, name: str) -> list[Path]:
+        folder = self.folder / name
+        try:
+            if (found := what_is(folder)) not in ("a folder", "nothing"):
+                raise NotAFile(f"it is {found}, not a folder")
+            paths = [folder / each for each in sorted(os.listdir(folder))]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.problems.whole(folder, error.strerror or error)
+            return []
+        return [path for path in paths if self._belongs(path)]
+
+    def _belongs(self, path: Path) -> bool:
+        found = what_is(path)
+        if ".partial-" in path.name or found == "nothing":
+            return False
+        if path.name.startswith("._"):
+            self.problems.whole(path, "it is not part of a store")
+        elif found != ("a folder" if path.parent.name == "models" else "a file"):
+            self.problems.whole(path, f"it is {found}")
+        return not self.problems.is_whole(path)
+
     def _read(self, path: Path) -> Record | None:
         try:
-            if not path.is_file():  # a pipe would be waited for
-                raise NotARecord("it is not a file")
-            values = json.loads(path.read_text(encoding="utf-8"))
+            with opened_file(path) as file:
+                values = json.loads(file.read())
             if not isinstance(values, dict):
                 raise NotARecord("it is not a JSON object")
             return record_of(values)
-        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            self.problems.append(printable(f"{path} is not a record: {error}. Delete it."))
+        except FileNotFoundError:  # another run set it aside
+            return None
+        except (OSError, *WRONG) as error:
+            self.problems.whole(path, f"it is not a record: {error}")
             return None
 
 
-def _opened(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not a file")
-    try:
-        return np.load(path)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path} is damaged ({error})") from None
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file, all of them read.
+
+    Raises
+    ------
+    OSError: there is no such file, or something else stands there. ValueError: it is damaged.
+    """
+    with opened_file(path) as file:
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except Exception as error:  # whatever numpy, zipfile and zlib make of foreign bytes
+            raise ValueError(f"{path} is damaged ({type(error).__name__}: {error})") from None

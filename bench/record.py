@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cdnbench.errors import BenchError
+from cdnbench.fields import NotARecord, checked_fields, is_deep
 from cdnbench.truth import ARRAYS, Truth
 
 
@@ -33,10 +33,6 @@ class Status(StrEnum):
     def is_failure(self) -> bool:
         """Whether something went wrong. A method that cannot run on a task did not fail."""
         return self not in (Status.ok, Status.skipped)
-
-
-class NotARecord(BenchError, ValueError):
-    """Stored values that are not a record; the message names what is missing or wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,26 +104,16 @@ class _Ended:
 
         Raises
         ------
-        NotARecord: a required field is missing, a value of another type, or a status that does not
-            exist.
+        NotARecord: a required field is missing, a value cannot be the field's, or the status does
+            not exist.
         """
-        known, needed = _names(cls)
-        given = {name: values[name] for name in known.intersection(values)}
-        for name, kinds in _kinds(cls).items():
-            value = given.get(name)
-            if value is None and type(None) not in kinds:
-                given.pop(name, None)  # older records
-            elif not isinstance(value, kinds):
-                raise NotARecord(f"its {name} is {str(value)[:60]!r}")
-        if missing := needed.difference(given):
-            raise NotARecord(f"it lacks {', '.join(sorted(missing))}")
+        given = checked_fields(cls, values)
         try:
             given["status"] = Status(given["status"])
         except ValueError:
             raise NotARecord(f"its status is {given['status']!r}") from None
         if not isinstance(given.get("provenance"), Provenance):
-            origin = _names(Provenance)[0].intersection(values)
-            given["provenance"] = Provenance(**{name: values[name] for name in origin})
+            given["provenance"] = provenance_of(values)
         return cls(**given)
 
 
@@ -234,38 +220,9 @@ def record_of(values: Mapping[str, Any]) -> Record:
 _KINDS: dict[str, type[Record]] = {c.kind: c for c in (JobRecord, FitRecord)}
 
 
-@functools.cache
-def _names(cls: type) -> tuple[frozenset[str], frozenset[str]]:
-    """All fields of a data class, and those without a default."""
-    every = frozenset(f.name for f in dataclasses.fields(cls))
-    optional = {
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
-    }
-    return every, every - optional
-
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "bool": (bool,),
-    "int": (int,),
-    "float": (int, float),
-    "None": (type(None),),
-    "tuple": (tuple, list),
-    "Mapping": (dict,),
-}
-
-
-@functools.cache
-def _kinds(cls: type) -> dict[str, tuple[type, ...]]:
-    """The types that JSON values of the fields may have, where they are plain."""
-    found = {}
-    for each in dataclasses.fields(cls):
-        names = [part.strip().partition("[")[0] for part in str(each.type).split("|")]
-        if all(name in _TYPES for name in names):
-            found[each.name] = tuple(kind for name in names for kind in _TYPES[name])
-    return found
+def provenance_of(values: Mapping[str, Any]) -> Provenance:
+    """The provenance among JSON values; raises NotARecord."""
+    return Provenance(**checked_fields(Provenance, values))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -314,23 +271,33 @@ class TaskRecord:
 
         Raises
         ------
-        NotARecord: a field or an array is missing.
+        NotARecord: a field or an array is missing, or cannot be a task's.
         """
         known = {"candidates", *(spec.name for spec in ARRAYS)}
         renamed = {_OLD_ARRAYS.get(name, name): array for name, array in arrays.items()}
         given = {name: array for name, array in renamed.items() if name in known}
+        fields = TaskRecord.check(values)
         try:
-            candidates = given.pop("candidates")
-            return cls(
-                hash=values["hash"],
-                name=values["name"],
-                suite=values["suite"],
-                variables=tuple(values["variables"]),
-                candidates=candidates,
-                truth=Truth(**given, facts=values.get("facts") or {}),
-                metadata=values.get("metadata") or {},
-                setting=tuple(values.get("setting") or ()),
-                factors=values.get("factors"),
-            )
-        except (KeyError, TypeError) as error:
+            candidates = np.asarray(given.pop("candidates"), bool)
+            truth = Truth(**given, facts=values.get("facts") or {})
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise NotARecord(f"it is not a task ({error})") from None
+        shape = truth.targets.shape
+        if candidates.shape != shape or shape[1] != len(fields["variables"]):
+            raise NotARecord(
+                f"it is not a task (candidates {candidates.shape}, targets {shape} and "
+                f"{len(fields['variables'])} variables)"
+            )
+        return TaskRecord(**fields, candidates=candidates, truth=truth)
+
+    @staticmethod
+    def check(values: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that are no arrays; raises NotARecord."""
+        given = {"setting": (), **values, "candidates": None, "truth": None}
+        fields = checked_fields(TaskRecord, given)
+        facts = values.get("facts") or {}
+        if not isinstance(facts, dict) or is_deep(facts):
+            raise NotARecord("its facts are not a mapping, or nested too deeply")
+        for name in ("variables", "setting"):
+            fields[name] = tuple(fields.get(name) or ())
+        return {name: value for name, value in fields.items() if value is not None}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cdnbench.errors import InvalidTask
+from cdnbench.arrays import read_arrays
+from cdnbench.errors import InvalidData, InvalidTask
+from cdnbench.hdf5 import check_numbers, opened, pointers, rows_of, stored_shape
 from cdnbench.table_layout import some
-from cdnbench.tables import Table, read_text_table, table_of_frame
+from cdnbench.tables import Table, check_whole, read_text_table, table_of_frame
 from cdnbench.task import repeated_names
 
 COMPRESSIONS = (".gz", ".bz2", ".xz")
@@ -47,6 +49,8 @@ def read_samples(path: Path, *, transpose: bool = False) -> Table:
         table = READERS[suffix](path, transpose)
     except (InvalidTask, MemoryError):
         raise
+    except InvalidData as error:
+        raise InvalidTask(str(error)) from error
     except Exception as error:
         raise InvalidTask(f"{path} cannot be read as .{suffix}: {error}") from error
     if transpose:
@@ -82,6 +86,7 @@ def checked_values(values: np.ndarray, columns: list[str], path: Path) -> np.nda
         raise InvalidTask(f"{path} holds dates or times, not numbers.")
     if values.dtype.kind not in "biuf":
         raise InvalidTask(f"{path} holds {values.dtype} values, not numbers.")
+    check_whole(values, columns, path)
     if values.dtype != np.float32:  # what is float32 already has no more to lose
         values = values.astype(np.float64, copy=False)
     finite = np.isfinite(values) & (np.abs(values) <= np.finfo(np.float32).max)
@@ -104,28 +109,25 @@ def _read_parquet(path: Path, transpose: bool) -> Table:
 
     frame = pd.read_parquet(path)
     labels = None if isinstance(frame.index, pd.RangeIndex) else [str(i) for i in frame.index]
+    notes = ()
     if labels is not None:  # pandas stored an index, which is no column
-        frame = frame.reset_index()
+        if frame.index.nlevels > 1:
+            raise InvalidTask(f"{path} has an index of several columns. Store it without.")
+        if frame.index.name:
+            notes = (
+                f"{path}: the stored index, {str(frame.index.name)!r}, is read as row labels, not "
+                "as a variable.",
+            )
+        frame = frame.reset_index(allow_duplicates=True)
     names = ["", *map(str, frame.columns[1:])] if labels is not None else map(str, frame.columns)
     table = table_of_frame(
         frame, list(names), path, first_column_is_labels=transpose or labels is not None
     )
-    return table
+    return replace(table, notes=(*notes, *table.notes))
 
 
 def _read_npz(path: Path, transpose: bool) -> Table:
-    with np.load(path) as file:
-        arrays = {}
-        for key in file.files:
-            try:
-                arrays[key] = file[key]
-            except ValueError as error:
-                if "allow_pickle" not in str(error):
-                    raise
-                raise InvalidTask(
-                    f"{path}: the array {key!r} holds Python objects. If it names the columns, "
-                    f"save the names as text: {key}=np.array(names, dtype=str)."
-                ) from None
+    arrays = read_arrays(path)
     tables = [key for key, array in arrays.items() if array.ndim == 2]
     if len(tables) != 1:
         raise InvalidTask(
@@ -143,6 +145,9 @@ def _read_npz(path: Path, transpose: bool) -> Table:
         names, notes = [str(name) for name in arrays[key]], ()
         if key != "variables":
             notes = (f"{path}: the array {key!r} names the columns.",)
+        arrays.pop(key)
+    if arrays:
+        notes += (f"{path}: left out, as no part of the table: {some(list(arrays))}.",)
     if transpose:  # the names belong to the rows of the file
         return Table(values.T, [str(i) for i in range(len(values))], names, notes)
     return Table(values, names, None, notes)
@@ -187,16 +192,48 @@ def _key_of_names(arrays: dict[str, np.ndarray], shape: tuple[int, ...], path: P
 
 
 def _read_h5ad(path: Path, transpose: bool) -> Table:
-    import anndata
-    from scipy import sparse
+    with opened(path) as file:
+        if "X" not in file:
+            raise InvalidTask(f"{path} has no X.")
+        x: Any = file["X"]
+        kind, shape = stored_shape(x)
+        columns, rows = _names_of(path, file, "var"), _names_of(path, file, "obs")
+        if shape != (len(rows), len(columns)):
+            raise InvalidTask(
+                f"{path}: X has the shape {shape}, but there are {len(rows)} names in obs and "
+                f"{len(columns)} in var."
+            )
+        if kind == "csr_matrix":
+            start = pointers(path, x, "X", shape[0])
+            values = rows_of(path, x, "X", start, 0, shape[0], shape[1]).toarray()
+        elif kind == "csc_matrix":
+            start = pointers(path, x, "X", shape[1])
+            values = rows_of(path, x, "X", start, 0, shape[1], shape[0]).toarray().T
+        elif kind == "array" and hasattr(x, "dtype"):
+            check_numbers(path, x, "X")
+            values = x[()]
+        else:
+            raise InvalidTask(f"{path}: X is stored as {kind!r}; store it as an array.")
+    return Table(values, columns, rows)
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*names are not unique")  # an error follows
-        data = anndata.read_h5ad(path)
-    if data.X is None:
-        raise InvalidTask(f"{path} has no X.")
-    values = data.X.toarray() if sparse.issparse(data.X) else np.asarray(data.X)  # type: ignore[union-attr]
-    return Table(values, [str(v) for v in data.var_names], [str(o) for o in data.obs_names])
+
+def _names_of(path: Path, file: Any, part: str) -> list[str]:
+    """The names of the rows (obs) or columns (var) of an .h5ad."""
+    from anndata.io import read_elem
+
+    table: Any = file.get(part)
+    if table is None:
+        raise InvalidTask(f"{path} has no {part}, which names what it holds.")
+    if hasattr(table, "dtype"):  # as anndata wrote it before 0.7
+        names = table[()][(table.dtype.names or ("index",))[0]]
+        return [v.decode() if isinstance(v, bytes) else str(v) for v in names]
+    key = table.attrs.get("_index", "_index")
+    if not isinstance(key, str) or key not in table:
+        raise InvalidTask(f"{path}: {part} has no index, which names what it holds.")
+    names = np.asarray(read_elem(table[key]), dtype=object)
+    if names.ndim != 1:
+        raise InvalidTask(f"{path}: the index of {part} is no list of names.")
+    return [str(name) for name in names]
 
 
 READERS: dict[str, Callable[[Path, bool], Table]] = {

@@ -2,22 +2,27 @@
 
 Each process that writes has a segment of its own, so that no two ever write to one file:
 
-    <name>.jsonl    one JSON value per line
+    <name>.jsonl    one JSON value per line; the first line tells the version of this form
     <name>.arrays   the arrays that lines refer to, compressed
 
 Arrays are written before the line that refers to them, and a line counts only with its newline. A
 writer that dies at any point therefore leaves nothing that a reader could mistake for a record.
+Each line ends with a checksum of itself, and arrays have theirs in the line that refers to them.
+`cdnbench.segment_reader` reads segments.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import math
 import os
 import secrets
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +30,17 @@ from typing import Any
 import numpy as np
 
 from cdnbench.digest import plain
+from cdnbench.files import is_name
 
 LINES, ARRAYS = ".jsonl", ".arrays"
+FORMAT = 2
+"""The version of the form. Segments of version 1 have no first line and no checksums of lines. The
+first line and its checksum stay as they are in all later versions."""
+SEGMENT = "segment"
+"""The kind of a first line."""
+CHECK = b',"check":'
+"""What stands between a line and its checksum."""
+_MOST = 2**62
 SYNC_EVERY_S = 0.5
 """A machine that loses power may lose the lines of this last stretch of time, and no more. A
 process that is killed loses nothing."""
@@ -52,9 +66,20 @@ class Stored:
     def of_plain(values: list[Any]) -> Stored:
         segment, start, size, checksum, layout = values
         arrays = tuple((str(name), str(dtype), tuple(map(int, n))) for name, dtype, n in layout)
-        if not isinstance(segment, str) or "/" in segment or min(int(start), int(size)) < 0:
+        stored = Stored(str(segment), int(start), int(size), int(checksum), arrays)
+        inside = min(stored.start, stored.size) >= 0 and stored.start + stored.size < _MOST
+        if not is_name(stored.segment) or not inside:
             raise ValueError(f"there are no arrays at {values[:3]}")
-        return Stored(segment, int(start), int(size), int(checksum), arrays)
+        if not all(np.dtype(dtype).kind in "biuf" for _, dtype, _ in arrays):
+            raise ValueError("there are arrays of neither numbers nor truth values")
+        if any(n < 0 for *_, shape in arrays for n in shape) or stored.n_bytes >= _MOST:
+            raise ValueError("there are arrays with a shape that cannot be")
+        return stored
+
+    @property
+    def n_bytes(self) -> int:
+        """How large the arrays are when they are not packed."""
+        return sum(np.dtype(dtype).itemsize * math.prod(shape) for _, dtype, shape in self.layout)
 
 
 @dataclass
@@ -85,16 +110,10 @@ class SegmentWriter:
             stored = arrays if isinstance(arrays, Stored) else None
             if arrays is not None and stored is None:
                 stored = self._append_arrays(blobs, arrays)  # type: ignore[arg-type]
-            line = {**value, "stored_at": round(time.time(), 6)}
+            line = {"stored_at": now(), **value}
             if stored is not None:
                 line["arrays"] = stored.plain()
-            text = json.dumps(line, default=plain, separators=(",", ":")).encode() + b"\n"
-            begin = os.fstat(lines).st_size
-            try:
-                _write(lines, text)
-            except OSError:
-                os.ftruncate(lines, begin)  # the next line must not continue half a line
-                raise
+            _append(lines, line)
             if time.monotonic() - self._synced > SYNC_EVERY_S:
                 self._sync()
             return stored
@@ -124,12 +143,15 @@ class SegmentWriter:
     def _opened(self) -> tuple[int, int]:
         if self._files is None:
             self.folder.mkdir(parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
             self._files = (
-                os.open(self.folder / (self.name + LINES), flags, 0o666),
-                os.open(self.folder / (self.name + ARRAYS), flags, 0o666),
+                _locked(self.folder / (self.name + LINES)),
+                _create(self.folder / (self.name + ARRAYS)),
             )
             self._end = os.fstat(self._files[1]).st_size
+            if not os.fstat(self._files[0]).st_size:
+                from cdnbench import __version__
+
+                _append(self._files[0], {"kind": SEGMENT, "format": FORMAT, "by": __version__})
         return self._files
 
     def _sync(self) -> None:
@@ -138,97 +160,42 @@ class SegmentWriter:
         self._synced = time.monotonic()
 
 
-@dataclass
-class SegmentReader:
-    """Reads the segments of `folder`, and later what has been added to them.
+def now() -> float:
+    """When a line is stored: seconds since 1970."""
+    return round(time.time(), 6)
 
-    skip: name of a segment whose lines are known already. problems: what could not be read, in
-    words.
-    """
 
-    folder: Path
-    skip: str = ""
-    problems: list[str] = field(default_factory=list)
-    _seen: dict[str, int] = field(default_factory=dict)
-    _open: dict[str, int] = field(default_factory=dict)
+def checked(text: bytes) -> bytes:
+    """A JSON object with its checksum as the last member."""
+    body = text[:-1]
+    return body + CHECK + str(zlib.crc32(body)).encode() + b"}"
 
-    def new_lines(self) -> Iterator[dict[str, Any]]:
-        """The lines that were not given before, segment by segment."""
-        try:
-            names = sorted(name for name in os.listdir(self.folder) if name.endswith(LINES))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for name in names:
-            path, seen = self.folder / name, self._seen.get(name, 0)
-            if name.startswith(".") or name == self.skip + LINES:
-                continue
-            try:
-                if not path.is_file():  # a pipe would be waited for
-                    self._tell(f"{path} is not a file")
-                    continue
-                if path.stat().st_size <= seen:
-                    continue
-                with path.open("rb") as file:
-                    file.seek(seen)
-                    content = file.read()
-            except OSError as error:
-                self._tell(f"{path} cannot be read: {error.strerror}")
-                continue
-            whole = content[: content.rfind(b"\n") + 1]  # the last line may still be written
-            self._seen[name] = seen + len(whole)
-            for line in whole.splitlines():
-                try:
-                    value = json.loads(line)
-                except (ValueError, RecursionError):
-                    value = None
-                if isinstance(value, dict):
-                    yield value
-                else:
-                    self._tell(f"{path} has a line that is not a record: {line[:60]!r}")
 
-    def _tell(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
+def _append(lines: int, line: Mapping[str, Any]) -> None:
+    text = json.dumps(line, default=plain, separators=(",", ":")).encode()
+    begin = os.fstat(lines).st_size
+    try:
+        _write(lines, checked(text) + b"\n")
+    except OSError:
+        os.ftruncate(lines, begin)  # the next line must not continue half a line
+        raise
 
-    def has(self, stored: Stored) -> bool:
-        """Whether they are there and undamaged."""
-        try:
-            self._packed(stored)
-        except (OSError, ValueError):
-            return False
-        return True
 
-    def arrays(self, stored: Stored) -> dict[str, np.ndarray]:
-        """The arrays by name.
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, 0o666)
 
-        Raises
-        ------
-        OSError: the file is missing. ValueError: it does not hold what was written.
-        """
-        content, at, found = zlib.decompress(self._packed(stored)), 0, {}
-        for name, dtype, shape in stored.layout:
-            count = int(np.prod(shape))
-            found[name] = np.frombuffer(content, dtype, count, at).reshape(shape)
-            at += found[name].nbytes
-        return found
 
-    def _descriptor(self, segment: str) -> int:
-        if segment not in self._open:
-            path = self.folder / (segment + ARRAYS)
-            if path.exists() and not path.is_file():  # a pipe would be waited for
-                raise ValueError(f"{path} is not a file")
-            self._open[segment] = os.open(path, os.O_RDONLY)
-        return self._open[segment]
-
-    def _packed(self, stored: Stored) -> bytes:
-        packed = os.pread(self._descriptor(stored.segment), stored.size, stored.start)
-        if len(packed) != stored.size or zlib.crc32(packed) != stored.checksum:
-            raise ValueError(f"{self.folder / (stored.segment + ARRAYS)} is damaged")
-        return packed
-
-    def __del__(self) -> None:
-        for descriptor in self._open.values():
-            os.close(descriptor)
+def _locked(path: Path) -> int:
+    """A descriptor of a file that nobody moves away while it is open."""
+    while True:
+        descriptor = _create(path)
+        with contextlib.suppress(OSError):  # file systems without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                return descriptor
+        os.close(descriptor)  # it was moved between the two calls
 
 
 def _new_name() -> str:

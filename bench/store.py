@@ -4,6 +4,7 @@
                               and tasks, and the arrays of scores and truths
     <folder>/models/<key>/    one folder per fit: model.npz with its arrays, fit.log if it failed
     <folder>/logs/<key>.log   what a job printed, if it failed
+    <folder>/set-aside/       what runs found in the folder and could not use (`cdnbench.problems`)
 
 Of several records of one job the last one counts. A job is done when its record is there and, if it
 is "ok", its scores and its task as well. Any number of runs may write to one store at once.
@@ -12,85 +13,78 @@ is "ok", its scores and its task as well. Any number of runs may write to one st
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cdnbench.errors import BenchError
-from cdnbench.files import partial_of
-from cdnbench.old_store import OldStore
-from cdnbench.printable import printable, printable_values
+from cdnbench.files import check_folders, partial_of, what_is
+from cdnbench.old_store import OldStore, read_arrays
+from cdnbench.problems import Problems
 from cdnbench.record import (
     FitRecord,
     JobRecord,
     NotARecord,
-    Provenance,
     Record,
     Status,
     TaskRecord,
-    record_of,
 )
-from cdnbench.segments import SegmentReader, SegmentWriter, Stored
+from cdnbench.segment_reader import SegmentReader
+from cdnbench.segments import SegmentWriter, Stored, now
+from cdnbench.store_index import PROVENANCE, TASK, Index, printable_record
 
-_TASK, _PROVENANCE = "task", "provenance"
 _UNNAMED = "scores"
 """The name of the only reading of a method without variants, among a job's arrays."""
 _STALE_S = 3600.0
-
-
-@dataclass
-class _Entry:
-    """A record, when it was stored, and where its arrays are: None if in the older form."""
-
-    record: Record
-    at: float
-    stored: Stored | None
 
 
 @dataclass(eq=False)
 class Store:
     """Reads what is in `folder` when it is first asked, and again on `refresh`.
 
-    problems: what in the folder could not be read, in words. Such files are left out.
+    problems: what in the folder cannot be used, in words. It is left out. moved: what has been set
+    aside, in words.
     """
 
     folder: Path
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-    _entries: dict[str, _Entry] = field(default_factory=dict, repr=False)
-    _tasks: dict[str, tuple[dict[str, Any], Stored]] = field(default_factory=dict, repr=False)
-    _provenance: dict[str, Provenance] = field(default_factory=dict, repr=False)
+    _index: Index = field(default_factory=Index, repr=False)
     _told: dict[str, str] = field(default_factory=dict, repr=False)
     _looked: bool = False
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder)
         self._writer = SegmentWriter(self.folder / "records")
-        self._reader = SegmentReader(self.folder / "records", skip=self._writer.name)
-        self._old = OldStore(self.folder)
+        self._problems = Problems(self.folder)
+        self._reader = SegmentReader(self.folder / "records", self._problems, self._writer.name)
+        self._old = OldStore(self.folder, self._problems)
 
     @staticmethod
     def is_at(folder: Path) -> bool:
         """Whether a folder holds a store."""
-        return (folder / "records").is_dir() or (folder / "jobs").is_dir()
+        return os.path.lexists(folder / "records") or os.path.isdir(folder / "jobs")
 
     def create(self) -> Store:
-        """Make the folders, and make sure that they can be written.
+        """Make the folders, make sure that they can be written, and set aside what cannot be used.
 
         Raises
         ------
-        BenchError: they cannot.
+        BenchError: they cannot, or a newer version has written to them.
         """
+        self.check_version()
         try:
+            self._reader.heal()
+            self._problems.set_aside()
             for name in ("records", "models", "logs"):
-                path = self.folder / name
-                path.mkdir(parents=True, exist_ok=True)
+                path = self._way(f"{name}/x").parent
                 for partial in path.rglob(".*.partial-*"):
                     with contextlib.suppress(OSError):  # another run removed it meanwhile
                         if time.time() - partial.stat().st_mtime > _STALE_S:  # its run was killed
@@ -104,15 +98,29 @@ class Store:
             ) from error
         return self
 
+    def check_version(self) -> None:
+        """Make sure that no newer version has written here, which this one might not understand.
+
+        Raises
+        ------
+        BenchError: one has.
+        """
+        self._look()
+        if newer := self._problems.written_by_newer:
+            raise BenchError("\n".join([*newer, "Or name another folder with --out."]))
+
     def refresh(self) -> Store:
         """Read what other runs have stored since."""
         with self._lock:
             if not self._looked:
                 self._looked = True
                 for record in self._old.records():
-                    self._entries[record.key] = _Entry(_printable(record), 0.0, None)
+                    self._index.add(record)
             for line in self._reader.new_lines():
-                self._take(line)
+                try:
+                    self._index.take(line.value)
+                except NotARecord as error:
+                    self._reader.reject(line, error)
         return self
 
     def close(self) -> None:
@@ -122,30 +130,34 @@ class Store:
     @property
     def problems(self) -> list[str]:
         self._look()
-        return [*self._old.problems, *self._reader.problems]
+        return self._problems.texts
+
+    @property
+    def moved(self) -> list[str]:
+        return self._problems.moved
 
     # Records
 
     def job(self, key: str) -> JobRecord | None:
         """The record of a job that ended, or None."""
         self._look()
-        entry = self._entries.get(key)
+        entry = self._index.entries.get(key)
         return entry.record if entry and isinstance(entry.record, JobRecord) else None
 
     def fit(self, key: str) -> FitRecord | None:
         """The record of a fit that ended, or None; also None if its model is gone."""
         self._look()
-        entry = self._entries.get(key)
+        entry = self._index.entries.get(key)
         if entry is None or not isinstance(entry.record, FitRecord):
             return None
-        lost = entry.record.status == Status.ok and not self.model_path(key).exists()
+        lost = entry.record.status == Status.ok and not self._has_model(key)
         return None if lost else entry.record
 
     def records(self) -> Iterator[Record]:
         """All records that are there now, jobs and fits, in the order of their keys."""
         self.refresh()
         with self._lock:
-            entries = sorted(self._entries.items())
+            entries = sorted(self._index.entries.items())
         return (entry.record for _, entry in entries)
 
     def jobs(self) -> Iterator[JobRecord]:
@@ -164,7 +176,7 @@ class Store:
         A record that is "ok" and comes without scores keeps those of the record before it.
         """
         with self._lock:
-            before = self._entries.get(record.key)
+            before = self._index.entries.get(record.key)
             arrays: Mapping[str, np.ndarray] | Stored | None = None
             if record.status == Status.ok:
                 arrays = before.stored if outputs is None and before else None
@@ -172,14 +184,17 @@ class Store:
                     outputs = self.scores(record.key) if outputs is None else outputs
                     arrays = {variant or _UNNAMED: s for variant, s in outputs.items()}
             if before and before.record.log and before.record.log != record.log:
-                (self.folder / before.record.log).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it is a link's, or was never there
+                    check_folders(self.folder, log := self.folder / before.record.log)
+                    log.unlink()
             self._write(record, arrays)
 
     def write_fit(self, record: FitRecord, model: Path | None = None) -> None:
         """Store a fit's record, and move the file of its model into the store before."""
         if model is not None:
-            into = self.model_path(record.key)
-            into.parent.mkdir(parents=True, exist_ok=True)
+            into = self._way(f"models/{record.key}/model.npz")
+            if self._problems.is_whole(into):
+                self._problems.move(into)
             shutil.copyfile(model, partial := partial_of(into))
             os.replace(partial, into)
         self._write(record, None)
@@ -194,7 +209,7 @@ class Store:
         OSError, ValueError: they are missing or damaged; the message names the file.
         """
         self._look()
-        entry = self._entries.get(key)
+        entry = self._index.entries.get(key)
         if entry is None or entry.stored is None:
             return self._old.scores(key)
         arrays = self._reader.arrays(entry.stored)
@@ -202,7 +217,7 @@ class Store:
 
     def has_task(self, hash: str) -> bool:
         self._look()
-        held = self._tasks.get(hash)
+        held = self._index.tasks.get(hash)
         return self._reader.has(held[1]) if held else self._old.has_task(hash)
 
     def task(self, hash: str) -> TaskRecord:
@@ -213,16 +228,16 @@ class Store:
         OSError, ValueError: it is missing or damaged; the message names the file.
         """
         self._look()
-        if hash not in self._tasks:
+        if hash not in self._index.tasks:
             return self._old.task(hash)
-        values, stored = self._tasks[hash]
+        values, stored = self._index.tasks[hash]
         return TaskRecord.of_plain(values, self._reader.arrays(stored))
 
     def write_task(self, task: TaskRecord) -> None:
         values = task.plain()
-        stored = self._writer.append({"kind": _TASK, **values}, task.arrays)
+        stored = self._writer.append({"kind": TASK, **values}, task.arrays)
         with self._lock:
-            self._tasks[task.hash] = values, stored  # type: ignore[assignment]
+            self._index.tasks[task.hash] = values, stored  # type: ignore[assignment]
 
     # Files
 
@@ -230,8 +245,17 @@ class Store:
         return self.folder / "models" / key / "model.npz"
 
     def model(self, key: str) -> dict[str, np.ndarray]:
-        with np.load(self.model_path(key)) as arrays:
-            return dict(arrays)
+        """The arrays of a fit; raises OSError or ValueError, which name the file."""
+        check_folders(self.folder, self.model_path(key))
+        return read_arrays(self.model_path(key))
+
+    def write_log(self, record: type[Record], key: str, printed: bytes) -> str:
+        """Keep what a job or fit printed; returns its name, relative to the folder."""
+        name = self.log_of(record, key)
+        into = self._way(name)
+        into.unlink(missing_ok=True)
+        into.write_bytes(printed)
+        return name
 
     @staticmethod
     def log_of(record: type[Record], key: str) -> str:
@@ -244,59 +268,53 @@ class Store:
         if not self._looked:
             self.refresh()
 
-    def _take(self, line: dict[str, Any]) -> None:
-        """Add one line of a segment to the index."""
-        try:
-            kind, at = line.get("kind"), float(line.get("stored_at", 0.0))
-            stored = Stored.of_plain(line["arrays"]) if "arrays" in line else None
-            if kind == _PROVENANCE:
-                origin: dict[str, Any] = {name: line[name] for name in _ORIGIN}
-                self._provenance[line["id"]] = Provenance(**origin)
-            elif kind == _TASK:
-                if stored is None:
-                    raise NotARecord("a task without arrays")
-                self._tasks[str(line["hash"])] = line, stored
-            else:
-                line["provenance"] = self._provenance.get(line.get("provenance", ""))
-                record = _printable(record_of(line))
-                before = self._entries.get(record.key)
-                if before is None or at >= before.at:
-                    self._entries[record.key] = _Entry(record, at, stored)
-        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-            said = printable(f"{self._reader.folder} has a broken record: {error}")
-            self._reader.problems.append(said)
-
     def _write(self, record: Record, arrays: Any) -> None:
-        record = _printable(record)
+        record = printable_record(record)
         values = record.plain()
         origin = {name: values.pop(name) for name in _ORIGIN}
         with self._lock:
             told = str(sorted(origin.items()))
             if told not in self._told:
                 self._told[told] = f"{self._writer.name}/{len(self._told)}"
-                self._writer.append({"kind": _PROVENANCE, "id": self._told[told], **origin})
+                self._writer.append({"kind": PROVENANCE, "id": self._told[told], **origin})
             known = type(record).defaults()
             said = {n: value for n, value in values.items() if n not in known or value != known[n]}
-            line = {**said, "provenance": self._told[told]}
+            before, at = self._index.entries.get(record.key), now()
+            if before is not None:  # whose clock may have been ahead
+                at = max(at, math.nextafter(before.at, math.inf))
+            line = {**said, "provenance": self._told[told], "stored_at": at}
             stored = self._writer.append(line, arrays)
-            self._entries[record.key] = _Entry(record, time.time(), stored)
+            self._index.add(record, at, stored)
 
     def _has_scores(self, key: str) -> bool:
         self._look()
-        stored = self._entries[key].stored
+        stored = self._index.entries[key].stored
         return self._old.has_scores(key) if stored is None else self._reader.has(stored)
 
+    # Files
 
-def _printable(record: Record) -> Record:
-    """The record with words that can be printed, whoever wrote it."""
-    words: dict[str, Any] = {"reason": printable(record.reason)}
-    if isinstance(record, JobRecord):
-        words["note"] = printable(record.note)
-        if record.facts:
-            words["facts"] = printable_values(record.facts)
-    if all(getattr(record, name) == value for name, value in words.items()):
-        return record
-    return replace(record, **words)
+    def _has_model(self, key: str) -> bool:
+        path = self.model_path(key)
+        try:
+            self.model(key)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError) as error:
+            self._problems.whole(path, error)
+            return False
+        return True
+
+    def _way(self, name: str) -> Path:
+        """Where to write a file of this name: nothing but a plain file is there, in folders of the
+        store's own. What else is found on the way is set aside."""
+        path = self.folder / name
+        for part in [*path.relative_to(self.folder).parents][-2::-1]:
+            if what_is(self.folder / part) not in ("a folder", "nothing"):
+                self._problems.move(self.folder / part)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if what_is(path) not in ("a file", "nothing"):
+            self._problems.move(path)
+        return path
 
 
 _ORIGIN = ("versions", "git_sha", "dirty", "host")

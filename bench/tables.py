@@ -81,6 +81,7 @@ def text_frame(path: Path, as_text: Collection[str] = ()) -> tuple[Any, list[str
                 skiprows=layout.skipped_lines,
                 skipinitialspace=True,
                 low_memory=False,
+                float_precision="round_trip",
                 converters=dict.fromkeys(written, str.strip),
             )
         except pd.errors.EmptyDataError:
@@ -138,7 +139,9 @@ def table_of_frame(
     for i in kept:
         column = frame[i]
         if i == 0 and column.dtype == object:  # read as text, to tell labels from numbers
-            cells = (cell.replace(",", ".") for cell in column.astype(str))
+            cells = [cell.replace(",", ".") for cell in column.astype(str)]
+            whole = [int(c) for c in cells if re.fullmatch(r"[+-]?\d{16,19}", c)]
+            check_whole(np.array(whole, dtype=object).reshape(-1, 1), [names[i]], path)
             column = pd.Series([np.nan if c.lower() in _MISSING else float(c) for c in cells])
         columns[i] = _numbers(column, names[i], path)
     return Table(
@@ -228,6 +231,8 @@ def _numbers(column: Any, name: str, path: Path) -> np.ndarray:
         raise InvalidTask(f"{path}: column {name!r} holds complex numbers. {_COMPLEX_CURE}")
     if kind in "mM":
         raise InvalidTask(f"{path}: column {name!r} holds dates or times. {_DATE_CURE}")
+    if kind in "iu" and column.notna().all():
+        check_whole(column.to_numpy(dtype=column.dtype.name.lower())[:, None], [name], path)
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     text = column.astype(str)
@@ -241,6 +246,26 @@ def _numbers(column: Any, name: str, path: Path) -> np.ndarray:
         f"{row + 1}{_kind_of_text(text.iloc[row])} ({int(wrong.sum())} of {len(text)} cells). Drop "
         "the column, or drop those rows."
     )
+
+
+def check_whole(values: np.ndarray, columns: Sequence[str], path: Path) -> None:
+    """Check that float64 can tell whole numbers (rows, columns) from their neighbours.
+
+    Raises
+    ------
+    InvalidTask: it cannot; the message names the first such value.
+    """
+    exact = 2**53
+    if values.dtype.kind not in "iuO" or not values.size:
+        return
+    for row, column in np.argwhere((values > exact) | (values < -exact)):
+        value = int(values[row, column])
+        if int(float(value)) != value:
+            raise InvalidTask(
+                f"{path}: {columns[column]!r} holds {value} in row {row + 1}, which float64 cannot "
+                "tell from its neighbours. Subtract a constant from this variable, in both files "
+                "alike."
+            )
 
 
 _COMPLEX_CURE = "Give real numbers, such as their absolute values."

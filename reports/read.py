@@ -68,11 +68,11 @@ def load(stores: Iterable[Readable], subset: str = EVERY) -> Read:
 
     Raises
     ------
-    BenchError: there is no record, an archive cannot be read, or no task is in the subset.
+    BenchError: there is no record, or no task is in the subset.
     """
     stores = list(stores)
     found = [Loaded(store, record) for store in stores for record in store.records()]
-    notes = [problem for store in stores for problem in store.problems]
+    notes = [note for store in stores for note in _left_out(store)]
     if not found:
         folders = ", ".join(str(store.folder) for store in stores) or "no folder"
         raise BenchError(
@@ -97,6 +97,19 @@ def load(stores: Iterable[Readable], subset: str = EVERY) -> Read:
         replace(one, superseded=_is_job(one) and i not in current) for i, one in enumerate(found)
     )
     return Read(marked, factors, tuple(dict.fromkeys([*notes, *lost])))
+
+
+def _left_out(store: Readable) -> list[str]:
+    """What a store could not read, and how many files that is."""
+    problems = list(store.problems)
+    if not problems:
+        return []
+    files = "1 file" if len(problems) == 1 else f"{len(problems)} files"
+    return [
+        *problems,
+        f"{files} in {store.folder} cannot be used in whole or in part and stayed in place. The "
+        "next run or compaction that writes there sets them aside.",
+    ]
 
 
 def about(task: TaskRecord) -> dict[str, Any]:

@@ -76,9 +76,15 @@ def prepared(
     mode: Mode = Mode(),
     on_record: Callable[[Record], None] = lambda record: None,
 ) -> Run:
-    """The run of a plan, with the default folder and number of jobs where none is given."""
-    folder = Path("results") / plan.suite_name if out is None else Path(out)
-    return Run(plan, Store(folder), mode, jobs or usable_cores(), on_record)
+    """The run of a plan, with the default folder and number of jobs where none is given.
+
+    Raises
+    ------
+    BenchError: a newer version has written to the folder.
+    """
+    store = Store(Path("results") / plan.suite_name if out is None else Path(out))
+    store.check_version()
+    return Run(plan, store, mode, jobs or usable_cores(), on_record)
 
 
 def usable_cores() -> int:

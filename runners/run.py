@@ -252,7 +252,7 @@ class Run:
         record = job_record(self.plan, job, outcome, started_at, self.mode.timing, trained)
         prediction = outcome.prediction
         outputs = None if prediction is None else prediction.outputs
-        if self.mode.timing and old is not None and old.status == Status.ok:
+        if self.mode.timing and old and old.status == Status.ok and self.store.is_done(old):
             if outcome.status != Status.ok:
                 note = printable(f"timed alone: {outcome.status}: {outcome.reason}")
                 record, outputs = replace(old, note=note), None

@@ -182,12 +182,7 @@ class Supervisor:
         """Put what was printed into the store; its name there, "" if it is nothing."""
         if not printed:
             return ""
-        name = self.store.log_of(record, key)
-        into = self.store.folder / name
-        into.parent.mkdir(parents=True, exist_ok=True)
-        into.unlink(missing_ok=True)  # in place of what a link points to
-        into.write_bytes(printed)
-        return name
+        return self.store.write_log(record, key, printed)
 
     def _keep_log(self, record: type[Record], key: str, outcome: Outcome, log: Log) -> None:
         if outcome.status.is_failure:

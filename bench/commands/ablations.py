@@ -222,6 +222,6 @@ def _of_cdn(
     made = build(stores).table(TABLE)
     made = replace(made, notes=(*made.notes, *notes(weights)))
     terminal.show(made, Console())
-    (out / f"{TABLE}.txt").write_text(terminal.text(made) + "\n")
+    (out / f"{TABLE}.txt").write_text(terminal.text(made) + "\n", encoding="utf-8")
     write_csv(made.frame, out / f"{TABLE}.csv")
     print(f"Wrote {out / TABLE}.txt and {TABLE}.csv.")

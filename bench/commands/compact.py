@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -23,13 +24,16 @@ def compact(
 
         bench compact results/synthetic docs/results/store
     """
-    from cdnbench.archive import compact as write
+    from cdnbench.compaction import compact as write
     from cdnbench.errors import BenchError
     from cdnbench.store import Store
 
     store = Store(folder)
     if not Store.is_at(folder):
         raise BenchError(f"{folder} is not a folder of results; it has no jobs in it.")
-    for made in write(store, into):
-        size = sum(path.stat().st_size for path in made.iterdir())
-        print(f"{made}: {size / 1e6:.1f} MB")
+    made = write(store, into)
+    for note in made.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for archive in made.folders:
+        size = sum(path.stat().st_size for path in archive.glob("*.parquet"))
+        print(f"{archive}: {size / 1e6:.1f} MB")

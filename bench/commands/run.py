@@ -122,6 +122,8 @@ def execute(planned: Run) -> None:
 
     # SIGTERM ends a run like Ctrl-C, also where the run is the first process of a container.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for moved in planned.store.create().moved:
+        print(f"note: {moved}")
     try:
         with progress(len(planned.todo), planned.store.folder) as show:
             planned.on_record = show

@@ -31,6 +31,7 @@ from cdnbench.commands.training_options import (
     one_of,
     origin,
     prepare,
+    write,
     write_product,
 )
 from cdnbench.errors import InvalidParameter, UnknownName, did_you_mean
@@ -370,6 +371,29 @@ def sea(
         cells=cells,
     )
     write_product(out or folder / "weights.safetensors", product, chosen, start)
+
+
+@train_app.command("average", cls=TrainCommand, context_settings=OWN_ERRORS)
+def average(
+    weights: Annotated[
+        list[str], typer.Argument(help="Two or more weights of cdn: shipped names or paths.")
+    ],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    threads: Threads = 0,
+) -> None:
+    """Average weights of `cdn`, one of which was trained on from the other.
+
+    The card names both, and what the average reaches on `synthetic-dev`.
+
+    Examples:
+
+        bench train average first.safetensors second.safetensors --out cdn.safetensors
+    """
+    prepare("cpu", threads, out)
+    from cdnbench.training.averaging import average as averaged
+
+    tensors, card = averaged(weights, origin())
+    write(out, tensors, card)
 
 
 train_app.command(name="fine-tune", context_settings=OWN_ERRORS)(fine_tune)

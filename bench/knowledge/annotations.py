@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cdnbench.errors import InvalidData
-from cdnbench.knowledge.tables import numbered, read_json, read_pairs, read_text, renamed, stem
+from cdnbench.knowledge.ontology import ancestors, read_gaf, read_parents
+from cdnbench.knowledge.tables import numbered, read_json, read_pairs, renamed, stem, texts_of
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -65,15 +66,25 @@ def _annotated(path: Path) -> Iterator[tuple[str, str]]:
     """Pairs of gene and term from a file of any form, with repetitions."""
     if path.is_dir():
         gaf, obo = (_only(path, ending) for ending in (".gaf", ".obo"))
-        ancestors = _ancestors(obo)
-        for gene, term in _gaf(gaf):
-            yield from ((gene, t) for t in ancestors.get(term, {term}))
+        parents = read_parents(obo)
+        pairs = read_gaf(gaf)
+        terms = {term for _, term in pairs}
+        if not any(term in parents for term in terms):
+            raise InvalidData(
+                f"{obo} has none of the terms of {gaf}, for example {min(terms)}. Fetch both from "
+                "one place."
+            )
+        above = {term: ancestors(term, parents) for term in terms}
+        for gene, term in pairs:
+            yield from ((gene, t) for t in above[term])
     elif stem(path).endswith(".gaf"):
-        yield from _gaf(path)
+        yield from read_gaf(path)
     elif stem(path).endswith(".json"):
-        for gene, terms in read_json(path).items():
-            listed = terms.rsplit(". ", 1)[-1].split(";") if isinstance(terms, str) else terms
-            yield from ((gene, str(term).strip()) for term in listed if str(term).strip())
+        for gene, value in read_json(path).items():
+            listed = texts_of(path, gene, value)
+            if isinstance(value, str):
+                listed = value.rsplit(". ", 1)[-1].split(";")
+            yield from ((gene, term.strip()) for term in listed if term.strip())
     else:
         for gene, joined in read_pairs(path):
             yield from ((gene, term.strip()) for term in re.split(r"[;|]", joined) if term.strip())
@@ -86,32 +97,3 @@ def _only(folder: Path, ending: str) -> Path:
             f"{folder} holds {len(found)} {ending} files; expected one .gaf and one .obo."
         )
     return found[0]
-
-
-def _gaf(path: Path) -> Iterator[tuple[str, str]]:
-    """Pairs of symbol and term, without those that are said not to hold (NOT)."""
-    for line in read_text(path).splitlines():
-        fields = line.split("\t")
-        if not line.startswith("!") and len(fields) > 4 and "NOT" not in fields[3].split("|"):
-            yield fields[2], fields[4]
-
-
-def _ancestors(obo: Path) -> dict[str, set[str]]:
-    """Term -> itself and all terms above it by is_a and part_of."""
-    above: dict[str, set[str]] = {}
-    for stanza in read_text(obo).split("\n[Term]\n")[1:]:
-        stanza = stanza.split("\n[", 1)[0]
-        term = re.search(r"^id: (\S+)", stanza, re.MULTILINE)
-        if term:
-            above[term[1]] = set(
-                re.findall(r"^(?:is_a:|relationship: part_of) (\S+)", stanza, re.MULTILINE)
-            )
-    closed: dict[str, set[str]] = {}
-
-    def close(term: str) -> set[str]:
-        if term not in closed:
-            closed[term] = {term}
-            closed[term] = {term}.union(*(close(parent) for parent in above.get(term, ())))
-        return closed[term]
-
-    return {term: close(term) for term in above}

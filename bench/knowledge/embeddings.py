@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import pickle
-import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from cdnbench.arrays import read_arrays
 from cdnbench.errors import InvalidData
 from cdnbench.knowledge.tables import read_bytes, read_rows, readable, stem
+from cdnbench.knowledge.vectors import vectors_in_pickle
+from cdnbench.task import repeated_names
 
 GENEPT = "GenePT_gene_protein_embedding_model_3_text.pickle"
 """The file that the authors of GenePT recommend among those of their archive."""
-_ARRAYS = r"numpy\.(_?core\.(multiarray|numeric)\.)?(ndarray|dtype|_reconstruct|scalar|_frombuffer)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +40,10 @@ def read_embeddings(path: Path, names: Mapping[str, str] | None = None) -> Embed
     names = names or {}
     with readable(path):
         listed, vectors = _embedded(path)
-        vectors = np.asarray(vectors, dtype=np.float32)
+        with np.errstate(over="ignore"):  # told below as values that are not finite
+            vectors = np.asarray(vectors, dtype=np.float32)
+    if repeated := repeated_names(listed):
+        raise InvalidData(f"{path} holds two vectors of {repeated[0]!r}; keep one.")
     genes = np.array([names.get(gene, gene) for gene in listed])
     if vectors.ndim != 2 or len(vectors) != len(genes) or not len(genes):
         raise InvalidData(
@@ -57,21 +59,19 @@ def read_embeddings(path: Path, names: Mapping[str, str] | None = None) -> Embed
 
 def _embedded(path: Path) -> tuple[list[str], object]:
     """Names of genes and their vectors, as the file has them."""
-    """Names of genes and their vectors, as the file has them."""
     ending = stem(path).rstrip(".")
     if ending.endswith((".pickle", ".pkl", ".zip")):
         content = _member(path) if ending.endswith(".zip") else read_bytes(path)
-        found = _Plain(io.BytesIO(content)).load()
-        if not isinstance(found, dict):
-            raise InvalidData(f"{path} holds a {type(found).__name__}; expected gene -> vector.")
-        return list(found), list(found.values())
+        return vectors_in_pickle(content)
     if ending.endswith(".npz"):
-        with np.load(path, allow_pickle=False) as file:
-            if not {"genes", "vectors"} <= set(file):
-                raise InvalidData(
-                    f"{path} holds {sorted(file)}; expected the arrays genes and vectors."
-                )
-            return file["genes"].tolist(), file["vectors"]
+        arrays = read_arrays(path)
+        if not {"genes", "vectors"} <= set(arrays):
+            raise InvalidData(
+                f"{path} holds {sorted(arrays)}; expected the arrays genes and vectors."
+            )
+        if arrays["genes"].ndim != 1 or arrays["vectors"].dtype.kind not in "biuf":
+            raise InvalidData(f"{path}: genes must be a list of names, and vectors numbers.")
+        return list(map(str, arrays["genes"])), arrays["vectors"]
     if ending.endswith(".parquet"):
         import pandas as pd
 
@@ -81,7 +81,7 @@ def _embedded(path: Path) -> tuple[list[str], object]:
             if pd.api.types.is_string_dtype(frame.index)
             else frame.set_index(frame.columns[0])
         )
-        return frame.index.tolist(), frame.to_numpy()
+        return list(map(str, frame.index)), frame.to_numpy()
     rows = list(read_rows(path))
     rows = rows[1:] if rows and not _is_number(rows[0][-1]) else rows
     try:
@@ -110,12 +110,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-class _Plain(pickle.Unpickler):
-    """Reads plain values and numpy arrays, and refuses everything else."""
-
-    def find_class(self, module: str, name: str):
-        if re.fullmatch(_ARRAYS, f"{module}.{name}"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not plain data")

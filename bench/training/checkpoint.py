@@ -13,8 +13,10 @@ import torch
 from torch import nn
 
 from cdnbench.errors import InvalidParameter
+from cdnbench.tensor_files import read_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
+_ANEW = "Give another --run, or delete the folder to begin anew."
 
 
 def check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
@@ -25,7 +27,9 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
     InvalidParameter: the folder holds a checkpoint of a run with another identity.
     """
     path = folder / CHECKPOINT
-    if path.exists() and _state(path)["identity"] != json.loads(json.dumps(identity)):
+    if path.exists() and _state(path, read_tensors(path)[0])["identity"] != json.loads(
+        json.dumps(identity)
+    ):
         raise InvalidParameter(
             f"{folder} holds the checkpoint of another training run. Give another --run, or "
             "repeat its options."
@@ -69,12 +73,12 @@ def restore(
 ) -> dict[str, Any]:
     """Put the checkpoint of a folder into the model and the optimiser, and return its state; step
     0 and 0 seconds where there is none."""
-    from safetensors.torch import load_file
-
     path = folder / CHECKPOINT
     if not path.exists():
         return {"step": 0, "seconds": 0.0}
-    state, tensors = _state(path), load_file(path)
+    metadata, tensors = read_tensors(path)
+    state = _state(path, metadata)
+    _check_fit(path, state, tensors, model, parameters)
     model.load_state_dict(
         {n.removeprefix("model/"): t for n, t in tensors.items() if n.startswith("model/")}
     )
@@ -88,9 +92,47 @@ def restore(
     return state
 
 
-def _state(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint's metadata."""
-    from safetensors import safe_open
+def _state(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The state in a checkpoint's metadata.
 
-    with safe_open(path, framework="pt") as file:
-        return json.loads((file.metadata() or {})["state"])
+    Raises
+    ------
+    InvalidParameter: there is none, or parts of it are missing.
+    """
+    try:
+        state = json.loads(metadata["state"])
+        whole = {"identity", "step", "seconds", "adam_steps"} <= state.keys()
+    except (KeyError, ValueError, AttributeError, RecursionError):
+        whole, state = False, {}
+    if not whole or not isinstance(state["adam_steps"], dict):
+        raise InvalidParameter(f"{path} is no checkpoint of a training run, or is damaged. {_ANEW}")
+    numbers = (state["step"], state["seconds"], *state["adam_steps"].values())
+    if any(isinstance(n, bool) or not isinstance(n, int | float) or not n >= 0 for n in numbers):
+        raise InvalidParameter(f"{path} has steps or seconds that are no numbers. {_ANEW}")
+    return state
+
+
+def _check_fit(
+    path: Path,
+    state: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor],
+    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+) -> None:
+    """Raises
+    ------
+    InvalidParameter: the tensors are not those of this model and its optimiser.
+    """
+    expected = {f"model/{name}": value.shape for name, value in model.state_dict().items()}
+    for name, parameter in parameters.items():
+        if f"first/{name}" in tensors:
+            expected |= {f"{moment}/{name}": parameter.shape for moment in ("first", "second")}
+            if name not in state["adam_steps"]:
+                raise InvalidParameter(f"{path} lacks the steps of {name}. {_ANEW}")
+    for name in sorted({*expected, *tensors}):
+        found = tensors[name].shape if name in tensors else None
+        if found != expected.get(name):
+            raise InvalidParameter(
+                f"{path}: {name} is not as this training run needs it ({found} in place of "
+                f"{expected.get(name)}). {_ANEW}"
+            )

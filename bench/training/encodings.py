@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from cdnbench.digest import digest, generator
+from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
 from cdnbench.methods.cdn.paper.differential import DifferentialNetwork, Encoded
 from cdnbench.methods.cdn.paper.featuriser import Features, featurise
+from cdnbench.tensor_files import read_tensors
 from cdnbench.training.curricula import Curriculum, Examples, batch, plain
 
 TRAINING_BATCHES = (4, 24)
@@ -130,7 +132,10 @@ def _shard(
     """A shard from its file, or made and stored."""
     path = folder / f"{index:05d}.safetensors"
     if path.exists():
-        return Shard(**load_file(path))
+        parts = read_tensors(path)[1]
+        if parts.keys() != {field.name for field in fields(Shard)}:
+            raise InvalidParameter(f"{path} holds no encodings. Delete it; it is made again.")
+        return Shard(**parts)
     examples = batch(laws, seed, index, cells=SHARD_CELLS)
     before, after = featurised(examples, network.config.encoder, seed, index)
     device = next(network.parameters()).device

@@ -159,5 +159,7 @@ def _started(
 def ancestry(before: Weights) -> dict[str, Any]:
     """Of weights that a run starts from, for its card: what they are, how they were made, and what
     they started from themselves."""
-    names = ("model", "digest", "command", "seed", "steps", "minutes", "git_sha", "start")
+    names = (
+        "model", "digest", "command", "seed", "steps", "minutes", "git_sha", "start", "average_of",
+    )  # fmt: skip
     return {name: before.card[name] for name in names if name in before.card}

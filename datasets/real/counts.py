@@ -7,13 +7,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from scipy import sparse
 
 from cdnbench.datasets.real.case import Case, control_cases
+from cdnbench.datasets.real.files import refusing
 from cdnbench.errors import InvalidData
+from cdnbench.hdf5 import (
+    check_numbers,
+    computable,
+    dataset,
+    opened,
+    pointers,
+    rows_of,
+    stored_shape,
+    summed,
+    texts,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +45,7 @@ class Cells:
         return np.log1p(1e4 * counts / total[rows, None]).astype(np.float32)
 
 
+@refusing
 def read_cells(path: Path, columns: tuple[str, ...]) -> Cells:
     """Counts, gene names and the named columns of obs.
 
@@ -39,29 +53,26 @@ def read_cells(path: Path, columns: tuple[str, ...]) -> Cells:
     ------
     InvalidData: it is no such file, or lacks a column; the message says which.
     """
-    try:
-        with h5py.File(path) as file:
-            missing = [c for c in columns if c not in file["obs"]]
-            if missing:
-                raise InvalidData(
-                    f"{path}: obs lacks the column {missing[0]}; expected {', '.join(columns)}."
-                )
-            obs = {c: _column(file["obs"][c]) for c in columns}
-            names = file["var"][file["var"].attrs.get("_index", "_index")][:]
-            genes = tuple(_text(names))
-            shape = (len(obs[columns[0]]), len(genes))
-            x = file["X"]
-            counts = (
-                sparse.csr_matrix((x["data"][:], x["indices"][:], x["indptr"][:]), shape=shape)
-                if isinstance(x, h5py.Group)
-                else sparse.csr_matrix(x[:])
+    with opened(path) as file:
+        if not all(isinstance(file.get(part), h5py.Group) for part in ("obs", "var")):
+            raise InvalidData(f"{path} is no .h5ad file: it lacks obs or var.")
+        missing = [c for c in columns if c not in file["obs"]]
+        if missing:
+            raise InvalidData(
+                f"{path}: obs lacks the column {missing[0]}; expected {', '.join(columns)}."
             )
-    except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, InvalidData):
-            raise
-        raise InvalidData(f"{path} is no .h5ad file of counts ({error}).") from error
+        obs = {c: _column(path, file["obs"], c) for c in columns}
+        index = file["var"].attrs.get("_index", "_index")
+        genes = tuple(texts(path, file["var"], str(index)))
+        shape = (len(obs[columns[0]]), len(genes))
+        if any(len(column) != shape[0] for column in obs.values()):
+            raise InvalidData(f"{path}: the columns of obs have different lengths.")
+        if "X" not in file:
+            raise InvalidData(f"{path} has no X.")
+        counts = _matrix(path, file["X"], shape)
     values = counts.data
-    if len(values) and (values.min() < 0 or (values != np.round(values)).any()):
+    whole = np.isfinite(values).all() and (values == np.round(values)).all()
+    if len(values) and (not whole or values.min() < 0):
         raise InvalidData(f"{path}: X must hold counts, whole numbers from 0 on.")
     return Cells(counts, genes, obs)
 
@@ -105,12 +116,38 @@ def knock_outs(
     return cases + control_cases(name, cells.genes, controls, sizes)
 
 
-def _column(item: h5py.Group | h5py.Dataset) -> np.ndarray:
+def _matrix(path: Path, x: Any, shape: tuple[int, int]) -> sparse.csr_matrix:
+    """X as rows of cells, repeated entries summed."""
+    kind, stored = stored_shape(x)
+    if stored != shape:
+        raise InvalidData(
+            f"{path}: X has the shape {stored}, for {shape[0]} cells and {shape[1]} genes."
+        )
+    if isinstance(x, h5py.Dataset):
+        check_numbers(path, x, "X")
+        return sparse.csr_matrix(computable(x[:]))
+    if kind == "csr_matrix":
+        start = pointers(path, x, "X", shape[0])
+        return summed(rows_of(path, x, "X", start, 0, *shape))
+    if kind == "csc_matrix":
+        start = pointers(path, x, "X", shape[1])
+        return summed(rows_of(path, x, "X", start, 0, shape[1], shape[0]).T.tocsr())
+    raise InvalidData(f"{path}: X is stored as {kind!r}; store it as csr_matrix or as an array.")
+
+
+def _column(path: Path, obs: h5py.Group, name: str) -> np.ndarray:
+    item = obs[name]
     if isinstance(item, h5py.Group):  # categorical
-        return np.array(_text(item["categories"][:]), dtype=object)[item["codes"][:]]
-    values = item[:]
-    return np.array(_text(values), dtype=object) if values.dtype.kind in "OS" else values
-
-
-def _text(values: np.ndarray) -> list[str]:
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+        codes = dataset(path, item, "codes", kinds="iu", ndim=1)[:]
+        labels = np.array(texts(path, item, "categories"), dtype=object)
+        if len(codes) and not -1 <= int(codes.min()) <= int(codes.max()) < len(labels):
+            raise InvalidData(f"{path}: the column {name} has codes without a category.")
+        if len(codes) and codes.min() < 0:
+            raise InvalidData(f"{path}: the column {name} has missing values.")
+        return labels[codes]
+    values = dataset(path, obs, name, ndim=1)
+    if values.dtype.kind in "OS":
+        return np.array(texts(path, obs, name), dtype=object)
+    if values.dtype.kind not in "biuf":
+        raise InvalidData(f"{path}: the column {name} holds {values.dtype} values.")
+    return values[:]

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cdnbench.arrays import read_arrays
 from cdnbench.datasets.real.case import Case
-from cdnbench.datasets.real.files import DataFile
+from cdnbench.datasets.real.files import DataFile, refusing
 from cdnbench.errors import InvalidData
 
 VALUES = DataFile(
@@ -41,6 +42,7 @@ _CONDITIONS = ["project", "strain", "Base Media", "Carbon Source (g/L)", "Supple
 _LEAST = 2
 
 
+@refusing
 def read(values: Path, samples: Path) -> list[Case]:
     """One case per deletion and condition with a matching wild type.
 
@@ -48,12 +50,13 @@ def read(values: Path, samples: Path) -> list[Case]:
     ------
     InvalidData: these are not the two files.
     """
-    with np.load(values) as arrays:
-        missing = [name for name in ("X", "gene", "samples") if name not in arrays.files]
-        if missing:
-            raise InvalidData(f"{values}: no array named {missing[0]}.")
-        x, genes = arrays["X"].astype(np.float32), list(map(str, arrays["gene"]))
-        order = list(map(str, arrays["samples"]))
+    arrays = read_arrays(values, ("X", "gene", "samples"))
+    x, genes = arrays["X"].astype(np.float32), list(map(str, arrays["gene"]))
+    order = list(map(str, arrays["samples"]))
+    if x.shape != (len(order), len(genes)):
+        raise InvalidData(
+            f"{values}: X has the shape {x.shape}, for {len(order)} samples and {len(genes)} genes."
+        )
     table = pd.read_csv(samples, index_col=0)
     genes = _distinct(genes)
     columns = ["Strain Description", "condition", "ko", *_CONDITIONS]

@@ -3,11 +3,18 @@ what to do when one is missing."""
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
-from cdnbench.errors import BenchError
+import numpy as np
+
+from cdnbench.errors import BenchError, InvalidData
+
+P, Found = ParamSpec("P"), TypeVar("Found")
 
 VARIABLE = "CDNBENCH_DATA"
 """Environment variable that names the folder."""
@@ -57,3 +64,32 @@ def data_folder(option: str) -> Path | None:
         said = "--data" if option else f"the environment variable {VARIABLE}"
         raise BenchError(f"{said} names {folder}, which is no folder.")
     return folder
+
+
+def refusing(read: Callable[P, Found]) -> Callable[P, Found]:
+    """A reader of files that turns whatever goes wrong in a damaged file into `InvalidData`."""
+
+    @functools.wraps(read)
+    def careful(*arguments: P.args, **named: P.kwargs) -> Found:
+        try:
+            found = read(*arguments, **named)
+            _check_finite(found)
+            return found
+        except (BenchError, MemoryError):
+            raise
+        except Exception as error:  # pandas, h5py and zlib raise all kinds for a damaged file
+            paths = " and ".join(str(a) for a in arguments if isinstance(a, Path))
+            raise InvalidData(
+                f"{paths} cannot be read; it is damaged or of another kind. Place the published "
+                f"file there again. ({type(error).__name__}: {error})"
+            ) from error
+
+    return careful
+
+
+def _check_finite(found: object) -> None:
+    """ValueError where a case holds values that are missing or not finite."""
+    for case in found if isinstance(found, list) else ():
+        for values in (case.observational, case.perturbed):
+            if not np.isfinite(values).all():
+                raise ValueError(f"{case.unit}: values are missing or not finite")

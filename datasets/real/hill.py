@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cdnbench.datasets.real.case import Case
 from cdnbench.datasets.real.counts import knock_outs, read_cells
-from cdnbench.datasets.real.files import DataFile
+from cdnbench.datasets.real.files import DataFile, refusing
 
 FILE = DataFile(
     path="expression/hill2018_mcf10a_cropseq_28genes_counts.h5ad",
@@ -28,6 +28,7 @@ GENES = True
 CONTROL = "non-targeting"
 
 
+@refusing
 def read(path: Path) -> list[Case]:
     """One case per knock-out of a measured gene, then controls against controls.
 

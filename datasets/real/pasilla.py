@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.datasets.real.case import Case
-from cdnbench.datasets.real.files import DataFile
+from cdnbench.datasets.real.files import DataFile, refusing
 from cdnbench.errors import InvalidData
 
 FILE = DataFile(
@@ -32,6 +32,7 @@ MIN_READS = 10
 _SPLITS = ((0, 1), (0, 2), (0, 3))
 
 
+@refusing
 def read(path: Path) -> list[Case]:
     """The one case, then untreated against untreated samples.
 

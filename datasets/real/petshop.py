@@ -35,8 +35,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from cdnbench.arrays import read_arrays
 from cdnbench.datasets.real.case import DRAWS, Case
-from cdnbench.datasets.real.files import DataFile
+from cdnbench.datasets.real.files import DataFile, refusing
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidData
 
@@ -55,6 +56,7 @@ _AGGREGATION = "Average"
 _MEASURED = 0.5
 
 
+@refusing
 def read(path: Path = SHIPPED) -> list[Case]:
     """One case per incident, then normal bins against normal bins of each traffic and metric.
 
@@ -126,8 +128,6 @@ def _normal_against_normal(arrays: Mapping[str, np.ndarray], traffic: str) -> li
 
 @lru_cache(maxsize=1)
 def _load(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
     names = (
         "services",
         "calls",
@@ -136,12 +136,10 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         "causes",
         *(f"normal_{m}" for m in METRICS),
     )
-    missing = [f"{t}_{n}" for t in TRAFFIC for n in names if f"{t}_{n}" not in arrays]
-    if missing:
-        raise InvalidData(f"{path}: no array named {missing[0]}.")
-    return arrays
+    return read_arrays(path, [f"{t}_{n}" for t in TRAFFIC for n in names])
 
 
+@refusing
 def compact(archive: Path) -> dict[str, np.ndarray]:
     """What the cases need of the published archive, per traffic.
 

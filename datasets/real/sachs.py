@@ -35,6 +35,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from cdnbench.datasets.real.files import refusing
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError
 from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
@@ -123,6 +124,7 @@ def read_cdt() -> dict[int, np.ndarray]:
     return {c.number: part for c, part in zip(conditions, parts, strict=True)}
 
 
+@refusing
 def read_conditions(path: Path) -> dict[int, np.ndarray]:
     """Condition number -> (cells, 11) float32 raw intensities of all 14 conditions, from a csv(.gz)
     whose column `file` holds the number of the condition."""
@@ -150,8 +152,13 @@ def _read(path: Path, cure: str) -> tuple[list[str], list[list[str]]]:
     if not path.is_file():
         raise BenchError(f"The suite sachs needs {path}, which is not there: {cure}.")
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", newline="") as file:
+    with opener(path, "rt", newline="", encoding="utf-8-sig") as file:
         header, *rows = csv.reader(file)
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise BenchError(
+                f"{path}: row {number} has {len(row)} fields, but the header has {len(header)}."
+            )
     return header, rows
 
 
@@ -162,6 +169,8 @@ def _numbers(path: Path, rows: Sequence[Sequence[str]]) -> np.ndarray:
         raise BenchError(f"{path}: not a table of numbers ({error}).") from error
     if not (values > 0).all():
         raise BenchError(f"{path}: intensities must be positive; the smallest is {values.min()}.")
+    if not np.isfinite(values).all() or values.max() > np.finfo(np.float32).max:
+        raise BenchError(f"{path}: intensities must be finite numbers of float32.")
     return values.astype(np.float32)
 
 

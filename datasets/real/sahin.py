@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.datasets.real.case import Case, control_cases
-from cdnbench.datasets.real.files import DataFile
+from cdnbench.datasets.real.files import DataFile, refusing
 from cdnbench.errors import InvalidData
 
 FILE = DataFile(
@@ -42,6 +42,7 @@ TARGETS = {
 """Knock-down -> the column that shows it."""
 
 
+@refusing
 def read(path: Path) -> list[Case]:
     """One case per single knock-down that is measured, then mock against mock.
 

@@ -147,9 +147,6 @@ class CDNHard(CDN):
 @lru_cache(maxsize=2)
 def _network(digest: str, weights: str) -> FormsNetwork:
     from cdnbench.methods.cdn.forms_network import build
-    from cdnbench.methods.cdn.weights import load_weights
+    from cdnbench.methods.cdn.weights import load_weights, network_of
 
-    card, tensors = load_weights(weights, MODEL)
-    network = build(card["config"])
-    network.load_state_dict(tensors)
-    return network.eval()
+    return network_of(build, load_weights(weights, MODEL), weights).eval()

@@ -138,9 +138,6 @@ def target_scores(
 @lru_cache(maxsize=2)
 def _network(digest: str, weights: str) -> CausalDifferentialNetwork:
     from cdnbench.methods.cdn.network import build
-    from cdnbench.methods.cdn.weights import load_weights
+    from cdnbench.methods.cdn.weights import load_weights, network_of
 
-    card, tensors = load_weights(weights, "cdn-suites")
-    network = build(card["config"])
-    network.load_state_dict(tensors)
-    return network.eval()
+    return network_of(build, load_weights(weights, "cdn-suites"), weights).eval()

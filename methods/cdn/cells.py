@@ -132,16 +132,15 @@ class CDNCells(Trained):
         from cdnbench.methods.cdn.conditional_logit import conditional_logit
         from cdnbench.methods.cdn.fine_tuning import evaluate, fine_tune, split_by_cluster
         from cdnbench.methods.cdn.forms_network import build
-        from cdnbench.methods.cdn.weights import load_weights
+        from cdnbench.methods.cdn.weights import load_weights, network_of
         from cdnbench.methods.device import check_device
 
         check_device(self.info.name, self.device)
         rng = generator("method", self.info.name, seed)
         training, validation = split_by_cluster(*self._views(tasks, rng), rng)
-        card, tensors = load_weights(self.weights, "cdn")
         with torch.random.fork_rng():  # building draws weights
-            network = build(card["config"]).to(self.device)
-        network.load_state_dict(tensors)
+            weights = load_weights(self.weights, "cdn")
+            network = network_of(build, weights, self.weights).to(self.device)
         fine_tune(self, network, training, validation, rng)
         logits = evaluate(network, validation, self.batch, self.device)[1]
         coefficients = conditional_logit(

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cdnbench.errors import InvalidParameter
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
+
+    N = TypeVar("N", bound=nn.Module)
 
 FORMAT = 1
 SHIPPED = Path(__file__).parent / "weights"
@@ -70,7 +72,7 @@ def read_card(name: str, model: str) -> dict[str, Any]:
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         found = card["format"], card["model"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise InvalidParameter(
             f"{card_path} is not a card of weights ({error!r}). {make}"
         ) from None
@@ -83,9 +85,9 @@ def read_card(name: str, model: str) -> dict[str, Any]:
         raise InvalidParameter(
             f"{card_path} is not a card of weights (no digest of the tensors). {make}"
         )
-    if (
-        not {"origins", "cell_lines"}
-        <= card.get("fine_tuned", {"origins": (), "cell_lines": ()}).keys()
+    tuned = card.get("fine_tuned", {"origins": [], "cell_lines": []})
+    if not isinstance(tuned, dict) or not all(
+        isinstance(tuned.get(part), list) for part in ("origins", "cell_lines")
     ):
         raise InvalidParameter(
             f"{card_path} does not say which tasks the weights were fine-tuned on. Fine-tune anew."
@@ -113,17 +115,30 @@ def load_any(name: str, models: Sequence[str]) -> Weights:
     InvalidParameter: as `load_weights`; weights of no such model are refused as those of the first.
     """
     try:
-        model = json.loads(path_of(name).with_suffix(".json").read_text(encoding="utf-8"))["model"]
-    except (OSError, ValueError, KeyError, TypeError):
+        card = path_of(name).with_suffix(".json").read_text(encoding="utf-8")
+        model = json.loads(card)["model"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         model = ""
     return load_weights(name, model if model in models else models[0])
+
+
+def network_of(build: Callable[[Any], N], weights: Weights, name: str) -> N:
+    """The network of a card's `config`, with the tensors that the card describes.
+
+    Raises
+    ------
+    InvalidParameter: the two do not fit.
+    """
+    from cdnbench import tensor_files
+
+    config = weights.card.get("config")
+    return tensor_files.network_of(lambda: build(config), config, weights.tensors, path_of(name))
 
 
 @lru_cache(maxsize=8)
 def _tensors(path: Path, digest: str, make: str) -> dict[str, Tensor]:
     """The tensors, kept by digest, so that a file that was made anew is read anew."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load
+    from cdnbench.tensor_files import tensors_in
 
     content = path.read_bytes()
     if file_digest(content) != digest:
@@ -131,10 +146,7 @@ def _tensors(path: Path, digest: str, make: str) -> dict[str, Tensor]:
             f"{path} is not the file that its card describes: their digests differ. Take both from "
             f"one place, or make it anew with: {make}"
         )
-    try:
-        return load(content)
-    except SafetensorError as error:
-        raise InvalidParameter(f"{path} is not a safetensors file ({error}).") from None
+    return tensors_in(content, path)
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:

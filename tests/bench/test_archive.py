@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cdnbench.archive import Archive, compact, find_stores
+from cdnbench.archive import Archive, find_stores
+from cdnbench.compaction import compact
 from cdnbench.errors import BenchError
 from cdnbench.record import JobRecord, Status, TaskRecord
 from cdnbench.store import Store
@@ -62,7 +63,7 @@ def job(method, hash, protocol, status, variants=()):
 
 
 def test_nothing_is_lost(store, tmp_path):
-    folders = compact(store, tmp_path / "archive")
+    folders = compact(store, tmp_path / "archive").folders
     assert [f.name for f in folders] == ["s-clean", "s-dcdi"]
     assert sorted(p.name for p in folders[0].iterdir()) == [
         "m.parquet",
@@ -117,8 +118,15 @@ def test_stores_and_archives_are_found_side_by_side(store, tmp_path):
         find_stores(tmp_path / "s" / "models")
 
 
-def test_a_broken_file_is_named(store, tmp_path):
+def test_a_broken_file_is_named_and_the_others_are_read(store, tmp_path):
     compact(store, tmp_path)
-    (tmp_path / "s-clean" / "m.parquet").write_text("nonsense")
-    with pytest.raises(BenchError, match=r"m.parquet cannot be read"):
-        list(Archive(tmp_path / "s-clean").records())
+    broken = tmp_path / "s-clean" / "m.parquet"
+    broken.write_text("nonsense")
+    archive = Archive(tmp_path / "s-clean")
+    assert {r.method for r in archive.records()} == {"n"}
+    assert len(archive.problems) == 1
+    assert archive.problems[0].startswith(f"{broken} cannot be used: it cannot be read")
+    compact(store, tmp_path)
+    assert {r.method for r in Archive(tmp_path / "s-clean").records()} == {"m", "n"}
+    (aside,) = (tmp_path / "s-clean" / "set-aside").rglob("m.parquet")
+    assert aside.read_text() == "nonsense"

@@ -15,6 +15,7 @@ import pytest
 
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError
+from cdnbench.problems import Problems
 from cdnbench.record import (
     FitRecord,
     JobRecord,
@@ -24,7 +25,8 @@ from cdnbench.record import (
     TaskRecord,
     record_of,
 )
-from cdnbench.segments import SegmentReader, SegmentWriter, Stored
+from cdnbench.segment_reader import SegmentReader
+from cdnbench.segments import SegmentWriter, Stored, checked
 from cdnbench.store import Store
 from cdnbench.truth import ARRAYS, Truth
 
@@ -76,7 +78,7 @@ def test_everything_comes_back(store):
         knowledge={"a": "b"},
     )
     scores = {"soft": np.array([[1.0, np.nan, -np.inf]]), "set": np.zeros((1, 3))}
-    fit = FitRecord(key="f", suite="s", method="m", status=Status.timeout, n_tasks=4, log="x")
+    fit = FitRecord(key="f", suite="s", method="m", status=Status.timeout, n_tasks=4)
     store.write_task(task)
     store.write_job(job, scores)
     store.write_fit(fit)
@@ -128,15 +130,28 @@ def test_a_log_goes_with_its_failure(store):
 
 def test_a_line_that_is_still_being_written_is_no_record_yet(store):
     store.write_job(a_job(), {"": np.ones((1, 2))})
-    store.close()
     (lines,) = (store.folder / "records").glob("*.jsonl")
+    text = b'{"kind":"predict","key":"half","suite":"s","method":"m","status":"skipped","task":"t"}'
     with lines.open("ab") as file:
-        file.write(b'{"kind": "predict", "key": "half')
+        file.write(text[:30])
     found = again(store)
     assert [r.key for r in found.records()] == ["k"] and not found.problems
     with lines.open("ab") as file:
-        file.write(b'", "suite": "s", "method": "m", "status": "skipped", "task": "t"}\n')
-    assert [r.key for r in found.records()] == ["half", "k"]
+        file.write(checked(text)[30:] + b"\n")
+    assert [r.key for r in found.records()] == ["half", "k"] and not found.problems
+
+
+def test_a_line_that_nobody_writes_any_more_is_named(store):
+    store.write_job(a_job(), {"": np.ones((1, 2))})
+    store.close()
+    (lines,) = (store.folder / "records").glob("*.jsonl")
+    whole = lines.read_bytes()
+    lines.write_bytes(whole + b'{"kind": "predict", "key": "half')
+    found = again(store)
+    assert [r.key for r in found.records()] == ["k"]
+    assert found.problems == [f"{lines} line 4: it ends in the middle of a line."]
+    assert found.create().moved and lines.read_bytes() == whole
+    assert again(store).problems == []
 
 
 @pytest.mark.parametrize("failing", ["arrays", "line"])
@@ -154,9 +169,11 @@ def test_what_is_written_after_a_full_disk_is_whole(tmp_path, monkeypatch, faili
         monkeypatch.setattr(os, "write", write_half)
         with pytest.raises(OSError) if number == 1 else contextlib.nullcontext():
             writer.append({"number": number}, {"scores": np.full((2, 3), number)})
-    reader = SegmentReader(tmp_path)
-    found = {line["number"]: Stored.of_plain(line["arrays"]) for line in reader.new_lines()}
-    assert list(found) == [0, 2] and not reader.problems
+    problems = Problems(tmp_path)
+    reader = SegmentReader(tmp_path, problems)
+    values = [line.value for line in reader.new_lines()]
+    found = {each["number"]: Stored.of_plain(each["arrays"]) for each in values}
+    assert list(found) == [0, 2] and not problems.texts
     assert (reader.arrays(found[2])["scores"] == 2).all()
 
 
@@ -334,6 +351,8 @@ def test_stray_files_are_named_and_stop_nothing(tmp_path, older):
     good = a_job(status=Status.error).plain()
     wrong = [{"a": 1}, [good], None, "x", {**good, "key": 1}, {**good, "status": [1]}]
     wrong += [{**good, "setting": 3}, {**good, "reason": {}}, {**good, "metadata": []}]
+    deep = json.loads("[" * 800 + "]" * 800)
+    wrong += [{**good, "wall_s": 10**400}, {**good, "metadata": {"a": deep}}]
     if not older:
         wrong += [{**good, "stored_at": "x"}, {**good, "arrays": [1, 2, 3]}]
         wrong += [{**good, "arrays": ["../../x", 0, 1, 0, []]}, {"kind": "task", "hash": "h"}]
@@ -368,5 +387,5 @@ def test_arrays_that_are_a_pipe_are_not_waited_for(store):
     os.mkfifo(arrays)
     found = again(store)
     assert not found.is_done(found.job("k"))
-    with pytest.raises(ValueError, match="is not a file"):
+    with pytest.raises(OSError, match="is a pipe"):
         found.scores("k")

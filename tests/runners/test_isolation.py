@@ -267,14 +267,17 @@ def test_stray_files_in_a_store_stop_neither_a_run_nor_a_report(faulty, tmp_path
             path.with_name(path.name.replace("a.", f"a{n}.")).write_text(text + "\n")
     for name in ("jobs/p.json", "records/p.jsonl", "models/x/record.json", "tasks/p.npz"):
         os.mkfifo(tmp_path / "results" / name)
-    sweep(tmp_path, "good", limit=2)
     command = [sys.executable, "-m", "cdnbench.cli", "report", str(tmp_path / "results")]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0 and "good" in result.stdout, result.stderr
-    named = re.findall(r"^note: (\S+)", result.stderr, re.MULTILINE)
-    assert {"p.json", "p.jsonl", "record.json", "a1.json", "a1.jsonl"} <= {
-        Path(path).name for path in named
-    }
+    assert result.returncode == 2 and "No finished job" in result.stderr
+    named = re.findall(r"^(/\S+) ", result.stderr, re.MULTILINE)
+    strays = {"p.json", "p.jsonl", "record.json", "a1.json", "a1.jsonl", "._a0.json", "p.npz"}
+    assert strays <= {Path(path).name for path in named}
+    sweep(tmp_path, "good", limit=2)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0 and "good" in result.stdout and "note:" not in result.stderr
+    aside = [path for path in (tmp_path / "results" / "set-aside").rglob("*") if not path.is_dir()]
+    assert strays <= {path.name for path in aside}
 
 
 def test_folders_of_runs_that_are_gone_are_removed(tmp_path, monkeypatch):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from cdnbench.datasets.cells.screens.catalogue import RemoteFile, Screen
+from cdnbench.datasets.cells.screens.checksums import record_or_compare
+from cdnbench.datasets.cells.screens.download import Progress, Resuming
 from cdnbench.errors import InvalidData
-
-BLOCK = 2**16
-TIMEOUT_S = 30
-Progress = Callable[[str, int, int], None]
 
 
 def fetch(
@@ -33,11 +30,14 @@ def fetch(
 def _file(file: RemoteFile, folder: Path, screen: Screen, progress: Progress) -> Path:
     import pooch
     import requests
+    import urllib3
 
     path = folder / file.name
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         _check(file, path, f"Delete {path} and fetch it again")
+        if not file.md5:
+            record_or_compare(folder, file.name, new=False)
         return path
     tried = []
     for url in file.urls:
@@ -47,15 +47,17 @@ def _file(file: RemoteFile, folder: Path, screen: Screen, progress: Progress) ->
                 f"md5:{file.md5}" if file.md5 else None,
                 fname=path.name,
                 path=path.parent,
-                downloader=_Resuming(path.parent, progress),
+                downloader=Resuming(path.parent, path.name, progress, checked=bool(file.md5)),
             )
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             tried.append(f"{url}: {error}")
             continue
         except ValueError as error:  # pooch: another hash; nothing of it is kept
             tried.append(f"{url}: {str(error).splitlines()[0]}")
             continue
         _check(file, path, f"Delete {path} and try again later")
+        if not file.md5:
+            record_or_compare(folder, file.name, new=True)
         return path
     reasons = "\n  ".join(tried)
     raise InvalidData(
@@ -75,38 +77,3 @@ def _check(file: RemoteFile, path: Path, cure: str) -> None:
         )
     if file.md5 and (found := pooch.file_hash(str(path), alg="md5")) != file.md5:
         raise InvalidData(f"{path} has the MD5 {found}; the published file has {file.md5}. {cure}.")
-
-
-class _Resuming:
-    """Downloader for pooch that collects a file in <name>.part. A later call continues it if the
-    server can."""
-
-    def __init__(self, folder: Path, progress: Progress) -> None:
-        self.folder, self.progress = folder, progress
-
-    def __call__(self, url: str, output_file, pooch) -> None:
-        import requests
-
-        name = url.rsplit("/", 1)[-1]
-        partial = self.folder / f"{name}.part"
-        have = partial.stat().st_size if partial.exists() else 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-            if answer.status_code == 416:  # nothing is left to send
-                pass
-            else:
-                answer.raise_for_status()
-                if have and answer.status_code != 206:
-                    have = 0
-                total = have + int(answer.headers.get("Content-Length", 0))
-                with partial.open("ab" if have else "wb") as out:
-                    for block in answer.iter_content(BLOCK):
-                        out.write(block)
-                        have += len(block)
-                        self.progress(name, have, total)
-                if total and have < total:
-                    raise OSError(
-                        f"the connection ended after {have:,} of {total:,} bytes; run again to go "
-                        "on"
-                    )
-        partial.replace(output_file)

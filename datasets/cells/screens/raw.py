@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from cdnbench.datasets.cells.screens.market import named_cells, read_market
 from cdnbench.datasets.cells.screens.stored import CHUNK, Reader, by_pointers, reader
 from cdnbench.errors import InvalidData
+from cdnbench.hdf5 import dataset, open_checked, texts
 
 if TYPE_CHECKING:
     import h5py
@@ -59,9 +61,9 @@ class RawCells:
             high = min(low + self.at_once, self.n_cells)
             try:
                 chunk = self.read(low, high)
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                if isinstance(error, InvalidData):
-                    raise
+            except (InvalidData, MemoryError):
+                raise
+            except Exception as error:  # h5py raises all kinds for a damaged file
                 raise InvalidData(
                     f"{self.path}: cells {low} to {high - 1} cannot be read; the file is damaged. "
                     f"Fetch it again. ({error})"
@@ -93,9 +95,7 @@ def open_raw(
         elif path.name.endswith(MTX):
             raw = _market(path.parent, genes or "name", cells, path)
         elif path.suffix in (".h5ad", ".h5"):
-            import h5py
-
-            file = h5py.File(path)
+            file = open_checked(path)
             raw = (
                 _tenx(path, file, genes or "name", cells)
                 if "matrix" in file
@@ -194,84 +194,29 @@ def genes_only(raw: RawCells, types: list[str]) -> RawCells:
 def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCells:
     """Cell Ranger's HDF5 holds features x barcodes by column, which is cell by cell."""
     matrix = file["matrix"]
-    n_genes, n_cells = (int(k) for k in matrix["shape"][:])
-    barcodes = matrix["barcodes"].asstr()[:]
+    n_genes, n_cells = (int(k) for k in dataset(path, matrix, "shape", kinds="iu", ndim=1)[:])
+    barcodes = np.array(texts(path, matrix, "barcodes"), dtype=object)
     features = matrix["features"]
-    names = features["id" if genes in ("id", "gene_id") else genes].asstr()[:].tolist()
-    types = features["feature_type"].asstr()[:].tolist() if "feature_type" in features else []
+    names = texts(path, features, "id" if genes in ("id", "gene_id") else genes)
+    types = texts(path, features, "feature_type") if "feature_type" in features else []
     if len(barcodes) != n_cells or len(names) != n_genes or len(types) not in (0, n_genes):
         raise InvalidData(
             f"{path}: the matrix has {n_genes} features and {n_cells} barcodes, but the number of "
             "names or types is another."
         )
     read, at_once = by_pointers(path, matrix, "matrix", (n_cells, n_genes))
-    return genes_only(RawCells(path, names, _obs(path, barcodes, cells), read, at_once), types)
+    return genes_only(
+        RawCells(path, names, named_cells(path, barcodes, cells), read, at_once), types
+    )
 
 
 def _market(path: Path, genes: str, cells: Path | None, file: Path | None = None) -> RawCells:
-    """A folder with matrix.mtx, features.tsv (or genes.tsv) and barcodes.tsv, plain or .gz, which
-    is read into memory.
-
-    file: the matrix, where it has another name: what stands before "matrix.mtx" begins the names of
-        the others too.
-    """
-    import pandas as pd
-    from scipy.io import mmread
-
-    stem = file.name.removesuffix(".gz").removesuffix(".mtx") if file else "matrix"
-    prefix = stem.removesuffix("matrix") if stem.endswith("matrix") else ""
-
-    def find(*names: str) -> Path:
-        for name in names:
-            for found in (path / f"{prefix}{name}", path / f"{prefix}{name}.gz"):
-                if found.exists():
-                    return found
-        missing = " or ".join(f"{prefix}{name}" for name in names)
-        raise InvalidData(f"{path} has no {missing} (or .gz).")
-
-    features = pd.read_csv(find("features.tsv", "genes.tsv"), sep="\t", header=None, dtype=str)
-    barcodes = pd.read_csv(find("barcodes.tsv"), sep="\t", header=None, dtype=str)[0].to_numpy()
-    matrix = sparse.csr_matrix(mmread(file or find("matrix.mtx")).T)
-    if matrix.shape != (len(barcodes), len(features)):
-        raise InvalidData(
-            f"{path}: matrix.mtx is {matrix.shape[1]} x {matrix.shape[0]}, features.tsv and "
-            "barcodes.tsv say otherwise."
-        )
-    names = features[0 if genes in ("id", "gene_id") else min(1, features.shape[1] - 1)].tolist()
-    types = features[2].fillna("").tolist() if features.shape[1] > 2 else []
-    obs = _obs(path, barcodes, cells)
-    raw = RawCells(file or path, names, obs, lambda low, high: matrix[low:high])
-    return genes_only(raw, types)
-
-
-def _obs(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
-    import pandas as pd
-
-    if cells is None:
-        raise InvalidData(
-            f"{path} says nothing about its cells. Give a .csv with one row per barcode, which "
-            "names the perturbation of each: --cells FILE."
-        )
-    if not cells.exists():
-        raise InvalidData(f"{cells} does not exist.")
-    known = pd.read_csv(cells, index_col=0)
-    text = pd.read_csv(cells, index_col=0, dtype=str, keep_default_na=False)
-    for column in known.columns.difference(known.select_dtypes("number").columns):
-        # A label that is spelt None is text; pandas takes it for a missing value.
-        known[column] = known[column].mask((text[column] == "None").to_numpy(), "None")
-    known.index = text.index.astype(str)
-    if known.index.has_duplicates:
-        raise InvalidData(
-            f"{cells}: the barcode {known.index[known.index.duplicated()][0]!r} repeats in the "
-            "first column."
-        )
-    missing = ~np.isin(barcodes, known.index)
-    if missing.all():
-        raise InvalidData(
-            f"{cells}: no barcode of {path} is in its first column (for example {barcodes[0]!r})."
-        )
-    # Cells that are not listed have no perturbation, and are counted as such.
-    return known.reindex(barcodes)
+    """A folder with matrix.mtx and the names beside it, which is read into memory; `file` is the
+    matrix where it has another name."""
+    found = read_market(path, by_id=genes in ("id", "gene_id"), file=file)
+    obs = named_cells(path, found.barcodes, cells)
+    raw = RawCells(file or path, found.names, obs, lambda low, high: found.rows[low:high])
+    return genes_only(raw, found.types)
 
 
 def _listed(names) -> str:

@@ -214,12 +214,12 @@ def _scores(method: CDNAxial | CDNMLP, task: Task, seed: int) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _network(digest: str, weights: str, model: str) -> DifferentialNetwork:
     from cdnbench.methods.cdn.paper.differential import DifferentialConfig, DifferentialNetwork
-    from cdnbench.methods.cdn.weights import load_weights
+    from cdnbench.methods.cdn.weights import load_weights, network_of
 
-    card, tensors = load_weights(weights, model)
-    network = DifferentialNetwork(DifferentialConfig.from_plain(card["config"]))
-    network.load_state_dict(tensors)
-    return network.eval()
+    def build(config: Any) -> DifferentialNetwork:
+        return DifferentialNetwork(DifferentialConfig.from_plain(config))
+
+    return network_of(build, load_weights(weights, model), weights).eval()
 
 
 def target_scores(

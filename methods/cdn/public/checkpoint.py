@@ -8,11 +8,9 @@ every other name becomes an inert `Placeholder` that remembers what it was given
 
 from __future__ import annotations
 
-import io
 import math
-import pickle
+import os
 import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ import torch
 from torch import Tensor
 
 from cdnbench.errors import InvalidParameter
+from cdnbench.plain_pickle import PickleError, PlainReader
 
 STORAGES = {
     "DoubleStorage": torch.float64,
@@ -66,7 +65,7 @@ def read_checkpoint(file: Path) -> Checkpoint:
         with zipfile.ZipFile(file) as archive:
             content = _unpickle(archive)
             state, settings = _parts(content)
-            tensors = {name: _tensor(archive, stored) for name, stored in state.items()}
+            tensors = _tensors(archive, state)
     except Exception as error:  # a damaged pickle can fail in any way
         raise InvalidParameter(
             f"{file} cannot be read as a PyTorch checkpoint ({type(error).__name__}: {error}); "
@@ -81,31 +80,11 @@ def read_checkpoint(file: Path) -> Checkpoint:
 
 
 class Placeholder:
-    """Stands for any class or function that a file names. It accepts whatever a pickle does to it
-    and does nothing."""
+    """Stands for any class or function that a file names, and for what is made by it."""
 
-    state: Any
-    items: dict[Any, Any]
-
-    def __new__(cls, *arguments: Any, **named: Any) -> Placeholder:
-        made = super().__new__(cls)
-        made.state, made.items = None, {}
-        return made
-
-    def __call__(self, *arguments: Any, **named: Any) -> Placeholder:
-        return self
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.items[key] = value
-
-    def append(self, value: Any) -> None:
-        pass
-
-    def extend(self, values: Any) -> None:
-        pass
+    def __init__(self) -> None:
+        self.state: Any = None
+        self.items: dict[Any, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -117,47 +96,66 @@ class _Storage:
 @dataclass(frozen=True)
 class _StoredTensor:
     storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    offset: Any  # of the file, and checked before they are used
+    shape: Any
+    strides: Any
 
 
-def _rebuilt(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _StoredTensor:
-    return _StoredTensor(storage, offset, shape, strides)
-
-
-def _same(data: Any, *_: Any) -> Any:
-    return data
-
-
-UNDERSTOOD: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("torch._utils", "_rebuild_tensor_v2"): _rebuilt,
-    ("torch._utils", "_rebuild_parameter"): _same,
-    **{("torch", name): dtype for name, dtype in STORAGES.items()},
+_UNDERSTOOD = {
+    ("collections", "OrderedDict"): "dictionary",
+    ("torch._utils", "_rebuild_tensor_v2"): "tensor",
+    ("torch._utils", "_rebuild_parameter"): "parameter",
 }
+_PARTS = 16
+"""How many times the size of the file all tensors together may take: some share a storage."""
 
 
-class _InertUnpickler(pickle.Unpickler):
-    """Looks every global up in `UNDERSTOOD`. The others become placeholders, with one class per
-    name and file."""
+class _Understood(str):
+    """What stands for one of the names in `_UNDERSTOOD`."""
 
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
-        self._placeholders: dict[tuple[str, str], type[Placeholder]] = {}
 
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in UNDERSTOOD:
-            return UNDERSTOOD[module, name]
-        return self._placeholders.setdefault(
-            (module, name), type("Placeholder", (Placeholder,), {})
-        )
+class _CheckpointReader(PlainReader):
+    """Every name that is not understood becomes a placeholder, which accepts whatever a pickle does
+    to it and does nothing."""
 
-    def persistent_load(self, pid: Any) -> _Storage:
-        kind, dtype, key, *_ = pid
-        if kind != "storage" or not isinstance(dtype, torch.dtype):
-            raise pickle.UnpicklingError(f"unknown storage {pid!r}")
-        return _Storage(dtype, str(key))
+    def find(self, module: str, name: str) -> Any:
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
+        known = _UNDERSTOOD.get((module, name))
+        return Placeholder() if known is None else _Understood(known)
+
+    def call(self, function: Any, arguments: tuple) -> Any:
+        match function, arguments:
+            case Placeholder(), _:
+                return Placeholder()
+            case "dictionary", (pairs,):
+                return dict(pairs)
+            case "dictionary", ():
+                return {}
+            case "tensor", (_Storage() as storage, offset, shape, strides, *_):
+                return _StoredTensor(storage, offset, shape, strides)
+            case "parameter", (data, *_):
+                return data
+        return super().call(function, arguments)
+
+    def build(self, made: Any, state: Any) -> None:
+        if isinstance(made, Placeholder):
+            made.state = state
+        elif not isinstance(made, dict | _StoredTensor):  # whose attributes say nothing here
+            super().build(made, state)
+
+    def put(self, made: Any, key: Any, value: Any) -> None:
+        super().put(made.items if isinstance(made, Placeholder) else made, key, value)
+
+    def extend(self, made: Any, items: list[Any]) -> None:
+        if not isinstance(made, Placeholder):
+            super().extend(made, items)
+
+    def persistent(self, identifier: Any) -> _Storage:
+        match identifier:
+            case ("storage", torch.dtype() as dtype, str() as key, *_):
+                return _Storage(dtype, key)
+        raise PickleError(f"it has an unknown storage {identifier!r}")
 
 
 def _unpickle(archive: zipfile.ZipFile) -> Any:
@@ -167,14 +165,22 @@ def _unpickle(archive: zipfile.ZipFile) -> Any:
         and _record(archive, f"{root}/byteorder") != b"little"
     ):
         raise ValueError("the tensors are stored big-endian")
-    return _InertUnpickler(io.BytesIO(_record(archive, f"{root}/data.pkl"))).load()
+    return _CheckpointReader(_record(archive, f"{root}/data.pkl")).load()
 
 
 def _record(archive: zipfile.ZipFile, name: str) -> bytes:
+    member = archive.getinfo(name)
     # a compressed record could unfold into any size
-    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+    if member.compress_type != zipfile.ZIP_STORED:
         raise ValueError(f"{name} is compressed, which torch.save never does")
-    return archive.read(name)
+    if member.file_size != member.compress_size or member.file_size > _size(archive):
+        raise ValueError(f"{name} says that it is larger than the file")
+    return archive.read(member)
+
+
+def _size(archive: zipfile.ZipFile) -> int:
+    """Bytes of the whole file."""
+    return os.stat(archive.filename).st_size if archive.filename else 0
 
 
 def _root(archive: zipfile.ZipFile) -> str:
@@ -220,24 +226,68 @@ def _settings(found: Any) -> dict[str, Any]:
     return plain
 
 
-def _tensor(archive: zipfile.ZipFile, stored: _StoredTensor) -> Tensor:
-    """A copy of the part of the storage that the tensor covers.
+def _tensors(archive: zipfile.ZipFile, state: Mapping[str, _StoredTensor]) -> dict[str, Tensor]:
+    """Copies of the parts of the storages that the tensors cover.
 
     Raises
     ------
-    ValueError: the tensor reaches beyond its storage.
+    ValueError: a tensor that reaches beyond its storage, or repeats values of it, or tensors that
+    together are far larger than the file.
     """
-    if not isinstance(stored.storage, _Storage):
-        raise ValueError("a tensor without a storage")
-    if math.prod(stored.shape) == 0:
-        return torch.empty(stored.shape, dtype=stored.storage.dtype)
-    stored_bytes = _record(archive, f"{_root(archive)}/data/{stored.storage.key}")
-    values = torch.frombuffer(bytearray(stored_bytes), dtype=stored.storage.dtype)
-    last = stored.offset + sum(
-        (n - 1) * step for n, step in zip(stored.shape, stored.strides, strict=True)
-    )
-    if min((stored.offset, *stored.shape, *stored.strides)) < 0 or last >= len(values):
-        raise ValueError(
-            f"a tensor of shape {stored.shape} reaches beyond its storage of {len(values)} values"
+    for name, stored in state.items():
+        _check_geometry(name, stored)
+    total = sum(math.prod(t.shape) * t.storage.dtype.itemsize for t in state.values())
+    if total > _PARTS * _size(archive):
+        raise ValueError(f"its tensors take {total:,} bytes, far more than the file")
+    root, values = _root(archive), dict[_Storage, Tensor]()
+    tensors = {}
+    for name, stored in state.items():
+        n_values = math.prod(stored.shape)
+        if not n_values:
+            tensors[name] = torch.empty(stored.shape, dtype=stored.storage.dtype)
+            continue
+        if stored.storage not in values:
+            content = _record(archive, f"{root}/data/{stored.storage.key}")
+            if not content or len(content) % stored.storage.dtype.itemsize:
+                raise ValueError(f"the storage of {name} has {len(content)} bytes")
+            values = {
+                stored.storage: torch.frombuffer(bytearray(content), dtype=stored.storage.dtype)
+            }
+        source = values[stored.storage]
+        last = stored.offset + sum(
+            (n - 1) * step for n, step in zip(stored.shape, stored.strides, strict=True)
         )
-    return values.as_strided(stored.shape, stored.strides, stored.offset).contiguous().clone()
+        if last >= len(source):
+            raise ValueError(
+                f"{name} of shape {stored.shape} reaches beyond its storage of {len(source)} values"
+            )
+        view = source.as_strided(stored.shape, stored.strides, stored.offset)
+        tensors[name] = view.contiguous().clone()
+    return tensors
+
+
+def _check_geometry(name: str, stored: _StoredTensor) -> None:
+    """No value of the storage may stand at two places, as with a stride of zero: such a tensor may
+    be of any size, whatever the storage holds.
+
+    Raises
+    ------
+    ValueError: it may, or shape, strides and offset are no whole numbers from 0 on.
+    """
+    shape, strides = stored.shape, stored.strides
+    for sizes in (shape, strides, (stored.offset,)):
+        if not isinstance(sizes, tuple) or not all(
+            type(n) is int and 0 <= n < 2**62 for n in sizes
+        ):
+            raise ValueError(f"{name} has the shape {shape} and the strides {strides}")
+    if len(shape) != len(strides) or len(shape) > 64:
+        raise ValueError(f"{name} has the shape {shape} and the strides {strides}")
+    if math.prod(n for n in shape if n) >= 2**62:
+        raise ValueError(f"{name} has the shape {shape}")
+    reach = 1
+    for step, n in sorted((step, n) for n, step in zip(shape, strides, strict=True) if n > 1):
+        if step < reach:
+            raise ValueError(
+                f"{name} of shape {shape} has the strides {strides}, which repeat values"
+            )
+        reach += step * (n - 1)

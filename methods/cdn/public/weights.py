@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.public.checkpoint import Checkpoint, read_checkpoint
 from cdnbench.methods.cdn.public.modules import PublicConfig, PublicNetwork, build
+from cdnbench.tensor_files import network_of, read_tensors
 
 FORMAT = "cdnbench-public-1"
 HOW = "Download the authors' checkpoint and run `bench weights import FILE`"
@@ -213,18 +213,16 @@ def load_network(file: Path) -> tuple[PublicNetwork, str]:
     if not file.is_file():
         raise InvalidParameter(f"There are no weights at {file}. {HOW}.")
     try:
-        with safe_open(file, framework="pt") as opened:
-            header = opened.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise InvalidParameter(
-                    f"{file} holds no imported public weights of this version. {HOW}."
-                )
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (not a mapping)
-        network = build(PublicConfig(**json.loads(header["network"])))
-        network.load_state_dict(state)
-    except (SafetensorError, RuntimeError, TypeError, KeyError, ValueError, OSError) as error:
-        if isinstance(error, InvalidParameter):
-            raise
+        header, state = read_tensors(file)
+    except InvalidParameter as error:
+        raise InvalidParameter(f"{file} is damaged ({error}). {HOW}.") from error
+    if header.get("format") != FORMAT or "statistic" not in header:
+        raise InvalidParameter(f"{file} holds no imported public weights of this version. {HOW}.")
+    try:
+        plain = json.loads(header["network"])
+        config = PublicConfig(**plain)
+        network = network_of(lambda: build(config), plain, state, file)
+    except (TypeError, KeyError, ValueError, RecursionError) as error:
         raise InvalidParameter(f"{file} is damaged ({error}). {HOW}.") from error
     return network, header["statistic"]
 
@@ -272,7 +270,9 @@ def _implied(state: Mapping[str, Tensor], n_heads: int) -> PublicConfig:
 def _check_shapes(
     config: PublicConfig, ours: Mapping[str, Tensor], names: Mapping[str, str]
 ) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in build(config).state_dict().items()}
+    with torch.device("meta"):  # without memory: the sizes are those of a file
+        made = build(config).state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in made.items()}
     for name, shape in expected.items():
         if tuple(ours[name].shape) != shape:
             raise InvalidParameter(

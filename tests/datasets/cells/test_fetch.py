@@ -31,6 +31,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if first >= len(body):
                 return self.send_error(416)
             self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
         else:
             self.send_response(200)
         self.send_header("Content-Length", str(len(body) - first))

@@ -1,0 +1,128 @@
+"""Stores -> archives."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cdnbench.archive import SCORES, TASKS, Archive
+from cdnbench.digest import plain
+from cdnbench.errors import BenchError
+from cdnbench.files import is_name
+from cdnbench.record import JobRecord, Status, TaskRecord
+from cdnbench.rows import write_rows
+from cdnbench.store import Store
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """folders: the archives that were written. notes: what was left out or set aside, in words."""
+
+    folders: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Part:
+    """What goes into one archive: method -> key -> row, and hash -> task."""
+
+    methods: dict[str, dict[str, dict[str, Any]]]
+    tasks: dict[str, TaskRecord]
+
+
+def compact(store: Store, into: Path) -> Compacted:
+    """Write a store as archives `<into>/<suite>[-<protocol>]`.
+
+    What an archive already holds stays, except for jobs that are in the store as well. A record
+    whose task could not be made is kept without one. Files of the archive that are damaged are set
+    aside.
+
+    Raises
+    ------
+    BenchError: the store holds no finished job, or a newer version has written to the archive.
+    """
+    parts: dict[str, _Part] = {}
+    notes: list[str] = []
+    for record in store.jobs():
+        try:
+            name, row = _folder_name(record), _row(store, record)
+        except (OSError, KeyError, ValueError) as error:
+            notes.append(f"job {record.key} of {record.method} is left out: {error}")
+            continue
+        part = parts.setdefault(name, _Part({}, {}))
+        part.methods.setdefault(record.method, {})[record.key] = row
+        if record.task_hash not in part.tasks and store.has_task(record.task_hash):
+            with contextlib.suppress(OSError, ValueError):  # among the problems of the store
+                part.tasks[record.task_hash] = store.task(record.task_hash)
+    notes = [*store.problems, *notes]
+    if not parts:
+        raise BenchError("\n".join([f"{store.folder} holds no finished job.", *notes]))
+    for name, part in parts.items():
+        notes += _add(into / name, part)
+    return Compacted(tuple(sorted(into / name for name in parts)), tuple(notes))
+
+
+def _folder_name(record: JobRecord) -> str:
+    protocol = record.metadata.get("protocol")
+    name = f"{record.suite}-{protocol}" if protocol else record.suite
+    if not is_name(name):
+        raise ValueError(f"{name!r} cannot be the name of a folder")
+    if f"{record.method}.parquet" == TASKS:
+        raise ValueError(f"the name of its method is that of the file of tasks, {TASKS}")
+    return name
+
+
+def _row(store: Store, record: JobRecord) -> dict[str, Any]:
+    row: dict[str, Any] = {"record": _json(replace(record, log="").plain())}
+    if record.status == Status.ok:
+        for variant, scores in store.scores(record.key).items():
+            row[SCORES + variant] = scores.astype(np.float32).ravel()
+    return row
+
+
+def _add(folder: Path, part: _Part) -> list[str]:
+    """Add to an archive, new or old; what was in the way, in words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        there = Archive(folder)
+        notes = there.make_way()
+        known = there.tasks() | part.tasks
+        write_rows(folder / TASKS, [_task_row(task) for _, task in sorted(known.items())])
+        for method, rows in part.methods.items():
+            merged = there.rows_of(method) | rows
+            write_rows(there.method_path(method), [row for _, row in sorted(merged.items())])
+    return notes
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process adds to the archive; others wait until the block ends."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # file systems without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _task_row(task: TaskRecord) -> dict[str, Any]:
+    about = task.plain()
+    del about["hash"], about["variables"]
+    arrays = {
+        name: (a.astype(np.float32) if a.dtype.kind == "f" else a).ravel()
+        for name, a in task.arrays.items()
+    }
+    return {"hash": task.hash, "about": _json(about), "variables": list(task.variables), **arrays}
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, sort_keys=True, default=plain)
