@@ -242,7 +242,7 @@ def heat_map(findings: Sequence[Finding]) -> Map | None:
     change = np.array(of_row, dtype=np.float64)
     limit = float(np.nanquantile(np.abs(change), 0.97)) or 1.0
     size = 15.0
-    left = 10 + _CHARACTER * max(len(short(f.name, 16)) for f in rows)
+    left = 12 + 8.2 * max(len(short(f.name, 16)) for f in rows)
     top = 14 + 0.8 * _CHARACTER * max(len(short(c, 14)) for c in columns)
     cells = []
     for i, f in enumerate(rows):
