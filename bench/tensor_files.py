@@ -59,11 +59,15 @@ def _damaged(path: Path, error: Exception) -> InvalidParameter:
     )
 
 
+_ALWAYS_FINE = 256
+"""Numbers of a configuration, some of which no tensor has as a side."""
+
+
 def network_of(
     build: Callable[[], N], config: object, tensors: Mapping[str, Tensor], path: object
 ) -> N:
-    """A network with its weights. Its shapes are compared with those of the tensors before memory
-    is taken for it.
+    """A network with its weights. No number of its configuration may exceed the largest side of
+    its tensors (or `_ALWAYS_FINE`), so that it takes about as much memory as they do.
 
     build: makes the network that `config` describes.
 
@@ -74,24 +78,24 @@ def network_of(
     """
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     largest = max([len(found), *(n for shape in found.values() for n in shape)], default=0)
-    if any(not 0 <= size <= max(largest, 1) for size in _sizes(config)):
+    if any(not 0 <= size <= max(largest, _ALWAYS_FINE) for size in _sizes(config)):
         raise InvalidParameter(
             f"{path}: its card describes a network that is larger than its tensors ({config})."
         )
     try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            expected = {name: tuple(t.shape) for name, t in build().state_dict().items()}
+        with torch.random.fork_rng(devices=[]):  # building draws weights
+            network = build()
     except Exception as error:  # whatever a network does with sizes that do not fit
         raise InvalidParameter(
             f"{path}: its card describes no network ({config}: {error})."
         ) from error
+    expected = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     for name in sorted({*expected, *found}, key=lambda n: (n in found and n in expected, n)):
         if expected.get(name) != found.get(name):
             raise InvalidParameter(
                 f"{path}: {name} is {_told(found.get(name))}, but the network of its card has "
                 f"{_told(expected.get(name))}."
             )
-    network = build()
     network.load_state_dict(dict(tensors))
     return network
 

@@ -201,8 +201,10 @@ def _datasets(file):
 
 def _mapped(path: Path, dataset) -> np.ndarray:
     offset = dataset.id.get_offset()
-    if not dataset.size or offset is None:
+    if not dataset.size:
         return dataset[()]
+    if offset is None:  # prepared files hold all their values, and as they are
+        raise OSError(f"{dataset.name} does not hold its values")
     if path.stat().st_size < offset + dataset.nbytes:
         raise OSError(f"{dataset.name} is cut off")
     return np.memmap(path, dtype=dataset.dtype, mode="r", offset=offset, shape=dataset.shape)

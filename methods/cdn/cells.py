@@ -86,7 +86,7 @@ class CDNCells(Trained):
         variants=("network", "stack"),
         stochastic=True,
         supervised="required",
-        preload=("torch", "safetensors", "safetensors.torch", "scipy.special"),
+        preload=("torch", "safetensors", "safetensors.torch", "scipy.stats", "scipy.optimize"),
         needs_symbols=True,
         min_samples=20,
         max_variables=30_000,

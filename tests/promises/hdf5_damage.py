@@ -109,7 +109,8 @@ def _elsewhere(file: h5py.File, name: str, rng: random.Random) -> None:
 def _itself(file: h5py.File, name: str, rng: random.Random) -> None:
     """A group that lies within itself."""
     group = file[name] if isinstance(file[name], h5py.Group) else file
-    group["within"] = file
+    free = next(n for n in map("within{}".format, range(100)) if n not in group)
+    group[free] = file
 
 
 def _attribute(file: h5py.File, name: str, rng: random.Random) -> None:

@@ -59,9 +59,9 @@ def test_a_valid_file_is_read(trial, name):
 
 def attempts(trial: Trial, name: str, examples: int) -> None:
     @quietly(examples)
-    @given(st.randoms(use_true_random=False))
-    def run(rng):
-        outcome = trial.of(name, lambda folder: place(name, folder, rng))
+    @given(st.integers(0, 2**32 - 1))  # not st.randoms: some files differ each time in length
+    def run(seed):
+        outcome = trial.of(name, lambda folder: place(name, folder, random.Random(seed)))
         assert outcome.kind != "failed", outcome.text
 
     run()
