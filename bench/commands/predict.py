@@ -36,10 +36,16 @@ def predict(
     method: Annotated[
         str,
         typer.Option(
-            help="name or name:parameter=value; see `bench list methods`. For one file also "
-            "several: a,b. By default cdn."
+            help="auto chooses by the numbers of rows and the kind of values, and says why. Or a "
+            "name, name:parameter=value, or several: a,b; see `bench list methods`."
         ),
-    ] = "",
+    ] = "auto",
+    fdr: Annotated[
+        float,
+        typer.Option(
+            help="Share of wrong claims that verdicts may hold, over all perturbations of the file."
+        ),
+    ] = 0.1,
     top: Annotated[
         int | None,
         typer.Option(min=1, help="How many variables to print: 20, or 3 per perturbation."),
@@ -47,6 +53,10 @@ def predict(
     seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write the whole ranking to this file.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="The same as .parquet.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page with tables and pictures, which needs no network."),
+    ] = None,
     as_is: Annotated[
         bool,
         typer.Option(
@@ -150,6 +160,13 @@ def predict(
             rich_help_panel=_ONE,
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a copy of the .h5ad with the result in uns['cdnbench'] and in obs.",
+            rich_help_panel=_ONE,
+        ),
+    ] = None,
     transpose: Annotated[
         bool,
         typer.Option("--transpose", help="The files have variables in rows.", rich_help_panel=_TWO),
@@ -168,8 +185,9 @@ def predict(
     One file with a column of labels gives one ranking per perturbation, each against the controls.
     Counts are normalised to log(1 + counts per ten thousand); other values are used as they are.
     Two files give one ranking, and their values are used as they are: normalise both alike before.
-    Notes say how the samples were read, and what speaks against trusting a ranking. Scores rank the
-    variables of one perturbation; they are not probabilities.
+    Notes say how the samples were read, which method was chosen and why, and what speaks against
+    trusting a ranking. For each perturbation, q says whether anything moved, and the verdict names
+    the targets where the method has probabilities. Scores rank the variables of one perturbation.
 
     Examples:
 
@@ -190,13 +208,26 @@ def predict(
     from cdnbench.commands.options import check_no_input, check_writable
 
     inputs = [path for path in (first, perturbed, cells) if path]
-    for option, path in (("--csv", csv), ("--parquet", parquet)):
-        if path:
-            check_no_input(path, option, _files(inputs))
-            check_writable(path)
-    if csv and parquet and csv.resolve() == parquet.resolve():
-        raise InvalidParameter("--csv and --parquet name the same file. Name two.")
+    outputs = {
+        f"--{option}": path
+        for option, path in (("csv", csv), ("parquet", parquet), ("html", html), ("out", out))
+        if path
+    }
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        check_no_input(path, option, _files(inputs))
+        check_writable(path)
+        if other := taken.get(path.resolve()):
+            raise InvalidParameter(f"{other} and {option} name the same file. Name two.")
+        taken[path.resolve()] = option
+    if out and perturbed is None and (first.suffix != ".h5ad" or out.suffix != ".h5ad"):
+        raise InvalidParameter(
+            f"--out writes a copy of an .h5ad, and this is {first.name} to {out.name}. --csv, "
+            "--parquet and --html write the result of any file."
+        )
     given = context.params
+    if not 0 < fdr < 1:
+        raise InvalidParameter(f"--fdr is a number between 0 and 1; got {fdr!r}.")
     if perturbed is None:
         _check_form(context, _ONE, _TWO)
         if not perturbation:
@@ -209,6 +240,12 @@ def predict(
         _check_form(context, _TWO, _ONE)
         result = _pair(first, perturbed, given)
     _write(result, csv, parquet)
+    if html:
+        result.write_html(html)
+        print(f"Wrote a page to {html}.")
+    if out:
+        result.write_h5ad(first, out)
+        print(f"Wrote a copy of {first} with the result to {out}.")
     if failed := [f for f in result.findings if f.failed and not f.note.startswith("skipped")]:
         print(f"{len(failed)} of {len(result.findings)} failed; see above.", file=sys.stderr)
         raise typer.Exit(1)
@@ -236,19 +273,20 @@ def _check_form(context: typer.Context, form: str, other: str) -> None:
 
 def _pair(control: Path, perturbed: Path, given: dict[str, Any]) -> Result:
     from cdnbench.pairs import read_pair
-    from cdnbench.prediction.methods import DEFAULT_METHOD, chosen_methods
+    from cdnbench.prediction.methods import chosen_methods, is_auto
     from cdnbench.prediction.pair import predict_pair
     from cdnbench.prediction.text import ranking_lines
 
-    chosen = chosen_methods(given["method"] or DEFAULT_METHOD)
-    if len(chosen) != 1:
-        raise InvalidParameter(f"For two files, --method takes one; got {given['method']!r}.")
+    if not is_auto(given["method"]):
+        chosen_methods(given["method"])  # a wrong name is said before the files are read
     options = {name: given[name] for name in ("transpose", "intersect", "as_is")}
-    result = predict_pair(read_pair(control, perturbed, **options), chosen[0], given["seed"])
+    pair = read_pair(control, perturbed, **options)
+    result = predict_pair(pair, given["method"], given["seed"], given["fdr"])
     for note in result.notes:
         print(f"Note: {note}")
-    for line in ranking_lines(result.findings[0], given["top"] or _TOP_OF_PAIR):
-        print(line)
+    for finding in result.findings:
+        for line in ranking_lines(finding, given["top"] or _TOP_OF_PAIR):
+            print(line)
     return result
 
 
@@ -269,7 +307,7 @@ def _screen(path: Path, given: dict[str, Any]) -> Result:
             path,
             reading,
             given["method"],
-            **{name: given[name] for name in ("jobs", "timeout", "memory_gb", "work")},
+            **{name: given[name] for name in ("fdr", "jobs", "timeout", "memory_gb", "work")},
             progress=showing,
             show=lambda total, folder: progress(total, folder, sys.stderr),
         )

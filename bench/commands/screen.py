@@ -7,29 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from cdnbench.commands.screen_jobs import Show, cache_folder_of, evidence_in, findings_of
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.loaded import LoadedMethod
-from cdnbench.prediction.methods import chosen_methods, text_of, why_not
-from cdnbench.prediction.notes import notes_on_effects
+from cdnbench.prediction.choice import ON_DEPENDENCE, choose
+from cdnbench.prediction.judging import FDR, Evidence, agreements, judged
+from cdnbench.prediction.methods import AUTO, Selection, chosen_methods, is_auto, text_of, why_not
+from cdnbench.prediction.notes import notes_on_rows
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.result import Finding, Result
-from cdnbench.prediction.screening import Block, Progress, Screen
+from cdnbench.prediction.screening import TESTED, Block, Progress, Screen
+from cdnbench.prediction.task import rows_depend
 from cdnbench.record import Record, Status
-
-if TYPE_CHECKING:
-    from cdnbench.runners.plan import Job, Limits
-    from cdnbench.store import Store
-
-KEPT_DAYS = 30
-"""How long the default cache keeps what nobody asks for any more."""
-
-Show = Callable[[int, Path], contextlib.AbstractContextManager[Callable[[Record], None]]]
 
 
 @contextlib.contextmanager
@@ -42,8 +37,9 @@ def predict(
     perturbation: str = "perturbation",
     control: str = "non-targeting",
     group: str | None = None,
-    method: str | Sequence[str] = "",
+    method: str | Sequence[str] = AUTO,
     *,
+    fdr: float = FDR,
     where: str = "",
     total: str = "",
     layer: str = "",
@@ -66,7 +62,9 @@ def predict(
     perturbation: column that names what was done to each row. control: its value in controls;
         several, or patterns with * and ?, separated by commas. group: column with cell lines or
         batches; each perturbation is compared with the controls of its own.
-    method: one or several, `"a,b:parameter=value"` or a list; "" for the default method.
+    method: one or several, `"a,b:parameter=value"` or a list. "auto" chooses for each
+        perturbation by its rows and by the kind of values, and says why in the notes.
+    fdr: share of wrong claims that verdicts may hold, above 0 and below 1.
     where, total, layer, genes, cells, candidates, max_controls, as_is, seed: as in
         `cdnbench.prediction.options.Reading`, and as the options of `bench predict`.
     jobs: how many run at once, 0 for one per usable core. timeout: seconds per perturbation, None
@@ -97,6 +95,7 @@ def predict(
         data,
         reading,
         method if isinstance(method, str) else ",".join(method),
+        fdr=fdr,
         jobs=jobs,
         timeout=timeout,
         memory_gb=memory_gb,
@@ -107,8 +106,9 @@ def predict(
 def predict_screen(
     data: Any,
     reading: Reading,
-    methods: str = "",
+    methods: str = AUTO,
     *,
+    fdr: float = FDR,
     jobs: int = 0,
     timeout: float | None = None,
     memory_gb: float = 8.0,
@@ -127,107 +127,85 @@ def predict_screen(
             raise InvalidParameter(f"--{name} is a number above 0; got {value!r}.")
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 0:
         raise InvalidParameter(f"--jobs is a whole number of 0 or more; got {jobs!r}.")
-    chosen = chosen_methods(methods)
+    if not 0 < fdr < 1:
+        raise InvalidParameter(f"--fdr is a number between 0 and 1; got {fdr!r}.")
+    if not is_auto(methods):
+        chosen_methods(methods)  # a wrong name is said before the file is read
     screen = OwnScreen(data, reading, progress)
-    check_can_run(screen, chosen, reading.candidates)
-    store = Store(work or _cache(screen.identity)).create()
+    selection = _selection(screen, methods, reading)
+    check_can_run(screen, selection, reading.candidates)
+    store = Store(work or cache_folder_of(screen.identity)).create()
     findings: list[Finding] = []
-    effects = []
+    evidence: dict[tuple[str, str], Evidence] = {}
+    dependent, done = False, 0
     for block in screen.blocks():
         limits = Limits(timeout_s=timeout, memory_gb=memory_gb)
-        made = _run(screen, block, chosen, reading, limits, store, jobs, show)
-        findings += made
-        effects += [
-            (c, e.smallest_p) for c, e in zip(block.comparisons, block.effects, strict=True)
-        ]
-    _check_any(findings, chosen)
+        own = selection.of_each[done : done + len(block.comparisons)]
+        findings += findings_of(screen, block, own, reading, limits, store, jobs, show)
+        dependent = dependent or _controls_depend(block)
+        evidence |= evidence_in(screen, block, reading.seed, progress)
+        done += len(block.comparisons)
+    _check_any(findings, selection.methods)
+    by_text = {text_of(method): method for method in selection.methods}
+    findings, on_certainty = judged(findings, by_text, evidence, fdr)
+    agreed, on_agreement = agreements(findings)
     notes = [
         *screen.notes,
-        *_about_candidates(screen, chosen, reading),
-        *notes_on_effects(effects),
+        *selection.notes,
+        *_about_candidates(screen, selection.methods, reading),
+        *notes_on_rows(screen.comparisons),
+        *[ON_DEPENDENCE] * dependent,
+        *_about_tests(screen),
+        *on_certainty,
+        *on_agreement,
     ]
     settings = reading.plain() | {
         "data": str(data) if isinstance(data, str | os.PathLike) else type(data).__name__,
-        "methods": [text_of(method) for method in chosen],
+        "methods": list(by_text),
+        "fdr": fdr,
         "values": screen.kind,
         "n_variables": len(screen.variables),
         "work": str(store.folder),
     }
-    return Result(tuple(findings), settings, tuple(notes))
+    rows = screen.compared.perturbed
+    return Result(tuple(findings), settings, tuple(dict.fromkeys(notes)), agreed, rows)
 
 
-def _run(
-    screen: Screen,
-    block: Block,
-    methods: Sequence[LoadedMethod],
-    reading: Reading,
-    limits: Limits,
-    store: Store,
-    n_jobs: int,
-    show: Show,
-) -> list[Finding]:
-    """Run what the store lacks of one block, and return its findings."""
-    from cdnbench.prediction.suite import ScreenSuite
-    from cdnbench.runners.api import usable_cores
-    from cdnbench.runners.in_memory import LocalTaskMaker
-    from cdnbench.runners.plan import Fits, Plan, make_job
-    from cdnbench.runners.run import Mode, Run
-
-    suite = ScreenSuite(screen, block, reading.candidates)
-    fits = Fits(suite, limits)
-    of_method: list[list[Job]] = [
+def _selection(screen: Screen, methods: str, reading: Reading) -> Selection:
+    """The methods that are named, or for each perturbation those that suit its numbers of rows."""
+    if not is_auto(methods):
+        return Selection.named(methods, len(screen.comparisons))
+    # Counts that stay as they are were meant to; methods get no other values than the notes say.
+    kind = "log" if screen.kind in ("counts", "normalised") else screen.kind
+    most = min(reading.candidates, len(screen.variables))
+    return Selection.by_evidence(
         [
-            make_job(method, spec, reading.seed if method.info.stochastic else 0, limits, fits)
-            for spec in suite.specs_for(method)
+            choose(c.n_control, c.n_perturbed, most, kind, screen.has_symbols)
+            for c in screen.comparisons
         ]
-        for method in methods
-    ]
-    each = zip(*of_method, strict=True)  # the jobs of one comparison follow each other
-    unique = {job.key: job for together in each for job in together}
-    plan = Plan(suite.info.name, {}, suite, list(unique.values()), methods, limits)
-    # What failed is tried again, as the limits may be others.
-    run = Run(plan, store, Mode(retry=True), n_jobs or usable_cores(), maker=LocalTaskMaker)
-    block.gather(sorted({job.spec.recipe.i for job in run.todo}))
-    with show(len(run.todo), store.folder) as on_record:
-        run.on_record = on_record
-        run.execute()
-    return [
-        _finding(screen, block, method, jobs[i], store)
-        for i in range(len(block.comparisons))
-        for method, jobs in zip(methods, of_method, strict=True)
-    ]
-
-
-def _finding(
-    screen: Screen,
-    block: Block,
-    method: LoadedMethod,
-    job: Job,
-    store: Store,
-) -> Finding:
-    comparison, effects = block.comparisons[job.spec.recipe.i], block.effects[job.spec.recipe.i]
-    about = {
-        "perturbation": comparison.perturbation,
-        "group": comparison.group,
-        "method": text_of(method),
-        "n_control": comparison.n_control,
-        "n_perturbed": comparison.n_perturbed,
-    }
-    record = store.job(job.key)
-    assert record is not None, "a run ends with a record of each of its jobs"
-    if record.status != Status.ok:
-        return Finding.without_scores(f"{record.status}: {record.reason}", **about)
-    most = job.spec.recipe.most
-    inside, outside = effects.candidates(most), effects.order[most:]
-    change = effects.log_fold_change
-    return Finding.ranked(
-        screen.variables[inside],
-        store.scores(job.key)[method.variant][0],
-        screen.variables[outside],
-        {"candidates": change[inside], "outside": change[outside]},
-        note=record.note,
-        **about,
     )
+
+
+def _controls_depend(block: Block) -> bool:
+    """Whether neighbouring controls of any group resemble each other."""
+    groups = dict.fromkeys(c.group for c in block.comparisons)
+    return any(rows_depend(_columns(block.controls(group))) for group in groups)
+
+
+def _columns(rows: Any, most: int = 200) -> np.ndarray:
+    """At most 200 columns, evenly spread, of a sparse matrix."""
+    places = np.unique(np.linspace(0, rows.shape[1] - 1, most).astype(int))
+    return rows[:, places].toarray()
+
+
+def _about_tests(screen: Screen) -> list[str]:
+    n = len(screen.variables)
+    if n <= TESTED:
+        return []
+    return [
+        f"Whether anything moved is tested on the {TESTED:,} of {n:,} variables that vary most "
+        "over all rows; what moved in the others alone is not seen."
+    ]
 
 
 def _check_any(findings: Sequence[Finding], methods: Sequence[LoadedMethod]) -> None:
@@ -257,24 +235,3 @@ def _about_candidates(
                 "follow without scores, in the same order. --candidates changes the number."
             )
     return found
-
-
-def _cache(identity: str) -> Path:
-    """A folder for this prediction in the user's cache, or in the temporary folder where the cache
-    cannot be written. Folders that nobody used for long are removed."""
-    from cdnbench.datasets.cells.simulated.embedded import cache_folder
-    from cdnbench.temporary import can_write, temporary_folder
-
-    place = cache_folder() / "predictions"
-    if place.parts[0] == "~" or not can_write(place):
-        place = temporary_folder() / "predictions"
-        place.mkdir(exist_ok=True)
-    oldest = time.time() - KEPT_DAYS * 24 * 3600
-    for folder in place.iterdir():
-        with contextlib.suppress(OSError):  # another prediction removed it meanwhile
-            if folder.is_dir() and folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder)
-    folder = place / identity[:16]
-    folder.mkdir(exist_ok=True)
-    os.utime(folder)
-    return folder

@@ -11,6 +11,9 @@ calibration probabilities from the scores of a network
 verdict     what may be claimed at a stated false discovery rate
 result      `Finding` and `Result`: rankings, and how they are shown and written
 pair        the finding of two files
+certainty   whether anything moved: p-values, by permutations or by moderated t
+calibration probabilities from the logits of a network
+verdict     what follows at a stated false discovery rate
 
 Files are read by `cdnbench.datasets.cells.screens.own_screen`, and `cdnbench.commands.screen`
 brings reader, runner and result together.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cdnbench.prediction.result import Finding
 
 TOP = 10
 PERSISTENCE = 0.9
@@ -45,27 +48,29 @@ class Agreement:
         )
 
 
-def agreement(
-    ranking_a: Sequence[tuple[float, str, float]], ranking_b: Sequence[tuple[float, str, float]]
-) -> Agreement:
-    """Compare two rankings as `prediction.result.Finding.ranked` returns them.
+def agreement(one_finding: Finding, other: Finding) -> Agreement:
+    """Compare what two methods found of one perturbation.
 
     Variables without a score (NaN) have no place and are left out of the ranking that lacks them.
     Rank-biased overlap weighs the share that the first d places have in common by 0.9^(d - 1), and
     takes the share at the end of the shorter ranking for all deeper places (Webber, Moffat, Zobel
     2010, A similarity measure for indefinite rankings, ACM Trans. Inf. Syst. 28:20, equation 30).
-    Ties stand in the order in which they are given.
+    Ties stand in the order in which the findings have them.
 
     Raises
     ------
-    ValueError: the rankings are of different variables, or one of them ranks none.
+    ValueError: the findings are of different variables, or one of them ranks none.
     """
-    names = [[name for _, name, _ in ranking] for ranking in (ranking_a, ranking_b)]
+    names = [list(map(str, found.variables)) for found in (one_finding, other)]
     if set(names[0]) != set(names[1]):
-        raise ValueError("The two rankings are not of the same variables.")
+        raise ValueError("The two findings are not of the same variables.")
     scored = [
-        [(rank, name) for rank, name, score in ranking if score == score]
-        for ranking in (ranking_a, ranking_b)
+        [
+            (float(rank), str(name))
+            for rank, name, score in zip(found.rank, found.variables, found.scores, strict=True)
+            if score == score
+        ]
+        for found in (one_finding, other)
     ]
     if not all(scored):
         raise ValueError("A ranking without a single score has nothing to compare.")

@@ -48,7 +48,7 @@ _STARTS: dict[Situation, str] = {
     "cells": "many rows of genes",
     "general": "many rows",
 }
-_ON_DEPENDENCE = (
+ON_DEPENDENCE = (
     "Neighbouring rows resemble each other, as in a time series. Scores count every row as new "
     "evidence and are too large then."
 )
@@ -111,7 +111,7 @@ def choose(
             f"{n_control} control and {n_perturbed} perturbed rows: without a second row on one "
             "side nothing tells a change from chance"
         )
-    notes = [_ON_DEPENDENCE] if dependent else []
+    notes = [ON_DEPENDENCE] if dependent else []
     fewest = min(n_control, n_perturbed)
     if genes and kind_of_values == "counts" and fewest >= 2 and max(n_control, n_perturbed) < MANY:
         return _of_bulk_counts((is_installed or _is_installed)("pydeseq2"), notes)

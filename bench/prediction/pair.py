@@ -1,15 +1,27 @@
-"""The finding of one task: two files, or arrays of a user's own."""
+"""The findings of one task: two files, or arrays of a user's own."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from cdnbench.errors import CannotRun
 from cdnbench.loaded import LoadedMethod
 from cdnbench.pairs import Pair
-from cdnbench.prediction.methods import text_of, why_not
+from cdnbench.prediction.choice import Choice
+from cdnbench.prediction.judging import (
+    FDR,
+    Evidence,
+    agreements,
+    drawn_values,
+    evidence_of,
+    judged,
+)
+from cdnbench.prediction.methods import AUTO, Selection, is_auto, text_of, why_not
 from cdnbench.prediction.result import Finding, Result
-from cdnbench.prediction.screening import log_fold_change
+from cdnbench.prediction.screening import TESTED, log_fold_change
+from cdnbench.prediction.task import choose_for, prepared
 from cdnbench.task import Task
 from cdnbench.values import Extent
 
@@ -23,7 +35,7 @@ def finding_of(task: Task, method: LoadedMethod, seed: int = 0) -> Finding:
         before.mean(axis=0, dtype=np.float64), after.mean(axis=0, dtype=np.float64), kind
     )
     nothing = np.empty(0)
-    return Finding.ranked(
+    found = Finding.ranked(
         np.array(task.variables, dtype=object),
         prediction.outputs[method.variant][0],
         np.empty(0, dtype=object),
@@ -34,18 +46,42 @@ def finding_of(task: Task, method: LoadedMethod, seed: int = 0) -> Finding:
         n_perturbed=len(after),
         note=prediction.note,
     )
+    first = task.variables.index(str(found.variables[0]))
+    return replace(found, values=drawn_values(before[:, first], after[:, first]))
 
 
-def predict_pair(pair: Pair, method: LoadedMethod, seed: int = 0) -> Result:
-    """The finding of two files.
+def predict_pair(pair: Pair, methods: str = AUTO, seed: int = 0, fdr: float = FDR) -> Result:
+    """The findings of two files.
+
+    methods: as `bench predict --method`. fdr: of the verdicts.
 
     Raises
     ------
-    CannotRun: the method cannot run on these samples; the message names one that can.
+    CannotRun: a method cannot run on these samples; the message names one that can.
     """
-    try:
-        found = finding_of(pair.task, method, seed)
-    except CannotRun as why:
-        raise CannotRun(why_not(method, str(why))) from why
-    settings = {"methods": [text_of(method)], "seed": seed}
-    return Result((found,), settings, pair.notes)
+    task = pair.task
+    choice = choose_for(task) if is_auto(methods) else Choice((), "")
+    selection = Selection.by_evidence([choice]) if choice.methods else Selection.named(methods, 1)
+    findings = []
+    for method in selection.methods:
+        try:
+            findings.append(finding_of(prepared(task, choice, method.info.name), method, seed))
+        except CannotRun as why:
+            raise CannotRun(why_not(method, str(why))) from why
+    tested = prepared(task, choice, choice.log_counts[0]) if choice.log_counts else task
+    evidence = {(task.name, ""): _evidence(tested, seed)}
+    by_text = {text_of(method): method for method in selection.methods}
+    findings, on_certainty = judged(findings, by_text, evidence, fdr)
+    agreed, on_agreement = agreements(findings)
+    notes = [*pair.notes, *selection.notes, *on_certainty, *on_agreement]
+    settings = {"methods": list(by_text), "seed": seed, "fdr": fdr}
+    return Result(tuple(findings), settings, tuple(dict.fromkeys(notes)), agreed)
+
+
+def _evidence(task: Task, seed: int) -> Evidence:
+    """Whether anything moved among the variables that vary most over all rows."""
+    before, after = task.observational, task.regimes[0]
+    spread = np.concatenate([before, after]).std(axis=0, dtype=np.float64)
+    tested = np.sort(np.argsort(-spread, kind="stable")[:TESTED])
+    names = np.array(task.variables, dtype=object)[tested]
+    return evidence_of(before[:, tested], after[:, tested], names, name=task.name, seed=seed)

@@ -13,6 +13,7 @@ from cdnbench.errors import BenchError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 COLUMNS = (
     *("perturbation", "rank", "variable", "score", "probability", "log_fold_change"),
@@ -36,7 +37,10 @@ class Finding:
     probability: (N,) or None, the probability that each variable is a target.
     log_fold_change: (N,) float64 (`cdnbench.prediction.screening.log_fold_change`).
     n_control, n_perturbed: rows on either side.
-    p, q, verdict: evidence that there is anything to find, or None.
+    p, q, verdict: evidence that there is anything to find, or None. verdict is one of "targets",
+        "moved", "nothing moved", "unexplained" and "undetermined" (`prediction.verdict`).
+    named: the variables that the verdict names. sentence: the verdict in words.
+    values: of the first variable, at most a few hundred per side: control, perturbed; or None.
     note: what a reader must know, such as why there are no scores.
     """
 
@@ -53,7 +57,15 @@ class Finding:
     p: float | None = None
     q: float | None = None
     verdict: str | None = None
+    named: tuple[str, ...] = ()
+    sentence: str = ""
+    values: tuple[np.ndarray, np.ndarray] | None = None
     note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The perturbation, with its group where there is one."""
+        return f"{self.group}: {self.perturbation}" if self.group else self.perturbation
 
     @staticmethod
     def ranked(
@@ -130,17 +142,21 @@ class Finding:
         return pd.DataFrame(columns)[list(COLUMNS)]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """All findings of one prediction.
 
     settings: what was asked for, as plain values. notes: sentences on how the samples were read and
-    how far to trust the rankings.
+    how far to trust the rankings. agreements: (perturbation, group) -> a sentence on how far two
+    methods agree. rows: (M,) for each row of the file the number of its perturbation in the order
+    of the findings, -1 for controls and rows that were left out; None for two files.
     """
 
     findings: tuple[Finding, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    agreements: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    rows: np.ndarray | None = None
 
     @property
     def table(self) -> pd.DataFrame:
@@ -197,6 +213,39 @@ class Result:
             else:
                 columns[name] = pd.concat(parts, ignore_index=True)
         return pd.DataFrame(columns)
+
+    def plot(self, name: str, group: str | None = None, method: str | None = None) -> Figure:
+        """A matplotlib figure of one perturbation (`cdnbench.prediction.plot.figure`). Of several
+        methods, the first one is drawn if none is named. Raises as `finding`."""
+        from cdnbench.prediction.plot import figure
+
+        if method is None:
+            own = [f for f in self.findings if f.perturbation == name and group in (None, f.group)]
+            method = own[0].method if own else None
+        return figure(self.finding(name, group, method))
+
+    def __repr__(self) -> str:
+        n = len({(f.perturbation, f.group) for f in self.findings})
+        methods = ", ".join(dict.fromkeys(f.method for f in self.findings))
+        return f"<Result: {n} perturbation{'s' * (n != 1)} by {methods or 'no method'}>"
+
+    def _repr_html_(self) -> str:
+        from cdnbench.prediction.page import fragment
+
+        return fragment(self)
+
+    def write_html(self, path: Path) -> None:
+        """Write a page with tables and pictures that stands alone (`cdnbench.prediction.page`)."""
+        from cdnbench.prediction.page import write_page
+
+        write_page(self, Path(path))
+
+    def write_h5ad(self, source: Path, path: Path) -> None:
+        """Write a copy of the .h5ad that was read, with the result added
+        (`cdnbench.prediction.annotated`). Raises InvalidData if that cannot be."""
+        from cdnbench.prediction.annotated import write_annotated
+
+        write_annotated(self, Path(source), Path(path))
 
     def write_csv(self, path: Path) -> None:
         """Write the rankings, one finding after another, so that the file appears whole."""

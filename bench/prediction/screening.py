@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ LEVEL = 0.05
 """Level of the Benjamini-Hochberg adjusted p-values of differential variables, as in the suites."""
 PSEUDO = 0.1
 """Counts per ten thousand that are added to both means of a fold change, as in `lfc-rank`."""
+TESTED = 2000
+"""So many variables are tested together for whether anything moved: those that vary most over all
+rows. Which they are does not depend on which rows were perturbed, so that p-values stay valid."""
 _LARGEST = 50.0  # of a mean logarithm
 
 Progress = Callable[[str, int, int], None]
@@ -131,9 +134,25 @@ class Block(Protocol):
     def comparisons(self) -> Sequence[Comparison]: ...
     @property
     def effects(self) -> Sequence[Effects]: ...
+    @property
+    def tested(self) -> np.ndarray:
+        """Ascending numbers of the variables that are tested together."""
+        ...
 
     def gather(self, wanted: Sequence[int]) -> None:
-        """Read the rows of the comparisons with these numbers, which `task` needs."""
+        """Read the rows of the comparisons with these numbers, which the calls below need."""
+        ...
+
+    def controls(self, group: str) -> Any:
+        """(M0, tested) sparse matrix of the controls of a group that methods get."""
+        ...
+
+    def perturbed(self, i: int) -> Any:
+        """(M1, tested) sparse matrix of the perturbed rows of comparison i."""
+        ...
+
+    def values(self, i: int, variable: int) -> tuple[np.ndarray, np.ndarray]:
+        """(M0,) and (M1,) values of a variable, a candidate or a tested one."""
         ...
 
     def task(self, i: int, candidates: np.ndarray) -> Task:

@@ -10,7 +10,7 @@ import numpy as np
 from cdnbench.digest import digest
 from cdnbench.errors import CannotRun
 from cdnbench.loaded import LoadedMethod
-from cdnbench.prediction.methods import why_not
+from cdnbench.prediction.methods import Selection, why_not
 from cdnbench.prediction.screening import Block, Comparison, Screen
 from cdnbench.suite import Suite, SuiteInfo, TaskSpec
 from cdnbench.truth import LabelledTask
@@ -55,17 +55,20 @@ class ScreenSuite(Suite):
         return [_spec(self._screen, comparison, Part(i, most)) for i, comparison in comparisons]
 
 
-def check_can_run(screen: Screen, methods: Sequence[LoadedMethod], most: int) -> None:
-    """Check that each method can run on some comparison, before anything is done.
+def check_can_run(screen: Screen, selection: Selection, most: int) -> None:
+    """Check that each method can run on some comparison that it is for, before anything is done.
 
     Raises
     ------
     CannotRun: one cannot; the message names another method.
     """
-    for method in methods:
+    for method in selection.methods:
         part = Part(0, _most(method, most))
-        specs = [_spec(screen, comparison, part) for comparison in screen.comparisons]
-        reasons = [method.info.why_skip(spec) for spec in specs]
+        reasons = [
+            method.info.why_skip(_spec(screen, comparison, part))
+            for comparison, methods in zip(screen.comparisons, selection.of_each, strict=True)
+            if any(method is other for other in methods)
+        ]
         if all(reasons):
             raise CannotRun(why_not(method, str(reasons[0])))
 

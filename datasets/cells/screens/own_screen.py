@@ -21,7 +21,14 @@ from cdnbench.datasets.cells.screens.opening import Source, open_source
 from cdnbench.datasets.cells.screens.values import check, look, treatment
 from cdnbench.digest import digest
 from cdnbench.prediction.options import Reading
-from cdnbench.prediction.screening import Block, Comparison, Effects, Progress
+from cdnbench.prediction.screening import (
+    TESTED,
+    Block,
+    Comparison,
+    Effects,
+    Moments,
+    Progress,
+)
 from cdnbench.task import Task
 from cdnbench.values import Kind
 
@@ -30,7 +37,7 @@ READING = 1
 MOMENT_VALUES = 50_000_000
 """Comparisons times variables of a block (0.8 GB of sums)."""
 TASK_VALUES = 200_000_000
-"""Perturbed rows times candidates of a block, of which the non-zero ones are held."""
+"""Perturbed rows times variables that are read of a block, of which the non-zero ones are held."""
 
 
 def _quiet(what: str, done: int, of: int) -> None:
@@ -75,7 +82,8 @@ class OwnScreen:
 
     def blocks(self) -> Iterator[Block]:
         """All comparisons, as many at a time as the sizes above allow."""
-        n, most = len(self.variables), min(self.reading.candidates, len(self.variables))
+        n = len(self.variables)
+        most = min(self.reading.candidates + TESTED, n)
         block: list[int] = []
         values = 0
         for c, comparison in enumerate(self.comparisons):
@@ -107,6 +115,8 @@ class OwnBlock:
         self._screen, self._numbers = screen, list(numbers)
         self._groups = sorted({int(screen.compared.group[c]) for c in numbers})
         self._effects: list[Effects] = []
+        self._tested = np.empty(0, dtype=int)
+        self._held: dict[int, np.ndarray] = {}
         self._cells: dict[int, sparse.csr_matrix] = {}
         self._controls: dict[int, sparse.csc_matrix] = {}
 
@@ -131,15 +141,38 @@ class OwnBlock:
         for number, values in screen.rows(code >= 0, "measuring effects"):
             sums.add(values, code[number])
         place = {group: n + i for i, group in enumerate(self._groups)}
+        self._tested = _most_varied([sums.of(i) for i in range(n + len(self._groups))], TESTED)
         return [
             Effects.between(sums.of(place[int(compared.group[c])]), sums.of(i), screen.kind)
             for i, c in enumerate(self._numbers)
         ]
 
+    @property
+    def tested(self) -> np.ndarray:
+        """See `cdnbench.prediction.screening.Block`."""
+        assert self.effects
+        return self._tested
+
+    def controls(self, group: str) -> sparse.csc_matrix:
+        """See `cdnbench.prediction.screening.Block`."""
+        return self._controls[self._screen.compared.groups.index(group)][:, self.tested]
+
+    def perturbed(self, i: int) -> sparse.csr_matrix:
+        """See `cdnbench.prediction.screening.Block`."""
+        return self._cells[i][:, np.searchsorted(self._held[i], self.tested)]
+
+    def values(self, i: int, variable: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `cdnbench.prediction.screening.Block`."""
+        column = int(np.searchsorted(self._held[i], variable))
+        group = int(self._screen.compared.group[self._numbers[i]])
+        control = self._controls[group][:, [variable]]
+        return control.toarray().ravel(), self._cells[i][:, [column]].toarray().ravel()
+
     def gather(self, wanted: Sequence[int]) -> None:
         screen = self._screen
         compared, most = screen.compared, screen.reading.candidates
-        chosen = {i: self.effects[i].candidates(most) for i in wanted}
+        chosen = {i: np.union1d(self.effects[i].candidates(most), self.tested) for i in wanted}
+        self._held = chosen
         groups = {int(compared.group[self._numbers[i]]) for i in wanted}
         place = _place(
             compared.perturbed, [self._numbers[i] for i in wanted], len(screen.comparisons)
@@ -160,8 +193,7 @@ class OwnBlock:
 
     def task(self, i: int, candidates: np.ndarray) -> Task:
         screen, c = self._screen, self._numbers[i]
-        held = self.effects[i].candidates(screen.reading.candidates)
-        columns = np.searchsorted(held, candidates)
+        columns = np.searchsorted(self._held[i], candidates)
         names = [str(name) for name in screen.variables[candidates]]
         controls = self._controls[int(screen.compared.group[c])][:, candidates]
         return Task(
@@ -171,6 +203,14 @@ class OwnBlock:
             observational=controls.toarray().astype(np.float32),
             regimes=[self._cells[i][:, columns].toarray().astype(np.float32)],
         )
+
+
+def _most_varied(parts: Sequence[Moments], most: int) -> np.ndarray:
+    """Ascending numbers of the variables that vary most over the rows of all parts together."""
+    n = sum(part.n for part in parts)
+    total, squares = sum(part.total for part in parts), sum(part.squares for part in parts)
+    deviations = Moments(n, np.asarray(total), np.asarray(squares)).deviations
+    return np.sort(np.argsort(-deviations, kind="stable")[:most])
 
 
 def _place(number: np.ndarray, chosen: Sequence[int], n: int) -> np.ndarray:

@@ -3,12 +3,21 @@
 import numpy as np
 import pytest
 
+from cdnbench.prediction import Finding
 from cdnbench.prediction.agreement import agreement
 
 
-def ranking(names, unscored=0):
-    scores = [float(-i) for i in range(len(names) - unscored)] + [float("nan")] * unscored
-    return [(float(i + 1), n, s) for i, (n, s) in enumerate(zip(names, scores, strict=True))]
+def ranking(names, unscored=0, scores=None):
+    scores = scores or [float(-i) for i in range(len(names) - unscored)] + [np.nan] * unscored
+    n = len(names)
+    about = {"perturbation": "p", "method": "m", "n_control": 5, "n_perturbed": 5}
+    return Finding(
+        variables=np.array(list(names), dtype=object),
+        scores=np.array(scores),
+        log_fold_change=np.zeros(n),
+        n_candidates=n,
+        **about,
+    )
 
 
 def test_the_same_ranking_and_its_reverse():
@@ -40,7 +49,7 @@ def test_overlap_is_its_definition_on_random_rankings():
 
 
 def test_any_of_tied_first_variables_counts():
-    tied = [(1.5, "a", 2.0), (1.5, "b", 2.0), (3.0, "c", 1.0), (4.0, "d", 0.0)]
+    tied = ranking("abcd", scores=[2.0, 2.0, 1.0, 0.0])
     found = agreement(tied, ranking("bcda"))
     assert found.first == (("a", "b"), ("b",)) and found.same_first
     assert found.sentence(("one", "two")).startswith("one and two both put b first")
