@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cdnbench.errors import InvalidTask, did_you_mean
 from cdnbench.samples import COMPRESSIONS, checked_values
@@ -33,14 +35,19 @@ def kind_of_table(path: Path) -> str:
 
 
 def read_labelled(
-    path: Path, labels: Collection[str], numbers: Collection[str], mentioned: Collection[str] = ()
+    path: Path,
+    labels: Collection[str],
+    numbers: Collection[str],
+    mentioned: Collection[str] = (),
+    *,
+    drop_missing: bool = False,
 ) -> LabelledTable:
     """Read a .csv, .tsv, .txt (also compressed) or .parquet file.
 
     labels: columns that are read as they are written. numbers: other columns that say something
     about the rows and are no variables. mentioned: names that may be such columns. Columns of
-    nothing but text or of true and false are no variables either. Notes name what is left out
-    without having been asked for.
+    nothing but text or of true and false are no variables either. drop_missing: leave out variables
+    with missing values. Notes name what is left out.
 
     Raises
     ------
@@ -53,9 +60,10 @@ def read_labelled(
         frame = pd.read_parquet(path)
         if not isinstance(frame.index, pd.RangeIndex):  # pandas stored an index
             frame = frame.rename_axis(index=frame.index.name or "").reset_index()
-        return labelled(frame, path, labels, numbers, mentioned)
-    frame, names = text_frame(path, labels)
-    return labelled(frame.set_axis(names, axis=1), path, labels, numbers, mentioned)
+    else:
+        frame, names = text_frame(path, labels)
+        frame = frame.set_axis(names, axis=1)
+    return labelled(frame, path, labels, numbers, mentioned, drop_missing=drop_missing)
 
 
 def labelled(
@@ -64,6 +72,8 @@ def labelled(
     labels: Collection[str],
     numbers: Collection[str],
     mentioned: Collection[str] = (),
+    *,
+    drop_missing: bool = False,
 ) -> LabelledTable:
     """The same for a data frame. path: what messages call it."""
     names = [str(name) for name in frame.columns]
@@ -91,9 +101,32 @@ def labelled(
         notes.append(f"{path}: {some(conditions)} are part of the condition, and no variables.")
     import pandas as pd
 
-    values = checked_values(table.values, table.columns, path)
-    table = Table(values, table.columns, table.rows, tuple(notes))
+    table = Table(table.values, table.columns, table.rows, tuple(notes))
+    if drop_missing:
+        table = without_missing(table, path)
+    table = replace(table, values=checked_values(table.values, table.columns, path))
     return LabelledTable(table, pd.DataFrame(about).reset_index(drop=True))
+
+
+def without_missing(table: Table, path: Path) -> Table:
+    """The table without variables that have missing values, and a note that names them.
+
+    Raises
+    ------
+    InvalidTask: no variable is left.
+    """
+    values = np.asarray(table.values)
+    if values.dtype.kind != "f":
+        return table
+    lacking = np.isnan(values).any(axis=0)
+    if lacking.all():
+        raise InvalidTask(f"{path}: every variable has missing values. Impute them first.")
+    if not lacking.any():
+        return table
+    names = [name for name, lacks in zip(table.columns, lacking, strict=True) if lacks]
+    kept = [name for name, lacks in zip(table.columns, lacking, strict=True) if not lacks]
+    note = f"{path}: {some(names)} have missing values and were left out."
+    return Table(values[:, ~lacking], kept, table.rows, (*table.notes, note))
 
 
 def _describes(column: Any, place: int) -> bool:

@@ -21,12 +21,13 @@ _NAME_KEYS = ("variables", "var_names", "names", "columns", "genes", "gene_names
 """Arrays of an .npz file that name its columns, wherever their length fits."""
 
 
-def read_samples(path: Path, *, transpose: bool = False) -> Table:
+def read_samples(path: Path, *, transpose: bool = False, finite: bool = True) -> Table:
     """The samples of a file: finite numbers (rows, variables), with names and row labels.
 
     Values are float64, or float32 where the file holds float32.
 
-    transpose: whether the file has variables in rows and samples in columns.
+    transpose: whether the file has variables in rows and samples in columns. finite: whether values
+    that are missing or not finite are refused; the caller does it otherwise.
 
     Raises
     ------
@@ -57,6 +58,8 @@ def read_samples(path: Path, *, transpose: bool = False) -> Table:
         table = _transposed(table, path)
     if names := repeated_names(table.columns):
         raise InvalidTask(f"{path}: variable names must be unique, but {some(names)} repeat.")
+    if not finite:
+        return table
     return replace(table, values=checked_values(table.values, table.columns, path))
 
 

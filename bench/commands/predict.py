@@ -116,9 +116,19 @@ def predict(
     cells: Annotated[
         Path | None,
         typer.Option(
-            help=".csv with one row per barcode, for 10x files and .mtx.", rich_help_panel=_ONE
+            help=".csv with one row per barcode or sample, which says what was done to it: for 10x "
+            "files, .mtx, and tables whose rows (or columns, with --transpose) have names.",
+            rich_help_panel=_ONE,
         ),
     ] = None,
+    drop_missing: Annotated[
+        bool,
+        typer.Option(
+            "--drop-missing",
+            help="Leave out the variables of a table that have missing values.",
+            rich_help_panel=_ONE,
+        ),
+    ] = False,
     candidates: Annotated[
         int,
         typer.Option(
@@ -169,7 +179,10 @@ def predict(
     ] = None,
     transpose: Annotated[
         bool,
-        typer.Option("--transpose", help="The files have variables in rows.", rich_help_panel=_TWO),
+        typer.Option(
+            "--transpose",
+            help="Variables are in rows, samples in columns. One file then needs --cells.",
+        ),
     ] = False,
     intersect: Annotated[
         bool,
@@ -200,6 +213,9 @@ def predict(
         'NT_*' --group batch
 
         bench predict proteins.csv --perturbation drug --control DMSO --as-is
+
+        bench predict counts.tsv --transpose --cells samples.csv --perturbation condition --control
+        untreated
 
         bench predict control.csv treated.csv
 

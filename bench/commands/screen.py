@@ -45,6 +45,8 @@ def predict(
     layer: str = "",
     genes: str = "",
     cells: str | Path | None = None,
+    transpose: bool = False,
+    drop_missing: bool = False,
     candidates: int = 1000,
     max_controls: int = 5000,
     as_is: bool = False,
@@ -65,8 +67,8 @@ def predict(
     method: one or several, `"a,b:parameter=value"` or a list. "auto" chooses for each
         perturbation by its rows and by the kind of values, and says why in the notes.
     fdr: share of wrong claims that verdicts may hold, above 0 and below 1.
-    where, total, layer, genes, cells, candidates, max_controls, as_is, seed: as in
-        `cdnbench.prediction.options.Reading`, and as the options of `bench predict`.
+    where, total, layer, genes, cells, transpose, drop_missing, candidates, max_controls, as_is,
+        seed: as in `cdnbench.prediction.options.Reading`, and as the options of `bench predict`.
     jobs: how many run at once, 0 for one per usable core. timeout: seconds per perturbation, None
         for the method's own estimate. memory_gb: GB per perturbation.
     work: folder that keeps results, so that a call that was interrupted goes on; None for one in
@@ -86,6 +88,8 @@ def predict(
         layer=layer,
         genes=genes,
         cells=None if cells is None else Path(cells),
+        transpose=transpose,
+        drop_missing=drop_missing,
         as_is=as_is,
         candidates=candidates,
         max_controls=max_controls,

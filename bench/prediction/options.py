@@ -26,7 +26,10 @@ class Reading:
     total: column with the total count of each row, for files that hold only some of the genes.
     layer: layer of an .h5ad, or raw; "" for X.
     genes: column of an .h5ad's var that names the genes; "" for its index.
-    cells: .csv with one row per barcode, for 10x files.
+    cells: .csv with one row per barcode or sample, which says what was done to it: for 10x files,
+        and for tables whose rows have names.
+    transpose: whether a table has variables in rows and samples in columns; it needs `cells`.
+    drop_missing: leave out the variables of a table that have missing values.
     as_is: whether values are left as they are, and odd ones accepted.
     candidates: most variables per perturbation that a method gets.
     max_controls: most controls per group that a method gets.
@@ -45,6 +48,8 @@ class Reading:
     layer: str = ""
     genes: str = ""
     cells: Path | None = None
+    transpose: bool = False
+    drop_missing: bool = False
     as_is: bool = False
     candidates: int = 1000
     max_controls: int = 5000

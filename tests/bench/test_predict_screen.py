@@ -160,8 +160,8 @@ def test_an_output_that_is_the_input_is_refused(target, folder):
 def test_the_two_forms_are_told_apart(folder):
     with pytest.raises(BenchError, match="One file needs the column"):
         predict("screen.csv")
-    with pytest.raises(BenchError, match="--transpose only applies to two files"):
-        predict("screen.csv", *ASKED, "--transpose")
+    with pytest.raises(BenchError, match="--intersect only applies to two files"):
+        predict("screen.csv", *ASKED, "--intersect")
     with pytest.raises(BenchError, match="--group only applies to one file"):
         predict("screen.csv", "screen.csv", "--group", "line")
     with pytest.raises(BenchError, match="--csv and --parquet name the same file"):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from scipy import sparse
 
+from cdnbench.datasets.cells.screens.market import named_cells
 from cdnbench.datasets.cells.screens.raw import (
     MTX,
     RawCells,
@@ -24,9 +25,18 @@ from cdnbench.datasets.cells.screens.stored import CHUNK, CHUNK_VALUES
 from cdnbench.digest import digest
 from cdnbench.errors import InvalidData, InvalidParameter, did_you_mean
 from cdnbench.knowledge import file_digest
-from cdnbench.labelled_tables import LabelledTable, kind_of_table, labelled, read_labelled
+from cdnbench.labelled_tables import (
+    LabelledTable,
+    kind_of_table,
+    labelled,
+    read_labelled,
+    without_missing,
+)
 from cdnbench.prediction.options import Reading
+from cdnbench.samples import checked_values, read_samples
 from cdnbench.values import lost_in_float32
+
+_OF_TABLES = ("transpose", "drop_missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +63,13 @@ def open_source(source: Any, reading: Reading) -> Source:
     InvalidParameter: an option that this kind of input does not have.
     """
     if _is(source, "anndata", "AnnData"):
-        _refuse(reading, "an AnnData", ("cells",))
+        _refuse(reading, "an AnnData", ("cells", *_OF_TABLES))
         return _of_anndata(source, reading)
     if _is(source, "pandas", "DataFrame"):
-        _refuse(reading, "a data frame", ("cells", "layer", "genes"))
-        return _of_table(labelled(source, Path("the data frame"), *_columns(reading)), source)
+        _refuse(reading, "a data frame", ("cells", "layer", "genes", "transpose"))
+        named = Path("the data frame")
+        read = labelled(source, named, *_columns(reading), drop_missing=reading.drop_missing)
+        return _of_table(read, source)
     if not isinstance(source, str | os.PathLike):
         raise InvalidParameter(
             "A screen is the path of a file, an AnnData or a data frame; got "
@@ -67,13 +79,17 @@ def open_source(source: Any, reading: Reading) -> Source:
     if not path.exists():
         raise InvalidData(f"{path} does not exist.")
     if path.is_file() and kind_of_table(path):
-        _refuse(reading, f"the table {path}", ("cells", "layer", "genes"))
-        return _of_table(read_labelled(path, *_columns(reading)), path)
+        _refuse(reading, f"the table {path}", ("layer", "genes"))
+        if reading.cells or reading.transpose:
+            return _of_table(_with_labels(path, reading), path)
+        lacks = reading.drop_missing
+        return _of_table(read_labelled(path, *_columns(reading), drop_missing=lacks), path)
     if not (path.is_dir() or path.suffix in (".h5ad", ".h5") or path.name.endswith(MTX)):
         raise InvalidData(
             f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, an .mtx or its folder, or a "
             "table (.csv, .tsv, .txt, .parquet)."
         )
+    _refuse(reading, f"{path}", _OF_TABLES)
     raw = open_raw(path, genes=reading.genes, layer=reading.layer, cells=reading.cells)
     files = [path, *([reading.cells] if reading.cells else [])]
     # A matrix in a folder of its own is read together with the names beside it.
@@ -97,10 +113,33 @@ def _is(value: Any, module: str, name: str) -> bool:
 def _refuse(reading: Reading, what: str, options: tuple[str, ...]) -> None:
     for name in options:
         if getattr(reading, name):
+            meant = {"cells": "10x files and tables", "transpose": "tables in files"}
+            meant |= dict.fromkeys(("layer", "genes"), "files of cells")
             raise InvalidParameter(
-                f"--{name} says nothing about {what}. Leave it out; it is for "
-                f"{'10x files' if name == 'cells' else 'files of cells'}."
+                f"--{name.replace('_', '-')} says nothing about {what}. Leave it out; it is for "
+                f"{meant.get(name, 'tables')}."
             )
+
+
+def _with_labels(path: Path, reading: Reading) -> LabelledTable:
+    """A table whose rows, or columns if it is transposed, have names, with the labels of each from
+    another file."""
+    if reading.cells is None:
+        raise InvalidParameter(
+            "--transpose takes samples from columns, whose labels are in no column: --cells FILE "
+            "names a .csv with one row per sample."
+        )
+    table = read_samples(path, transpose=reading.transpose, finite=False)
+    if table.rows is None:
+        raise InvalidParameter(
+            f"--cells says what was done to each sample by its name, and the rows of {path} have "
+            "no names. Put them into the first column, or the labels into a column of the table."
+        )
+    if reading.drop_missing:
+        table = without_missing(table, path)
+    table = replace(table, values=checked_values(table.values, table.columns, path))
+    about = named_cells(path, np.array(table.rows, dtype=object), reading.cells)
+    return LabelledTable(table, about.reset_index(drop=True))
 
 
 def _columns(reading: Reading) -> tuple[list[str], list[str], set[str]]:

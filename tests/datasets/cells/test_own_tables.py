@@ -1,0 +1,78 @@
+"""A user's own table whose labels lie in another file, whose variables are in rows, or which has
+missing values."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cdnbench.datasets.cells.screens.own_screen import OwnScreen
+from cdnbench.errors import BenchError, InvalidParameter, InvalidTask
+from cdnbench.prediction.options import Reading
+
+READING = Reading(perturbation="done", control="none")
+NAMES = [f"s{i}" for i in range(12)]
+DONE = ["none"] * 6 + ["a"] * 3 + ["b"] * 3
+
+
+@pytest.fixture
+def frame():
+    values = np.random.default_rng(0).normal(size=(12, 5))
+    return pd.DataFrame(values, index=NAMES, columns=[f"g{i}" for i in range(5)])
+
+
+@pytest.fixture
+def labels(tmp_path):
+    """Labels in another order than the samples."""
+    path = tmp_path / "labels.csv"
+    pd.DataFrame({"done": DONE}, index=NAMES).iloc[::-1].to_csv(path)
+    return path
+
+
+def values_of(screen):
+    """Name -> the perturbed rows."""
+    found = {}
+    for block in screen.blocks():
+        block.gather(range(len(block.comparisons)))
+        for i, comparison in enumerate(block.comparisons):
+            found[comparison.name] = block.task(i, np.arange(len(screen.variables))).regimes[0]
+    return found
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_labels_of_another_file_follow_the_names_of_the_samples(tmp_path, frame, labels, transpose):
+    path = tmp_path / "values.tsv"
+    (frame.T if transpose else frame).to_csv(path, sep="\t", index_label="name")
+    screen = OwnScreen(path, replace(READING, cells=labels, transpose=transpose))
+    assert list(screen.variables) == list(frame.columns)
+    found = values_of(screen)
+    np.testing.assert_allclose(found["a"], frame.to_numpy()[6:9], rtol=1e-6)
+    np.testing.assert_allclose(found["b"], frame.to_numpy()[9:], rtol=1e-6)
+
+
+def test_variables_with_missing_values_are_left_out_when_asked(tmp_path, frame, labels):
+    frame.iloc[2, 1] = np.nan
+    for path, cells in ((tmp_path / "with.csv", None), (tmp_path / "names.csv", labels)):
+        frame.assign(done=DONE).to_csv(path, index=False) if cells is None else frame.to_csv(path)
+        reading = replace(READING, cells=cells)
+        with pytest.raises(InvalidTask, match="g1"):
+            OwnScreen(path, reading)
+        screen = OwnScreen(path, replace(reading, drop_missing=True))
+        assert list(screen.variables) == ["g0", "g2", "g3", "g4"]
+        assert "'g1' have missing values" in " ".join(screen.notes)
+    frame.iloc[0] = np.nan
+    frame.assign(done=DONE).to_csv(path, index=False)
+    with pytest.raises(InvalidTask, match="every variable has missing values"):
+        OwnScreen(path, replace(READING, drop_missing=True))
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path, frame, labels):
+    path = tmp_path / "values.csv"
+    frame.to_csv(path, index=False)
+    with pytest.raises(InvalidParameter, match="--cells FILE names"):
+        OwnScreen(path, replace(READING, transpose=True))
+    with pytest.raises(BenchError, match="the rows of .*have no names"):
+        OwnScreen(path, replace(READING, cells=labels))
+    with pytest.raises(InvalidParameter, match="--transpose says nothing about a data frame"):
+        OwnScreen(frame.assign(done=DONE), replace(READING, transpose=True))
