@@ -123,9 +123,9 @@ def without_missing(table: Table, path: Path) -> Table:
         raise InvalidTask(f"{path}: every variable has missing values. Impute them first.")
     if not lacking.any():
         return table
-    names = [name for name, lacks in zip(table.columns, lacking, strict=True) if lacks]
-    kept = [name for name, lacks in zip(table.columns, lacking, strict=True) if not lacks]
-    note = f"{path}: {some(names)} have missing values and were left out."
+    left_out = [table.columns[i] for i in np.flatnonzero(lacking)]
+    kept = [table.columns[i] for i in np.flatnonzero(~lacking)]
+    note = f"{path}: {some(left_out)} have missing values and were left out."
     return Table(values[:, ~lacking], kept, table.rows, (*table.notes, note))
 
 
