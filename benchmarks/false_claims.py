@@ -1,5 +1,5 @@
 """How often a target is claimed where there is none:
-`CDNBENCH_DATA=FOLDER python benchmarks/false_claims.py [--methods cdn,target-shift]`.
+`CDNBENCH_DATA=FOLDER python benchmarks/false_claims.py [--methods auto,cdn,target-shift]`.
 
 1. Controls against controls. Some controls of a data set are set apart at random, 200 times, and
    called perturbed: nothing moved. At a level of 10 % a verdict may name a variable in 10 % of the
@@ -12,6 +12,9 @@
 Methods run only where the permutation test says that something moved: elsewhere the verdict is
 "nothing moved", whatever the method says. `--ungated K` also counts what they would claim in the
 first K splits if that test were left out. Without CDNBENCH_DATA the real data are left out.
+
+`auto` stands for the method whose scores make the verdict of `bench predict --method auto` on as
+many rows: the first one that it chooses. `--controls 6 --perturbed 6` asks about few rows.
 
 Verdicts on splits are kept in `--keep FILE`, so that an interrupted run goes on where it was, and a
 run with other methods or weights repeats only what depends on them.
@@ -40,6 +43,7 @@ from cdnbench.digest import digest, generator
 from cdnbench.loaded import LoadedMethod
 from cdnbench.multiple_testing import q_values
 from cdnbench.prediction.certainty import Controls, Moved, moved
+from cdnbench.prediction.choice import choose
 from cdnbench.prediction.verdict import Verdict, verdict
 
 CLAIMS = ("targets", "moved")
@@ -102,6 +106,15 @@ def judged(
     )
 
 
+def loaded_for(names: list[str], n_control: int, n_perturbed: int, n: int) -> list[LoadedMethod]:
+    """The methods for n genes; `auto` becomes the one that decides on so many rows."""
+    chosen = choose(n_control, n_perturbed, n, "log", genes=True).methods[0]
+    if "auto" in names:
+        print(f"auto is {chosen} for {n_control} against {n_perturbed} rows of {n} genes")
+    every = dict.fromkeys(chosen if name == "auto" else name for name in names)
+    return [load_method(name) for name in every]
+
+
 def real_controls(reader, folder: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """Genes, and the cells (M, N) of each perturbation, controls among them."""
     path = reader.FILE.find(folder, reader.__name__)
@@ -130,7 +143,7 @@ def splits(
     name: str,
     genes: list[str],
     controls: np.ndarray,
-    methods: list[LoadedMethod],
+    names: list[str],
     n_splits: int,
     rows: tuple[int, int],
     fdr: float,
@@ -141,6 +154,7 @@ def splits(
     began = time.perf_counter()
     n1 = min(rows[1], len(controls) // 3)
     n0 = min(rows[0], len(controls) - n1)
+    methods = loaded_for(names, n0, n1, len(genes))
     p, claims, without = np.empty(n_splits), Counter(), Counter()
     for number in range(n_splits):
         order = generator("false claims", name, number).permutation(len(controls))[: n0 + n1]
@@ -180,12 +194,14 @@ def splits(
 
 
 def unmeasured(
-    genes: list[str], cells: dict[str, np.ndarray], methods: list[LoadedMethod], fdr: float
+    genes: list[str], cells: dict[str, np.ndarray], names_of_methods: list[str], fdr: float
 ) -> None:
     rng = generator("false claims", "unmeasured")
     before = cells[papalexi.CONTROL]
     before = before[rng.permutation(len(before))[:1000]]
     names = [name for name in cells if name != papalexi.CONTROL]
+    fewest = min(len(cells[name]) for name in names)
+    methods = loaded_for(names_of_methods, len(before), fewest, len(genes))
     shared = Controls(before, rng)
     tests = [moved(shared, cells[name], rng=rng) for name in names]
     q = q_values(np.array([test.p for test in tests]))
@@ -227,19 +243,14 @@ def main(
     keep: Path,
 ) -> None:
     kept = Kept(keep)
-    loaded = [load_method(name) for name in methods]
-    for method in loaded:
-        calibration = method.calibration()
-        if calibration is not None:
-            print(f"{method.label}: {calibration.note or 'calibrated'}")
     folder = os.environ.get("CDNBENCH_DATA")
-    how = (loaded, n_splits, rows, fdr, ungated, kept)
+    how = (methods, n_splits, rows, fdr, ungated, kept)
     for reader in (papalexi, hill):
         name = reader.__name__.rpartition(".")[2]
         if folder and {name, f"{name}-unmeasured"} & set(data):
             genes, cells = real_controls(reader, Path(folder))
             if f"{name}-unmeasured" in data:
-                unmeasured(genes, cells, loaded, fdr)
+                unmeasured(genes, cells, methods, fdr)
             if name in data:
                 splits(name, genes, cells[reader.CONTROL], *how)
     for line in ("sim-a", "sim-b"):
@@ -251,7 +262,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--methods", default="cdn,target-shift")
+    parser.add_argument("--methods", default="auto,cdn,target-shift")
     parser.add_argument("--splits", type=int, default=200)
     parser.add_argument("--controls", type=int, default=300, help="most control rows of a split")
     parser.add_argument("--perturbed", type=int, default=100, help="most rows set apart")

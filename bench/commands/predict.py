@@ -143,7 +143,7 @@ def predict(
             help="Most controls of a group that a method gets, drawn at random.",
             rich_help_panel=_ONE,
         ),
-    ] = 5000,
+    ] = 2000,
     jobs: Annotated[
         int,
         typer.Option(

@@ -48,7 +48,7 @@ def predict(
     transpose: bool = False,
     drop_missing: bool = False,
     candidates: int = 1000,
-    max_controls: int = 5000,
+    max_controls: int = 2000,
     as_is: bool = False,
     seed: int = 0,
     jobs: int = 0,

@@ -52,7 +52,7 @@ class Reading:
     drop_missing: bool = False
     as_is: bool = False
     candidates: int = 1000
-    max_controls: int = 5000
+    max_controls: int = 2000
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -135,5 +135,8 @@ def _centre_and_scale(
 
 
 def _linear_then_log(z: np.ndarray) -> np.ndarray:
-    far = np.maximum(np.abs(z) - _KNEE, 0)
-    return np.clip(z, -_KNEE, _KNEE) + np.sign(z) * _KNEE * np.arcsinh(far / _KNEE)
+    found = z.copy()
+    far = np.abs(z) > _KNEE  # few values, and arcsinh is slow
+    beyond = np.abs(z[far]) - _KNEE
+    found[far] = np.sign(z[far]) * (_KNEE + _KNEE * np.arcsinh(beyond / _KNEE))
+    return found
