@@ -17,11 +17,17 @@ def edited(path: Path, rng: random.Random) -> None:
     with h5py.File(path, "a") as file:
         for _ in range(rng.choice((1, 1, 2))):
             names: list[str] = []
-            file.visit(names.append)
+            file.visititems(lambda name, part, names=names: _note(name, part, names))
             if not names:
                 return
             name = rng.choice(sorted(names))
             rng.choice(_EDITS)(file, name, rng)
+
+
+def _note(name: str, part: h5py.Group | h5py.Dataset, names: list[str]) -> None:
+    """Groups and small arrays; one that `_huge` made cannot be held in memory."""
+    if isinstance(part, h5py.Group) or (part.size or 0) < 10**6:
+        names.append(name)
 
 
 def _replace(file: h5py.File, name: str, made: Any) -> None:
