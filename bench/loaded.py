@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from cdnbench.code_digest import code_digest
 from cdnbench.digest import digest
 from cdnbench.errors import CannotRun
 from cdnbench.method import (
@@ -110,6 +111,10 @@ class LoadedMethod:
         if not self.info.probabilities:
             return None
         return cast(Calibrated, self.method).calibration()
+
+    def code(self) -> str:
+        """Digest of the code that its scores depend on, "" if the source cannot be read."""
+        return code_digest(type(self.method))
 
     # --- where it computes
 

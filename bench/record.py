@@ -55,6 +55,7 @@ class _Ended:
 
     log: where the output of a failure is, relative to the store's folder; "" if there is none.
     wall_s, cpu_s, peak_rss_mb: None where the method's call did not return.
+    code: digest of the method's code (`code_digest`), "" in records of earlier versions.
     outside: whether it failed for a cause that is neither the method's nor the suite's (it was
         killed, or a disk was full). The next run repeats it.
     """
@@ -64,6 +65,7 @@ class _Ended:
     method: str
     status: Status
     method_version: str = "1"
+    code: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     reason: str = ""

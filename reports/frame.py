@@ -45,6 +45,7 @@ _JOB_COLUMNS = (
     "suite",
     "method",
     "method_version",
+    "code",
     "parameters",
     "label",
     "task",

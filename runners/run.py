@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import platform
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
 
+from cdnbench.loaded import LoadedMethod
 from cdnbench.printable import printable
 from cdnbench.record import JobRecord, Record, Status
 from cdnbench.registry import METHODS, package_of
@@ -33,12 +36,13 @@ class Mode:
 
     timing: jobs that were not timed alone, one at a time, so that times can be compared
     (`wall_s_single`). fresh: all jobs; each old record stands until its new one is there.
-    retry: jobs that failed.
+    retry: jobs that failed. update: jobs whose method has other code now than when they ran.
     """
 
     timing: bool = False
     fresh: bool = False
     retry: bool = False
+    update: bool = False
 
 
 @dataclass
@@ -92,9 +96,13 @@ class Run:
             with fork_server(_modules(self.todo), self.plan.limits.threads):
                 self._supervisor = Supervisor(self.plan, self.store, reaper, scratch)
                 self._maker = self.maker(self.plan, self.todo, self.store, scratch, reaper)
-                repeat = self.mode.timing or self.mode.fresh or self.mode.retry
+                mode = self.mode
+                repeat = mode.timing or mode.fresh or mode.retry or mode.update
                 self._trainer = Trainer(
-                    self._supervisor, self.mode.fresh or self.mode.retry, self._tell
+                    self._supervisor,
+                    mode.fresh or mode.retry,
+                    self._tell,
+                    outdated=has_other_code if mode.update else lambda *_: False,
                 )
                 self._repeat = repeat
                 try:
@@ -104,11 +112,24 @@ class Run:
                     self._maker.stop()
         return len(self.todo)
 
+    @cached_property
+    def outdated(self) -> dict[str, int]:
+        """Method -> how many of the results that stand were made by other code of it."""
+        done = {job.key for job in self.plan.jobs} - {job.key for job in self.todo}
+        found: Counter[str] = Counter()
+        for job in self.plan.jobs:
+            record = self.store.job(job.key) if job.key in done else None
+            if record is not None and has_other_code(record, job.method):
+                found[job.method.info.name] += 1
+        return dict(found)
+
     def _lacks(self, job: Job) -> bool:
         record = self.store.job(job.key)
         if self.mode.fresh or record is None or not self.store.is_done(record):
             return True
         if record.outside or (self.mode.retry and record.failed):
+            return True
+        if self.mode.update and has_other_code(record, job.method):
             return True
         return self.mode.timing and record.status == Status.ok and record.wall_s_single is None
 
@@ -262,6 +283,15 @@ class Run:
         return record
 
 
+def has_other_code(record: Record, method: LoadedMethod) -> bool:
+    """Whether the code of a method is other than it was when a result was stored. Nothing is said
+    of records that do not know, and of those of another version of Python, which reads code into
+    another form."""
+    here, there = platform.python_version_tuple(), record.provenance.versions.get("python", "")
+    same_python = there.split(".")[:2] == list(here[:2])
+    return bool(record.code and same_python and (now := method.code()) and now != record.code)
+
+
 def job_record(
     plan: Plan,
     job: Job,
@@ -284,6 +314,7 @@ def job_record(
         factors=dict(suite.factors),
         method=info.name,
         method_version=info.version,
+        code=job.method.code(),
         variants=tuple(info.variants),
         parameters=dict(job.method.parameters),
         trained_on=job.method.trained_on(),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cdnbench.loaded import LoadedMethod
 from cdnbench.printable import printable
 from cdnbench.record import FitRecord, Status
 from cdnbench.registry import METHODS, package_of
@@ -31,12 +32,18 @@ class Trainer:
     """Trains what jobs need and the store lacks; any number of threads may ask.
 
     again: train also what has failed before. on_record: called with the record of each fit made.
+    outdated: says of a record and a method whether it has to be made anew.
     """
 
     def __init__(
-        self, supervisor: Supervisor, again: bool, on_record: Callable[[FitRecord], None]
+        self,
+        supervisor: Supervisor,
+        again: bool,
+        on_record: Callable[[FitRecord], None],
+        outdated: Callable[[FitRecord, LoadedMethod], bool] = lambda *_: False,
     ) -> None:
         self._supervisor, self._again, self._on_record = supervisor, again, on_record
+        self._outdated = outdated
         self._made: dict[str, Future[Trained]] = {}
         self._books = threading.Lock()
 
@@ -63,7 +70,12 @@ class Trainer:
     def _train(self, fit: Fit) -> Trained:
         store = self._supervisor.store
         record = store.fit(fit.key)
-        if record is None or (record.status != Status.ok and (self._again or record.outside)):
+        failed = record is not None and record.status != Status.ok
+        if (
+            record is None
+            or (failed and (self._again or record.outside))
+            or self._outdated(record, fit.method)
+        ):
             started_at = datetime.now(UTC).isoformat(timespec="seconds")
             outcome, made = self._made_in_scratch(fit)
             record = self._record(fit, outcome, started_at)
@@ -88,6 +100,7 @@ class Trainer:
             options=dict(plan.options),
             method=info.name,
             method_version=info.version,
+            code=fit.method.code(),
             parameters=dict(fit.method.parameters),
             seed=fit.seed,
             n_tasks=len(fit.specs),

@@ -79,6 +79,12 @@ def run(
         bool, typer.Option("--fresh", help="Run all jobs, also those that are done.")
     ] = False,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed jobs again.")] = False,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update", help="Run jobs again whose method's code changed since their results."
+        ),
+    ] = False,
 ) -> None:
     """Run methods on a suite. Jobs whose result is there already are not run again.
 
@@ -109,7 +115,7 @@ def run(
         limits=Limits(timeout_s=timeout, memory_gb=memory_gb),
         device=chosen_device(device),
     )
-    planned = prepared(plan, out, jobs=jobs, mode=Mode(timing, fresh, retry))
+    planned = prepared(plan, out, jobs=jobs, mode=Mode(timing, fresh, retry, update))
     _announce(planned)
     if not dry_run:
         execute(planned)
@@ -155,6 +161,9 @@ def _announce(planned: Run) -> None:
     tasks, jobs = len({job.spec.hash for job in plan.jobs}), len(plan.jobs)
     done = jobs - todo
     print(f"{plan.suite_name}: {tasks} tasks, {jobs} jobs, {done} of them done, in {store.folder}")
+    for name, n in planned.outdated.items():
+        results = "1 result was" if n == 1 else f"{n} results were"
+        print(f"note: the code of {name} changed since {results} stored; --update repeats them")
     counts = Counter(job.method.info.name for job in plan.jobs)
     print("methods: " + ", ".join(f"{name} ({n})" for name, n in counts.items()))
     for name, why in plan.left_out.items():
