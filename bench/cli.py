@@ -1,5 +1,5 @@
-"""The command line: `bench run | report | predict | list | compact | doctor | data | train |
-weights`."""
+"""The command line: `bench run | report | predict | list | logs | compact | doctor | data |
+train | weights`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cdnbench.commands.compact import compact
 from cdnbench.commands.data import data_app
 from cdnbench.commands.doctor import doctor
 from cdnbench.commands.list import list_names
+from cdnbench.commands.logs import logs
 from cdnbench.commands.predict import predict
 from cdnbench.commands.report import latex_to_standard_output, report
 from cdnbench.commands.run import run
@@ -55,6 +56,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(report)
 app.command()(predict)
 app.command(name="list")(list_names)
+app.command()(logs)
 app.command()(compact)
 app.command()(doctor)
 app.add_typer(data_app, name="data")
