@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint slow clean
+.PHONY: setup demo test lint docs slow clean
 
 setup: $(READY)
 
@@ -39,5 +39,13 @@ $(VENV)/.lint-ready: $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint]'
 	touch $@
 
+docs: $(VENV)/.docs-ready
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs build/site
+	@echo "The site is in build/site/index.html."
+
+$(VENV)/.docs-ready: $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build docs/methods docs/suites *.egg-info
