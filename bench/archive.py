@@ -25,7 +25,7 @@ import numpy as np
 
 from cdnbench.errors import BenchError
 from cdnbench.problems import SET_ASIDE, Problems
-from cdnbench.record import JobRecord, NotARecord, Record, TaskRecord, record_of
+from cdnbench.record import JobRecord, NotARecord, Record, Status, TaskRecord, record_of
 from cdnbench.rows import NewerVersion, read_rows
 from cdnbench.store import Store
 from cdnbench.store_index import printable_record
@@ -76,12 +76,18 @@ class Archive:
         record, row = self._jobs[key]
         shape = self.task(record.task_hash).candidates.shape
         try:
-            return {
+            found = {
                 name.removeprefix(SCORES): np.array(flat, np.float64).reshape(shape)
                 for name, flat in row.items()
                 if name.startswith(SCORES) and flat is not None
             }
+            if missing := set(record.variants or ("",)) - set(found):
+                named = ", ".join(sorted(filter(None, missing)))
+                raise ValueError(f"the reading {named} is missing" if named else "they are missing")
+            return found
         except _WRONG as error:
+            path = self.method_path(record.method)
+            self._problems.part(path, f"scores of {record.task}", error)
             raise ValueError(f"{self.folder} has no scores of {record.task}: {error}") from None
 
     def task(self, hash: str) -> TaskRecord:
@@ -132,6 +138,10 @@ class Archive:
         BenchError: a newer version has written some of them.
         """
         _ = self.problems, self.tasks()
+        for key, (record, _) in self._jobs.items():
+            if record.status == Status.ok:
+                with contextlib.suppress(OSError, ValueError):  # among the problems now
+                    self.scores(key)
         if newer := self._problems.written_by_newer:
             raise BenchError("\n".join([*newer, "Or name another folder to write to."]))
         self._problems.set_aside()
@@ -171,6 +181,8 @@ class Archive:
                 record = printable_record(record)
                 if not isinstance(record, JobRecord):
                     raise NotARecord(f"it is the record of a {record.kind}, not of a job")
+                if record.method != path.stem:
+                    raise NotARecord(f"it is a record of {record.method}, not of {path.stem}")
             except _WRONG as error:
                 self._problems.part(path, f"row {number}", f"it is not a record: {error}")
             else:

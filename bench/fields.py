@@ -58,6 +58,8 @@ def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if is_deep(value):
             raise NotARecord(f"its {name} is nested too deeply")
+        if isinstance(value, dict | list | tuple) and _holds_huge(value):
+            raise NotARecord(f"its {name} holds a number that is far too large")
     for name, kinds in _kinds(cls).items():
         value = given.get(name)
         if value is None and type(None) not in kinds:
@@ -78,6 +80,15 @@ def is_deep(value: Any) -> bool:
             return False
         level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
     return True
+
+
+def _holds_huge(value: Any) -> bool:
+    """Whether a whole number in it is more than other programs can take."""
+    if isinstance(value, dict):
+        return any(_holds_huge(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds_huge(each) for each in value)
+    return isinstance(value, int) and abs(value) > _LARGEST
 
 
 def _is_sound(name: str, value: Any) -> bool:
