@@ -14,9 +14,11 @@ from cdnbench.reports.table import Kind
 
 RANKING = "average_precision_tie"
 """The metric that orders methods."""
+BOUNDS = (0.0, 1.0)
+"""Its possible values."""
 TRIVIAL = ("random", "target-shift")
 """Trivial baselines: the floor of every table."""
-FEW = 5
+FEW = statistics.FEW
 """Fewer datasets than this are no ground for claims from means."""
 
 
@@ -71,23 +73,18 @@ def standings(results: Results) -> pd.DataFrame:
 
 
 def interval(found: pd.DataFrame) -> tuple[float, float]:
-    """95 % interval of the mean of `RANKING` over datasets.
+    """95 % interval of the mean of `RANKING` over datasets; see `statistics.mean_interval`.
 
-    Within one setting it is a t-interval. Over several it is a bootstrap, by gene where genes are
-    perturbed in several lines. It is NaN for fewer than `FEW` datasets over several settings, since
-    resampling so few says next to nothing.
+    found: one row per dataset with `RANKING`, `setting` and, where it is known, `GENE`.
     """
-    values = found.dropna(subset=[RANKING])
-    numbers = values[RANKING].to_numpy()
-    if values["setting"].nunique() <= 1:
-        half = float(statistics.t_halfwidth(values[RANKING].std(), len(values)))
-        return values[RANKING].mean() - half, values[RANKING].mean() + half
-    if len(values) < FEW:
-        return np.nan, np.nan
-    if statistics.GENE in values and (values[statistics.GENE] != "").all():
-        genes = values[statistics.GENE].to_numpy(str)
-        return statistics.cluster_bootstrap_interval(numbers, genes)
-    return statistics.bootstrap_interval(numbers, values["setting"].to_numpy(str))
+    genes = found[statistics.GENE] if statistics.GENE in found else pd.Series([""])
+    known = len(found) > 0 and bool((genes != "").all())
+    return statistics.mean_interval(
+        found[RANKING].to_numpy(float),
+        found["setting"].to_numpy(str),
+        genes.to_numpy(str) if known else None,
+        bounds=BOUNDS,
+    )
 
 
 def block_title(results: Results, key: tuple[str, ...]) -> str:
@@ -142,7 +139,7 @@ def _average_ranks(readings: pd.DataFrame, means: pd.DataFrame) -> dict[str, flo
     values = means.assign(**{c: means[c].astype(str) for c in unit}).set_index(unit)[RANKING]
     values = METRICS[RANKING].merit(values)
     values = values.unstack("label").reindex(index=ok.index, columns=ok.columns)
-    defined = values.notna().any(axis=1).to_numpy() | ~ok.eq(True).any(axis=1).to_numpy()
-    ran = ok.notna().to_numpy() & defined[:, None]
-    ranks = statistics.average_ranks(values.where(ok.eq(True)).to_numpy(float), ran)
+    ranks = statistics.average_ranks(
+        values.where(ok.eq(True)).to_numpy(float), ok.notna().to_numpy()
+    )
     return dict(zip(ok.columns, ranks, strict=True))

@@ -3,6 +3,8 @@ both finished."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -16,6 +18,20 @@ SUMMARY = (
     "paired differences to the best method and to target-shift: intervals, sign-flip tests, Holm"
 )
 BASELINE = "target-shift"
+_COLUMNS = [
+    "against",
+    "label",
+    "n_datasets",
+    "n_settings",
+    "n_units",
+    "difference",
+    "sd",
+    "low",
+    "high",
+    "p",
+    "p_holm",
+    "by_gene",
+]
 
 
 def build(results: Results) -> Table:
@@ -38,109 +54,35 @@ def build(results: Results) -> Table:
     )
 
 
-def differences(results: Results) -> pd.DataFrame:
+def differences(results: Results, against: Sequence[str] = ()) -> pd.DataFrame:
     """One row per (factors, against, label).
 
-    Columns: `n_datasets`, `n_settings`; `difference` (label - against) of `RANKING` and its 95 %
-    interval `low`, `high`; `p` of the sign-flip test, and `p_holm`, where all comparisons of the
-    block are one family; `by_gene`, whether genes were resampled in place of datasets.
+    against: the labels to compare with; by default the best method of each block, and `BASELINE`.
+
+    Columns: `n_datasets`, `n_settings`, `n_units` (genes where `by_gene`, otherwise datasets);
+    `difference` (label - against) of `RANKING`, its `sd` over units and its 95 % interval `low`,
+    `high`; `p` of the sign-flip test, and `p_holm`, where all comparisons of the block are one
+    family; `by_gene`, whether genes were resampled in place of datasets.
 
     Within one setting there is a t-interval and no p. A block of one dataset has no rows. The best
     method is the best on these very data.
     """
     names = results.factors.names
     methods = statistics.with_genes(results.regimes[results.regimes["method"] != CEILING])
-    keys = [*names, "label", "task", *statistics.UNIT, statistics.GENE]
-    cells = (
-        methods.groupby(keys, observed=True, sort=False)[RANKING]
-        .agg(["sum", "count"])
-        .reset_index()
-    )
     means = statistics.dataset_means(methods, [RANKING], [*names, "label"])
-    best = {key: _best(rows) for key, rows in results.factors.blocks(means)}
-    rows = []
-    for key, block in results.factors.blocks(cells):
-        pairs = _Pairs(block)
-        against = [name for name in dict.fromkeys([best[key], BASELINE]) if name in pairs.labels]
-        found = [
-            {
-                **dict(zip(names, key, strict=True)),
-                "against": other,
-                "label": label,
-                **pairs.compare(label, other),
-            }
-            for i, other in enumerate(against)
-            for label in pairs.labels
-            if label != other and not (i and label == against[0])  # that pair is already there
-        ]
-        if max((row["n_datasets"] for row in found), default=0) < 2:
-            continue  # nothing can be said from one dataset
-        adjusted = statistics.holm(np.array([row["p"] for row in found]))
-        by_gene = pairs.genes is not None
-        rows += [
-            {**row, "p_holm": p, "by_gene": by_gene} for row, p in zip(found, adjusted, strict=True)
-        ]
-    numbers = ["n_datasets", "n_settings", "difference", "low", "high", "p", "p_holm", "by_gene"]
-    return pd.DataFrame(rows, columns=[*names, "against", "label", *numbers])
+    frames = []
+    for key, block in results.factors.blocks(methods):
+        chosen = against or (_best(results.factors.rows(means, key)), BASELINE)
+        found = statistics.paired_differences(block, RANKING, chosen)
+        if found["n_datasets"].max() > 1:  # nothing can be said from one dataset
+            frames.append(found.assign(**dict(zip(names, key, strict=True))))
+    found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
+    return found.reindex(columns=[*names, *_COLUMNS])
 
 
 def _best(means: pd.DataFrame) -> str:
     means = means.groupby("label", observed=True)[RANKING].mean()
     return str(METRICS[RANKING].merit(means).idxmax())
-
-
-class _Pairs:
-    """One block as arrays.
-
-    sums, counts: (tasks, labels), of `RANKING` over regimes. units: (tasks,) number of the dataset.
-    settings: (datasets,). genes: (datasets,), or None where not all of them perturb a gene.
-    """
-
-    def __init__(self, block: pd.DataFrame) -> None:
-        unit = [*statistics.UNIT, statistics.GENE]
-        index = ["task", *unit]
-        tables = [
-            block.pivot_table(index=index, columns="label", values=v, observed=True)
-            for v in ("sum", "count")
-        ]
-        self.labels = [str(label) for label in tables[0].columns]
-        self.sums, self.counts = (table.fillna(0).to_numpy(float) for table in tables)
-        self.units, datasets = (
-            tables[0].reset_index()[unit].astype(str).agg(tuple, axis=1).factorize()
-        )
-        self.settings = np.array([dataset[0] for dataset in datasets])
-        genes = np.array([dataset[2] for dataset in datasets])
-        self.genes = genes if (genes != "").all() else None
-
-    def compare(self, label: str, other: str) -> dict[str, float]:
-        """On the tasks that both finished."""
-        pair = [self.labels.index(label), self.labels.index(other)]
-        both = (self.counts[:, pair] > 0).all(axis=1)
-        n = len(self.settings)
-        totals = [
-            [np.bincount(self.units[both], weights=part[both, i], minlength=n) for i in pair]
-            for part in (self.sums, self.counts)
-        ]
-        kept = totals[1][0] > 0
-        own, others = (s[kept] / c[kept] for s, c in zip(*totals, strict=True))
-        values, settings = own - others, self.settings[kept]
-        difference = float(values.mean()) if len(values) else np.nan
-        found = {
-            "n_datasets": len(values),
-            "n_settings": len(set(settings)),
-            "difference": difference,
-        }
-        if found["n_settings"] > 1 and self.genes is not None:
-            genes = self.genes[kept]
-            low, high = statistics.cluster_bootstrap_interval(values, genes)
-            of_gene = np.bincount(np.unique(genes, return_inverse=True)[1], weights=values)
-            return {**found, "low": low, "high": high, "p": statistics.sign_flip_test(of_gene)}
-        if found["n_settings"] > 1:
-            low, high = statistics.bootstrap_interval(values, settings)
-            return {**found, "low": low, "high": high, "p": statistics.sign_flip_test(values)}
-        sd = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
-        half = float(statistics.t_halfwidth(sd, len(values)))
-        return {**found, "low": difference - half, "high": difference + half, "p": np.nan}
 
 
 def _block(title: str, rows: pd.DataFrame) -> Block:

@@ -66,6 +66,16 @@ def test_failures_are_tied_last():
     assert np.isnan(s.average_ranks(np.full((2, 1), np.nan), np.zeros((2, 1), bool))[0])
 
 
+def test_a_dataset_on_which_nothing_finished_ranks_nobody():
+    alone = np.full((2, 1), np.nan)
+    assert np.isnan(s.average_ranks(alone, np.ones((2, 1), bool))).all()
+    values = np.array([[0.9, 0.5], [np.nan, np.nan]])
+    np.testing.assert_array_equal(s.average_ranks(values, np.ones((2, 2), bool)), [1, 2])
+    one_failed_alone = np.array([[np.nan, 0.5], [0.9, 0.5]])
+    ran = np.array([[True, False], [True, True]])
+    np.testing.assert_array_equal(s.average_ranks(one_failed_alone, ran), [1, 2])
+
+
 def test_bootstrap_has_the_stratified_standard_error():
     strata = np.repeat(np.arange(24), 5)
     values = (
@@ -149,3 +159,185 @@ def test_holm_by_hand():
         s.holm(np.array([0.01, 0.04, 0.03, np.nan])), [0.03, 0.06, 0.06, np.nan]
     )
     np.testing.assert_allclose(s.holm(np.array([0.6, 0.7])), [1, 1])
+
+
+def coverage(draw, interval, truth, rounds=500):
+    """The share of `rounds` samples whose interval holds the truth."""
+    hits = 0
+    for _ in range(rounds):
+        low, high = interval(draw())
+        hits += low <= truth <= high
+    return hits / rounds
+
+
+@pytest.mark.parametrize(("n", "settings"), [(5, 1), (8, 2), (20, 4), (24, 24)])
+def test_intervals_of_few_datasets_cover(n, settings):
+    """Settings of their own difficulty, whose mean is known: normal values, from 5 datasets on."""
+    codes = np.arange(n) % settings
+    shift = np.linspace(0, 3, settings)
+    found = coverage(
+        lambda: RNG.normal(size=n) + shift[codes],
+        lambda values: s.mean_interval(values, codes),
+        shift.mean(),
+    )
+    least, most = (0.92, 1.0) if settings == n else (0.92, 0.975)  # alone in a setting: too wide
+    assert least <= found <= most
+
+
+@pytest.mark.parametrize(("n", "settings", "least"), [(5, 1, 0.85), (8, 2, 0.86), (120, 24, 0.9)])
+def test_intervals_of_values_near_the_ceiling_cover(n, settings, least):
+    """Precision near 1 is skewed, so that few datasets cover somewhat less than they say."""
+    codes = np.arange(n) % settings
+    found = coverage(
+        lambda: RNG.beta(9, 1, size=n),
+        lambda values: s.mean_interval(values, codes, bounds=(0, 1)),
+        0.9,
+        200 if n > 100 else 500,
+    )
+    assert least <= found <= 0.99
+
+
+def test_intervals_by_gene_cover():
+    genes = np.repeat(np.arange(15), [1, 2, 3, 2, 2] * 3)
+    lines = np.arange(len(genes)) % 3
+    found = coverage(
+        lambda: RNG.normal(size=15)[genes] + 0.5 * RNG.normal(size=len(genes)),
+        lambda values: s.mean_interval(values, lines, genes),
+        0.0,
+    )
+    assert 0.92 <= found <= 0.98
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.5, 10), (0.9, 20), (0.97, 161)])
+def test_intervals_of_a_share_cover(share, n):
+    found = coverage(
+        lambda: RNG.binomial(n, share), lambda hits: s.proportion_interval(hits, n), share, 4000
+    )
+    assert 0.90 <= found <= 0.99
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    for hits, n in ((0, 9), (8, 9), (9, 9)):
+        of = stats.binomtest(hits, n).proportion_ci(method="wilson")
+        assert s.proportion_interval(hits, n) == pytest.approx((of.low, of.high))
+    assert np.isnan(s.proportion_interval(0, 0)).all()
+
+
+def test_equal_values_say_nothing_about_their_spread():
+    assert np.isnan(s.mean_interval(np.ones(8), np.zeros(8))).all()
+    low, high = s.mean_interval(np.array([1.0, 1, 1, 0.9]), np.zeros(4), bounds=(0, 1))
+    assert low < 0.975 < high == 1
+
+
+def test_one_setting_has_a_t_interval_of_what_is_defined():
+    values = np.array([0.2, np.nan, 0.4, 0.3])
+    low, high = stats.t.interval(0.95, 2, loc=0.3, scale=0.1 / np.sqrt(3))
+    assert s.mean_interval(values, np.zeros(4)) == pytest.approx((low, high))
+
+
+def frame(values: dict[str, list[float]], settings, genes=None) -> pd.DataFrame:
+    n = len(settings)
+    about = {
+        "setting": settings,
+        "dataset": [f"d{i}" for i in range(n)],
+        "task": [f"d{i}" for i in range(n)],
+        "gene": genes if genes is not None else [""] * n,
+    }
+    return pd.concat([pd.DataFrame({**about, "label": k, "x": v}) for k, v in values.items()])
+
+
+def test_paired_differences_against_any_method_are_one_family():
+    settings = ["a"] * 4 + ["b"] * 4
+    base = RNG.normal(size=8)
+    regimes = frame({"low": base, "mid": base + 1, "high": base + 2}, settings)
+    found = s.paired_differences(regimes, "x", ["mid", "high", "absent"])
+    pairs = list(zip(found["against"], found["label"], strict=True))
+    assert pairs == [("mid", "high"), ("mid", "low"), ("high", "low")], "no pair comes twice"
+    assert found["difference"].tolist() == pytest.approx([1, -1, -2])
+    assert (found["p"] == 2 / 2**8).all() and (found["p_holm"] == 6 / 2**8).all()
+    alone = s.paired_differences(regimes, "x", ["mid"], labels=["low"])
+    assert alone["p_holm"].tolist() == [2 / 2**8]
+
+
+def test_pairs_rest_on_what_both_finished():
+    regimes = frame({"a": [1.0, 1, 1, np.nan], "b": [0.0, 0.5, np.nan, 0.2]}, ["s"] * 4)
+    found = s.Pairs(regimes, "x").compare("a", "b")
+    assert (found.n_datasets, found.difference) == (2, 0.75) and np.isnan(found.p)
+    assert found.sd == pytest.approx(np.std([1, 0.5], ddof=1))
+
+
+def test_the_interval_of_a_paired_difference_covers():
+    settings = np.repeat(["a", "b"], 4)
+
+    def draw():
+        shared = RNG.normal(size=8)  # hard datasets are hard for both
+        return frame(
+            {"a": shared + RNG.normal(0.3, 0.2, 8), "b": shared + RNG.normal(0, 0.2, 8)}, settings
+        )
+
+    def interval(regimes):
+        found = s.Pairs(regimes, "x").compare("a", "b")
+        return found.low, found.high
+
+    assert 0.88 <= coverage(draw, interval, 0.3, 80) <= 1
+
+
+def test_friedman_is_scipys_and_its_critical_difference_demsars():
+    values = RNG.normal(size=(30, 5)) + np.arange(5) / 2
+    found = s.friedman(values)
+    expected = stats.friedmanchisquare(*values.T)
+    assert (found.statistic, found.p) == pytest.approx((expected.statistic, expected.pvalue))
+    assert found.ranks == pytest.approx(stats.rankdata(-values, axis=1).mean(axis=0))
+    for k, q in ((2, 1.960), (3, 2.343), (5, 2.728), (10, 3.164)):  # Demsar 2006, table 5a
+        assert s.critical_difference(k, 30) == pytest.approx(
+            q * np.sqrt(k * (k + 1) / 180), rel=1e-3
+        )
+
+
+def test_friedman_holds_its_size_and_failures_rank_last():
+    p = np.array([s.friedman(RNG.normal(size=(20, 4))).p for _ in range(400)])
+    assert 0.02 <= np.mean(p <= 0.05) <= 0.08
+    values = np.array([[0.9, np.nan, 0.5], [0.8, np.nan, 0.4], [np.nan] * 3])
+    found = s.friedman(values)
+    assert found.ranks == (1, 3, 2) and found.n_datasets == 2
+    assert s.friedman(np.ones((4, 3))).p == 1
+    with pytest.raises(ValueError, match="three methods"):
+        s.friedman(np.ones((4, 2)))
+
+
+def test_groups_that_cannot_be_told_apart():
+    ranks = np.array([3.0, 1.0, 1.4, 2.2])
+    assert s.indistinct(ranks, 1.0) == [(1, 2), (2, 3), (3, 0)]
+    assert s.indistinct(ranks, 1.3) == [(1, 2, 3), (3, 0)]
+    assert s.indistinct(ranks, 0.1) == []
+    assert s.indistinct(ranks, 5) == [(1, 2, 3, 0)]
+
+
+def test_power_is_what_simulation_says():
+    sd, n = 0.2, 10
+    least = s.smallest_difference(sd, n)
+    values = RNG.normal(least, sd, size=(4000, n))
+    shown = stats.ttest_1samp(values, 0, axis=1).pvalue <= 0.05
+    assert shown.mean() == pytest.approx(0.8, abs=0.03)
+    tested = np.mean([s.sign_flip_test(v) <= 0.05 for v in values[:300]])
+    assert tested == pytest.approx(0.8, abs=0.08), "the sign-flip test has nearly the same power"
+    assert s.smallest_difference(sd, n, comparisons=10) > least > s.smallest_difference(sd, 40)
+    assert np.isnan(s.smallest_difference(sd, 1))
+
+
+def test_the_note_on_power():
+    assert s.power_note(0.18, 8).startswith("Power: 8 datasets cannot show a difference below 0.2")
+    assert "cannot show any difference: the smallest p" in s.power_note(0.1, 5)
+    assert "comparisons: the smallest p" in s.power_note(0.1, 8, comparisons=13)
+    assert s.power_note(0.1, 1) == s.power_note(np.nan, 8) == ""
+    assert s.smallest_p(4) == s.sign_flip_test(np.ones(4))
+
+
+def test_means_agree_up_to_a_limit():
+    assert s.agreement_limit(0.03, 0.04, 5, 5) == pytest.approx(2.306 * 0.05 / np.sqrt(5), rel=1e-3)
+    rejected = 0
+    for _ in range(1000):
+        a, b = RNG.normal(size=5), RNG.normal(size=5)
+        limit = s.agreement_limit(a.std(ddof=1), b.std(ddof=1), 5, 5)
+        rejected += abs(a.mean() - b.mean()) > limit
+    assert 0.03 <= rejected / 1000 <= 0.075

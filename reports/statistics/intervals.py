@@ -1,0 +1,133 @@
+"""Intervals of a mean over datasets. All are at 95 % unless told otherwise."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+
+from cdnbench.digest import generator
+
+RESAMPLES = 10_000
+FEW = 5
+"""Fewer datasets than this over several settings have no interval: resampling so few says next to
+nothing."""
+
+
+def mean_interval(
+    values: np.ndarray,
+    settings: np.ndarray,
+    genes: np.ndarray | None = None,
+    *,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """The interval of the mean of one value per dataset: which of the intervals below applies.
+
+    values, settings, genes: (n_datasets,); NaN values are left out. genes: what was perturbed, if
+    that is known of all datasets. bounds: what values are possible, which the interval keeps to.
+
+    Within one setting it is a t-interval. Over several it is a bootstrap, by gene where genes are
+    given. It is NaN for a single dataset, for fewer than `FEW` over several settings, and where all
+    values are equal: they say nothing about their spread.
+    """
+    values = np.asarray(values, float)
+    kept = ~np.isnan(values)
+    values, settings = values[kept], np.asarray(settings)[kept]
+    several = len(np.unique(settings)) > 1
+    if len(values) < (FEW if several else 2) or np.ptp(values) == 0:
+        return np.nan, np.nan
+    if several and genes is not None:
+        low, high = cluster_bootstrap_interval(values, np.asarray(genes)[kept], level)
+    elif several:
+        low, high = bootstrap_interval(values, settings, level)
+    else:
+        half = float(t_halfwidth(values.std(ddof=1), len(values), level))
+        low, high = float(values.mean()) - half, float(values.mean()) + half
+    return float(np.maximum(low, bounds[0])), float(np.minimum(high, bounds[1]))
+
+
+def t_halfwidth(sd: np.ndarray | float, n: np.ndarray | int, level: float = 0.95) -> np.ndarray:
+    """Half the t-interval of a mean of n values; NaN below two."""
+    n = np.asarray(n, dtype=float)
+    quantile = stats.t.ppf((1 + level) / 2, np.where(n > 1, n - 1, np.nan))
+    return np.asarray(quantile * sd / np.sqrt(n))
+
+
+def proportion_interval(hits: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share: `hits` of n independent trials. NaN without a trial."""
+    if n == 0:
+        return np.nan, np.nan
+    z, share = stats.norm.ppf((1 + level) / 2), hits / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
+
+
+def bootstrap_interval(
+    values: np.ndarray, strata: np.ndarray, level: float = 0.95, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Percentile interval of the mean of `values` (n,), resampled within strata (n,).
+
+    For paired data, the values are differences.
+
+    From a stratum of n, n - 1 are drawn, so that the variance is unbiased for small n (McCarthy and
+    Snowden 1985). Strata of one are pooled. The distances from the mean are stretched by the ratio
+    of Student's t to the normal distribution, for the degrees of freedom that the strata leave
+    (Hesterberg 2015): without it, intervals of few datasets are too narrow. The same strata are
+    always resampled in the same way. NaN below two values.
+    """
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return np.nan, np.nan
+    codes = _pool_singletons(np.unique(np.asarray(strata), return_inverse=True)[1])
+    means = _resampling(codes.tobytes(), resamples) @ values
+    return _stretched(means, float(values.mean()), len(values) - len(np.unique(codes)), level)
+
+
+def cluster_bootstrap_interval(
+    values: np.ndarray, clusters: np.ndarray, level: float = 0.95, resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Percentile interval of the mean of `values` (n,), whole clusters (n,) resampled with all
+    their values, stretched as that of `bootstrap_interval`. NaN below two clusters."""
+    codes = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    sums, sizes = np.bincount(codes, weights=np.asarray(values, dtype=float)), np.bincount(codes)
+    if len(sizes) < 2:
+        return np.nan, np.nan
+    weights = _resampling(np.zeros(len(sizes), dtype=np.int64).tobytes(), resamples)
+    means = (weights @ sums) / (weights @ sizes)
+    return _stretched(means, float(sums.sum() / sizes.sum()), len(sizes) - 1, level)
+
+
+def _stretched(means: np.ndarray, centre: float, freedom: int, level: float) -> tuple[float, float]:
+    """The percentile interval of resampled `means`, for a normal mean as wide as Student's."""
+    tail = (1 + level) / 2
+    factor = float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))
+    low, high = np.quantile(means, [1 - tail, tail])
+    return float(centre + factor * (low - centre)), float(centre + factor * (high - centre))
+
+
+@lru_cache(maxsize=2)
+def _resampling(strata: bytes, resamples: int) -> np.ndarray:
+    """(resamples, n) weights of the values in each resample's mean; `strata` are the bytes of (n,)
+    int64 codes."""
+    codes = np.frombuffer(strata, dtype=np.int64)
+    rng = generator("reports", "bootstrap", codes.tolist())
+    weights = np.empty((resamples, len(codes)))
+    for code in np.unique(codes):
+        members = np.flatnonzero(codes == code)
+        size, draws = len(members), max(len(members) - 1, 1)
+        counts = rng.multinomial(draws, np.full(size, 1 / size), size=resamples)
+        weights[:, members] = counts * (size / draws / len(codes))
+    return weights
+
+
+def _pool_singletons(codes: np.ndarray) -> np.ndarray:
+    """Strata of one become one stratum, since a single value says nothing about its spread. A lone
+    one joins the largest stratum."""
+    counts = np.bincount(codes)
+    single = counts[codes] == 1
+    lone = single.sum() == 1 and len(counts) > 1
+    pooled = np.where(single, counts.argmax() if lone else -1, codes)
+    return np.unique(pooled, return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,137 @@
+"""Paired differences of methods on what both finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from cdnbench.reports.statistics.intervals import (
+    bootstrap_interval,
+    cluster_bootstrap_interval,
+    t_halfwidth,
+)
+from cdnbench.reports.statistics.significance import holm, sign_flip_test
+from cdnbench.reports.statistics.units import GENE, UNIT
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`label` minus `against`, over the datasets that both finished.
+
+    sd: standard deviation of the differences within settings. n_units: what they rest on, genes
+    where genes are resampled and datasets otherwise. p: of the sign-flip test; NaN within one
+    setting. by_gene: whether genes were resampled in place of datasets.
+    """
+
+    against: str
+    label: str
+    n_datasets: int
+    n_settings: int
+    n_units: int
+    difference: float
+    sd: float
+    low: float
+    high: float
+    p: float
+    by_gene: bool
+
+
+class Pairs:
+    """The results of several methods on the same tasks, for comparisons two at a time.
+
+    Built from one row per (label, task): columns `label`, `task`, those of `UNIT` and `GENE`, and
+    `metric`, averaged over regimes and seeds. A label is compared on the tasks where it has a
+    value; the tasks of a dataset are averaged.
+    """
+
+    def __init__(self, regimes: pd.DataFrame, metric: str) -> None:
+        unit = [*UNIT, GENE]
+        groups = regimes.groupby(["label", "task", *unit], observed=True, sort=False)[metric]
+        found = groups.agg(["sum", "count"]).reset_index()
+        tables = [
+            found.pivot_table(index=["task", *unit], columns="label", values=v, observed=True)
+            for v in ("sum", "count")
+        ]
+        self.labels = [str(label) for label in tables[0].columns]
+        self._sums, self._counts = (table.fillna(0).to_numpy(float) for table in tables)
+        rows = tables[0].reset_index()[unit].astype(str)
+        self._units, datasets = rows.agg(tuple, axis=1).factorize()
+        self._settings = np.array([dataset[0] for dataset in datasets])
+        genes = np.array([dataset[2] for dataset in datasets])
+        self._genes = genes if (genes != "").all() else None
+
+    def values(self, label: str, other: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(values of `label`, values of `other`, which datasets they are of), on shared tasks."""
+        pair = [self.labels.index(label), self.labels.index(other)]
+        both = (self._counts[:, pair] > 0).all(axis=1)
+        n = len(self._settings)
+        totals = [
+            [np.bincount(self._units[both], weights=part[both, i], minlength=n) for i in pair]
+            for part in (self._sums, self._counts)
+        ]
+        kept = totals[1][0] > 0
+        own, others = (s[kept] / c[kept] for s, c in zip(*totals, strict=True))
+        return own, others, np.flatnonzero(kept)
+
+    def compare(self, label: str, against: str) -> Difference:
+        """Within one setting a t-interval and no p; over several a bootstrap stratified by setting
+        and a sign-flip test, by gene where all datasets perturb one."""
+        own, others, kept = self.values(label, against)
+        values, settings = own - others, self._settings[kept]
+        several, by_gene = len(set(settings)) > 1, self._genes is not None
+        low, high, p = np.nan, np.nan, np.nan
+        sd, n_units = _spread(values, settings), len(values)
+        mean = float(values.mean()) if len(values) else np.nan
+        if several and self._genes is not None:
+            codes = np.unique(self._genes[kept], return_inverse=True)[1]
+            sums = np.bincount(codes, weights=values)
+            low, high = cluster_bootstrap_interval(values, codes)
+            p, n_units = sign_flip_test(sums), len(sums)
+            sd = float(np.std(sums / np.bincount(codes), ddof=1)) if n_units > 1 else np.nan
+        elif several:
+            low, high = bootstrap_interval(values, settings)
+            p = sign_flip_test(values)
+        else:
+            half = float(t_halfwidth(sd, len(values)))
+            low, high = mean - half, mean + half
+        n_settings = len(set(settings))
+        return Difference(
+            against, label, len(values), n_settings, n_units, mean, sd, low, high, p, by_gene
+        )
+
+
+def _spread(values: np.ndarray, settings: np.ndarray) -> float:
+    """Standard deviation within settings, pooled; over all where no setting has two datasets."""
+    codes = np.unique(settings, return_inverse=True)[1]
+    counts = np.bincount(codes)
+    freedom = int((counts - 1).sum())
+    if freedom < 1:
+        return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    residual = values - (np.bincount(codes, weights=values) / counts)[codes]
+    return float(np.sqrt(np.square(residual).sum() / freedom))
+
+
+def paired_differences(
+    regimes: pd.DataFrame, metric: str, against: Sequence[str], labels: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """One row per (against, label): the fields of `Difference`, and `p_holm`, where all these
+    comparisons are one family.
+
+    regimes: one row per regime of one block of results (`Results.regimes`, with `with_genes`).
+    against: the labels to compare with; what has no result is passed over, and no pair comes twice.
+    labels: what is compared, everything by default.
+    """
+    pairs = Pairs(regimes, metric)
+    chosen = [name for name in dict.fromkeys(against) if name in pairs.labels]
+    others = pairs.labels if labels is None else [name for name in labels if name in pairs.labels]
+    found = [
+        pairs.compare(label, other)
+        for i, other in enumerate(chosen)
+        for label in others
+        if label != other and not (label in chosen[:i] and other in others)
+    ]
+    frame = pd.DataFrame([vars(one) for one in found], columns=list(Difference.__annotations__))
+    return frame.assign(p_holm=holm(frame["p"].to_numpy(float)))
