@@ -1,5 +1,5 @@
-"""The command line: `bench run | report | predict | list | logs | compact | doctor | data |
-train | weights`."""
+"""The command line: `bench run | report | predict | list | compare | logs | compact |
+doctor | data | train | weights`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 
 from cdnbench import __version__
 from cdnbench.commands.compact import compact
+from cdnbench.commands.compare import compare
 from cdnbench.commands.data import data_app
 from cdnbench.commands.doctor import doctor
 from cdnbench.commands.list import list_names
@@ -56,6 +57,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(report)
 app.command()(predict)
 app.command(name="list")(list_names)
+app.command()(compare)
 app.command()(logs)
 app.command()(compact)
 app.command()(doctor)

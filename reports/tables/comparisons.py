@@ -101,14 +101,14 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
                 Cell(row["label"]),
                 Cell(row["against"]),
                 Cell(str(row["n_datasets"])),
-                Cell(_signed(row["difference"])),
+                Cell(signed(row["difference"])),
                 Cell(
                     "–"
                     if np.isnan(row["low"])
-                    else f"{_signed(row['low'])} to {_signed(row['high'])}"
+                    else f"{signed(row['low'])} to {signed(row['high'])}"
                 ),
-                Cell(_p(row["p"])),
-                Cell(_p(row["p_holm"]), best=bool(row["p_holm"] < 0.05)),
+                Cell(p_text(row["p"])),
+                Cell(p_text(row["p_holm"]), best=bool(row["p_holm"] < 0.05)),
             )
         )
         for _, row in rows.sort_values(
@@ -128,9 +128,9 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
     return Block(title, columns, tuple(lines), (note, "The best method was chosen on these data."))
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:+.3f}".replace("-", "−")
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
     return "–" if np.isnan(value) else "<0.001" if value < 0.001 else number(value)
