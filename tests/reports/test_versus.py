@@ -7,8 +7,8 @@ import pytest
 
 from cdnbench import run
 from cdnbench.errors import BenchError, UnknownName
-from cdnbench.reports.versus import Side, versus
 from cdnbench.registry import load_method
+from cdnbench.reports.versus import Side, versus
 from cdnbench.store import Store
 
 VERSION = load_method("target-shift").info.version
