@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,21 @@ SUPERVISED = {
 def main(docs: Path) -> None:
     pages(docs / "methods", "Methods", METHODS, METHODS_INTRODUCTION, method_page)
     pages(docs / "suites", "Suites", SUITES, SUITES_INTRODUCTION, suite_page)
+    write(docs / "model-card-table.md", cards(docs.parent / "methods" / "cdn" / "weights"))
+
+
+def cards(folder: Path) -> str:
+    """A table of the weights, from their cards."""
+    heads = ("weights", "steps", "minutes", "device", "date", "commit", "held out")
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for path in sorted(folder.glob("*.json")):
+        card = json.loads(path.read_text(encoding="utf-8"))
+        if "model" in card:
+            commit = card["git_sha"][:8] + (" and changes" if card["dirty"] else "")
+            values = (f"`{path.stem}`", f"{card['steps']:,}", f"{card['minutes']:.0f}")
+            values += (card["device"], card["date"], commit, card["held_out"])
+            lines.append(f"| {' | '.join(map(cell, values))} |")
+    return "\n".join(lines) + "\n"
 
 
 def pages(

@@ -16,22 +16,26 @@ from cdnbench.registry import METHODS, SUITES, entries, load_class, load_method
 class Kind(StrEnum):
     methods = "methods"
     suites = "suites"
+    datasets = "datasets"
     tables = "tables"
     figures = "figures"
 
 
 def list_names(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
-    """List the methods, suites, tables or figures by name.
+    """List the methods, suites, data sets, tables or figures by name.
 
     Examples:
 
         bench list methods
 
         bench list suites
+
+        bench list datasets
     """
     listed = {
         Kind.methods: _methods,
         Kind.suites: _suites,
+        Kind.datasets: _datasets,
         Kind.tables: _tables,
         Kind.figures: _figures,
     }
@@ -95,6 +99,12 @@ def _suites() -> list[tuple[str, str]]:
                 ("", f"--subset {stratum}|non{stratum}: only these tasks. {stratum}: {meaning}.")
             )
     return rows
+
+
+def _datasets() -> list[tuple[str, str]]:
+    from cdnbench.datasets.real.listing import datasets
+
+    return list(datasets())
 
 
 def _tables() -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ VERSION = 1
 """Of the readers: another one makes other tasks of the same files."""
 
 
-def _reader(name: str) -> ModuleType:
+def reader_of(name: str) -> ModuleType:
     """The module of a data set: its `FILES`, whether its variables are `GENES`, and `read`.
 
     Imported when it is used: listing suites need not load pandas.
@@ -48,13 +48,13 @@ def _reader(name: str) -> ModuleType:
 
 def _find(name: str, folder: Path | None) -> tuple[Path, ...]:
     """Where a data set's files lie. Raises BenchError, which says how to place what is missing."""
-    return tuple(file.find(folder, name) for file in _reader(name).FILES)
+    return tuple(file.find(folder, name) for file in reader_of(name).FILES)
 
 
 @cache
 def _read(name: str, paths: tuple[Path, ...]) -> tuple[str, tuple[Case, ...]]:
     """Digest of the files, and their cases in an order that means nothing."""
-    reader = _reader(name)
+    reader = reader_of(name)
     files = [np.frombuffer(p.read_bytes(), np.uint8) for p in paths or (reader.SHIPPED,)]
     cases = list(reader.read(*paths))
     order = generator("real", name, "order").permutation(len(cases))
@@ -63,7 +63,7 @@ def _read(name: str, paths: tuple[Path, ...]) -> tuple[str, tuple[Case, ...]]:
 
 def _specs(name: str, folder: Path | None) -> list[TaskSpec]:
     source, cases = _read(name, _find(name, folder))
-    genes = _reader(name).GENES
+    genes = reader_of(name).GENES
     return [_spec(name, number, case, genes, source) for number, case in enumerate(cases)]
 
 

@@ -65,3 +65,14 @@ def test_what_does_not_exist_is_refused_before_work_starts(tmp_path, arguments, 
 def test_lists_are_one_line_per_name():
     assert run("list", "figures").startswith("dots  mean average precision")
     assert run("list", "tables").splitlines()[0].startswith("leaderboard   methods by mean")
+
+
+def test_data_sets_are_listed_with_their_place_and_licence(tmp_path, monkeypatch):
+    monkeypatch.delenv("CDNBENCH_DATA", raising=False)
+    lines = dict(line.split(maxsplit=1) for line in run("list", "datasets").splitlines()[:7])
+    assert "comes with the installation" in lines["petshop"]
+    assert "to be placed as expression/" in lines["sahin"] and "licence: GPL" in lines["sahin"]
+    monkeypatch.setenv("CDNBENCH_DATA", str(tmp_path))
+    (tmp_path / "expression").mkdir()
+    (tmp_path / "expression" / "sahin2008_rppa_16proteins.csv.gz").write_bytes(b"")
+    assert f"found in {tmp_path}" in run("list", "datasets")
