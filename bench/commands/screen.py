@@ -147,7 +147,7 @@ def predict_screen(
         own = selection.of_each[done : done + len(block.comparisons)]
         findings += findings_of(screen, block, own, reading, limits, store, jobs, show)
         dependent = dependent or _controls_depend(block)
-        evidence |= evidence_in(screen, block, reading.seed, progress)
+        evidence |= evidence_in(screen, block, reading.seed, progress, jobs)
         done += len(block.comparisons)
     _check_any(findings, selection.methods)
     by_text = {text_of(method): method for method in selection.methods}

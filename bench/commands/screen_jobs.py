@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ from cdnbench.prediction.judging import Evidence, controls_of, drawn_values, evi
 from cdnbench.prediction.methods import text_of
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.result import Finding
-from cdnbench.prediction.screening import Block, Progress, Screen
+from cdnbench.prediction.screening import Block, Comparison, Progress, Screen
 from cdnbench.record import Record, Status
 
 if TYPE_CHECKING:
@@ -73,23 +75,42 @@ def findings_of(
 
 
 def evidence_in(
-    screen: Screen, block: Block, seed: int, progress: Progress
+    screen: Screen, block: Block, seed: int, progress: Progress, n_jobs: int = 0
 ) -> dict[tuple[str, str], Evidence]:
-    """(perturbation, group) -> whether anything moved, for a block whose rows were read."""
+    """(perturbation, group) -> whether anything moved, for a block whose rows were read.
+
+    n_jobs: how many are tested at once; 0 for one per core that this process may use.
+    """
+    from threadpoolctl import threadpool_limits
+
+    from cdnbench.runners.api import usable_cores
+
     names = screen.variables[block.tested]
     found: dict[tuple[str, str], Evidence] = {}
-    controls: dict[str, Controls] = {}
     total, done = sum(c.n_perturbed for c in block.comparisons), 0
-    for i, comparison in enumerate(block.comparisons):
-        group = comparison.group
-        if group not in controls:
-            controls = {group: controls_of(block.controls(group), name=group, seed=seed)}
-        found[comparison.perturbation, group] = evidence_of(
-            controls[group], block.perturbed(i), names, name=comparison.name, seed=seed
-        )
-        done += comparison.n_perturbed
-        progress("testing whether anything moved", done, total)
+    # Tests are long calls of numpy, which threads run side by side.
+    with threadpool_limits(1), ThreadPoolExecutor(n_jobs or usable_cores()) as pool:
+        for group, own in _by_group(block.comparisons):
+            controls = controls_of(block.controls(group), name=group, seed=seed)
+
+            def tested(i: int, controls: Controls = controls) -> Evidence:
+                name = block.comparisons[i].name
+                return evidence_of(controls, block.perturbed(i), names, name=name, seed=seed)
+
+            for i, evidence in zip(own, pool.map(tested, own), strict=True):
+                comparison = block.comparisons[i]
+                found[comparison.perturbation, group] = evidence
+                done += comparison.n_perturbed
+                progress("testing whether anything moved", done, total)
     return found
+
+
+def _by_group(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, list[int]]]:
+    """Each group with the numbers of its comparisons. Neighbours of one group stand together, and
+    the controls of one group are held at a time."""
+    numbers = enumerate(comparisons)
+    for group, own in itertools.groupby(numbers, key=lambda numbered: numbered[1].group):
+        yield group, [i for i, _ in own]
 
 
 def _finding(

@@ -12,6 +12,7 @@ perturbed rows gives the joint ranks.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Controls:
     def __init__(self, rows: Any, rng: np.random.Generator) -> None:
         self.rows = thinned(rows, rng)
         self._sorted: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._sorting = Lock()
 
     @property
     def n_rows(self) -> int:
@@ -51,8 +53,9 @@ class Controls:
         """As `sort_columns` of the controls."""
         if self.n_rows * self.n_variables > _KEPT_VALUES:
             return sort_columns(self.rows, columns)
-        if not self._sorted:
-            self._sorted[0] = sort_columns(self.rows, np.arange(self.n_variables))
+        with self._sorting:
+            if not self._sorted:
+                self._sorted[0] = sort_columns(self.rows, np.arange(self.n_variables))
         values, order = self._sorted[0]
         return values[columns], order[columns]
 
