@@ -14,8 +14,10 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: setup
-	$(BIN)/bench run --suite synthetic-mini
-	$(BIN)/bench report results/synthetic-mini --html results/report.html --csv results/report.csv
+	$(BIN)/bench run --suite synthetic-demo --methods random,target-shift,ks-shift,regression-invariance,ut-igsp,dci,cdn --out results/demo/synthetic-demo
+	$(BIN)/bench run --suite petshop --methods random,target-shift,effect-size,baro,rcd,cdn --out results/demo/petshop
+	$(BIN)/bench report results/demo --table comparisons
+	$(BIN)/bench report results/demo --html results/report.html --csv results/report.csv
 	@echo "The report is in results/report.html, its numbers in results/report.csv."
 	@echo "How to go on (or put $(BIN) on your PATH and write bench):"
 	@echo "  your own samples:   $(BIN)/bench predict control.csv treated.csv"

@@ -324,7 +324,35 @@ class SyntheticMini(SyntheticSuite):
             )
 
 
+class SyntheticDemo(SyntheticSuite):
+    info: ClassVar[SuiteInfo] = _info(
+        "synthetic-demo",
+        "24 datasets of 10 variables and 60 rows, on which methods differ: the suite of make demo",
+        STANDARDISE, TRACK,
+    )  # fmt: skip
+    n_datasets: ClassVar[int] = 6
+
+    def settings(self) -> Iterator[tuple[str, Recipe]]:
+        for mechanism, intervention in product(
+            ("linear", "sigmoid"), ("hard-uniform", "soft-scale")
+        ):
+            yield (
+                "",
+                _setting(
+                    mechanism,
+                    intervention,
+                    seed=("synthetic-demo",),
+                    n_variables=10,
+                    n_edges=20,
+                    rows=60,
+                    regimes_per_count=3,
+                    factor=(1.2, 2.0),
+                ),
+            )
+
+
 SUITES: tuple[type[SyntheticSuite], ...] = (
+    SyntheticDemo,
     Synthetic,
     SyntheticFull,
     SyntheticStat,

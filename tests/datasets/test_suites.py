@@ -26,6 +26,7 @@ SIZES = {
     "synthetic-hard": 126,
     "synthetic-ood": 96,
     "synthetic-mini": 8,
+    "synthetic-demo": 24,
 }
 
 
