@@ -38,7 +38,7 @@ def show(table: Table, console: Console) -> None:
 def text(table: Table) -> str:
     """The whole table as plain text, as `show` prints it where there is no terminal."""
     out = io.StringIO()
-    show(table, Console(file=out, force_terminal=False))
+    show(table, Console(file=out, force_terminal=False, force_jupyter=False))
     return out.getvalue().rstrip()
 
 
