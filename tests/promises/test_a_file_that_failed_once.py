@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pickle
 import random
@@ -14,6 +15,7 @@ import pytest
 import torch
 from samples_of_files import READERS
 
+from cdnbench.datasets.cells.screens.market import read_market
 from cdnbench.errors import BenchError, InvalidData, InvalidParameter, InvalidTask
 from cdnbench.knowledge import read_annotations, read_embeddings, read_texts
 from cdnbench.methods.cdn.public.checkpoint import read_checkpoint
@@ -193,3 +195,28 @@ def test_a_card_may_not_ask_for_a_network_larger_than_its_tensors(tmp_path):
     path.with_suffix(".json").write_text(json.dumps({**card, "config": {"sizes": [3, 10**9, 2]}}))
     with pytest.raises(InvalidParameter, match="larger than its tensors"):
         READERS["weights"].read(path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_zeros_in_a_market_file_are_refused_before_native_code_sees_them(tmp_path, packed):
+    """A copy that was broken off is filled with zeros; such a file ended the process."""
+    folder = READERS["screen as .mtx"].write(tmp_path, random.Random(0))
+    for path in list(folder.glob("matrix.mtx*")):
+        path.unlink()
+    n_features = len(_lines(folder, "features.tsv"))
+    n_cells = len(_lines(folder, "barcodes.tsv"))
+    head = f"%%MatrixMarket matrix coordinate integer general\n{n_features} {n_cells} 2\n"
+    content = head.encode() + b"1 1 2\x00\x00\x00\x00 7 1\n1 2 2\n"
+    if packed:
+        (folder / "matrix.mtx.gz").write_bytes(gzip.compress(content))
+    else:
+        (folder / "matrix.mtx").write_bytes(content)
+    with pytest.raises(InvalidData, match="bytes that are no text"):
+        read_market(folder, by_id=False)
+
+
+def _lines(folder, name):
+    path = next(folder.glob(f"{name}*"))
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+    return [line for line in text.replace("\r", "\n").split("\n") if line.strip()]

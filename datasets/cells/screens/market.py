@@ -24,6 +24,9 @@ _LEAST_ENTRY = 4
 """Bytes of the shortest entry of a .mtx, such as "1 1\\n"."""
 
 
+_TEXT = bytes([9, 10, 13, *range(32, 127), *range(128, 256)])
+
+
 @dataclass(frozen=True, eq=False)
 class Market:
     """rows: (cells, features) values, repeated entries summed. names, types: of the features; types
@@ -61,6 +64,7 @@ def read_market(path: Path, *, by_id: bool, file: Path | None = None) -> Market:
         )
     file = file or _find(path, "matrix.mtx")
     _check_market(file, path, len(features), len(barcodes))
+    _check_text(file)
     with _readable(file):
         rows = sparse.csr_matrix(mmread(file).T)
     width = min(widths, default=1)
@@ -133,6 +137,20 @@ def _check_market(file: Path, path: Path, n_features: int, n_barcodes: int) -> N
             f"{file} says that it has {n_entries:,} entries, which do not fit into it. Fetch it "
             "again."
         )
+
+
+def _check_text(file: Path) -> None:
+    """
+    Raises
+    ------
+    InvalidData: there are control characters in the file, such as the zeros that a broken copy is
+    filled with. The native reader behind `mmread` may end the process on them.
+    """
+    opener = gzip.open if file.suffix == ".gz" else open
+    with _readable(file), opener(file, "rb") as content:
+        while block := content.read(2**20):
+            if block.translate(None, _TEXT):
+                raise InvalidData(f"{file} holds bytes that are no text. Fetch it again.")
 
 
 def named_cells(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
