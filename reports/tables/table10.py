@@ -102,7 +102,9 @@ def _block(
     long = pd.concat(told, ignore_index=True)
     notes = []
     if len(own):
-        notes.append(f"Rounds: {int(own['n'].min())} to {int(own['n'].max())}.")
+        rounds = own.loc[own["metric"] == "rank", "n"]
+        least, most = int(rounds.min()), int(rounds.max())
+        notes.append(f"Rounds: {most}." if least == most else f"Rounds: {least} to {most}.")
     if not set(lines) <= set(LINES):
         notes.append("These are not the paper's lines, whose mean stands beside ours.")
     return Block(title, heads, tuple(rows), tuple(notes)), long
