@@ -44,6 +44,8 @@ def escape(text: str) -> str:
 _BREAKABLE = re.compile(r"(?<=[,/=:.])(?=\w)")
 """Where a long word may be broken: after these signs."""
 _LONG = 24
+_FLOATS = 12
+"""After so many floats LaTeX is told to set them: it keeps a limited number back."""
 
 
 def latex(table: Table) -> str:
@@ -58,6 +60,9 @@ def latex(table: Table) -> str:
         for i, block in enumerate(table.blocks)
         for part in layout.parts(block)
     ]
+    if len(floats) > _FLOATS:
+        ends = range(_FLOATS - 1, len(floats) - 1, _FLOATS)
+        floats = [f + "\n\n\\clearpage" if i in ends else f for i, f in enumerate(floats)]
     packages = ["booktabs", "graphicx"]
     packages += ["rotating"] if any(r"\begin{sidewaystable}" in text for text in floats) else []
     lines = [

@@ -56,6 +56,12 @@ def test_no_box_overflows(size, tmp_path):
 
 
 @pdflatex
+def test_many_floats_are_set(tmp_path):
+    many = latex(table(*(block(2 + i % 9) for i in range(70))))
+    assert overflows(many, tmp_path) == []
+
+
+@pdflatex
 def test_one_cell_that_is_wider_than_a_page_is_scaled(tmp_path):
     assert overflows(latex(table(block(2, text="x" * 300))), tmp_path) == []
 
