@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import pandas as pd
 
 from cdnbench.reports import published
@@ -95,8 +94,3 @@ def columns_of(lines: pd.DataFrame, **sources: str) -> pd.DataFrame:
     return pd.DataFrame(
         {name: lines[own].to_numpy(float) for name, own in sources.items()}, dtype=float
     )
-
-
-def nontrivial(lines: pd.DataFrame) -> np.ndarray:
-    """(lines,) test perturbations that are not trivial."""
-    return lines["test"].to_numpy(float) - lines["trivial"].to_numpy(float)

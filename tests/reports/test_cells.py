@@ -195,6 +195,17 @@ def test_lines_stand_beside_the_printed_ones(cells):
     assert five["source"].tolist() == ["a.h5ad"] and five["n_cells"].tolist() == [1000]
 
 
+def test_chemical_lines_are_tests_alone(make_store):
+    store = make_store("sciplex")
+    targets = store.one_target_each(1, N)
+    task = store.task("a172/0", targets, facts={"line": LINE}, cell_line="a172", trivial=True)
+    store.job("random", task, store.at_place(targets, 1))
+    row = table6.build(read([store.store])).frame.query("cell_line == 'a172'")
+    row = row.set_index("table_source").loc["ours"]
+    assert row["n_test"] == LINE["perturbations"]
+    assert np.isnan(row["n_train"]) and np.isnan(row["n_trivial"])
+
+
 def test_tasks_without_facts_of_their_line_are_counted(cells):
     cells("sim-a", "random", [1, 2, 3], n_differential=30)
     store = cells("sim-a", "random", [1, 2, 3], split="unseen-cl", n_differential=30)
