@@ -76,7 +76,7 @@ def _panel(
     long: list[dict[str, object]] = []
     for name, published_name in order:
         got = np.array([ours.get((name, *c), np.nan) for c in columns])
-        told = np.array([other.get((published_name, *c), np.nan) for c in columns])
+        told = np.array([other.get((published_name or "", *c), np.nan) for c in columns])
         kinds = []
         if name:
             texts = [
