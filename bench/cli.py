@@ -19,6 +19,7 @@ from cdnbench.commands.list import list_names
 from cdnbench.commands.logs import logs
 from cdnbench.commands.predict import predict
 from cdnbench.commands.report import latex_to_standard_output, report
+from cdnbench.commands.reproduce import reproduce
 from cdnbench.commands.run import run
 from cdnbench.commands.train import train_app
 from cdnbench.commands.weights import weights_app
@@ -55,6 +56,7 @@ def options(
 
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run)
 app.command()(report)
+app.command()(reproduce)
 app.command()(predict)
 app.command(name="list")(list_names)
 app.command()(compare)

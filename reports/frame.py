@@ -23,6 +23,7 @@ from cdnbench.record import JobRecord, Status, TaskRecord
 from cdnbench.reports.evaluate import Piece, evaluate
 from cdnbench.reports.factors import Factors
 from cdnbench.reports.labels import design_of, job_label, reading_label, told_apart
+from cdnbench.reports.lines import lines
 from cdnbench.reports.read import EVERY, Loaded, Readable, load
 
 CEILING = "ceiling"
@@ -76,6 +77,7 @@ _JOB_COLUMNS = (
     "knowledge",
     "converged",
     "fit",
+    "fit",
     "unfitted",
     "log",
 )
@@ -113,6 +115,7 @@ class Results:
     regimes: one row per regime of each finished reading, with its metrics as columns.
     factors: the columns that are never averaged over.
     notes: what was left out, and where it lies.
+    lines: one row per cell line of the tasks, see `cdnbench.reports.lines`.
     """
 
     jobs: pd.DataFrame
@@ -120,6 +123,7 @@ class Results:
     regimes: pd.DataFrame
     factors: Factors = dataclasses.field(default_factory=Factors)
     notes: tuple[str, ...] = ()
+    lines: pd.DataFrame = dataclasses.field(default_factory=lambda: lines([]))
 
 
 def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
@@ -167,6 +171,7 @@ def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
         regimes=pd.concat([regimes, pd.DataFrame(measured.columns)], axis=1),
         factors=factors,
         notes=tuple(dict.fromkeys([*found.notes, *measured.broken.values()])),
+        lines=lines(one.task for one in loaded if one.task is not None and not one.superseded),
     )
 
 

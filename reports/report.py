@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from cdnbench.errors import BenchError
 from cdnbench.reports import figures, paper, tables
 from cdnbench.reports.frame import Readable, Results, read, tidy
 from cdnbench.reports.read import EVERY
+from cdnbench.reports.select import of_columns, of_methods
 from cdnbench.reports.show import html, latex, terminal
 from cdnbench.reports.table import Table
 from cdnbench.reports.tables import LEADERBOARD
@@ -25,7 +26,10 @@ _FEW_REGIMES = 60
 
 
 def report(
-    source: Path | str | Readable | Iterable[Readable] = "results", *, subset: str = EVERY
+    source: Path | str | Readable | Iterable[Readable] = "results",
+    *,
+    subset: str = EVERY,
+    methods: Sequence[str] = (),
 ) -> Report:
     """The report of a folder of results, of one store, or of several.
 
@@ -43,7 +47,8 @@ def report(
         stores: list[Readable] = list(find_stores(Path(source)))
     else:
         stores = list(source) if isinstance(source, Iterable) else [source]
-    return Report(read(stores, subset))
+    results = read(stores, subset)
+    return Report(of_methods(results, methods) if methods else results)
 
 
 class Report:
@@ -89,9 +94,9 @@ class Report:
         """
         return figures.write(self.results, name, Path(folder))
 
-    def show(self, console: Console, name: str = LEADERBOARD) -> None:
-        """Print a table, and what had to be left out."""
-        table = self.table(name)
+    def show(self, console: Console, name: str = LEADERBOARD, columns: Sequence[str] = ()) -> None:
+        """Print a table or some of its columns, and what had to be left out."""
+        table = self._with_columns(name, columns)
         notes = tuple(dict.fromkeys((*table.notes, *self.notes)))
         terminal.show(replace(table, notes=notes), console)
 
@@ -103,9 +108,20 @@ class Report:
         """Write `numbers(name)` to a file."""
         write_csv(self.numbers(name), Path(path))
 
-    def to_latex(self, name: str = LEADERBOARD) -> str:
-        """The table as LaTeX with booktabs."""
-        return latex.latex(self.table(name))
+    def to_latex(self, name: str = LEADERBOARD, columns: Sequence[str] = ()) -> str:
+        """The table, or some of its columns, as LaTeX with booktabs.
+
+        columns: titles of columns or of groups of them; all where none is named.
+
+        Raises
+        ------
+        BenchError: the table has no such column.
+        """
+        return latex.latex(self._with_columns(name, columns))
+
+    def _with_columns(self, name: str, columns: Sequence[str]) -> Table:
+        table = self.table(name)
+        return of_columns(table, columns) if columns else table
 
     def to_html(self) -> str:
         """The whole report as one page without external files."""

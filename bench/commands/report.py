@@ -50,6 +50,21 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The folder that --figure writes to (default figures).")
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Only these columns of the table, by title, by the heading over them, or "
+            "HEADING:TITLE. For the terminal and --latex.",
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Only these methods or readings; ranks and comparisons are among them alone.",
+        ),
+    ] = None,
     subset: Annotated[
         str,
         typer.Option(
@@ -70,6 +85,8 @@ def report(
 
         bench report --latex --table comparisons
 
+        bench report --table leaderboard --methods cdn,target-shift --columns mAP,R@1 --latex
+
         bench report results/sachs --table jobs --csv jobs.csv
 
         bench report results/synthetic --figure dots --out figures
@@ -89,13 +106,14 @@ def report(
 
     from cdnbench.reports import build
 
-    made = build(folder, subset=subset)
+    made = build(folder, subset=subset, methods=_names(methods))
+    wanted = _names(columns)
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
     if latex == STANDARD_OUTPUT:
-        print(made.to_latex(table))
+        print(made.to_latex(table, wanted))
     elif latex is not None:
-        Path(latex).write_text(made.to_latex(table), encoding="utf-8")
+        Path(latex).write_text(made.to_latex(table, wanted), encoding="utf-8")
     if html is not None:
         html.write_text(made.to_html(), encoding="utf-8")
     if csv is not None:
@@ -106,9 +124,14 @@ def report(
     if not (targets or latex):
         from rich.console import Console
 
-        made.show(Console(), table)
+        made.show(Console(), table, wanted)
     for target in targets:
         print(f"Wrote {target}.", file=sys.stderr)
+
+
+def _names(text: str | None) -> list[str]:
+    """`a, b` -> [a, b]."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def latex_to_standard_output(arguments: Sequence[str]) -> list[str]:

@@ -23,6 +23,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from cdnbench.datasets.cells import masking
+from cdnbench.datasets.cells.description import describe
 from cdnbench.datasets.cells.prepared import SUFFIX, PreparedLine
 from cdnbench.datasets.cells.simulated.embedded import (
     embedded_knowledge,
@@ -122,6 +123,7 @@ class CellSuite(Suite):
         if self.options["data"]:  # valid wherever the process goes afterwards
             self.options["data"] = str(Path(self.options["data"]).expanduser().resolve())
         self._genes_in_training: dict[str, set[str]] = {}
+        self._descriptions: dict[str, dict[str, Any]] = {}
         self._training: dict[str, list[TaskSpec]] = {}
 
     @classmethod
@@ -187,6 +189,11 @@ class CellSuite(Suite):
                 gene for name, p in trained for gene in self.all_lines[name].targets[p]
             }
         return self._genes_in_training[line]
+
+    def _description(self, line: str) -> dict[str, Any]:
+        if line not in self._descriptions:
+            self._descriptions[line] = describe(self.all_lines[line])
+        return self._descriptions[line]
 
     def why_no_task(self) -> str:
         if not self.part:
@@ -277,6 +284,7 @@ class CellSuite(Suite):
             "cluster": int(line.arrays["cluster"][p]),
             "reliability": float(line.arrays["reliability"][p]),
             "retrieval": float(line.arrays["retrieval"][p]),
+            "line": self._description(name),
         }
         if "split" in self.options:
             facts["target_in_training"] = bool(self.genes_in_training(name) & set(line.targets[p]))

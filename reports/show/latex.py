@@ -1,7 +1,10 @@
-"""Tables as LaTeX with booktabs: one `table` environment per block, and nothing else to load."""
+"""Tables as LaTeX with booktabs: one float per block, or several where it is more than a page."""
 
 from __future__ import annotations
 
+import re
+
+from cdnbench.reports.show import layout
 from cdnbench.reports.table import Block, Cell, Kind, Table, slug
 
 _SPECIAL = {
@@ -38,33 +41,55 @@ def escape(text: str) -> str:
     return "".join(_SPECIAL.get(character, character) for character in text)
 
 
+_BREAKABLE = re.compile(r"(?<=[,/=:.])(?=\w)")
+"""Where a long word may be broken: after these signs."""
+_LONG = 24
+_FLOATS = 12
+"""After so many floats LaTeX is told to set them: it keeps a limited number back."""
+
+
 def latex(table: Table) -> str:
-    """The whole table. Needs `\\usepackage{booktabs}` and UTF-8, which is LaTeX's default."""
+    """The whole table. The packages that it needs are named in its first lines; UTF-8 is LaTeX's
+    default.
+
+    Blocks that are wide are set small or sideways, and in several parts where they are more than a
+    page. LaTeX scales what would still be wider than the text.
+    """
+    floats = [
+        _float(table, part, i)
+        for i, block in enumerate(table.blocks)
+        for part in layout.parts(block)
+    ]
+    if len(floats) > _FLOATS:
+        ends = range(_FLOATS - 1, len(floats) - 1, _FLOATS)
+        floats = [f + "\n\n\\clearpage" if i in ends else f for i, f in enumerate(floats)]
+    packages = ["booktabs", "graphicx"]
+    packages += ["rotating"] if any(r"\begin{sidewaystable}" in text for text in floats) else []
     lines = [
         f"% {table.title}: bench report --table {table.name} --latex",
-        r"% \usepackage{booktabs}",
+        *(rf"% \usepackage{{{package}}}" for package in packages),
     ]
     lines += [f"% {_one_line(note)}" for note in table.notes]
-    return (
-        "\n".join([*lines, *(_float(table, block, i) for i, block in enumerate(table.blocks))])
-        + "\n"
-    )
+    return "\n".join([*lines, *floats]) + "\n"
 
 
-def _float(table: Table, block: Block, index: int) -> str:
-    caption = " ".join(
-        [
-            f"{escape(table.title)}: {escape(block.title)}.",
-            *(escape(_sentence(n)) for n in block.notes),
-        ]
-    )
+def _float(table: Table, part: layout.Part, index: int) -> str:
+    block = part.block
+    told = f"{table.title}: {block.title}"
+    told += f" ({part.number + 1} of {part.of})" if part.of > 1 else ""
+    label = f"tab:{table.name}-{slug(block.title) or index}"
+    label += f"-{part.number + 1}" if part.number else ""
+    caption = " ".join([f"{_text(told)}.", *(_text(_sentence(n)) for n in block.notes)])
     spec = "".join("l" if column.align == "left" else "r" for column in block.columns)
+    kind, place = ("sidewaystable", "p") if part.sideways else ("table", "tbp")
     lines = [
         "",
-        r"\begin{table}[tbp]",
-        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",
+        rf"\begin{{{kind}}}[{place}]",
+        rf"\sloppy\centering\{part.size.name}\setlength{{\tabcolsep}}{{{layout.GAP / 2:g}pt}}",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:{table.name}-{slug(block.title) or index}}}",
+        rf"\label{{{label}}}",
+        # The width is LaTeX's own: it depends on the class and the fonts of the document.
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}{spec}@{{}}}}",
         r"\toprule",
         *_groups(block),
@@ -75,7 +100,17 @@ def _float(table: Table, block: Block, index: int) -> str:
         if n and row.kind != block.rows[n - 1].kind and block.rows[n - 1].kind == "reference":
             lines.append(r"\midrule")
         lines.append(" & ".join(_cell(cell, row.kind) for cell in row.cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", rf"\end{{{kind}}}"])
+
+
+def _text(text: str) -> str:
+    """Escaped text of a paragraph, whose long words may be broken."""
+    return " ".join(
+        r"\allowbreak{}".join(map(escape, _BREAKABLE.split(word)))
+        if len(word) > _LONG
+        else escape(word)
+        for word in text.split(" ")
+    )
 
 
 def _groups(block: Block) -> list[str]:

@@ -22,9 +22,10 @@ TABLES = Modules(__name__, "table", first=LEADERBOARD)
 
 
 def build(results: Results, name: str) -> Table:
-    """The table of that name, with a note on what stands behind networks where there are any.
-    Raises UnknownName."""
+    """The table of that name, with notes on what stands behind networks and on results from trees
+    with uncommitted changes, where there are any. Raises UnknownName."""
     table = TABLES.load(name).build(results)
-    if not (results.jobs["design"] != "").any():
-        return table
-    return replace(table, notes=(*table.notes, MEANING))
+    notes = TABLES.load("provenance").dirty_note(results)
+    if (results.jobs["design"] != "").any():
+        notes = (MEANING, *notes)
+    return replace(table, notes=(*table.notes, *notes))

@@ -367,3 +367,20 @@ def test_the_training_side_can_be_scored_too(folder):
     spec = unseen.specs()[0]
     lines = {s.recipe.line for s in unseen.training(spec)}
     assert lines == set(SMALL.lines) - {spec.recipe.line}
+
+
+def test_tasks_tell_what_their_line_is(folder):
+    """Counts are those of the prepared arrays; methods do not see them."""
+    suite = load_suite("perturbseq", data=str(folder))
+    labelled = suite.load(suite.specs()[0])
+    told, line = labelled.facts["line"], suite.lines[labelled.task.metadata["cell_line"]]
+    split = list(line.split)
+    assert (told["training"], told["test"]) == (split.count("train"), split.count("test"))
+    assert told["perturbations"] == len(line.names) == told["training"] + told["test"]
+    assert told["cells"] == line.arrays["cells/indptr"].shape[0] - 1
+    differential = (np.asarray(line.arrays["adjusted"]) < 0.05).sum(axis=1)
+    assert told["median_differential"] == np.median(differential)
+    assert differential.max() <= told["unique_differential"] <= told["genes"] == len(line.genes)
+    assert told["raw_cells"] >= told["cells"] + told["controls"] and told["simulated"]
+    assert 0 < told["trivial"] <= told["test"]
+    assert "line" not in labelled.task.metadata

@@ -1,0 +1,204 @@
+"""Our values on cells beside the printed ones of the paper's Tables 2 and 10: means by cell line.
+
+The paper's lines are real screens. Results on other lines, the simulated ones among them, have
+columns of their own, and only their mean over lines stands beside the mean of the printed lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cdnbench.errors import BenchError
+from cdnbench.registry import METHODS, entries, load_class
+from cdnbench.reports import statistics
+from cdnbench.reports.factors import ALL_CELLS, SUBSAMPLE
+from cdnbench.reports.frame import Results
+from cdnbench.reports.standings import TRIVIAL, simulated
+
+SUITE = "perturbseq"
+LINES = ("k562_gw", "k562_es", "rpe1", "hepg2", "jurkat")
+"""The paper's screens, in its order."""
+METRICS = {"rank": "rank", "recall_at_20": "R20", "top1_pearson": "r"}
+"""Our metrics, which have the paper's names here -> headings."""
+MEAN = "mean"
+"""What the mean over lines is called among the lines."""
+OURS, PRINTED, DIFFERENCE = "ours", "printed", "difference"
+COUNTERPARTS = {"genept": "genept-style", "cdn": "cdn-cells"}
+"""Published method -> ours, where names differ."""
+SPLITS = {
+    "seen": "",
+    "unseen-cl": "-cl",
+    "seen-strict": "-strict",
+    "unseen-cl-strict": "-cl-strict",
+}
+"""Split -> what it adds to the name of a method that is trained on it, as in the paper."""
+ORDER = ("random", "linear", "mlp", "genept", "gears", "pdgrapher", "cdn")
+_READING = ("label", "method", "variant")
+_UNSPLIT = ("split", "masking", SUBSAMPLE)
+
+
+def values(results: Results, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Means over perturbations of the test set, without masking.
+
+    One row per (factors but the split, name, line, `by`, metric) with `value`, `finished` and
+    `total` tasks. `name` is the label and the split that the method was trained on; what needs no
+    training counts once. by: columns that tell tasks apart, such as `trivial`.
+    """
+    factors = [name for name in results.factors.names if name not in _UNSPLIT]
+    keys = [*factors, "name", *_READING, "cell_line", *by]
+    columns = [*keys, "metric", "value", "finished", "total"]
+    readings = _chosen(results, results.readings, SUBSAMPLE in by)
+    if readings.empty:
+        return pd.DataFrame(columns=columns)
+    regimes = _chosen(results, results.regimes, SUBSAMPLE in by)
+    names = _names(results, readings)
+    place = [*factors, "split", *_READING]
+    readings = readings.merge(names, on=place)
+    regimes = regimes.merge(names, on=place)
+    means = statistics.dataset_means(regimes, list(METRICS), keys)
+    found = means.groupby(keys, sort=False)[list(METRICS)].mean().reset_index()
+    long = found.melt(keys, list(METRICS), var_name="metric", value_name="value")
+    counts = readings.assign(finished=readings["status"] == "ok", total=1)
+    counts = counts.groupby(keys, sort=False)[["finished", "total"]].sum().reset_index()
+    return counts.merge(long, on=keys, how="left")[columns]
+
+
+def _chosen(results: Results, frame: pd.DataFrame, rounds: bool) -> pd.DataFrame:
+    """The rows on test perturbations without masking, the columns that are used as plain text.
+
+    rounds: the rounds of subsampling instead of all cells.
+    """
+    if not {"cell_line", "trivial"} <= set(frame.columns):
+        return frame.iloc[:0]
+    subsampled = (frame[SUBSAMPLE].astype(str) != ALL_CELLS).to_numpy()
+    kept = (
+        (frame["suite"].astype(str) == SUITE)
+        & (frame["masking"].astype(str) == "none")
+        & frame["split"].astype(str).isin(list(SPLITS))
+        & (subsampled == rounds)
+    )
+    chosen = frame[kept.to_numpy()]
+    texts = {*results.factors.names, *_READING, "cell_line", *statistics.UNIT}
+    return chosen.assign(**{c: chosen[c].astype(str) for c in sorted(texts)}).astype(
+        {"trivial": bool}
+    )
+
+
+def _names(results: Results, readings: pd.DataFrame) -> pd.DataFrame:
+    """The name of each (factors, split, reading); what was not trained on any split keeps the first
+    split that it was run on."""
+    factors = [name for name in results.factors.names if name not in _UNSPLIT]
+    fits = results.jobs["fit"].reindex(readings["job"]).fillna("")
+    needs = {method: _needs_training(method) for method in readings["method"].unique()}
+    fitted = (fits != "").to_numpy() | readings["method"].map(needs).to_numpy(bool)
+    trained = readings.assign(trained=fitted)
+    keys = [*factors, "split", *_READING]
+    found = trained.groupby(keys, sort=False)["trained"].any().reset_index()
+    reading = [*factors, *_READING]
+    found["trained"] = found.groupby(reading)["trained"].transform("any")
+    found["order"] = found["split"].map(list(SPLITS).index)
+    found = found.sort_values("order", kind="stable")
+    kept = found["trained"] | ~found.duplicated(reading)
+    found = found[kept]
+    suffix = found["split"].map(SPLITS).where(found["trained"], "")
+    return found.assign(name=found["label"] + suffix)[[*keys, "name"]]
+
+
+def _needs_training(method: str) -> bool:
+    """Whether a method is known to need training; records of earlier versions do not name fits."""
+    if method not in entries(METHODS):
+        return False
+    try:
+        return load_class(METHODS, method).info.supervised == "required"  # type: ignore[attr-defined]
+    except BenchError:
+        return False
+
+
+def with_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
+    """The rows of `frame` and, for each of `keys` and metric, the mean of `value` over its lines.
+
+    Every line counts once; a line without a value is left out of the mean.
+    """
+    groups = frame.groupby([*keys, "metric"], sort=False, dropna=False)
+    means = groups.agg(
+        **{
+            value: (value, "mean"),
+            "finished": ("finished", "sum"),
+            "total": ("total", "sum"),
+        }
+    )
+    return pd.concat([frame, means.reset_index().assign(cell_line=MEAN)], ignore_index=True)
+
+
+def parts(results: Results, own: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
+    """(title, our rows, lines) for each combination of factors, the paper's lines apart from
+    others, which come second."""
+    factors = [name for name in results.factors.names if name not in _UNSPLIT]
+    if own.empty:
+        return
+    for key, rows in own.groupby(factors, sort=True):
+        of = dict(zip(factors, map(str, key), strict=True))  # type: ignore[arg-type]
+        told = results.factors.told(tuple(of.get(name, "") for name in results.factors.names))
+        title = ", ".join([SUITE, *(f"{name} {value}" for name, value in told)])
+        there = sorted(set(rows["cell_line"]))
+        known = [line for line in LINES if line in there]
+        for lines in (known, [line for line in there if line not in LINES]):
+            if lines:
+                mark = " [SIMULATED DATA]" if are_simulated(results, lines) else ""
+                yield title + mark, rows[rows["cell_line"].isin(lines)], lines
+
+
+def are_simulated(results: Results, lines: Sequence[str]) -> bool:
+    """Whether any of the lines stands in for real data."""
+    readings = results.readings
+    of_lines = readings["cell_line"].astype(str).isin(list(lines))
+    return simulated(readings[of_lines & (readings["suite"].astype(str) == SUITE)])
+
+
+def counterpart(published: str) -> str:
+    """The name that the printed method's counterpart among ours has: `genept-style`, `cdn-cells-cl`
+    of `cdn-cl`."""
+    stem, cl = published.removesuffix("-cl"), "-cl" if published.endswith("-cl") else ""
+    return COUNTERPARTS.get(stem, stem) + cl
+
+
+def row_order(own: pd.DataFrame, printed: Sequence[str]) -> list[tuple[str, str | None]]:
+    """(our name or "", printed method or None) in the order of the table: the paper's methods with
+    ours beside them, then our other readings of the same methods, then our other methods.
+
+    own: our rows, with `name` and `method`.
+    """
+    mine = dict(zip(own["name"], own["method"], strict=True))
+    order: list[tuple[str, str | None]] = []
+    for stem in ORDER:
+        ours = COUNTERPARTS.get(stem, stem)
+        related = sorted(name for name, method in mine.items() if method == ours)
+        pairs = {counterpart(p): p for p in printed if p.removesuffix("-cl") == stem}
+        names = [*pairs, *(name for name in related if name not in pairs)]
+        order += [(name if name in mine else "", pairs.get(name)) for name in names]
+    placed = {name for name, _ in order}
+    rest = [name for name in mine if name not in placed]
+    rest.sort(key=lambda name: (mine[name] not in TRIVIAL, name))
+    return [*order, *((name, None) for name in rest)]
+
+
+def printed_frame(rows: pd.DataFrame, value: str = "value") -> pd.DataFrame:
+    """Printed rows in the columns of `values`, with their mean over lines."""
+    frame = rows.rename(columns={"method": "name"}).assign(finished=0, total=0)
+    keys = [c for c in frame.columns if c in ("name", "trivial")]
+    return with_means(frame, keys, value)
+
+
+def lookup(rows: pd.DataFrame, value: str = "value") -> dict[tuple[str, str, str], Any]:
+    """(name, line, metric) -> value."""
+    keys = zip(rows["name"], rows["cell_line"], rows["metric"], strict=True)
+    return dict(zip(keys, rows[value], strict=True))
+
+
+def signed(value: float) -> str:
+    """`+0.12`; a dash where there is none."""
+    return "–" if np.isnan(value) else f"{value:+.2f}"

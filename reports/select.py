@@ -1,0 +1,104 @@
+"""Parts of a report: only some methods, only some columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cdnbench.errors import BenchError, did_you_mean
+from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.table import Block, Table
+
+
+def of_methods(results: Results, names: Sequence[str]) -> Results:
+    """The results of some methods, as if the others had never been run; ceilings stay.
+
+    names: of methods (`dci`), readings (`dci-graph`), or labels as tables show them.
+
+    Raises
+    ------
+    UnknownName: the results have no such method; the message lists the nearest names.
+    """
+    readings = results.readings
+    own = readings[["method", "variant", "label"]].astype(str).drop_duplicates()
+    own = own[own["method"] != CEILING]
+    known: dict[str, set[str]] = {}  # name -> labels
+    for method, variant, label in own.itertuples(index=False):
+        for name in (method, f"{method}-{variant}", label, *_stem(label)):
+            known.setdefault(name, set()).add(label)
+    for name in names:
+        if name not in known:
+            raise did_you_mean("method of these results", name, known)
+    chosen = {CEILING}.union(*(known[name] for name in names))
+    kept = readings["label"].astype(str).isin(chosen)
+    jobs = results.jobs
+    methods = {method for method, _, label in own.itertuples(index=False) if label in chosen}
+    regimes = results.regimes
+    return replace(
+        results,
+        readings=readings[kept].reset_index(drop=True),
+        regimes=regimes[regimes["label"].astype(str).isin(chosen)].reset_index(drop=True),
+        # The row names of jobs stay: readings point at them.
+        jobs=jobs[jobs["method"].isin(methods)],
+    )
+
+
+def _stem(label: str) -> list[str]:
+    """`cdn` of `cdn (this package; worlds)`: what stands before what is told in brackets."""
+    stem = label.split(" (")[0]
+    return [] if stem == label else [stem]
+
+
+def of_columns(table: Table, names: Sequence[str]) -> Table:
+    """The table with some of its columns, in their order. The left-aligned columns before the first
+    number always stay, since they say what a row is.
+
+    names: titles of columns (`R@1`), of groups of columns (`rpe1`), or both (`rpe1:rank`), in
+        capital letters or not. A block without any of them keeps the columns that say what a row
+        is.
+
+    Raises
+    ------
+    BenchError: no block has such a column; the message lists those that there are.
+    """
+    wanted = [name.strip().lower() for name in names]
+    unused = set(wanted)
+    blocks = []
+    for block in table.blocks:
+        first = leading(block)
+        kept = list(range(first))
+        for i in range(first, len(block.columns)):
+            column = block.columns[i]
+            title, group = column.title.lower(), column.group.lower()
+            found = {title, group, f"{group}:{title}"}.intersection(wanted)
+            unused -= found
+            if found:
+                kept.append(i)
+        blocks.append(with_columns(block, kept))
+    if unused:
+        titles = {
+            f"{column.group}:{column.title}" if column.group else column.title: None
+            for block in table.blocks
+            for column in block.columns[leading(block) :]
+        }
+        missing = ", ".join(name for name in names if name.strip().lower() in unused)
+        raise BenchError(
+            f"The table {table.name} has no column {missing}. It has: {'; '.join(titles)}. "
+            "GROUP alone takes all columns of a group."
+        )
+    return replace(table, blocks=tuple(blocks))
+
+
+def leading(block: Block) -> int:
+    """How many left-aligned columns stand before the first number."""
+    right = (i for i, column in enumerate(block.columns) if column.align == "right")
+    return max(1, next(right, 1))
+
+
+def with_columns(block: Block, kept: Sequence[int]) -> Block:
+    """The block with these columns alone."""
+    return replace(
+        block,
+        columns=tuple(block.columns[i] for i in kept),
+        rows=tuple(replace(row, cells=tuple(row.cells[i] for i in kept)) for row in block.rows),
+    )

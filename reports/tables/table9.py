@@ -1,0 +1,96 @@
+"""The paper's Table 9: running times. Its values are lost, so ours stand alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.standings import kind
+from cdnbench.reports.table import Block, Cell, Column, Row, Table, seconds
+
+SUMMARY = "the paper's Table 9 (running times); its values are lost, so ours stand alone"
+ALONE, BESIDE = "timed alone", "timed beside other jobs"
+_MACHINE = ("host", "device", "threads", "timed")
+_SIZES = ("suite", "size")
+_BANDS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+"""Upper ends of the bands of sizes, where a suite has many sizes."""
+_FEW_SIZES = 4
+
+
+def build(results: Results) -> Table:
+    """One block per machine, since times of different machines must not share a column.
+
+    The frame has one row per (machine, suite, number of variables, method).
+    """
+    frame = times(results)
+    blocks = tuple(
+        _block(dict(zip(_MACHINE, map(str, key), strict=True)), rows)  # type: ignore[arg-type]
+        for key, rows in frame.groupby(list(_MACHINE), sort=True)
+    )
+    notes = (
+        "Median wall time of a task in seconds, all of its regimes together; training is not "
+        "counted. The paper's Table 9 is not recoverable, so no printed value stands beside ours.",
+    )
+    if not (frame["timed"] == ALONE).any():
+        notes = (
+            *notes,
+            "No job was timed alone. `bench run --timing` does that; times beside other jobs say "
+            "what a run cost, not how fast a method is.",
+        )
+    return Table("table9", "Table 9: running times", blocks, frame, notes)
+
+
+def times(results: Results) -> pd.DataFrame:
+    """Median and longest wall time of finished tasks, and their number. A method that was timed
+    alone on a machine is not shown there with times beside other jobs."""
+    jobs = results.jobs
+    jobs = jobs[(jobs["status"] == "ok") & ~jobs["superseded"].astype(bool)]
+    sizes = results.readings.drop_duplicates("job").set_index("job")["n_variables"]
+    jobs = jobs.assign(n_variables=sizes.reindex(jobs.index)).dropna(subset=["n_variables"])
+    jobs = jobs[jobs["method"] != CEILING]
+    alone = jobs["wall_s_single"].notna()
+    jobs = jobs.assign(
+        timed=alone.map({True: ALONE, False: BESIDE}),
+        seconds=jobs["wall_s_single"].where(alone, jobs["wall_s"]),
+        threads=jobs["threads"].astype(int),
+        n_variables=jobs["n_variables"].astype(int),
+        suite=jobs["suite"].astype(str),
+    ).dropna(subset=["seconds"])
+    sizes = jobs.groupby("suite")["n_variables"]
+    jobs = jobs.assign(size=sizes.transform(_bands), banded=sizes.transform("nunique") > _FEW_SIZES)
+    keys = [*_MACHINE, *_SIZES, "banded", "label", "method"]
+    found = jobs.groupby(keys, sort=True)["seconds"].agg(["median", "max", "count"]).reset_index()
+    return found.rename(columns={"median": "seconds", "max": "longest_s", "count": "tasks"})
+
+
+def _bands(sizes: pd.Series) -> pd.Series:
+    """The largest number of variables of each task's band; exact where a suite has few sizes."""
+    if sizes.nunique() <= _FEW_SIZES:
+        return sizes
+    ends = np.array([*_BANDS, np.inf])
+    band = np.searchsorted(ends, sizes.to_numpy())
+    return sizes.groupby(band).transform("max")
+
+
+def _block(machine: dict[str, str], rows: pd.DataFrame) -> Block:
+    threads = "1 thread" if machine["threads"] == "1" else f"{machine['threads']} threads"
+    title = f"{machine['host']}, {machine['device']}, {threads}, {machine['timed']}"
+    sizes = sorted(set(zip(rows["suite"], rows["size"], strict=True)))
+    labels = rows.groupby("label")["seconds"].median().sort_values().index
+    cells = {
+        (row.label, row.suite, row.size_): (row.seconds, row.tasks)
+        for row in rows.rename(columns={"size": "size_"}).itertuples(index=False)
+    }
+    methods = dict(zip(rows["label"], rows["method"], strict=True))
+    banded = rows.groupby("suite")["banded"].any()
+    lines = []
+    for label in map(str, labels):
+        found = [cells.get((label, *size)) for size in sizes]
+        texts = [Cell("" if f is None else seconds(f[0])) for f in found]
+        lines.append(Row((Cell(label), *texts), kind(methods[label])))
+    heads = (
+        Column("method", align="left"),
+        *(Column(f"N {'≤' if banded[suite] else '='} {n}", group=suite) for suite, n in sizes),
+    )
+    return Block(title, heads, tuple(lines))

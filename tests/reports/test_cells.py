@@ -1,0 +1,234 @@
+"""Tables 2, 10, 1, 5, 6 and 9: ours by line beside the printed values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cdnbench.reports import published
+from cdnbench.reports.frame import read
+from cdnbench.reports.tables import table1, table2, table5, table6, table9, table10
+
+N = 101  # rank of place p is 1 - (p - 1) / 100
+FACTORS = {"split": "", "masking": "none", "subsample": "-1"}
+
+
+@pytest.fixture
+def cells(make_store):
+    """Fill a store: `cells(cell_line, method, places, ...)` runs a method on one task per place, of
+    which the first is trivial."""
+    store = make_store("perturbseq")
+
+    def add(
+        cell_line, method, places, *, split="seen", subsample=-1, masking="none", fit="", **facts
+    ):
+        targets = store.one_target_each(1, N)
+        for i, place in enumerate(places):
+            about = {
+                "dataset": f"{cell_line}/{i}",
+                "cell_line": cell_line,
+                "split": split,
+                "subsample": subsample,
+                "masking": masking,
+                "trivial": i == 0,
+                "simulated": cell_line.startswith("sim"),
+            }
+            name = f"{cell_line}/{i}/{subsample}/{split}/{masking}"
+            task = store.task(
+                name, targets, setting=("cell_line",), factors=FACTORS, facts=facts, **about
+            )
+            failed = place is None
+            scores = None if failed else store.at_place(targets, place)
+            status = "timeout" if failed else "ok"
+            store.job(method, task, scores, status=status, fit=fit)
+        return store
+
+    return add
+
+
+def value(frame, **where):
+    for column, wanted in where.items():
+        frame = frame[frame[column] == wanted]
+    assert len(frame) == 1, frame
+    return float(frame["value"].iloc[0])
+
+
+def test_panels_lines_and_differences(cells):
+    cells("k562_gw", "linear", [11, 21, 41], fit="f")
+    store = cells("rpe1", "linear", [1, 1, 31], fit="f")
+    frame = table2.build(read([store.store])).frame
+    ours = frame[(frame["name"] == "linear") & (frame["metric"] == "rank")]
+    at = {"source": "ours", "panel": "nontrivial"}
+    assert value(ours, cell_line="k562_gw", **at) == pytest.approx(0.7)  # places 21 and 41
+    assert value(ours, cell_line="rpe1", **at) == pytest.approx(0.85)
+    assert value(ours, cell_line="mean", **at) == pytest.approx(0.775)
+    assert value(ours, cell_line="k562_gw", source="ours", panel="trivial") == pytest.approx(0.9)
+    printed = published.load("table2_perturbseq")
+    told = {
+        line: printed.query(
+            "method == 'linear' and subset == 'nontrivial' and metric == 'rank' "
+            "and cell_line == @line"
+        )["value"].iloc[0]
+        for line in ("k562_gw", "rpe1")
+    }
+    gap = {"source": "difference", "panel": "nontrivial"}
+    assert value(ours, cell_line="rpe1", **gap) == pytest.approx(0.85 - told["rpe1"])
+    assert value(ours, cell_line="mean", **gap) == pytest.approx(
+        0.775 - np.mean(list(told.values()))
+    )
+
+
+def test_simulated_lines_stand_beside_the_mean_alone_and_say_so(cells):
+    store = cells("sim-a", "linear", [1, 51], fit="f")
+    table = table2.build(read([store.store]))
+    first = table.blocks[0]
+    assert first.title.endswith("[SIMULATED DATA]: trivial perturbations")
+    assert [group for group, *_ in first.groups] == ["", "sim-a", "mean"]
+    assert any("not the paper's lines" in note for note in first.notes)
+    # The printed table still stands as a whole below.
+    assert [b.title for b in table.blocks[2:]] == [
+        "printed values only: trivial perturbations",
+        "printed values only: nontrivial perturbations",
+    ]
+    assert [g for g, *_ in table.blocks[2].groups][1:] == [*published_lines(), "mean"]
+    gaps = table.frame[table.frame["source"] == "difference"]
+    assert set(gaps["cell_line"]) == {"mean"}
+
+
+def published_lines():
+    return list(dict.fromkeys(published.load("table2_perturbseq")["cell_line"]))
+
+
+def test_cl_rows_come_from_the_other_split_and_the_untrained_have_one_row(cells):
+    for split, place in (("seen", 1), ("unseen-cl", 11)):
+        cells("k562_gw", "cdn-cells", [place, place], split=split, fit="f")
+        store = cells("k562_gw", "lfc-rank", [place, place], split=split)
+    table = table2.build(read([store.store]))
+    frame = table.frame[(table.frame["panel"] == "trivial") & (table.frame["metric"] == "rank")]
+    line = {"cell_line": "k562_gw", "source": "ours"}
+    assert value(frame, name="cdn-cells", **line) == 1.0
+    assert value(frame, name="cdn-cells-cl", **line) == pytest.approx(0.9)
+    assert value(frame, name="lfc-rank", **line) == 1.0
+    assert "lfc-rank-cl" not in set(frame["name"])
+    names = [(row.cells[0].text, row.cells[1].text) for row in table.blocks[0].rows]
+    cdn = names.index(("cdn-cells", "ours"))
+    assert names[cdn + 1 : cdn + 6] == [
+        ("cdn", "printed"),
+        ("cdn-cells", "difference"),
+        ("cdn-cells-cl", "ours"),
+        ("cdn-cl", "printed"),
+        ("cdn-cells-cl", "difference"),
+    ]
+
+
+def test_masked_and_subsampled_tasks_do_not_count(cells):
+    cells("k562_gw", "random", [1, 1])
+    cells("k562_gw", "random", [100, 100], masking="marginal")
+    store = cells("k562_gw", "random", [100, 100], subsample=0)
+    frame = table2.build(read([store.store])).frame
+    where = {"name": "random", "source": "ours", "metric": "rank", "cell_line": "k562_gw"}
+    assert value(frame, panel="trivial", **where) == 1.0
+
+
+def test_a_mean_over_fewer_tasks_is_marked(cells):
+    store = cells("k562_gw", "random", [1, 11, None])
+    block = table2.build(read([store.store])).blocks[1]
+    row = next(r for r in block.rows if r.cells[0].text == "random" and r.cells[1].text == "ours")
+    assert row.cells[2].shown == "0.90†"
+    assert any(note.startswith("†") for note in block.notes)
+
+
+def test_table_10_is_the_deviation_over_rounds(cells):
+    for r, place in enumerate((1, 11, 21)):
+        store = cells("k562_gw", "linear", [place, place], subsample=r, fit="f")
+    cells("k562_gw", "linear", [100, 100], fit="f")  # all cells: no round
+    table = table10.build(read([store.store]))
+    row = next(r for r in table.blocks[0].rows if r.cells[0].text == "linear")
+    assert row.cells[2].text == "0.90 ± 0.10"
+    assert table.blocks[0].notes[0] == "Rounds: 3."
+    printed = [r for r in table.blocks[0].rows if r.cells[1].text == "printed"]
+    assert printed[0].cells[2].text == "0.50 ± 0.00"
+
+
+def test_without_results_the_command_is_told(make_store):
+    store = make_store("sachs")
+    targets = store.one_target_each(2, 4)
+    store.job("m", store.task("t", targets), store.at_place(targets, 1))
+    results = read([store.store])
+    for module in (table2, table10):
+        table = module.build(results)
+        assert any("bench reproduce" in note for note in table.notes)
+        assert all(block.title.startswith("printed values only") for block in table.blocks)
+    for module in (table1, table5, table6):
+        assert module.build(results).blocks[0].title == "printed values only"
+
+
+LINE = {
+    "source": "a.h5ad",
+    "simulated": False,
+    "raw_cells": 1000,
+    "raw_perturbations": 50,
+    "raw_genes": 200,
+    "genes": 150,
+    "controls": 300,
+    "cells": 492_000,
+    "perturbations": 1_770,
+    "training": 1_100,
+    "test": 670,
+    "trivial": 600,
+    "unique_differential": 140,
+    "median_differential": 80.0,
+}
+
+
+def test_lines_stand_beside_the_printed_ones(cells):
+    store = cells("k562_gw", "random", [1], line=LINE)
+    results = read([store.store])
+    six = table6.build(results).frame.query("cell_line == 'k562_gw'").set_index("table_source")
+    assert six["n_nontrivial"].to_dict() == {"printed": 91, "ours": 70, "difference": -21}
+    assert six.loc["ours", "n_cells"] == 492_300
+    one = table1.build(results)
+    assert one.frame.query("cell_line == 'k562_gw'")["n_perturbations"].tolist() == [1767, 1770, 3]
+    texts = [[cell.text for cell in row.cells] for row in one.blocks[0].rows]
+    assert ["genetic", "k562_gw", "difference", "+3", "+204"] in texts
+    five = table5.build(results).frame.query("cell_line == 'k562_gw' and table_source == 'ours'")
+    assert five["source"].tolist() == ["a.h5ad"] and five["n_cells"].tolist() == [1000]
+
+
+def test_chemical_lines_are_tests_alone(make_store):
+    store = make_store("sciplex")
+    targets = store.one_target_each(1, N)
+    task = store.task("a172/0", targets, facts={"line": LINE}, cell_line="a172", trivial=True)
+    store.job("random", task, store.at_place(targets, 1))
+    row = table6.build(read([store.store])).frame.query("cell_line == 'a172'")
+    row = row.set_index("table_source").loc["ours"]
+    assert row["n_test"] == LINE["perturbations"]
+    assert np.isnan(row["n_train"]) and np.isnan(row["n_trivial"])
+
+
+def test_tasks_without_facts_of_their_line_are_counted(cells):
+    cells("sim-a", "random", [1, 2, 3], n_differential=30)
+    store = cells("sim-a", "random", [1, 2, 3], split="unseen-cl", n_differential=30)
+    table = table6.build(read([store.store]))
+    row = table.frame.query("cell_line == 'sim-a'").iloc[0]
+    assert (row["n_test"], row["n_trivial"], row["n_nontrivial"]) == (3, 1, 2)
+    assert row["median_de_genes"] == 30 and np.isnan(row["n_train"])
+    assert "SIMULATED" in table.blocks[0].title
+
+
+def test_times_of_machines_and_kinds_stand_apart(make_store):
+    from cdnbench.record import Provenance
+
+    store = make_store("synthetic")
+    targets = store.one_target_each(2, 10)
+    for i in range(3):
+        task = store.task(f"t{i}", targets, protocol="dcdi")
+        scores = store.at_place(targets, 1)
+        store.job("m", task, scores, wall_s=float(i), wall_s_single=2.0 + i)
+        store.job("n", task, scores, wall_s=7.0, provenance=Provenance(host="another"))
+    table = table9.build(read([store.store]))
+    frame = table.frame.set_index("label")
+    assert frame.loc["m", ["seconds", "longest_s", "tasks"]].tolist() == [3.0, 4.0, 3]
+    assert frame.loc["n", "timed"] == "timed beside other jobs"
+    assert [len(block.rows) for block in table.blocks] == [1, 1]
+    assert [c.title for c in table.blocks[0].columns] == ["method", "N = 10"]

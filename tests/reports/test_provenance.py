@@ -1,0 +1,64 @@
+"""Results from trees with uncommitted changes are said, and texts equal their stores."""
+
+from __future__ import annotations
+
+import pytest
+
+from cdnbench.record import Provenance
+from cdnbench.reports import texts
+from cdnbench.reports.frame import read
+from cdnbench.reports.report import Report
+from cdnbench.reports.tables import provenance
+
+
+@pytest.fixture
+def fill(make_store):
+    """A report on two methods, one of them with two of three jobs from a changed tree."""
+
+    def made(dirty: bool | None) -> Report:
+        store = make_store(folder=f"dirty-{dirty}")
+        targets = store.one_target_each(2, 4)
+        for i in range(3):
+            task = store.task(f"d{i}", targets, protocol="clean")
+            scores = store.at_place(targets, 1)
+            store.job("a", task, scores)
+            told = dirty if i else False
+            origin = Provenance(git_sha="fedcba9876543210", dirty=told, host="h")
+            store.job("b", task, scores, provenance=origin)
+        return Report(read([store.store]))
+
+    return made
+
+
+def test_a_changed_tree_is_said_in_every_table(fill):
+    report = fill(dirty=True)
+    for name in ("leaderboard", "table11", "jobs", "provenance"):
+        notes = report.table(name).notes
+        told = [note for note in notes if "uncommitted changes: synthetic 2 of 6" in note]
+        assert len(told) == 1, name
+    frame = report.table("provenance").frame.set_index("method")
+    assert frame["dirty"].to_dict() == {"a": 0, "b": 2}
+    assert frame.loc["b", "commits"] == "fedcba98"
+
+
+def test_a_clean_tree_needs_no_note_and_an_unknown_one_is_counted(fill):
+    assert provenance.dirty_note(fill(dirty=False).results) == ()
+    frame = fill(dirty=None).table("provenance").frame.set_index("method")
+    assert frame["unknown"].to_dict() == {"a": 0, "b": 2}
+
+
+def test_texts_equal_their_stores_until_a_number_changes(fill, tmp_path):
+    report, folder = fill(dirty=False), tmp_path / "texts"
+    folder.mkdir()
+    assert len(texts.write(report, folder)) == len(texts.TEXTS)
+    assert texts.write(report, folder) == [] == list(texts.differences(report, folder))
+    path = folder / "leaderboards.txt"
+    kept = path.read_text("utf-8")
+    path.write_text(kept.replace("1.000", "0.999", 1), "utf-8")
+    (found,) = texts.differences(report, folder)
+    assert "leaderboards.txt" in found and "0.999" in found
+    path.write_text(kept, "utf-8")
+    (folder / "real.txt").unlink()
+    assert [str(folder / "real.txt") in what for what in texts.differences(report, folder)] == [
+        True
+    ]
