@@ -27,6 +27,7 @@ _TEXTS = ("versions", "factors", "knowledge")
 _LOG = re.compile(r"(?:logs|jobs)/([^/]+)\.log|models/([^/]+)/fit\.log")
 _LARGEST = 2**63 - 1
 _DEEPEST = 50
+_CONTAINERS = (dict, list, tuple)
 
 
 class NotARecord(BenchError, ValueError):
@@ -56,7 +57,7 @@ def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     known, needed = field_names(cls)
     given = {name: values[name] for name in known.intersection(values)}
     for name, value in given.items():
-        if is_deep(value):
+        if isinstance(value, _CONTAINERS) and is_deep(value):
             raise NotARecord(f"its {name} is nested too deeply")
         if isinstance(value, dict | list | tuple) and _holds_huge(value):
             raise NotARecord(f"its {name} holds a number that is far too large")
@@ -75,7 +76,7 @@ def is_deep(value: Any) -> bool:
     """Whether lists and mappings are nested more deeply than functions that follow them can go."""
     level = [value]
     for _ in range(_DEEPEST):
-        inner = [each for each in level if isinstance(each, dict | list | tuple)]
+        inner = [each for each in level if isinstance(each, _CONTAINERS)]
         if not inner:
             return False
         level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
