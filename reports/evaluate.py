@@ -56,7 +56,7 @@ def evaluate(pieces: Iterable[Piece]) -> Measured:
     pending: dict[tuple, list[tuple[Piece, np.ndarray]]] = {}
     broken: dict[int, str] = {}
     held = 0
-    scores = _Scores()
+    scores = Scores()
     for piece in pieces:
         shape = piece.task.truth.targets.shape
         try:
@@ -83,7 +83,7 @@ def evaluate(pieces: Iterable[Piece]) -> Measured:
     )
 
 
-class _Scores:
+class Scores:
     """Opens the scores of a job once for all of its readings."""
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,9 @@ class Results:
     regimes: one row per regime of each finished reading, with its metrics as columns.
     factors: the columns that are never averaged over.
     notes: what was left out, and where it lies.
+    pieces: row of `readings` -> where its scores lie, for those that were measured.
+    rows: (rows of `regimes`,) the row of `readings` of each.
+    folders: (rows of `jobs`,) the folder of the store that each record is in.
     """
 
     jobs: pd.DataFrame
@@ -120,6 +124,9 @@ class Results:
     regimes: pd.DataFrame
     factors: Factors = dataclasses.field(default_factory=Factors)
     notes: tuple[str, ...] = ()
+    pieces: Mapping[int, Piece] = dataclasses.field(default_factory=dict)
+    rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    folders: tuple[Path, ...] = ()
 
 
 def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
@@ -167,6 +174,9 @@ def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
         regimes=pd.concat([regimes, pd.DataFrame(measured.columns)], axis=1),
         factors=factors,
         notes=tuple(dict.fromkeys([*found.notes, *measured.broken.values()])),
+        pieces={p.reading: p for p in pieces if p.reading not in measured.broken},
+        rows=measured.readings,
+        folders=tuple(one.store.folder for one in loaded),
     )
 
 
