@@ -52,7 +52,9 @@ def _about(group: str, name: str) -> About | None:
         module = ast.parse(source)
     except Exception:  # somebody else's package: a page does without its description
         return About({})
-    found = next((n for n in module.body if isinstance(n, ast.ClassDef) and n.name == entry.attr), None)
+    found = next(
+        (n for n in module.body if isinstance(n, ast.ClassDef) and n.name == entry.attr), None
+    )
     texts = [ast.get_docstring(node) or "" for node in (module, found) if node is not None]
     text = "\n\n".join(filter(None, texts))
     constants = {
@@ -68,7 +70,9 @@ def _about(group: str, name: str) -> About | None:
 def _declared(node: ast.ClassDef, constants: dict[str, ast.expr]) -> dict[str, str]:
     for part in node.body:
         value = getattr(part, "value", None)
-        names = [ast.unparse(t) for t in getattr(part, "targets", [getattr(part, "target", None)]) if t]
+        names = [
+            ast.unparse(t) for t in getattr(part, "targets", [getattr(part, "target", None)]) if t
+        ]
         if "info" in names and isinstance(value, ast.Call):
             given = {k.arg: constants.get(ast.unparse(k.value), k.value) for k in value.keywords}
             return {

@@ -18,7 +18,11 @@ LOG_CHARACTERS = 2000
 """The end of a log that is shown."""
 _FAILURES = 12
 """Ways to fail that are shown of one method."""
-_SUPERVISED = {"no": "none", "pretrained": "weights from a file", "required": "on the suite's tasks"}
+_SUPERVISED = {
+    "no": "none",
+    "pretrained": "weights from a file",
+    "required": "on the suite's tasks",
+}
 
 
 @dataclass(frozen=True)

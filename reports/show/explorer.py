@@ -118,7 +118,9 @@ def _block(
     np.maximum.at(status, cell, codes.astype(np.uint8))
     timed = rows["wall_s"].notna().to_numpy() & (codes == STATUSES.index("ok"))
     times = rows["wall_s"].fillna(0).to_numpy(float)
-    seconds = _ratio(np.bincount(cell[timed], times[timed], size), np.bincount(cell[timed], None, size))
+    seconds = _ratio(
+        np.bincount(cell[timed], times[timed], size), np.bincount(cell[timed], None, size)
+    )
     first = rows.drop_duplicates("task").set_index("task").loc[list(grid.tasks)]
     settings, setting = np.unique(first["setting"].astype(str), return_inverse=True)
     names, parts = _parts(settings)
@@ -156,7 +158,9 @@ def _parts(settings: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     `n_nodes=10, mechanism=linear`. One name, "setting", where they are not of one form."""
     pairs = [[part.partition("=") for part in text.split(", ")] for text in settings]
     names = [[name for name, *_ in parts] for parts in pairs]
-    if any(own != names[0] for own in names) or any(not sign for parts in pairs for _, sign, _ in parts):
+    if any(own != names[0] for own in names) or any(
+        not sign for parts in pairs for _, sign, _ in parts
+    ):
         return ["setting"], [[str(text)] for text in settings]
     return names[0], [[value for *_, value in parts] for parts in pairs]
 

@@ -47,4 +47,6 @@ def packed(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
 def small(values: np.ndarray) -> np.ndarray:
     """Whole numbers that are not negative, in the smallest type that holds them."""
     largest = int(values.max(initial=0))
-    return values.astype(np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32)
+    return values.astype(
+        np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32
+    )

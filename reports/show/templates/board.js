@@ -15,9 +15,13 @@ class Block {
 
   /* Facets: the names of what makes a setting, with every value that occurs; only where there is a choice. */
   get facets() {
-    return this.settingNames
+    const found = this.settingNames
       .map((name, i) => [name, [...new Set(this.settings.map((s) => s[i]))].sort(naturally), i])
       .filter(([, values]) => values.length > 1);
+    // What only says again what another facet says (the rows of a task follow from its variables) is no choice.
+    const pairs = (i, j) => new Set(this.settings.map((s) => JSON.stringify([s[i], s[j]]))).size;
+    return found.filter(([, values, i], place) =>
+      !found.slice(0, place).some(([, others, j]) => others.length === values.length && pairs(i, j) === values.length));
   }
 
   /* Tasks whose setting has none of the values that were switched off: name -> Set of values. */
@@ -166,8 +170,10 @@ function verdict(block, metric, title, rows, comparisons) {
     const p = Number.isNaN(lead.holm) ? "" : `, p ${pValue(lead.holm).replace(/^(?=\d)/, "= ")} after Holm`;
     const sure = Number.isNaN(lead.holm)
       ? lead.interval === null ? "too few datasets to say more" : "one setting, so no test"
-      : lead.holm < 0.05 ? "a significant difference" : "not a significant difference";
-    by = ` The next is ${second.name}: ${signed(-lead.difference)}${range}${p}, ${sure}.`;
+      : lead.holm < 0.05 ? "significant" : "not significant";
+    by = ` Its lead over the next, ${second.name}: ${signed(-lead.difference)}${range}${p}, ${sure}.`;
+    const level = rows.filter((row) => row.complete && row !== second && comparisons.get(row.label)?.holm >= 0.05).map((row) => row.name);
+    if (level.length) by += ` Nor can it be told from ${level.length > 4 ? `${level.length} others` : level.join(", ")}.`;
   }
   const missing = rows.filter((row) => row.kind !== "reference" && row.datasets && !row.complete && better(row, best, rows)).map((row) => row.name);
   const partly = missing.length

@@ -75,8 +75,7 @@ class Explorer {
     $("filters").replaceChildren(...fields, ...facets);
     if (focused) $(focused)?.focus();
     if (facet) [...$("filters").querySelectorAll("input")].find((i) => i.dataset.facet === facet[0] && i.value === facet[1])?.focus();
-    $("factors").textContent = [block.title, block.simulated ? "These data are simulated stand-ins." : "",
-      "Every choice above is shown by itself; nothing is averaged over protocol, split, subset or masking."].filter(Boolean).join(". ").replace("..", ".");
+    $("factors").textContent = `Shown: ${block.title}. ${block.simulated ? "These data are simulated stand-ins. " : ""}Take a tick away to leave out its settings.`;
   }
 
   nearest(blocks) {
@@ -139,6 +138,7 @@ class Explorer {
     const sign = this.state.down ? -1 : 1;
     const rows = this.rows.filter((row) => row.name.toLowerCase().includes(this.state.search.toLowerCase()));
     return rows.sort((a, b) => {
+      if (this.state.sort === "mean" && (a.kind === "reference") !== (b.kind === "reference")) return a.kind === "reference" ? -1 : 1;
       const [x, y] = [value(a), value(b)];
       if (typeof x === "string") return sign * naturally(x, y);
       if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
@@ -166,16 +166,16 @@ class Explorer {
     const difference = row.label === this.against ? "reference" : pair
       ? `${signed(pair.difference)}${pair.interval ? ` (${signed(pair.interval[0])} to ${signed(pair.interval[1])})` : ""}` : "–";
     return make("tr", { class: `${row.kind}${isBest ? " winner" : ""}`, "data-label": row.name },
-      make("td", { class: "c-place" }, row.kind === "reference" ? "" : number(row.place, 0)),
+      make("td", { class: "c-place", "data-title": "place" }, row.kind === "reference" ? "" : number(row.place, 0)),
       make("th", { scope: "row", class: "c-name" }, make("button", { type: "button", class: "open", onclick: open, "aria-label": `${row.name}: show its tasks` }, row.name)),
-      make("td", { class: "c-mean" }, make("button", { type: "button", class: "open", onclick: open, tabindex: -1 }, number(row.mean)),
+      make("td", { class: "c-mean", "data-title": this.metric.title }, make("button", { type: "button", class: "open", onclick: open, tabindex: -1 }, number(row.mean)),
         row.datasets && !row.complete ? make("abbr", { title: "on fewer datasets than were run" }, "†") : null),
-      make("td", { class: "c-range" }, bar(row), make("span", { class: "range" }, row.interval ? `${number(row.interval[0])} to ${number(row.interval[1])}` : "–")),
-      make("td", { class: "c-difference" }, difference),
-      make("td", { class: `c-p${pair?.holm < 0.05 ? " best" : ""}` }, pair ? pValue(pair.holm) : ""),
-      make("td", { class: "c-finished" }, `${row.finished}/${row.total}`),
-      make("td", { class: "c-failures" }, row.failures),
-      make("td", { class: "c-seconds" }, row.kind === "reference" ? "" : duration(row.seconds)));
+      make("td", { class: "c-range", "data-title": "95 %" }, bar(row), make("span", { class: "range" }, row.interval ? `${number(row.interval[0])} to ${number(row.interval[1])}` : "–")),
+      make("td", { class: "c-difference", "data-title": "difference" }, difference),
+      make("td", { class: `c-p${pair?.holm < 0.05 ? " best" : ""}`, "data-title": "p (Holm)" }, pair ? pValue(pair.holm) : ""),
+      make("td", { class: "c-finished", "data-title": "datasets" }, `${row.finished}/${row.total}`),
+      make("td", { class: "c-failures", "data-title": "failures" }, row.failures),
+      make("td", { class: "c-seconds", "data-title": "per task" }, row.kind === "reference" ? "" : duration(row.seconds)));
   }
 
   sortBy(name) {
@@ -262,7 +262,7 @@ class Explorer {
       String(r), regime.targets.join(", ") || "none", regime.places.map((place) => number(place, place % 1 ? 1 : 0)).join(", ") || "–",
       number(regime.precision, 2),
       make("ol", { class: "top" }, ...regime.top.map((each) => make("li", { class: each.hit ? "hit" : "" }, each.name,
-        Number.isFinite(each.score) ? ` ${Number(each.score.toPrecision(2))}` : "", each.hit ? make("span", { class: "tick" }, " ✓ target") : null))),
+        Number.isFinite(each.score) ? ` ${brief(each.score)}` : "", each.hit ? make("span", { class: "tick" }, " ✓ target") : null))),
     ]);
     this.showDrill(crumbs, heading,
       make("p", { class: "note" }, `Each regime with its true targets, the places that ${name} gave them (1 is first, ties in the middle), and the ${own.top} variables that it ranked first${own.scored ? ", with their scores to two digits" : ""}. Average precision to two digits; of several seeds, the first.`),
@@ -297,6 +297,13 @@ class Explorer {
   }
 }
 
+/* A score to two digits. */
+function brief(score) {
+  const size = Math.abs(score);
+  const text = size && (size >= 1e5 || size < 1e-3) ? score.toExponential(1) : String(Number(score.toPrecision(2)));
+  return text.replaceAll("-", "−");
+}
+
 function bar(row) {
   if (!Number.isFinite(row.mean) || row.mean < 0 || row.mean > 1) return null;
   const [low, high] = (row.interval ?? [row.mean, row.mean]).map((v) => Math.min(Math.max(v, 0), 1));
@@ -328,7 +335,7 @@ function grid(head, rows, label) {
   more.addEventListener("click", show);
   show();
   return make("div", {}, make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label },
-    make("table", { class: "plain-grid" }, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), body)), more);
+    make("table", { class: "plain-grid stacked" }, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), body)), more);
 }
 
 /* The leads in the overview, which hold for the whole of each block. */
