@@ -93,18 +93,20 @@ def _holds_huge(value: Any) -> bool:
 
 
 def _is_sound(name: str, value: Any) -> bool:
-    match value:
-        case str() if name in _FILES:
+    """Called for every field of every record, so the commonest types come first."""
+    if isinstance(value, str):
+        if name in _FILES:
             return is_name(value) or (value == "" and name in ("task_hash", "fit"))
-        case str() if name == "log":
+        if name == "log" and value:
             found = _LOG.fullmatch(value)
-            return not value or bool(found and is_name(found[1] or found[2]))
-        case int() | float():
-            return abs(value) <= _LARGEST  # which is false for NaN
-        case list() | tuple():
-            return all(isinstance(each, str) for each in value)
-        case Mapping() if name in _TEXTS:
-            return all(isinstance(each, str) for each in value.values())
+            return bool(found and is_name(found[1] or found[2]))
+        return True
+    if isinstance(value, int | float):
+        return abs(value) <= _LARGEST  # which is false for NaN
+    if isinstance(value, list | tuple):
+        return all(isinstance(each, str) for each in value)
+    if isinstance(value, Mapping) and name in _TEXTS:
+        return all(isinstance(each, str) for each in value.values())
     return True
 
 

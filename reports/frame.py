@@ -141,11 +141,14 @@ def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
     readings: list[dict[str, Any]] = []
     pieces: list[Piece] = []
     ceilings: dict[tuple[str, ...], TaskRecord] = {}
+    told: dict[tuple[int, str], dict[str, Any]] = {}  # once per task: it has a job per method
     for number, one in enumerate(loaded):
         record, task = one.record, one.task
         if one.superseded or task is None or not isinstance(record, JobRecord):
             continue
-        columns = _task_columns(task, record.suite, factors)
+        if (columns := told.get((id(task), record.suite))) is None:
+            columns = _task_columns(task, record.suite, factors)
+            told[id(task), record.suite] = columns
         for variant in record.variants or ("",):
             if record.status == Status.ok:
                 pieces.append(Piece(len(readings), task, one.store, record.key, variant))
@@ -310,4 +313,4 @@ def _jobs_frame(loaded: Sequence[Loaded]) -> pd.DataFrame:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value or {}, sort_keys=True)
+    return json.dumps(value, sort_keys=True) if value else "{}"

@@ -31,11 +31,15 @@ def standings(results: Results) -> pd.DataFrame:
     task; `kind` of the method.
     """
     names, factors = list(METRICS), results.factors
+    # Only the columns that are needed: each selection of rows copies all that there are.
+    needed = [*factors.names, "label", "method", *statistics.UNIT]
+    told = [name for name in ("perturbation",) if name in results.regimes]
+    all_readings = results.readings[[*needed, "status", "wall_s"]]
     means = statistics.dataset_means(
-        statistics.with_genes(results.regimes), names, [*factors.names, "label", statistics.GENE]
+        statistics.with_genes(results.regimes[[*needed, *told, *names]]), names, [*factors.names, "label", statistics.GENE]
     )
     rows = []
-    for key, readings in factors.blocks(results.readings):
+    for key, readings in factors.blocks(all_readings):
         values = factors.rows(means, key)
         total = _datasets(readings[readings["method"] != CEILING])
         ranks = _average_ranks(readings, values)
