@@ -75,20 +75,22 @@ def _declared(node: ast.ClassDef, constants: dict[str, ast.expr]) -> dict[str, s
         ]
         if "info" in names and isinstance(value, ast.Call):
             given = {k.arg: constants.get(ast.unparse(k.value), k.value) for k in value.keywords}
-            return {
-                name: given[name].value
-                for name in _DECLARED
-                if isinstance(given.get(name), ast.Constant) and isinstance(given[name].value, str)
-            }
+            found = {name: _plain_text(given.get(name)) for name in _DECLARED}
+            return {name: text for name, text in found.items() if text}
     return {}
+
+
+def _plain_text(value: ast.expr | None) -> str:
+    """The text of an expression that is a plain string; "" of another."""
+    return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
 
 
 def deviations(text: str) -> str:
     """The block of a docstring that begins with a line on deviations, up to the next line that is
     indented no deeper.
 
-    >>> deviations("A test.\\n\\nDeviations from the reference\\n    - none\\n\\nReadings\\n    one")
-    'Deviations from the reference\\n    - none'
+    >>> deviations("A test.\\n\\nDeviations\\n    - none\\n\\nReadings\\n    one")
+    'Deviations\\n    - none'
     """
     lines = text.splitlines()
     for i, line in enumerate(lines):

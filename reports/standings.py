@@ -36,7 +36,9 @@ def standings(results: Results) -> pd.DataFrame:
     told = [name for name in ("perturbation",) if name in results.regimes]
     all_readings = results.readings[[*needed, "status", "wall_s"]]
     means = statistics.dataset_means(
-        statistics.with_genes(results.regimes[[*needed, *told, *names]]), names, [*factors.names, "label", statistics.GENE]
+        statistics.with_genes(results.regimes[[*needed, *told, *names]]),
+        names,
+        [*factors.names, "label", statistics.GENE],
     )
     rows = []
     for key, readings in factors.blocks(all_readings):

@@ -123,7 +123,7 @@ def _block(
     )
     first = rows.drop_duplicates("task").set_index("task").loc[list(grid.tasks)]
     settings, setting = np.unique(first["setting"].astype(str), return_inverse=True)
-    names, parts = _parts(settings)
+    names, parts = _parts(settings.tolist())
     genes = statistics.with_genes(first.reset_index())[statistics.GENE].to_numpy(str)
     units = pd.Series(list(zip(setting, first["dataset"].astype(str), genes, strict=True)))
     dataset, unit = pd.factorize(units)

@@ -111,10 +111,10 @@ class Browser:
     def wait(self, condition: str, seconds: int = 60) -> None:
         """Until an expression is true; raises RuntimeError after so long."""
         done = self.run(
-            "new Promise((resolve) => { const end = Date.now() + %d; const look = () => {"
-            " let ok = false; try { ok = Boolean(%s); } catch {}"
+            f"new Promise((resolve) => {{ const end = Date.now() + {seconds * 1000};"
+            " const look = () => { let ok = false;"
+            f" try {{ ok = Boolean({condition}); }} catch {{}}"
             " if (ok || Date.now() > end) resolve(ok); else setTimeout(look, 20); }; look(); })"
-            % (seconds * 1000, condition)
         )
         if not done:
             raise RuntimeError(f"never true: {condition}; {self.problems}")

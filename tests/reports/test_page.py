@@ -149,6 +149,11 @@ def test_the_page_names_failures_and_shows_their_logs(folder, make_store):
 
 # In a browser
 
+METHOD = (
+    "((name) => [...document.querySelectorAll('#board tbody th button')]"
+    ".find((each) => each.textContent === name))"
+)
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -223,6 +228,19 @@ def test_it_sorts_filters_and_says_who_is_best(opened):
     assert "R@1" in text(opened, "verdict")
 
 
+def test_the_overview_leads_to_each_set_of_results(opened):
+    opened.wait("document.documentElement.dataset.overview === 'yes'")
+    rows = opened.run(
+        "[...document.querySelectorAll('.overview tbody tr')].map((e) => e.textContent)"
+    )
+    assert "real data" in rows[0] and "synthetic" in rows[1] and "good" in rows[1]
+    assert opened.run("document.querySelectorAll('.overview .lead')[1].textContent").startswith(
+        "+0."
+    )
+    opened.run("document.querySelector('.overview tbody tr button').click()")
+    assert "sachs" in text(opened, "factors")
+
+
 def test_it_compares_any_two_methods_as_the_report_does(opened, report):
     choose(opened, "one", "half")
     choose(opened, "other", "random")
@@ -262,13 +280,12 @@ def test_its_statistics_are_those_of_the_report(opened):
 
 
 def test_a_cell_opens_down_to_the_regimes_by_keyboard(opened):
-    opened.run(
-        "[...document.querySelectorAll('#board tbody th button')].find((b) => b.textContent === 'good').focus()"
-    )
+    opened.run(f"{METHOD}('good').focus()")
     opened.press("Enter")
     assert opened.run("document.activeElement.textContent") == "good: 8 tasks"
     opened.run(
-        "[...document.querySelectorAll('#drill td button')].find((b) => b.textContent === 'd1-linear').focus()"
+        "[...document.querySelectorAll('#drill td button')]"
+        ".find((b) => b.textContent === 'd1-linear').focus()"
     )
     opened.press("Enter")
     opened.wait("document.querySelector('#drill ol.top')")
@@ -282,11 +299,10 @@ def test_a_cell_opens_down_to_the_regimes_by_keyboard(opened):
 
 
 def test_a_failed_task_says_how_it_ended(opened):
+    opened.run(f"{METHOD}('partial').click()")
     opened.run(
-        "[...document.querySelectorAll('#board tbody th button')].find((b) => b.textContent === 'partial').click()"
-    )
-    opened.run(
-        "[...document.querySelectorAll('#drill tr')].find((r) => r.textContent.includes('timeout')).querySelector('button').click()"
+        "[...document.querySelectorAll('#drill tr')]"
+        ".find((r) => r.textContent.includes('timeout')).querySelector('button').click()"
     )
     opened.wait("document.getElementById('drill').textContent.includes('ended as “timeout”')")
 
@@ -300,9 +316,7 @@ def test_the_address_keeps_the_view(opened, tmp_path):
 
 def test_hostile_names_are_text(opened):
     assert opened.run("document.title") == "cdnbench report"
-    opened.run(
-        "[...document.querySelectorAll('#board tbody th button')].find((b) => b.textContent === 'good').click()"
-    )
+    opened.run(f"{METHOD}('good').click()")
     assert HOSTILE in text(opened, "drill")
     assert opened.run("document.images.length") == 0
 
@@ -321,9 +335,13 @@ def test_nothing_is_wider_than_a_phone(opened, dark):
 
 def test_everything_has_a_name_and_every_link_an_end(opened):
     nameless = (
-        "[...document.querySelectorAll('button, select, input')].filter((e) => !e.textContent.trim()"
+        "[...document.querySelectorAll('button, select, input')]"
+        ".filter((e) => !e.textContent.trim()"
         " && !e.closest('label')?.textContent.trim() && !e.getAttribute('aria-label')).length"
     )
     assert opened.run(nameless) == 0
-    ends = "[...document.querySelectorAll('a')].filter((a) => !document.querySelector(a.getAttribute('href'))).length"
+    ends = (
+        "[...document.querySelectorAll('a')]"
+        ".filter((a) => !document.querySelector(a.getAttribute('href'))).length"
+    )
     assert opened.run(ends) == 0

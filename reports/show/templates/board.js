@@ -121,8 +121,8 @@ function winner(rows) {
   return methods.find((row) => row.complete) ?? methods[0] ?? null;
 }
 
-/* label - against, on the tasks that both finished. */
-function compare(block, metric, label, against, tasks) {
+/* label - against, on the tasks that both finished. ranged: whether the interval is wanted, which takes longest. */
+function compare(block, metric, label, against, tasks, ranged = true) {
   const { values: [own, others], settings, genes } = block.perDataset(metric, [label, against], tasks);
   const differences = own.map((value, i) => value - others[i]);
   const several = new Set(settings).size > 1;
@@ -132,15 +132,16 @@ function compare(block, metric, label, against, tasks) {
   return {
     n: differences.length,
     difference: differences.length ? mean(differences) : NaN,
-    interval: interval(differences, settings, genes),
+    interval: ranged ? interval(differences, settings, genes) : null,
     p: several && differences.length > 1 ? signFlipTest(flipped) : NaN,
   };
 }
 
-/* Every method against one: label -> comparison, with Holm's correction over all of them. */
-function compareAll(block, metric, rows, against, tasks) {
+/* Every method against one: label -> comparison, with Holm's correction over all of them. only: the label whose
+   interval is wanted; all by default. */
+function compareAll(block, metric, rows, against, tasks, only = null) {
   const others = rows.filter((row) => row.kind !== "reference" && row.label !== against && row.datasets);
-  const found = others.map((row) => compare(block, metric, row.label, against, tasks));
+  const found = others.map((row) => compare(block, metric, row.label, against, tasks, only === null || row.label === only));
   const adjusted = holm(found.map((each) => each.p));
   return new Map(others.map((row, i) => [row.label, { ...found[i], holm: adjusted[i] }]));
 }

@@ -338,27 +338,37 @@ function grid(head, rows, label) {
     make("table", { class: "plain-grid stacked" }, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), body)), more);
 }
 
-/* The leads in the overview, which hold for the whole of each block. */
-function fillOverview(explorer) {
+/* The leads in the overview, which hold for the whole of each block. One block at a time, so that the page answers
+   in between. */
+function fillOverview(explorer, number = 0) {
+  const block = explorer.blocks[number];
+  if (!block) {
+    document.documentElement.dataset.overview = "yes";
+    return;
+  }
+  const row = document.querySelector(`[data-block="${number}"]`);
+  const [metric, tasks] = [explorer.board.ranking, block.tasks.map((_, t) => t)];
+  const rows = standing(block, metric, true, tasks, true);
+  const best = winner(rows);
+  const next = best && rows.find((each) => each !== best && each.kind !== "reference" && each.complete);
+  if (next) {
+    const lead = compareAll(block, metric, rows, best.label, tasks, next.label).get(next.label);
+    const range = lead.interval ? ` (${signed(-lead.interval[1])} to ${signed(-lead.interval[0])})` : "";
+    row.querySelector(".lead").textContent = `${signed(-lead.difference)}${range}`;
+    row.querySelector(".sure").textContent = pValue(lead.holm);
+  }
+  setTimeout(() => fillOverview(explorer, number + 1), 0);
+}
+
+/* The titles of the overview become buttons that show their block. */
+function linkOverview(explorer) {
   for (const block of explorer.blocks) {
-    const row = document.querySelector(`[data-block="${block.number}"]`);
-    if (!row) continue;
-    const rows = standing(block, explorer.board.ranking, true, block.tasks.map((_, t) => t), true);
-    const best = winner(rows);
-    const next = best && rows.find((each) => each !== best && each.kind !== "reference" && each.complete);
-    if (next) {
-      const lead = compareAll(block, explorer.board.ranking, rows, best.label, block.tasks.map((_, t) => t)).get(next.label);
-      const range = lead.interval ? ` (${signed(-lead.interval[1])} to ${signed(-lead.interval[0])})` : "";
-      row.querySelector(".lead").textContent = `${signed(-lead.difference)}${range}`;
-      row.querySelector(".sure").textContent = pValue(lead.holm);
-    }
-    const cell = row.querySelector(".where");
-    const open = make("button", { type: "button", class: "open", onclick: () => {
+    const cell = document.querySelector(`[data-block="${block.number}"] .where`);
+    cell.replaceChildren(make("button", { type: "button", class: "open", onclick: () => {
       explorer.change({ block: block.number, off: {} });
       $("explore").scrollIntoView();
       $("suite").focus({ preventScroll: true });
-    } }, ...cell.childNodes);
-    cell.replaceChildren(open);
+    } }, ...cell.childNodes));
   }
 }
 
@@ -385,6 +395,7 @@ async function start() {
   explorer.change({ ...whole, ...explorer.recall(location.hash) });
   window.addEventListener("hashchange", () => { if (location.hash.includes("=")) explorer.change({ ...whole, ...explorer.recall(location.hash) }); });
   for (const each of document.querySelectorAll("details.static")) each.open = false;
+  linkOverview(explorer);
   document.documentElement.dataset.ready = "yes";
   setTimeout(() => fillOverview(explorer), 0);
 }

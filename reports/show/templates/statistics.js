@@ -141,14 +141,15 @@ function clusterInterval(values, clusters) {
   const groups = groupsOf(clusters);
   if (groups.length < 2) return null;
   const n = groups.length;
-  const sums = groups.map((g) => g.reduce((a, i) => a + values[i], 0));
+  const sums = Float64Array.from(groups, (g) => g.reduce((a, i) => a + values[i], 0));
+  const sizes = Float64Array.from(groups, (g) => g.length);
   const counts = draws([groups.map((_, i) => i)], n, resamplesFor(n));
   const means = new Float64Array(resamplesFor(n));
   for (let r = 0; r < means.length; r++) {
     let [sum, size] = [0, 0];
     for (let i = 0; i < n; i++) {
       sum += counts[r * n + i] * sums[i];
-      size += counts[r * n + i] * groups[i].length;
+      size += counts[r * n + i] * sizes[i];
     }
     means[r] = sum / size;
   }
