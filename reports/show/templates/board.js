@@ -103,7 +103,7 @@ function standing(block, metric, higher, tasks, whole) {
       label, name,
       kind: block.kinds[label],
       mean: values.length ? mean(values) : NaN,
-      interval: whole ? block.intervals[label] : interval(values, settings, genes, 5),
+      interval: whole ? block.intervals[label] : interval(values, settings, genes, [values.some((v) => v < 0) ? -1 : 0, 1]),
       datasets: values.length,
       ...block.attrition(label, tasks),
       seconds: block.secondsPerTask(label, tasks),

@@ -132,8 +132,14 @@ function stratifiedInterval(values, settings) {
     for (let i = 0; i < n; i++) sum += counts[r * n + i] * scaled[i];
     means[r] = sum;
   }
+  return stretched(means, mean(values), n - strata.length);
+}
+
+/* The percentile interval of resampled means, for a normal mean as wide as Student's. */
+function stretched(means, centre, freedom) {
   means.sort();
-  return [quantile(means, 0.025), quantile(means, 0.975)];
+  const factor = studentQuantile(freedom) / 1.959963984540054;
+  return [0.025, 0.975].map((q) => centre + factor * (quantile(means, q) - centre));
 }
 
 /* Whole clusters are resampled with all their values. */
@@ -153,15 +159,19 @@ function clusterInterval(values, clusters) {
     }
     means[r] = sum / size;
   }
-  means.sort();
-  return [quantile(means, 0.025), quantile(means, 0.975)];
+  return stretched(means, mean(values), n - 1);
 }
 
 /* 95 % interval of the mean over datasets: by t within one setting, by bootstrap over several (by
-   gene where every dataset has one). null where there is none: fewer than two datasets, or, for a
-   mean that is no difference, fewer than five over several settings. */
-function interval(values, settings, genes, least = 2) {
-  if (values.length < 2) return null;
+   gene where every dataset has one), within the bounds of what is possible. null where there is none: fewer than
+   two datasets, fewer than five over several settings, or values that are all equal. */
+function interval(values, settings, genes, bounds = [-Infinity, Infinity]) {
+  const found = unbounded(values, settings, genes);
+  return found && [Math.max(found[0], bounds[0]), Math.min(found[1], bounds[1])];
+}
+
+function unbounded(values, settings, genes, least = 5) {
+  if (values.length < 2 || values.every((value) => value === values[0])) return null;
   if (new Set(settings).size <= 1) {
     const half = studentQuantile(values.length - 1) * deviation(values) / Math.sqrt(values.length);
     return [mean(values) - half, mean(values) + half];
