@@ -85,7 +85,7 @@ def interval(found: pd.DataFrame) -> tuple[float, float]:
     """
     # In one order whatever order the jobs ended in: the same datasets are resampled alike, so that
     # methods share the resampling and the interval does not depend on the order of files.
-    found = found.sort_values(list(statistics.UNIT), kind="stable")
+    found = found.sort_values([c for c in statistics.UNIT if c in found], kind="stable")
     genes = found[statistics.GENE] if statistics.GENE in found else pd.Series([""])
     known = len(found) > 0 and bool((genes != "").all())
     return statistics.mean_interval(
