@@ -48,6 +48,8 @@ class Archive:
 
     folder: Path
     _problems: Problems = field(init=False, repr=False)
+    _made: dict[str, TaskRecord] = field(init=False, repr=False, default_factory=dict)
+    """Tasks that have been asked for: the scores of every job need the shape of theirs."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_problems", Problems(self.folder))
@@ -97,6 +99,8 @@ class Archive:
         ------
         FileNotFoundError: it is not there. ValueError: it is damaged.
         """
+        if hash in self._made:
+            return self._made[hash]
         if hash not in self._tasks:
             raise FileNotFoundError(f"{self.folder / TASKS} has no task {hash}")
         row = self._tasks[hash]
@@ -108,7 +112,8 @@ class Archive:
                 if name not in _ABOUT and flat is not None
             }
             values = {**json.loads(row["about"]), "hash": hash, "variables": list(row["variables"])}
-            return TaskRecord.of_plain(values, arrays)
+            self._made[hash] = TaskRecord.of_plain(values, arrays)
+            return self._made[hash]
         except _WRONG as error:
             self._problems.part(self.folder / TASKS, f"task {hash}", error)
             raise NotARecord(f"{self.folder / TASKS} has a broken task {hash}: {error}") from None

@@ -27,6 +27,7 @@ _TEXTS = ("versions", "factors", "knowledge")
 _LOG = re.compile(r"(?:logs|jobs)/([^/]+)\.log|models/([^/]+)/fit\.log")
 _LARGEST = 2**63 - 1
 _DEEPEST = 50
+_CONTAINERS = (dict, list, tuple)
 
 
 class NotARecord(BenchError, ValueError):
@@ -56,7 +57,7 @@ def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
     known, needed = field_names(cls)
     given = {name: values[name] for name in known.intersection(values)}
     for name, value in given.items():
-        if is_deep(value):
+        if isinstance(value, _CONTAINERS) and is_deep(value):
             raise NotARecord(f"its {name} is nested too deeply")
         if isinstance(value, dict | list | tuple) and _holds_huge(value):
             raise NotARecord(f"its {name} holds a number that is far too large")
@@ -75,7 +76,7 @@ def is_deep(value: Any) -> bool:
     """Whether lists and mappings are nested more deeply than functions that follow them can go."""
     level = [value]
     for _ in range(_DEEPEST):
-        inner = [each for each in level if isinstance(each, dict | list | tuple)]
+        inner = [each for each in level if isinstance(each, _CONTAINERS)]
         if not inner:
             return False
         level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
@@ -92,18 +93,20 @@ def _holds_huge(value: Any) -> bool:
 
 
 def _is_sound(name: str, value: Any) -> bool:
-    match value:
-        case str() if name in _FILES:
+    """Called for every field of every record, so the commonest types come first."""
+    if isinstance(value, str):
+        if name in _FILES:
             return is_name(value) or (value == "" and name in ("task_hash", "fit"))
-        case str() if name == "log":
+        if name == "log" and value:
             found = _LOG.fullmatch(value)
-            return not value or bool(found and is_name(found[1] or found[2]))
-        case int() | float():
-            return abs(value) <= _LARGEST  # which is false for NaN
-        case list() | tuple():
-            return all(isinstance(each, str) for each in value)
-        case Mapping() if name in _TEXTS:
-            return all(isinstance(each, str) for each in value.values())
+            return bool(found and is_name(found[1] or found[2]))
+        return True
+    if isinstance(value, int | float):
+        return abs(value) <= _LARGEST  # which is false for NaN
+    if isinstance(value, list | tuple):
+        return all(isinstance(each, str) for each in value)
+    if isinstance(value, Mapping) and name in _TEXTS:
+        return all(isinstance(each, str) for each in value.values())
     return True
 
 

@@ -150,6 +150,8 @@ def _coverage(scored: Scored) -> np.ndarray:
 
 def _rank_covered(scored: Scored) -> np.ndarray:
     covered = scored.covered
+    if np.array_equal(covered, scored.candidates):
+        return scored.auroc.copy()
     return _Order.of(scored.scores, scored.targets & covered, covered).auroc()
 
 
@@ -218,7 +220,11 @@ class _Order:
     def of(cls, scores: np.ndarray, targets: np.ndarray, candidates: np.ndarray) -> _Order:
         n_regimes, n_variables = scores.shape
         loss = -np.where(np.isnan(scores), -np.inf, scores)
-        order = np.lexsort((loss, ~candidates), axis=1)
+        order = (
+            np.argsort(loss, axis=1, kind="stable")
+            if candidates.all()
+            else np.lexsort((loss, ~candidates), axis=1)
+        )
         loss, target, candidate = (
             np.take_along_axis(a, order, axis=1) for a in (loss, targets & candidates, candidates)
         )

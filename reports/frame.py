@@ -12,6 +12,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,9 @@ class Results:
     factors: the columns that are never averaged over.
     notes: what was left out, and where it lies.
     lines: one row per cell line of the tasks, see `cdnbench.reports.lines`.
+    pieces: row of `readings` -> where its scores lie, for those that were measured.
+    rows: (rows of `regimes`,) the row of `readings` of each.
+    folders: (rows of `jobs`,) the folder of the store that each record is in.
     """
 
     jobs: pd.DataFrame
@@ -124,6 +128,9 @@ class Results:
     factors: Factors = dataclasses.field(default_factory=Factors)
     notes: tuple[str, ...] = ()
     lines: pd.DataFrame = dataclasses.field(default_factory=lambda: lines([]))
+    pieces: Mapping[int, Piece] = dataclasses.field(default_factory=dict)
+    rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
+    folders: tuple[Path, ...] = ()
 
 
 def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
@@ -138,11 +145,14 @@ def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
     readings: list[dict[str, Any]] = []
     pieces: list[Piece] = []
     ceilings: dict[tuple[str, ...], TaskRecord] = {}
+    told: dict[tuple[int, str], dict[str, Any]] = {}  # once per task: it has a job per method
     for number, one in enumerate(loaded):
         record, task = one.record, one.task
         if one.superseded or task is None or not isinstance(record, JobRecord):
             continue
-        columns = _task_columns(task, record.suite, factors)
+        if (columns := told.get((id(task), record.suite))) is None:
+            columns = _task_columns(task, record.suite, factors)
+            told[id(task), record.suite] = columns
         for variant in record.variants or ("",):
             if record.status == Status.ok:
                 pieces.append(Piece(len(readings), task, one.store, record.key, variant))
@@ -172,6 +182,9 @@ def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
         factors=factors,
         notes=tuple(dict.fromkeys([*found.notes, *measured.broken.values()])),
         lines=lines(one.task for one in loaded if one.task is not None and not one.superseded),
+        pieces={p.reading: p for p in pieces if p.reading not in measured.broken},
+        rows=measured.readings,
+        folders=tuple(one.store.folder for one in loaded),
     )
 
 
@@ -305,4 +318,4 @@ def _jobs_frame(loaded: Sequence[Loaded]) -> pd.DataFrame:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value or {}, sort_keys=True)
+    return json.dumps(value, sort_keys=True) if value else "{}"

@@ -273,8 +273,16 @@ def _current(found: Sequence[Loaded], factors: Factors) -> set[int]:
     Results on an older version of the data are kept apart from newer ones: where tasks of one name
     have several identities, only the one that was run last counts.
     """
+    places: dict[tuple[int, str], tuple[str, ...]] = {}  # once per task: it has a job per method
+
+    def place_of(one: Loaded) -> tuple[str, ...]:
+        same = id(one.task), one.record.suite
+        if same not in places:
+            places[same] = _place(one, factors)
+        return places[same]
+
     jobs = [
-        (i, one.record, _place(one, factors))
+        (i, one.record, place_of(one))
         for i, one in enumerate(found)
         if isinstance(one.record, JobRecord)
     ]
@@ -307,4 +315,4 @@ def _place(one: Loaded, factors: Factors) -> tuple[str, ...]:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True)
+    return json.dumps(value, sort_keys=True) if value else "{}"

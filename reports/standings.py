@@ -31,11 +31,17 @@ def standings(results: Results) -> pd.DataFrame:
     task; `kind` of the method.
     """
     names, factors = list(METRICS), results.factors
+    # Only the columns that are needed: each selection of rows copies all that there are.
+    needed = [*factors.names, "label", "method", *statistics.UNIT]
+    told = [name for name in ("perturbation",) if name in results.regimes]
+    all_readings = results.readings[[*needed, "status", "wall_s"]]
     means = statistics.dataset_means(
-        statistics.with_genes(results.regimes), names, [*factors.names, "label", statistics.GENE]
+        statistics.with_genes(results.regimes[[*needed, *told, *names]]),
+        names,
+        [*factors.names, "label", statistics.GENE],
     )
     rows = []
-    for key, readings in factors.blocks(results.readings):
+    for key, readings in factors.blocks(all_readings):
         values = factors.rows(means, key)
         total = _datasets(readings[readings["method"] != CEILING])
         ranks = _average_ranks(readings, values)
@@ -77,6 +83,9 @@ def interval(found: pd.DataFrame) -> tuple[float, float]:
 
     found: one row per dataset with `RANKING`, `setting` and, where it is known, `GENE`.
     """
+    # In one order whatever order the jobs ended in: the same datasets are resampled alike, so that
+    # methods share the resampling and the interval does not depend on the order of files.
+    found = found.sort_values([c for c in statistics.UNIT if c in found], kind="stable")
     genes = found[statistics.GENE] if statistics.GENE in found else pd.Series([""])
     known = len(found) > 0 and bool((genes != "").all())
     return statistics.mean_interval(

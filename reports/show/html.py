@@ -1,10 +1,13 @@
-"""The report as one self-contained page: no script, no external file, light and dark.
+"""The report as one self-contained page: no external file, light and dark, and whole without its
+script.
 
 A page is given its tables; it asks for none.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,15 +19,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 import cdnbench
 from cdnbench.metrics import METRICS
 from cdnbench.record import JobRecord, Status
 from cdnbench.reports.frame import Results
+from cdnbench.reports.show import described, details, explorer
 from cdnbench.reports.standings import RANKING, simulated
-from cdnbench.reports.table import Block, Table, number
+from cdnbench.reports.table import Block, Table, number, seconds
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("packed.js", "statistics.js", "board.js", "details.js", "explorer.js")
 _MISSING = (None, "", "None", "nan")
 
 
@@ -39,6 +45,8 @@ def page(results: Results, board: Table, further: Sequence[Table], jobs: Table) 
         _section(results, block, key, rows)
         for block, (key, rows) in zip(board.blocks, standing, strict=True)
     ]
+    grids = explorer.grids(results, board.frame)
+    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     current = results.jobs[~results.jobs["superseded"]]
     run = current[current["kind"] == JobRecord.kind]
     return (
@@ -55,8 +63,63 @@ def page(results: Results, board: Table, further: Sequence[Table], jobs: Table) 
             provenance=provenance(current),
             glossary=list(METRICS.values()),
             notes=results.notes,
+            overview=overview(results, board),
+            methods=described.methods(results),
+            suites=described.suites(results),
+            contents=_contents(further),
+            # Both are ours, and the packed texts are base64: nothing in them can end their element.
+            style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash=_hash(script),
+            board_data=explorer.board(results, board.frame, grids),
+            details_data=details.details(results, grids),
         )
     )
+
+
+def _contents(further: Sequence[Table]) -> list[tuple[str, str]]:
+    """(anchor, title) of every section."""
+    return [
+        ("overview", "At a glance"),
+        ("explore", "Leaderboard"),
+        ("boards", "All leaderboards"),
+        *((f"table-{table.name}", table.title) for table in further if table.blocks),
+        ("methods", "Methods"),
+        ("suites", "Suites"),
+        ("jobs", "Jobs"),
+        ("glossary", "Columns"),
+        ("provenance", "Provenance"),
+    ]
+
+
+def _hash(script: str) -> str:
+    """What the page's policy allows: this script and no other, so that none slips in."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def overview(results: Results, board: Table) -> list[dict[str, str]]:
+    """The best method of every block among those that finished everything; of all, where none
+    did."""
+    rows = []
+    for block, (key, own) in zip(board.blocks, results.factors.blocks(board.frame), strict=True):
+        methods = own[(own["kind"] != "reference") & own[RANKING].notna()]
+        whole = methods[methods["finished"] == methods["total"]]
+        best = next(iter((whole if len(whole) else methods).to_dict("records")), None)
+        row = {"title": block.title, "method": "none", "value": "–", "interval": "–"}
+        row |= {"datasets": "–", "seconds": "–"}
+        row["badge"] = badge(results.factors.rows(results.readings, key))
+        if best is not None:
+            row |= {
+                "method": str(best["label"]),
+                "value": number(best[RANKING]),
+                "interval": "–"
+                if np.isnan(best["low"])
+                else f"{number(best['low'])} to {number(best['high'])}",
+                "datasets": f"{best['finished']}/{best['total']}",
+                "seconds": "–" if np.isnan(best["seconds"]) else f"{seconds(best['seconds'])} s",
+            }
+        rows.append(row)
+    return rows
 
 
 def fragment(table: Table) -> str:
