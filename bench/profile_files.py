@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def read_profiles(path: Path, column: str = "") -> ProfileTable:
             "column or index, or say which column does, with column=NAME."
         )
     perturbed = [_single(str(name)) for name in table.rows]
-    repeated = sorted({name for name in perturbed if perturbed.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(perturbed).items() if count > 1)
     if repeated:
         raise InvalidTask(
             f"{path} has several rows for {some(repeated)}. Give one row per perturbed gene, for "

@@ -207,10 +207,10 @@ def _work_in(request: messages.Predict | messages.Fit) -> None:
 
 
 def _located(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters that name a weights file say where it is from whatever folder."""
+    """Parameters that name a file say where it is from whatever folder."""
     return {
         name: str(Path(value).resolve())
-        if isinstance(value, str) and value.endswith(".safetensors")
+        if isinstance(value, str) and (value.endswith(".safetensors") or (name == "file" and value))
         else value
         for name, value in parameters.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -72,9 +72,17 @@ def covariances(samples: np.ndarray, subsamples: np.ndarray) -> np.ndarray:
 def critical_f(df1: float, df2: float, alpha: np.ndarray) -> np.ndarray:
     """The values that F(df1, df2) exceeds with probabilities alpha, in [0, 1]; NaN without degrees
     of freedom."""
+    return _critical_f(df1, df2, tuple(alpha.tolist()))
+
+
+@lru_cache(maxsize=1000)
+def _critical_f(df1: float, df2: float, levels: tuple[float, ...]) -> np.ndarray:
     from scipy.special import fdtri
 
+    alpha = np.array(levels)
     value = fdtri(df1, df2, np.clip(1 - alpha, 1e-300, 1 - 1e-16))
-    return np.where(
+    found = np.where(
         np.isnan(value), value, np.where(alpha >= 1, 0.0, np.where(alpha <= 0, np.inf, value))
     )
+    found.flags.writeable = False
+    return found

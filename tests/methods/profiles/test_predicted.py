@@ -108,7 +108,7 @@ def test_what_cannot_be_ranked_is_named(frame, tmp_path):
     with pytest.raises(CannotRun, match=r"none of the 8 candidates.*W, X, Y"):
         load(rows).predict_targets(task())
     twice = write(frame.set_axis(list("ABBD")), tmp_path / "twice.csv")
-    with pytest.raises(InvalidParameter, match="several rows for B"):
+    with pytest.raises(InvalidParameter, match="several rows for 'B'"):
         load(twice).predict_targets(task())
     nameless = tmp_path / "nameless.parquet"
     frame.reset_index(drop=True).to_parquet(nameless)
