@@ -6,8 +6,9 @@ A task of each size: a linear system with as many edges as variables, 967 observ
 three hard interventions on one, two and three variables. Each method has a process of its own, held
 to one core and one thread, in which it first solves a task of 6 variables; that call and all
 imports are not counted. A method that has not answered within --limit CPU seconds did not finish,
-and larger tasks are not tried; one that needs more than 8 GB has failed. CPU seconds rather than wall time, since other work may share the
-machine; both are in the file. `memory_mb` is the growth of the process's peak during the call.
+and larger tasks are not tried; one that needs more than 8 GB has failed. CPU seconds rather than
+wall time, since other work may share the machine; both are in the file. `memory_mb` is the growth
+of the process's peak during the call.
 
 The file is written after each measurement, and the same command goes on where it ended. It holds
 one machine's figures: another machine has to write another file.

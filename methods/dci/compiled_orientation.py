@@ -90,16 +90,16 @@ def open_variables(subsample, ug, neighbours, ancestors, descendants, undecided,
 
 
 @compiled
-def _sweep_rest(s, k, begin, out):
+def _sweep_rest(s, k, begin, whole, out):
     """Covariances given variable k into `out`, those of variable 0 and of the variables from
-    `begin` on."""
+    `begin` on; of these the variances only, unless `whole`."""
     out[0, 0] = s[0, 0] - s[0, k] * s[0, k] / s[k, k]
     factor = s[0, k] / s[k, k]
     for c in range(begin, len(s)):
         out[0, c] = s[0, c] - factor * s[k, c]
     for r in range(begin, len(s)):
         factor = s[k, r] / s[k, k]
-        for c in range(r, len(s)):
+        for c in range(r, len(s) if whole else r + 1):
             out[r, c] = s[r, c] - factor * s[k, c]
 
 
@@ -174,8 +174,9 @@ def invariant_sets(s0, s1, q, i, allowed, required, size, low, high, correction)
         changed = 0
         while changed >= 0:
             for t in range(changed, depth):
-                _sweep_rest(g0[t], prefix[t] + 1, prefix[t] + 2, g0[t + 1])
-                _sweep_rest(g1[t], prefix[t] + 1, prefix[t] + 2, g1[t + 1])
+                k, whole = prefix[t] + 1, t < depth - 1
+                _sweep_rest(g0[t], k, k + 1, whole, g0[t + 1])
+                _sweep_rest(g1[t], k, k + 1, whole, g1[t + 1])
             if n_chosen:
                 begin, end = (prefix[-1] + 2 if depth else 1), len(here)
                 _ratios(g0[depth], g1[depth], begin, correction, here)

@@ -87,8 +87,8 @@ _LARGEST_CONDITION = (
 
 
 def _timeout_s(sizes) -> float:
-    # mean 35 ms per regime at N = 10 and 130 ms at N = 20; with max_set_size 2 and 10 subsamples
-    # 0.5 s at N = 100 and 24 to 90 s at N = 300; the more changed the slower: times 10 or more
+    # mean 8 ms per regime at N = 10 and 17 ms at N = 20, and once the compilation; far more where
+    # much has changed
     return 120.0 + sizes.n_regimes * (1.0 + 0.01 * sizes.n_variables**2)
 
 
