@@ -54,6 +54,11 @@ class Scored:
         return _Order.of(self.scores, self.targets, self.candidates)
 
     @cached_property
+    def covered_order(self) -> _Order:
+        """The ranking of the candidates that have a score, with the targets among them."""
+        return _Order.of(self.scores, self.targets & self.covered, self.covered)
+
+    @cached_property
     def auroc(self) -> np.ndarray:
         """(R,) float64. Two metrics share it."""
         return self.order.auroc()
@@ -149,10 +154,14 @@ def _coverage(scored: Scored) -> np.ndarray:
 
 
 def _rank_covered(scored: Scored) -> np.ndarray:
-    covered = scored.covered
-    if np.array_equal(covered, scored.candidates):
+    if np.array_equal(scored.covered, scored.candidates):
         return scored.auroc.copy()
-    return _Order.of(scored.scores, scored.targets & covered, covered).auroc()
+    return scored.covered_order.auroc()
+
+
+def _top1_pearson_covered(scored: Scored) -> np.ndarray:
+    any_covered = (scored.targets & scored.covered).any(axis=1)
+    return np.where(any_covered, _top1_pearson(scored), np.nan)
 
 
 def _top1_pearson(scored: Scored) -> np.ndarray:
@@ -338,6 +347,21 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "rank (covered)",
                 "rank among the variables that have a score; secondary",
                 _rank_covered,
+                ranked=False,
+            ),
+            Metric(
+                "recall_at_20_covered",
+                "R@20 (covered)",
+                "R@20 among the variables that have a score; secondary",
+                lambda scored: scored.covered_order.recall_at(20),
+                ranked=False,
+                min_candidates=21,
+            ),
+            Metric(
+                "top1_pearson_covered",
+                "top-1 r (covered)",
+                "top-1 r where a target has a score; secondary",
+                _top1_pearson_covered,
                 ranked=False,
             ),
             Metric(

@@ -138,7 +138,10 @@ class JobRecord(_Ended):
     converged: whether an iterative method converged; None where that means nothing.
     facts: plain values of the method about its run.
     batch_size: how many tasks were solved together. Times are the job's share.
-    wall_s_single: wall time of a run of its own (`bench run --timing`).
+    wall_s_single: wall time of a run of its own (`bench run --timing`): the median of the repeats
+        after a first call, of that call where it takes long.
+    timing: of such a run, `warm_up_s` (the first call), `repeats_s` (those after it, on one core)
+        and `load_average` (what else the machine did in the minute before).
     fit: key of the fit that it needed; "" if none. unfitted: how that fit ended, if not well.
     """
 
@@ -157,6 +160,7 @@ class JobRecord(_Ended):
     facts: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = 1
     wall_s_single: float | None = None
+    timing: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     threads: int = 1
     timeout_s: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,8 @@ class Predict:
     the checksums of its files. Both are the process's own, which removes them when it has read
     them. In place of a folder, None: a descriptor of a sealed file follows the message.
     folder: where the process works and puts temporary files. log: file for what it prints.
-    memory_mb: what it may use.
+    memory_mb: what it may use. repeat_s: 0, or how long the call is repeated, on one core, to be
+    timed warm (`--timing`).
     """
 
     method: str
@@ -32,6 +34,7 @@ class Predict:
     folder: str
     log: str
     memory_mb: float
+    repeat_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,15 @@ class Finished:
 
 @dataclass(frozen=True)
 class Costs:
-    """What all calls of a request took together, without the time between them."""
+    """What all calls of a request took together, without the time between them.
+
+    timing: how the call was timed again, as `JobRecord.timing`.
+    """
 
     wall_s: float
     cpu_s: float
     peak_rss_mb: float
+    timing: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,3 +152,10 @@ class Outcome:
     batch_size: int = 1
     log: str = ""
     outside: bool = False
+    timing: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def wall_s_single(self) -> float | None:
+        """Median wall time of the repeats; of the only call where there are none."""
+        repeats = self.timing.get("repeats_s")
+        return statistics.median(repeats) if repeats else self.wall_s

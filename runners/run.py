@@ -95,6 +95,7 @@ class Run:
             stack.callback(reaper.close)
             with fork_server(_modules(self.todo), self.plan.limits.threads):
                 self._supervisor = Supervisor(self.plan, self.store, reaper, scratch)
+                self._supervisor.timing = self.mode.timing
                 self._maker = self.maker(self.plan, self.todo, self.store, scratch, reaper)
                 mode = self.mode
                 repeat = mode.timing or mode.fresh or mode.retry or mode.update
@@ -278,7 +279,8 @@ class Run:
                 note = printable(f"timed alone: {outcome.status}: {outcome.reason}")
                 record, outputs = replace(old, note=note), None
             elif old.batch_size > 1:
-                record, outputs = replace(old, wall_s_single=outcome.wall_s), None
+                record = replace(old, wall_s_single=outcome.wall_s_single, timing=outcome.timing)
+                outputs = None
         self.store.write_job(record, outputs)
         return record
 
@@ -329,7 +331,8 @@ def job_record(
         facts={} if said is None else said.facts,
         batch_size=outcome.batch_size,
         wall_s=outcome.wall_s,
-        wall_s_single=outcome.wall_s if timing else None,
+        wall_s_single=outcome.wall_s_single if timing else None,
+        timing=outcome.timing,
         cpu_s=outcome.cpu_s,
         peak_rss_mb=outcome.peak_rss_mb,
         device=job.method.device,

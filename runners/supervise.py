@@ -21,6 +21,7 @@ from cdnbench.runners.plan import Fit, Job, Limits, Plan
 from cdnbench.runners.processes import Reaper, Worker
 from cdnbench.runners.samples import Given
 from cdnbench.runners.scratch import why
+from cdnbench.runners.timing import REPEAT_S
 from cdnbench.store import Store
 
 GB = 1024.0
@@ -43,7 +44,8 @@ class Interrupted(Exception):
 class Supervisor:
     """Runs jobs and fits, each in a process of its own. Any number of threads may use it at once.
 
-    scratch: where working folders and logs lie. stop: set it to end all that is running.
+    scratch: where working folders and logs lie. stop: set it to end all that is running. timing:
+    whether calls are repeated to be timed.
     """
 
     plan: Plan
@@ -51,6 +53,7 @@ class Supervisor:
     reaper: Reaper
     scratch: Path
     stop: threading.Event = field(default_factory=threading.Event)
+    timing: bool = False
     _endings: Endings = field(default_factory=Endings)
 
     @property
@@ -143,7 +146,7 @@ class Supervisor:
                     outcome = event
                 else:
                     outcome.wall_s, outcome.cpu_s = event.wall_s, event.cpu_s
-                    outcome.peak_rss_mb = event.peak_rss_mb
+                    outcome.peak_rss_mb, outcome.timing = event.peak_rss_mb, event.timing
         except TryAgain as again:
             again.printed = log.last()
             raise
@@ -210,6 +213,7 @@ class Supervisor:
             folder=str(place.work),
             log=str(place.log.path),
             memory_mb=self._memory_mb,
+            repeat_s=min(REPEAT_S, jobs[0].timeout_s / 4) if self.timing else 0.0,
         )
         return request, [one for one in given if isinstance(one, int)]
 
@@ -262,7 +266,14 @@ class Supervisor:
                     if peak > limit_mb and len(jobs) == 1:
                         yield self._too_much(peak)
                     else:
-                        yield Outcome(Status.ok, "", answer.wall_s, answer.cpu_s, peak)
+                        yield Outcome(
+                            Status.ok,
+                            "",
+                            answer.wall_s,
+                            answer.cpu_s,
+                            peak,
+                            timing=answer.timing,
+                        )
                     return
                 else:
                     yield self._endings.of(answer, process)

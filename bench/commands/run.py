@@ -70,7 +70,12 @@ def run(
         ),
     ] = "auto",
     timing: Annotated[
-        bool, typer.Option("--timing", help="One job at a time, so that times can be compared.")
+        bool,
+        typer.Option(
+            "--timing",
+            help="One job at a time, each on one core, and repeated after a first call, so that "
+            "times can be compared.",
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")

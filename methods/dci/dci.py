@@ -20,12 +20,12 @@ S[g, i, j] is the share of subsamples in which edge i -> j is changed in grid ce
 `skeleton.py` has the equations of phases 1 and 2, `orientation.py` those of phase 3.
 
 This is an implementation of our own. The skeleton does not depend on the order of tests, and no
-level of the grid changes a statistic, so all subsamples and cells are worked on at once: covariance
-matrices of the subsamples (after which the number of rows no longer matters), Schur complements of
-them given one or two variables, and arrays over pairs and further variables. Given the same
-subsamples it returns causaldag's edges (golden tests; `dci-reference` is causaldag itself). All
-regimes share the observational subsamples and their Schur complements. Arrays are cut into blocks,
-so that memory grows with bootstraps N^2.
+level of the grid changes a statistic, so each test is made once for all cells of the grid. It is
+made of covariance matrices of the subsamples, after which the number of rows no longer matters, and
+of their Schur complements, in compiled loops. Given the same subsamples it returns causaldag's
+edges (golden tests; `dci-reference` is causaldag itself). All regimes share the observational
+subsamples. The first call in an installation compiles the loops, which takes some ten seconds;
+they are then kept on disk.
 
 Readings (variants)
     stability  node j scores sum_i mean_g S[g, i, j], its changed incoming edges: what worked best
@@ -75,7 +75,7 @@ from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.causaldag import jittered, thinned
-from cdnbench.methods.dci.conditionals import Conditionals, covariances
+from cdnbench.methods.dci.covariances import Covariances, covariances
 from cdnbench.methods.dci.orientation import orient
 from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
 from cdnbench.relabelling import contents, in_canonical_order
@@ -87,8 +87,8 @@ _LARGEST_CONDITION = (
 
 
 def _timeout_s(sizes) -> float:
-    # mean 35 ms per regime at N = 10 and 130 ms at N = 20; with max_set_size 2 and 10 subsamples
-    # 0.5 s at N = 100 and 24 to 90 s at N = 300; the more changed the slower: times 10 or more
+    # mean 8 ms per regime at N = 10 and 17 ms at N = 20, and once the compilation; far more where
+    # much has changed
     return 120.0 + sizes.n_regimes * (1.0 + 0.01 * sizes.n_variables**2)
 
 
@@ -120,7 +120,7 @@ class DCI:
         variants=("stability", "graph"),
         stochastic=True,
         default_up_to=60,
-        preload=("scipy.special",),
+        preload=("scipy.special", "cdnbench.methods.dci.warm"),
         timeout_s=_timeout_s,
         min_samples=6,
         trial=Trial(parameters={"bootstraps": 10}),
@@ -193,14 +193,14 @@ class DCI:
                 outputs[variant][r, order[varies]] = scores
         return outputs
 
-    def _subsampled(self, samples: np.ndarray, stream: np.random.Generator) -> Conditionals:
+    def _subsampled(self, samples: np.ndarray, stream: np.random.Generator) -> Covariances:
         """Covariances of subsamples of (n, N) samples, jittered where they are singular."""
         n = len(samples)
         rows = int(self.sample_fraction * n)
         subsamples = stream.permuted(np.tile(np.arange(n), (self.bootstraps, 1)), axis=1)[:, :rows]
-        result = Conditionals(covariances(samples, subsamples), rows)
+        result = Covariances(covariances(samples, subsamples), rows)
         if samples.shape[1] > 1 and result.largest_condition() > _LARGEST_CONDITION:
-            result = Conditionals(covariances(jittered(samples, stream), subsamples), rows)
+            result = Covariances(covariances(jittered(samples, stream), subsamples), rows)
         return result
 
     def _readings(self, counts: np.ndarray) -> dict[str, np.ndarray]:
@@ -220,8 +220,8 @@ class DCI:
 
 
 def changed_edges(
-    before: Conditionals,
-    after: Conditionals,
+    before: Covariances,
+    after: Covariances,
     alpha_ug: Sequence[float],
     alpha_skeleton: Sequence[float],
     alpha_orient: Sequence[float],

@@ -19,128 +19,104 @@ variable's other sets change nothing, though causaldag tries them. Both make one
 list per variable enough. (A directed cycle can still arise, through a parent and a child at once;
 which path counts then follows Python's order of a set of the two numbers, here as there.)
 
-p is needed for the candidates alone: variances given all sets come from `Conditionals` two
-variables at a time, and ratios outside the critical values of the loosest alpha_orient are dropped
-at once.
+p is needed for the candidates alone: ratios outside the critical values of the loosest alpha_orient
+are dropped at once. The sets and the graphs are gone through by compiled loops
+(`compiled_orientation.py`).
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from math import comb
 
 import numpy as np
 
-from cdnbench.methods.dci.conditionals import CHUNK, Conditionals, critical_f, sizes_and_prefixes
+from cdnbench.methods.dci.covariances import Covariances, critical_f
 from cdnbench.methods.dci.skeleton import Skeletons
 
 _KEPT = 100_000
 """Candidate sets of one variable in one subsample; 40 variables have fewer up to size 4."""
 
-_SETS = 8_000_000  # sets times subsamples that are worked on together
-_POOL = 2_000_000  # candidates that are gathered before all but each variable's best are dropped
-
-
-@dataclass
-class _Graph:
-    """A skeleton that is being oriented. Sets of variables are the bits of integers."""
-
-    subsample: int
-    ug: int
-    alpha: float
-    neighbours: dict[int, int]
-    cells: list[tuple[int, int, int]]  # (alpha_ug, alpha_skeleton, alpha_orient) that share it
-    undecided: set[int] = field(init=False)
-    ancestors: dict[int, int] = field(init=False)
-    descendants: dict[int, int] = field(init=False)
-    edges: set[tuple[int, int]] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.undecided = set(self.neighbours)
-        self.ancestors = dict.fromkeys(self.neighbours, 0)
-        self.descendants = dict.fromkeys(self.neighbours, 0)
-
-    def required(self, i: int) -> int:
-        """Variables that every parent set of i has to hold."""
-        return self.neighbours[i] & self.ancestors[i]
-
-    def decide(self, i: int, conditioning: int) -> None:
-        above, below = 1 << i, 1 << i
-        for j in bits(self.neighbours[i]):
-            if conditioning >> j & 1:
-                self.edges.add((j, i))
-                above |= 1 << j | self.ancestors[j]
-            else:
-                self.edges.add((i, j))
-                below |= 1 << j | self.descendants[j]
-        above |= self.ancestors[i]
-        below |= self.descendants[i]
-        for a in bits(above):
-            self.descendants[a] |= below
-        for d in bits(below):
-            self.ancestors[d] |= above
-        for k in bits(above & below):  # reaching oneself does not count
-            self.descendants[k] &= ~(1 << k)
-            self.ancestors[k] &= ~(1 << k)
-        self.undecided.discard(i)
-
-    def result(self, labels: np.ndarray) -> list[tuple[int, int]]:
-        """Changed edges, both directions of a pair that has none."""
-        edges = list(self.edges)
-        for i, around in self.neighbours.items():
-            for j in bits(around):
-                if i < j and (i, j) not in self.edges and (j, i) not in self.edges:
-                    first, second = (j, i) if _swapped(int(labels[i]), int(labels[j])) else (i, j)
-                    if self.descendants[first] >> second & 1:
-                        edges.append((first, second))
-                    elif self.descendants[second] >> first & 1:
-                        edges.append((second, first))
-                    else:
-                        edges += [(i, j), (j, i)]
-        return edges
+_POOL = 2_000_000  # sets that are tried before all but each variable's best are dropped
 
 
 @dataclass(frozen=True)
-class _Candidates:
-    """Sets of one size for one variable in one subsample, by falling p. members: (n, size); level:
-    as node_level."""
+class Graphs:
+    """The distinct skeletons that are being oriented, G of them, sorted by subsample.
 
+    subsample, ug: (G,), which subsample, and which alpha_ug its conditioning nodes are those of.
+    alpha: (G,), the level alpha_orient. neighbours, edges, ancestors, descendants: (G, N, N) bool;
+    edges[g, i, j] is i -> j, ancestors[g, i, j] and descendants[g, i, j] say what j is to i.
+    undecided: (G, N) bool. cells: (B, alpha_ug, alpha_skeleton, alpha_orient), the graph of each
+    cell of the grid; -1 where it has no edges.
+    """
+
+    subsample: np.ndarray
+    ug: np.ndarray
+    alpha: np.ndarray
+    neighbours: np.ndarray
+    edges: np.ndarray
+    ancestors: np.ndarray
+    descendants: np.ndarray
+    undecided: np.ndarray
+    cells: np.ndarray
+
+    @classmethod
+    def of(cls, skeletons: Skeletons, alpha_orient: np.ndarray) -> Graphs:
+        """One graph for each distinct skeleton with its conditioning nodes, subsample and
+        alpha_orient."""
+        from cdnbench.methods.dci.compiled_orientation import distinct_skeletons, neighbourhoods
+
+        n_subsamples, n = skeletons.node_level.shape
+        n_levels = len(alpha_orient)
+        starts = np.searchsorted(skeletons.subsample, np.arange(n_subsamples + 1))
+        same, owner = distinct_skeletons(starts, skeletons.kept, skeletons.node_level)
+        q, ug, _ = owner.T
+        neighbours = neighbourhoods(
+            starts, skeletons.first, skeletons.second, skeletons.kept, owner, n
+        )
+        neighbours = np.repeat(neighbours, n_levels, axis=0)
+        cells = np.where(same[..., None] < 0, -1, same[..., None] * n_levels + np.arange(n_levels))
+        return cls(
+            np.repeat(q, n_levels),
+            np.repeat(ug, n_levels),
+            np.tile(alpha_orient, len(owner)),
+            neighbours,
+            *(np.zeros_like(neighbours) for _ in range(3)),
+            neighbours.any(axis=2),
+            cells,
+        )
+
+    def directed(self, labels: np.ndarray) -> np.ndarray:
+        """(G, N, N) bool, the changed edges; both directions of a pair that has none."""
+        open_pairs = self.neighbours & ~self.edges & ~self.edges.transpose(0, 2, 1)
+        along, against = self.descendants, self.descendants.transpose(0, 2, 1)
+        result = self.edges | (open_pairs & (along | ~against))
+        for g, i, j in np.argwhere(np.triu(open_pairs & along & against)):
+            first, second = (j, i) if swapped(int(labels[i]), int(labels[j])) else (i, j)
+            result[g, first, second], result[g, second, first] = True, False
+        return result
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Sets of one size, each variable's together, by falling p.
+
+    row: (B, N), which of the variables these are; -1 if it is none of them. starts: where the sets
+    of each begin. p: (T,). members: (T, size). level: (T,), as node_level.
+    """
+
+    row: np.ndarray
+    starts: np.ndarray
     p: np.ndarray
     members: np.ndarray
     level: np.ndarray
 
-    def next(self, t: int, graph: _Graph, i: int) -> tuple[float, int, int] | None:
-        """-p, place and set of the first candidate from place t on that does not contradict the
-        graph."""
-        barred, required = graph.descendants[i], graph.required(i)
-        for s in range(t, min(t + 8, len(self.p))):
-            if self.p[s] <= graph.alpha:
-                return None
-            chosen = 0
-            for k in self.members[s].tolist():
-                chosen |= 1 << k
-            if self.level[s] <= graph.ug and not chosen & barred and not required & ~chosen:
-                return -float(self.p[s]), s, chosen
-        t += 8
-        if t >= len(self.p):
-            return None
-        members = self.members[t:]
-        valid = (self.p[t:] > graph.alpha) & (self.level[t:] <= graph.ug)
-        for k in bits(barred):
-            valid &= (members != k).all(axis=1)
-        for k in bits(required):
-            valid &= (members == k).any(axis=1)
-        s = int(valid.argmax()) if len(valid) else 0
-        if not valid[s]:
-            return None
-        return -float(self.p[t + s]), t + s, sum(1 << k for k in members[s].tolist())
-
 
 def orient(
-    before: Conditionals,
-    after: Conditionals,
+    before: Covariances,
+    after: Covariances,
     skeletons: Skeletons,
     alpha_orient: np.ndarray,
     max_set_size: int,
@@ -151,248 +127,93 @@ def orient(
 
     labels: the variables' numbers, which break ties between the directions of a cycle.
     """
+    from cdnbench.methods.dci.compiled_orientation import decide
+
     n = before.n_variables
-    n_ug, n_skeleton = skeletons.kept.shape[1:]
-    graphs = _graphs(skeletons, alpha_orient)
-    largest = min(max_set_size + 1, n - 1)
-    for block in _blocks(len(skeletons.node_level), max(1, _SETS // comb(n, largest))):
-        some = [graph for graph in graphs if block.start <= graph.subsample < block.stop]
-        whole = len(some) == len(graphs)
-        these, those, offset = (
-            (before, after, 0) if whole else (before.block(block), after.block(block), block.start)
+    graphs = Graphs.of(skeletons, alpha_orient)
+    for size in range(min(max_set_size + 1, n - 1) + 1):
+        if not graphs.undecided.any() or min(before.n_rows, after.n_rows) <= size:
+            break
+        found = candidates(before, after, skeletons.node_level, graphs, size)
+        decide(
+            graphs.subsample,
+            graphs.ug,
+            graphs.alpha,
+            graphs.neighbours,
+            graphs.edges,
+            graphs.ancestors,
+            graphs.descendants,
+            graphs.undecided,
+            found.row,
+            found.starts,
+            found.p,
+            found.members,
+            found.level,
         )
-        for size in range(largest + 1):
-            wanted: dict[tuple[int, int], list[_Graph]] = {}
-            for graph in some:
-                for i in graph.undecided:
-                    wanted.setdefault((graph.subsample, i), []).append(graph)
-            if not wanted:
-                break
-            candidates = _candidates(
-                these, those, skeletons.node_level, offset, wanted, size, float(alpha_orient.min())
-            )
-            for graph in some:
-                _decide(graph, candidates)
-    counts = np.zeros((n_ug, n_skeleton, len(alpha_orient), n, n), dtype=np.int64)
-    for graph in graphs:
-        edges = graph.result(labels)
-        if edges:
-            parents, children = np.array(edges).T
-            for cell in graph.cells:
-                counts[cell][parents, children] += 1
-    return counts
+    directed = np.append(graphs.directed(labels), np.zeros((1, n, n), dtype=bool), axis=0)
+    return directed[graphs.cells].sum(axis=0)  # -1, no edges, is the last
 
 
-def _graphs(skeletons: Skeletons, alpha_orient: np.ndarray) -> list[_Graph]:
-    """One graph for each distinct skeleton with its conditioning nodes, subsample and
-    alpha_orient."""
-    graphs: dict[tuple, _Graph] = {}
-    n_ug, n_skeleton = skeletons.kept.shape[1:]
-    starts = np.searchsorted(skeletons.subsample, np.arange(len(skeletons.node_level) + 1))
-    for q, (begin, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
-        for ug in range(n_ug):
-            nodes = (skeletons.node_level[q] <= ug).tobytes()
-            for skeleton in range(n_skeleton):
-                kept = begin + np.flatnonzero(skeletons.kept[begin:end, ug, skeleton])
-                if not len(kept):
-                    continue
-                known = graphs.get((q, nodes, kept.tobytes(), 0))
-                neighbours: dict[int, int] = {} if known is None else known.neighbours
-                if known is None:
-                    for i, j in zip(
-                        skeletons.first[kept].tolist(), skeletons.second[kept].tolist(), strict=True
-                    ):
-                        neighbours[i] = neighbours.get(i, 0) | 1 << j
-                        neighbours[j] = neighbours.get(j, 0) | 1 << i
-                for o, alpha in enumerate(alpha_orient.tolist()):
-                    key = (q, nodes, kept.tobytes(), o)
-                    if known is None:
-                        graphs[key] = _Graph(q, ug, alpha, neighbours, [])
-                    graphs[key].cells.append((ug, skeleton, o))
-    return list(graphs.values())
-
-
-def _decide(graph: _Graph, candidates: dict[tuple[int, int], _Candidates]) -> None:
-    """Take the candidates of all undecided variables by falling p."""
-    heap = []
-    for i in graph.undecided:
-        own = candidates.get((graph.subsample, i))
-        found = own.next(0, graph, i) if own else None
-        if found:
-            heap.append((found[0], i, found[1], found[2]))
-    heapq.heapify(heap)
-    while heap:
-        _, i, t, chosen = heap[0]
-        if not chosen & graph.descendants[i] and not graph.required(i) & ~chosen:
-            graph.decide(i, chosen)
-            heapq.heappop(heap)
-            continue
-        found = candidates[graph.subsample, i].next(t + 1, graph, i)
-        if found:
-            heapq.heapreplace(heap, (found[0], i, found[1], found[2]))
-        else:
-            heapq.heappop(heap)
-
-
-def _candidates(
-    before: Conditionals,
-    after: Conditionals,
-    node_level: np.ndarray,
-    offset: int,
-    wanted: dict[tuple[int, int], list[_Graph]],
-    size: int,
-    alpha: float,
-) -> dict[tuple[int, int], _Candidates]:
-    """The sets of this size with p > alpha, for each wanted (subsample, variable). offset: the
-    sides' first subsample."""
+def candidates(
+    before: Covariances, after: Covariances, node_level: np.ndarray, graphs: Graphs, size: int
+) -> Candidates:
+    """The sets of this size with p > the lowest alpha_orient, for each variable that some graph of
+    its subsample has not decided."""
     from scipy.special import fdtr
 
-    n0, n1 = before.n_rows, after.n_rows
-    if min(n0, n1) <= size:
-        return {}
-    q, i = np.array(list(wanted)).T
-    allowed = (
-        node_level[q]
-        <= np.array([max(g.ug for g in graphs) for graphs in wanted.values()])[:, None]
+    from cdnbench.methods.dci.compiled_orientation import invariant_sets, open_variables
+
+    n0, n1, n = before.n_rows, after.n_rows, before.n_variables
+    alpha = float(graphs.alpha.min())
+    q, i, allowed, required = open_variables(
+        graphs.subsample,
+        graphs.ug,
+        graphs.neighbours,
+        graphs.ancestors,
+        graphs.descendants,
+        graphs.undecided,
+        node_level,
     )
-    allowed[np.arange(len(i)), i] = False
-    required = np.zeros_like(allowed)
-    for row, (variable, graphs) in enumerate(zip(i.tolist(), wanted.values(), strict=True)):
-        # what holds in all of the graphs now holds for good
-        barred = needed = -1
-        for graph in graphs:
-            barred &= graph.descendants[variable]
-            needed &= graph.required(variable)
-        allowed[row, list(bits(barred))] = False
-        required[row, list(bits(needed))] = True
     low, high = critical_f(n0 - size, n1 - size, np.array([1 - alpha / 2, alpha / 2]))
     correction = (n0 / (n0 - size + 1)) / (n1 / (n1 - size + 1))
-    found: list[tuple[np.ndarray, ...]] = [
-        (np.empty(0, int), np.empty((0, size), np.int16), np.empty(0))
-    ]
-    pool = 0
-    with np.errstate(all="ignore"):
-        for rows, members, inside, var0, var1 in _variances(
-            before, after, q - offset, i, allowed, required, size
-        ):
-            ratio = var0 / var1 * correction
-            e, s = np.nonzero((ratio > low * (1 - 1e-9)) & (ratio < high * (1 + 1e-9)) & inside)
-            below = fdtr(n0 - size, n1 - size, ratio[e, s])
-            found.append((rows[e], members[s].astype(np.int16), 2 * np.minimum(below, 1 - below)))
-            pool += len(e)
-            if pool > _POOL:
-                found = [_best(found, alpha)]
-                pool = 0
-    owner, members, p = _best(found, alpha)
+    parts = []
+    together = max(1, _POOL // comb(n, size))
+    for begin in range(0, len(q), together):
+        some = slice(begin, begin + together)
+        owner, members, ratio = invariant_sets(
+            before.matrices,
+            after.matrices,
+            q[some],
+            i[some],
+            allowed[some],
+            required[some],
+            size,
+            low * (1 - 1e-9),
+            high * (1 + 1e-9),
+            correction,
+        )
+        below = fdtr(n0 - size, n1 - size, ratio)
+        best = _best(owner, 2 * np.minimum(below, 1 - below), alpha)
+        parts.append((owner[best[0]] + begin, members[best[0]], best[1]))
+    owner, members, p = (np.concatenate(part) for part in zip(*parts, strict=True))
+    row = np.full(node_level.shape, -1)
+    row[q, i] = np.arange(len(q))
     level = node_level[q[owner][:, None], members].max(axis=1, initial=0)
-    starts = np.searchsorted(owner, np.arange(len(q) + 1))
-    result = {}
-    for key, begin, end in zip(wanted, starts[:-1], starts[1:], strict=True):
-        if begin < end:
-            result[key] = _Candidates(p[begin:end], members[begin:end], level[begin:end])
-    return result
+    return Candidates(row, np.searchsorted(owner, np.arange(len(q) + 1)), p, members, level)
 
 
-def _best(
-    found: list[tuple[np.ndarray, ...]], alpha: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(owner, members, p) of the candidates with p > alpha: each owner's together, by falling p, at
-    most _KEPT."""
-    owner, members, p = (np.concatenate(part) for part in zip(*found, strict=True))
+def _best(owner: np.ndarray, p: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices and p of the candidates with p > alpha: each owner's together, by falling p, at most
+    _KEPT."""
     order = np.lexsort((-p, owner))
     order = order[p[order] > alpha]
     place = np.arange(len(order)) - np.searchsorted(owner[order], owner[order])
     order = order[place < _KEPT]
-    return owner[order], members[order], p[order]
+    return order, p[order]
 
 
-def _variances(
-    before: Conditionals,
-    after: Conditionals,
-    q: np.ndarray,
-    i: np.ndarray,
-    allowed: np.ndarray,
-    required: np.ndarray,
-    size: int,
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Residual variances of x_i in subsample q given all sets of this size, in blocks.
-
-    q, i: (L,). allowed, required: (L, N), which variables may and must be in the set. Yields the
-    rows of a block (E,), its sets (n, size), whether a set is allowed (E, n), and the variances
-    before and after (E, n).
-    """
-    n = before.n_variables
-    everything = np.arange(len(q))
-    if size == 0:
-        var0, var1 = before.covariances[q, i, i], after.covariances[q, i, i]
-        inside = np.logical_not(required.any(axis=1))[:, None]
-        yield everything, np.empty((1, 0), dtype=int), inside, var0[:, None], var1[:, None]
-        return
-    n_required = np.asarray(required.sum(axis=1))
-    usable = np.asarray(allowed.any(axis=0))
-    for prefix in sizes_and_prefixes(n, max(size - 2, 0)):
-        if not usable[list(prefix)].all():
-            continue
-        missing = np.asarray(n_required - required[:, prefix].sum(axis=1))
-        chosen = everything[allowed[:, prefix].all(axis=1) & (missing <= min(size, 2))]
-        if not len(chosen):
-            continue
-        rest = (
-            np.flatnonzero(usable[prefix[-1] + 1 :]) + prefix[-1] + 1
-            if prefix
-            else np.flatnonzero(usable)
-        )
-        first, second = np.triu_indices(len(rest), 1) if size > 1 else (np.arange(len(rest)), None)
-        for sets in _blocks(len(first), CHUNK):
-            a = rest[first[sets]]
-            b = None if second is None else rest[second[sets]]
-            members = np.empty((len(a), size), dtype=int)
-            members[:, : len(prefix)] = prefix
-            members[:, len(prefix)] = a
-            if b is not None:
-                members[:, -1] = b
-            for rows in _blocks(len(chosen), max(1, CHUNK // max(len(a), 1))):
-                some = chosen[rows]
-                inside, held = allowed[some][:, a], required[some][:, a].astype(np.int8)
-                if b is not None:
-                    inside &= allowed[some][:, b]
-                    held += required[some][:, b]
-                inside &= held == missing[some, None]
-                var0, var1 = (
-                    _residual(side.given(prefix), q[some], i[some], a, b)
-                    for side in (before, after)
-                )
-                yield some, members, inside, var0, var1
-
-
-def _residual(
-    given: np.ndarray, q: np.ndarray, i: np.ndarray, a: np.ndarray, b: np.ndarray | None
-) -> np.ndarray:
-    """(E, n) variances of x_i given x_a (and x_b), from covariances `given` the prefix: (B, N,
-    N)."""
-    rows = given[q, i]
-    own = given[q, i, i][:, None]
-    starts = np.append(True, q[1:] != q[:-1])  # callers list a subsample's variables together
-    distinct, at = q[starts], np.cumsum(starts) - 1
-    var_a = given[distinct[:, None], a, a]
-    row_a = rows[:, a]
-    if b is None:
-        return own - row_a * row_a * (1 / var_a)[at]
-    var_b, cov = given[distinct[:, None], b, b], given[distinct[:, None], a, b]
-    per_determinant = 1 / (var_a * var_b - cov * cov)
-    row_b = rows[:, b]
-    result = row_a * row_a * (var_b * per_determinant)[at]
-    result -= row_a * row_b * (2 * cov * per_determinant)[at]
-    result += row_b * row_b * (var_a * per_determinant)[at]
-    return np.subtract(own, result, out=result)
-
-
-def _blocks(n: int, size: int) -> Iterator[slice]:
-    for begin in range(0, n, size):
-        yield slice(begin, begin + size)
-
-
-def _swapped(i: int, j: int) -> bool:
+@lru_cache(maxsize=100_000)
+def swapped(i: int, j: int) -> bool:
     """Whether causaldag takes the pair i < j as (j, i).
 
     It puts the two integers into a set, which has an order of its own, and then into another.
@@ -400,11 +221,3 @@ def _swapped(i: int, j: int) -> bool:
     first, _ = frozenset({i, j})
     second = j if first == i else i
     return next(iter(frozenset({first, second}))) != i
-
-
-def bits(mask: int) -> Iterator[int]:
-    """The members of a set of variables, smallest first."""
-    while mask:
-        lowest = mask & -mask
-        yield lowest.bit_length() - 1
-        mask ^= lowest

@@ -7,7 +7,9 @@ embedding from similar genes of the gene ontology (`network`, `graphs`). As a pr
 (Wu et al.
 2025): each candidate scores the Pearson correlation of its predicted shift with the observed mean
 shift, over the genes that both the task and training have. Genes without annotation cannot be
-predicted and get no score.
+predicted and get no score. The paper leaves them out, as candidates and as targets: its rows stand
+beside the metrics `rank_covered`, `recall_at_20_covered` and `top1_pearson_covered`, which do the
+same for any stored scores, and `coverage` says how many targets these are about.
 
 Parameters (names and defaults of the reference in brackets)
     hidden                   width of embeddings and layers (hidden_size, 64)

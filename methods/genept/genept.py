@@ -9,8 +9,10 @@ Here
   clusters of training perturbations best (`predictors`);
 - prediction and observation are compared by their Pearson correlation over genes, both as
   deviations from the mean training shift;
-- candidates without an embedding, or that no training task measured, score NaN (the paper gives
-  genes without embedding the mean one, which ranks them by chance).
+- genes without an embedding get the mean one of the genes that training measured, as in the paper:
+  in training and as candidates, who then all get the same score; with `missing=none` they are left
+  out of training and score NaN;
+- candidates that no training task measured score NaN.
 
 `genept` needs the published embeddings (Zenodo 10833191) as `embeddings`; reading their pickle
 takes about 20 GB of memory, so give `--memory-gb 24`, or save them once as .npz (genes, vectors).
@@ -18,7 +20,8 @@ takes about 20 GB of memory, so give `--memory-gb 24`, or save them once as .npz
 another embedding, and is never called GenePT. A shift of several targets is predicted from the mean
 of their embeddings in training.
 
-Parameters: `dimensions` of genept-style (256).
+Parameters: `missing`, what genes without an embedding get (mean, or none); `dimensions` of
+genept-style (256).
 
 Our own code; no code was published for the inversion. Licence: MIT, with this package.
 """
@@ -29,7 +32,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -50,9 +53,12 @@ _MODEL = "predictor/"
 class GenePT(Trained):
     """Shifts predicted from the published embeddings."""
 
+    missing: Literal["mean", "none"] = "mean"
+
     info: ClassVar[MethodInfo] = MethodInfo(
         name="genept",
         summary="Shifts predicted from GenePT embeddings of genes, inverted by correlation",
+        version="2",
         citation="Chen, Zou 2024, GenePT; Wu et al. 2025 (its baseline GENEPT)",
         licence="MIT",
         supervised="required",
@@ -63,14 +69,20 @@ class GenePT(Trained):
         depends_on_units=True,
     )
 
+    def __post_init__(self) -> None:
+        if self.missing not in ("mean", "none"):
+            raise InvalidParameter(
+                f"{self.info.name}: missing is mean or none; got {self.missing!r}."
+            )
+
     def embeddings(self, resources: Mapping[str, Path], names: Mapping[str, str]) -> Embeddings:
         return read_embeddings(resources["embeddings"], names)
 
     def fit(
         self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
     ) -> dict[str, np.ndarray]:
-        """Genes and mean of the shifts, embeddings of all genes that have one, and the arrays of
-        the predictor chosen.
+        """Genes and mean of the shifts, embeddings of these genes, and the arrays of the predictor
+        chosen.
 
         Raises
         ------
@@ -81,17 +93,20 @@ class GenePT(Trained):
             resources, renaming(resources.get("identifiers"), profiles.genes.tolist())
         )
         at, there = places(found.genes, profiles.genes.tolist())
-        embedded = profiles.targets & there
-        rows = np.flatnonzero(embedded.any(axis=1))
-        if len(rows) < 2:
+        embedded = (profiles.targets & there).any(axis=1)
+        if embedded.sum() < 2:
             raise CannotRun(
                 f"{self.info.name} needs two training perturbations whose targets have an "
-                f"embedding; {len(rows)} of "
+                f"embedding; {embedded.sum()} of "
                 f"{len(profiles.shifts)} have. Do the embeddings name genes as the data do? "
                 "`identifiers` translates."
             )
-        mixed = embedded[rows].astype(float) / embedded[rows].sum(axis=1, keepdims=True)
-        x = mixed[:, there] @ found.vectors[at[there]]
+        vectors = np.where(there[:, None], found.vectors[at], found.vectors[at[there]].mean(axis=0))
+        used = there | (self.missing == "mean")
+        targets = profiles.targets & used
+        rows = np.flatnonzero(targets.any(axis=1))
+        mixed = targets[rows].astype(float) / targets[rows].sum(axis=1, keepdims=True)
+        x = mixed[:, used] @ vectors[used]
         mean, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-9)
         usual = profiles.shifts.sum(axis=0) / np.maximum(profiles.known.sum(axis=0), 1)
         y = np.where(profiles.known, profiles.shifts - usual, 0.0)[rows]
@@ -100,15 +115,14 @@ class GenePT(Trained):
             (x - mean) / spread, y, profiles.clusters[rows].tolist(), rng
         )
         print(f"{chosen}: " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
-        kept = np.isin(found.genes, profiles.genes)
         return {
-            "genes": profiles.genes, "usual": usual, "embedded": found.genes[kept],
-            "vectors": ((found.vectors[kept] - mean) / spread).astype(np.float32),
+            "genes": profiles.genes, "usual": usual, "embedded": profiles.genes[used],
+            "vectors": ((vectors[used] - mean) / spread).astype(np.float32),
             **{_MODEL + name: array.astype(np.float32) for name, array in model.items()},
         }  # fmt: skip
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
-        """(R, N) correlations, NaN without an embedding.
+        """(R, N) correlations, NaN for genes without an embedding, the mean one included.
 
         Raises
         ------
@@ -139,6 +153,7 @@ class GenePTStyle(GenePT):
     info: ClassVar[MethodInfo] = MethodInfo(
         name="genept-style",
         summary="Like genept, from TF-IDF embeddings of texts about genes",
+        version="2",
         citation="Chen, Zou 2024, GenePT, with embeddings of our own",
         licence="MIT",
         supervised="required",
@@ -151,6 +166,7 @@ class GenePTStyle(GenePT):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.dimensions < 1:
             raise InvalidParameter(
                 f"genept-style: dimensions is at least 1; got {self.dimensions}."

@@ -123,6 +123,21 @@ def test_nan_is_one_tie_group_below_all_numbers():
     assert evaluate(scores, np.array([[False, True, False, False]]))["rank_covered"][0] == 0
 
 
+def test_metrics_of_covered_targets_leave_the_others_out_as_candidates_and_as_targets():
+    rng = np.random.default_rng(4)
+    scores, targets = rng.normal(size=(3, 40)), np.zeros((3, 40), dtype=bool)
+    targets[0, 7] = targets[1, [7, 30]] = targets[2, 30] = True
+    profiles = rng.normal(size=(3, 40))
+    scores[:, 25:] = np.nan
+    found = evaluate(scores, targets, profiles=profiles)
+    alone = evaluate(scores[:2, :25], targets[:2, :25], profiles=profiles[:2, :25])
+    for name in ("rank", "recall_at_20"):
+        np.testing.assert_allclose(found[f"{name}_covered"][:2], alone[name])
+    np.testing.assert_array_equal(found["top1_pearson_covered"][:2], found["top1_pearson"][:2])
+    assert all(np.isnan(found[f"{name}_covered"][2]) for name in ("rank", "recall_at_20"))
+    assert np.isnan(found["top1_pearson_covered"][2])
+
+
 def test_coverage_and_the_rank_of_covered_targets():
     scores = np.array([[np.nan, 2.0, 1.0, np.nan]])
     found = evaluate(scores, np.array([[True, True, False, False]]))
@@ -199,6 +214,7 @@ def test_a_metric_without_enough_candidates_does_not_exist():
     assert {name for name, metric in METRICS.items() if metric.min_candidates > 4} == {
         "recall_at_5",
         "recall_at_20",
+        "recall_at_20_covered",
     }
 
 

@@ -81,9 +81,9 @@ def test_timing_runs_each_alone_and_keeps_its_share(faulty, tmp_path):
     after = by_task(sweep(tmp_path, "batched:pause=0.1", limit=3, timing=True))
     for task, record in after.items():
         assert record.wall_s_single >= 0.1
-        assert replace(record, wall_s_single=None) == before[task]
+        assert replace(record, wall_s_single=None, timing={}) == before[task]
     fresh = by_task(sweep(tmp_path / "other", "batched:pause=0.1", limit=3, timing=True))
-    assert all(r.batch_size == 1 and r.wall_s == r.wall_s_single for r in fresh.values())
+    assert all(r.batch_size == 1 and r.wall_s_single >= 0.1 for r in fresh.values())
 
 
 def test_a_task_that_fails_harms_no_other(faulty, tmp_path):

@@ -208,7 +208,7 @@ def test_a_record_says_what_it_rests_on(faulty, tmp_path):
 def test_timing_runs_what_was_not_timed(faulty, tmp_path):
     sweep(tmp_path, "good", limit=2)
     store = sweep(tmp_path, "good", limit=2, timing=True)
-    assert all(r.wall_s_single == r.wall_s > 0 for r in store.jobs())
+    assert all(r.wall_s_single > 0 and r.timing for r in store.jobs())
 
 
 def test_a_rerun_does_only_what_is_missing(faulty, tmp_path):
@@ -354,3 +354,12 @@ def test_nothing_is_alive_five_seconds_after_the_run_was_killed(run_process, tmp
     process.wait()
     time.sleep(5)
     assert not [pid for pid in tree if alive(pid)]
+
+
+def test_timing_is_warm_repeated_and_tells_of_the_machine(faulty, tmp_path):
+    record = next(sweep(tmp_path, "good", limit=1, timing=True).jobs())
+    repeats = record.timing["repeats_s"]
+    assert len(repeats) == 5 and record.timing["warm_up_s"] == record.wall_s
+    assert record.wall_s_single == sorted(repeats)[2] and record.timing["load_average"] >= 0
+    plain = next(sweep(tmp_path / "plain", "good", limit=1).jobs())
+    assert not plain.timing and plain.wall_s_single is None

@@ -10,10 +10,11 @@ import pytest
 from scipy.special import fdtr
 
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.methods.dci import orientation
-from cdnbench.methods.dci.conditionals import Conditionals, covariances, critical_f
+from cdnbench.methods.dci import compiled_orientation, compiled_skeleton, orientation
+from cdnbench.methods.dci.compiled_orientation import invariant_sets
+from cdnbench.methods.dci.covariances import Covariances, covariances, critical_f
 from cdnbench.methods.dci.dci import DCI, changed_edges
-from cdnbench.methods.dci.orientation import _residual, _swapped, _variances
+from cdnbench.methods.dci.orientation import swapped
 from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
 from cdnbench.task import Task
 
@@ -41,13 +42,13 @@ def chain_task(n_variables=5, n_regimes=2, n_rows=200, seed=0) -> Task:
 
 def two_sides(
     n_variables=6, n_rows=(300, 250), bootstraps=3, seed=0
-) -> tuple[Conditionals, Conditionals]:
+) -> tuple[Covariances, Covariances]:
     rng = np.random.default_rng(seed)
     sides = []
     for rows, target in zip(n_rows, (None, 2), strict=True):
         samples = chain(rng, n_variables, rows, target)
         subsamples = rng.permuted(np.tile(np.arange(rows), (bootstraps, 1)), axis=1)[:, : rows // 2]
-        sides.append(Conditionals(covariances(samples, subsamples), rows // 2))
+        sides.append(Covariances(covariances(samples, subsamples), rows // 2))
     return sides[0], sides[1]
 
 
@@ -61,24 +62,6 @@ def test_covariances_are_those_of_the_subsamples():
         np.testing.assert_allclose(found, np.cov(x[subsample], rowvar=False), rtol=1e-10)
 
 
-@pytest.mark.parametrize("cache_bytes", [0, 1 << 20])
-def test_conditionals_are_schur_complements(cache_bytes):
-    side, _ = two_sides()
-    side = Conditionals(side.covariances, side.n_rows, cache_bytes)
-    for prefix in ((), (0,), (1, 4), (1, 5), (0, 2, 3), (1, 4)):
-        rest = [k for k in range(6) if k not in prefix]
-        for s, found in zip(side.covariances, side.given(prefix), strict=True):
-            expected = np.linalg.inv(
-                np.linalg.inv(s[np.ix_([*rest, *prefix], [*rest, *prefix])])[
-                    : len(rest), : len(rest)
-                ]
-            )
-            if prefix:
-                np.testing.assert_allclose(found[np.ix_(rest, rest)], expected, rtol=1e-8)
-            else:
-                np.testing.assert_array_equal(found, s)
-
-
 def test_residual_variances_of_all_sets():
     before, after = two_sides()
     q, i = np.array([0, 0, 2]), np.array([1, 4, 4])
@@ -87,21 +70,48 @@ def test_residual_variances_of_all_sets():
     required = np.zeros((3, 6), dtype=bool)
     required[2, 3] = True
     for size in range(5):
-        seen = set()
-        for rows, members, inside, *variances in _variances(
-            before, after, q, i, allowed, required, size
-        ):
-            for side, found in zip((before, after), variances, strict=True):
-                for e, s in np.argwhere(inside):
-                    row, given = rows[e], members[s].tolist()
-                    matrix = side.covariances[q[row]]
-                    expected = (
-                        1 / np.linalg.inv(matrix[np.ix_([i[row], *given], [i[row], *given])])[0, 0]
-                    )
-                    np.testing.assert_allclose(found[e, s], expected, rtol=1e-8)
-                    seen.add((row, *given))
-        assert len(seen) == 2 * comb(5, size) + (comb(4, size - 1) if size else 0)
-    assert _residual(before.covariances, q, i, np.array([0]), None).shape == (3, 1)
+        owners, members, ratios = invariant_sets(
+            before.matrices, after.matrices, q, i, allowed, required, size, 0.0, np.inf, 1.1
+        )
+        found = {(row, *sorted(given)) for row, given in zip(owners, members.tolist(), strict=True)}
+        assert len(found) == len(owners) == 2 * comb(5, size) + (comb(4, size - 1) if size else 0)
+        for row, given, ratio in zip(owners, members.tolist(), ratios, strict=True):
+            chosen = [i[row], *given]
+            variances = [
+                1 / np.linalg.inv(side.matrices[q[row]][np.ix_(chosen, chosen)])[0, 0]
+                for side in (before, after)
+            ]
+            np.testing.assert_allclose(ratio, 1.1 * variances[0] / variances[1], rtol=1e-8)
+            assert row < 2 or not size or 3 in given
+    middle = float(np.median(ratios))
+    owners, _, some = invariant_sets(
+        before.matrices, after.matrices, q, i, allowed, required, 4, middle, np.inf, 1.1
+    )
+    np.testing.assert_array_equal(some, ratios[ratios > middle])
+
+
+def test_subsamples_of_any_size_have_their_covariances():
+    x = np.random.default_rng(0).normal(size=(30, 4)) + 100
+    for size in (3, 15, 16, 29, 30):
+        rows = np.random.default_rng(1).permuted(np.tile(np.arange(30), (2, 1)), axis=1)[:, :size]
+        for found, subsample in zip(covariances(x, rows), rows, strict=True):
+            np.testing.assert_allclose(found, np.cov(x[subsample], rowvar=False), rtol=1e-9)
+
+
+def test_the_server_compiles_all_that_a_job_needs():
+    from cdnbench.methods.dci import warm
+
+    warm.warm()
+    loops = [
+        loop
+        for module in (compiled_skeleton, compiled_orientation)
+        for loop in vars(module).values()
+        if hasattr(loop, "signatures")
+    ]
+    known = [list(loop.signatures) for loop in loops]
+    DCI(**CHEAP).predict_targets(chain_task())
+    DCI(bootstraps=1, alpha_ug=(0.01,), max_set_size=1).predict_targets(chain_task(n_regimes=1))
+    assert any(known) and [list(loop.signatures) for loop in loops] == known
 
 
 def slow_skeleton(s0, s1, n0, n1, pairs, nodes, alpha, max_set_size) -> set[tuple[int, int]]:
@@ -142,7 +152,7 @@ def test_skeletons_are_those_of_single_regressions(seed):
             nodes = {i for pair in pairs for i in pair}
             for a, alpha in enumerate(alpha_skeleton):
                 mine = (found.subsample == b) & found.kept[:, g, a]
-                sides = before.covariances[b], after.covariances[b], before.n_rows, after.n_rows
+                sides = before.matrices[b], after.matrices[b], before.n_rows, after.n_rows
                 slow = slow_skeleton(*sides, pairs, nodes, alpha, max_set_size=3)
                 assert (
                     set(zip(found.first[mine].tolist(), found.second[mine].tolist(), strict=True))
@@ -167,12 +177,12 @@ def test_critical_values():
     assert values[0] == np.inf and values[-1] == 0 and np.isnan(critical_f(1, 0, alpha)).all()
 
 
-def test_blocks_of_subsamples_and_a_small_pool_change_nothing(monkeypatch):
+def test_a_small_pool_changes_nothing(monkeypatch):
     before, after = two_sides(bootstraps=5)
     grid = ((0.001, 0.05), (0.1, 0.5), (0.001, 0.01), 3)
     counts = changed_edges(before, after, *grid)
     assert counts.any()
-    for name, value in (("_SETS", 20), ("_POOL", 10), ("_KEPT", 1000)):
+    for name, value in (("_POOL", 30), ("_KEPT", 1000)):
         monkeypatch.setattr(orientation, name, value)
     np.testing.assert_array_equal(changed_edges(before, after, *grid), counts)
 
@@ -181,7 +191,7 @@ def test_order_of_pairs_is_that_of_a_set_of_sets():
     for i, j in combinations(range(40), 2):
         skeleton = {(a, b) for a, b in {frozenset({i, j})}}  # what causaldag does
         ((first, _),) = ({frozenset({a, b}) for a, b in skeleton},)[0]
-        assert _swapped(i, j) == (first == j)
+        assert swapped(i, j) == (first == j)
 
 
 # --- the method
@@ -201,7 +211,7 @@ def test_nothing_changes_with_units():
         task, observational=task.observational * units, regimes=[x * units for x in task.regimes]
     )
     before, after = two_sides()
-    again = [Conditionals(s.covariances * 4.0, s.n_rows) for s in (before, after)]
+    again = [Covariances(s.matrices * 4.0, s.n_rows) for s in (before, after)]
     grid = ((0.001, 0.01), (0.1, 0.5), (0.001, 0.01), 3)
     np.testing.assert_array_equal(changed_edges(before, after, *grid), changed_edges(*again, *grid))
     assert DCI(**CHEAP).predict_targets(scaled).any()

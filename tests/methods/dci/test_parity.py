@@ -15,7 +15,7 @@ from cdnbench.datasets.synthetic.generate import simulate
 from cdnbench.datasets.synthetic.recipe import Recipe
 from cdnbench.datasets.synthetic.tasks import task
 from cdnbench.methods.causaldag import quarantine
-from cdnbench.methods.dci.conditionals import Conditionals, covariances
+from cdnbench.methods.dci.covariances import Covariances, covariances
 from cdnbench.methods.dci.dci import changed_edges
 from cdnbench.methods.dci.orientation import orient
 from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
@@ -43,12 +43,12 @@ def problem(n_variables, mechanism, intervention, rows, index) -> tuple[np.ndarr
     )
 
 
-def subsampled(samples: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, Conditionals]:
+def subsampled(samples: np.ndarray, count: int, seed: int) -> tuple[np.ndarray, Covariances]:
     n = len(samples)
     rows = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (count, 1)), axis=1)[
         :, : int(0.7 * n)
     ]
-    return rows, Conditionals(covariances(samples, rows), rows.shape[1])
+    return rows, Covariances(covariances(samples, rows), rows.shape[1])
 
 
 def reference(x0, x1, alpha_ug, alpha_skeleton, alpha_orient, max_set_size):
@@ -76,7 +76,7 @@ def shifted(levels, by: float) -> list[np.ndarray]:
     return [np.array(level) + by for level in levels]
 
 
-def engine(x0: Conditionals, x1: Conditionals, levels, max_set_size):
+def engine(x0: Covariances, x1: Covariances, levels, max_set_size):
     """Skeletons and edges in the form of `reference`, for each cell of the grid."""
     n = x0.n_variables
     found = skeletons(
@@ -101,9 +101,7 @@ def compare(cases, count, max_set_size=3) -> None:
             subsampled(x1, count, number + 10_000),
         )
         for b in range(count):
-            sides = [
-                Conditionals(side.covariances[b : b + 1], side.n_rows) for side in (side0, side1)
-            ]
+            sides = [Covariances(side.matrices[b : b + 1], side.n_rows) for side in (side0, side1)]
             ours = engine(*sides, GRID, max_set_size)
             near = None
             for cell, mine in ours.items():
@@ -177,7 +175,7 @@ def test_stability_selection_as_a_whole():
             x0, x1, *map(list, GRID), edge_threshold=0, n_bootstrap_iterations=3, random_state=7
         )
     sides = [
-        Conditionals(covariances(x, rows), rows.shape[1])
+        Covariances(covariances(x, rows), rows.shape[1])
         for x, rows in zip((x0, x1), stock_subsamples(len(x0), len(x1), 3, 7), strict=True)
     ]
     counts = changed_edges(*sides, *GRID, max_set_size=3)

@@ -94,7 +94,28 @@ def test_targets_that_training_has_not_seen_are_found(embeddings):
         np.nansum(scores > scores[gene]) for gene, scores in zip(range(25, 39), first, strict=True)
     ]
     assert np.mean(np.array(ranks) == 0) > 0.8
-    assert all(np.isnan(scores[39]) for scores in first)  # has no embedding
+    assert all(np.isfinite(scores[39]) for scores in first)
+
+
+def test_a_gene_without_embedding_has_the_mean_one(embeddings, tmp_path):
+    """In training and as a candidate, or neither."""
+    training = [*TRAINING, labelled(39, cluster=39)]
+    method = load_method("genept")
+    model = method.fit(training, resources=embeddings)
+    filled = np.vstack([VECTORS[:-1], VECTORS[:-1].mean(axis=0)]).astype(np.float32)
+    np.savez(tmp_path / "filled.npz", genes=np.array(GENES), vectors=filled)
+    expected = method.fit(training, resources={"embeddings": tmp_path / "filled.npz"})
+    for name, array in expected.items():
+        if array.dtype.kind == "f":
+            np.testing.assert_allclose(model[name], array, rtol=1e-4, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(model[name], array)
+    without = load_method("genept", missing="none")
+    left_out = without.fit(training, resources=embeddings)
+    assert "G39" in model["embedded"] and "G39" not in left_out["embedded"]
+    assert np.isnan(without.fitted(left_out).predict_targets(labelled(39).task)[0, 39])
+    same = without.fit(TRAINING, resources=embeddings)
+    np.testing.assert_array_equal(left_out["vectors"], same["vectors"])
 
 
 def test_the_order_of_genes_changes_nothing(embeddings):
@@ -161,5 +182,7 @@ def test_texts_tell_genes_apart(tmp_path):
 
 
 def test_parameters():
+    with pytest.raises(InvalidParameter, match="missing is mean or none"):
+        load_method("genept", missing="zero")
     with pytest.raises(InvalidParameter, match="dimensions"):
         load_method("genept-style", dimensions=0)
