@@ -125,7 +125,14 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
         if pooled
         else "One setting: t-interval over its datasets, no p-value."
     )
-    return Block(title, columns, tuple(lines), (note, "The best method was chosen on these data."))
+    power = statistics.power_note(
+        float(rows["sd"].median()),
+        int(rows["n_units"].median()),
+        comparisons=max(int(rows["p"].notna().sum()), 1),
+        unit="genes" if rows["by_gene"].all() else "datasets",
+    )
+    notes = (note, "The best method was chosen on these data.", power)
+    return Block(title, columns, tuple(lines), tuple(text for text in notes if text))
 
 
 def signed(value: float) -> str:
