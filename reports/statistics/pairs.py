@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.reports.statistics.intervals import (
+    FEW,
     bootstrap_interval,
     cluster_bootstrap_interval,
     t_halfwidth,
@@ -78,7 +79,8 @@ class Pairs:
 
     def compare(self, label: str, against: str) -> Difference:
         """Within one setting a t-interval and no p; over several a bootstrap stratified by setting
-        and a sign-flip test, by gene where all datasets perturb one."""
+        and a sign-flip test, by gene where all datasets perturb one. No interval from fewer
+        than `FEW` of them."""
         own, others, kept = self.values(label, against)
         values, settings = own - others, self._settings[kept]
         several, by_gene = len(set(settings)) > 1, self._genes is not None
@@ -97,6 +99,8 @@ class Pairs:
         else:
             half = float(t_halfwidth(sd, len(values)))
             low, high = mean - half, mean + half
+        if several and n_units < FEW:
+            low, high = np.nan, np.nan
         n_settings = len(set(settings))
         return Difference(
             against, label, len(values), n_settings, n_units, mean, sd, low, high, p, by_gene

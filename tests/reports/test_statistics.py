@@ -266,6 +266,12 @@ def test_pairs_rest_on_what_both_finished():
     assert found.sd == pytest.approx(np.std([1, 0.5], ddof=1))
 
 
+def test_a_handful_of_genes_has_no_interval():
+    regimes = frame({"a": [1.0, 1, 1], "b": [0.0, 0.5, 1]}, ["s", "t", "t"], ["x", "x", "y"])
+    found = s.Pairs(regimes, "x").compare("a", "b")
+    assert found.by_gene and found.n_units == 2 and np.isnan([found.low, found.high]).all()
+
+
 def test_the_interval_of_a_paired_difference_covers():
     settings = np.repeat(["a", "b"], 4)
 
