@@ -311,6 +311,15 @@ def test_friedman_holds_its_size_and_failures_rank_last():
         s.friedman(np.ones((4, 2)))
 
 
+def test_the_friedman_test_takes_what_finished_everything():
+    values = {"a": [1.0, 2, 3, 4], "b": [0.0, 1, 2, 3], "c": [5.0, np.nan, 5, 5]}
+    by_dataset = s.Pairs(frame(values, ["s"] * 4), "x").table()
+    assert sorted(by_dataset["a"]) == [1, 2, 3, 4] and list(by_dataset) == ["a", "b"]
+    genes = ["g", "g", "h", "h"]
+    by_gene = s.Pairs(frame(values, ["s", "t"] * 2, genes), "x").table()
+    assert sorted(by_gene["a"]) == [1.5, 3.5]
+
+
 def test_groups_that_cannot_be_told_apart():
     ranks = np.array([3.0, 1.0, 1.4, 2.2])
     assert s.indistinct(ranks, 1.0) == [(1, 2), (2, 3), (3, 0)]
