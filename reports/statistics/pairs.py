@@ -97,7 +97,7 @@ class Pairs:
     def compare(self, label: str, against: str) -> Difference:
         """Within one setting a t-interval and no p; over several a bootstrap stratified by setting
         and a sign-flip test, by gene where all datasets perturb one. No interval from fewer
-        than `FEW` of them."""
+        than `FEW` genes."""
         own, others, kept = self.values(label, against)
         values, settings = own - others, self._settings[kept]
         several, by_gene = len(set(settings)) > 1, self._genes is not None
@@ -116,7 +116,7 @@ class Pairs:
         else:
             half = float(t_halfwidth(sd, len(values)))
             low, high = mean - half, mean + half
-        if several and n_units < FEW:
+        if several and by_gene and n_units < FEW:
             low, high = np.nan, np.nan
         n_settings = len(set(settings))
         return Difference(

@@ -93,10 +93,10 @@ def friedman_note(pairs: statistics.Pairs) -> str:
     if table.shape[1] < 3 or len(table) < statistics.FEW:
         return ""
     found = statistics.friedman(METRICS[RANKING].merit(table.to_numpy(float)))
+    p = p_text(found.p) if found.p < 0.001 else f"= {p_text(found.p)}"
     return (
-        f"Friedman test of the {table.shape[1]} methods that finished everything: p "
-        f"{_p(found.p) if found.p < 0.001 else f'= {_p(found.p)}'}; average ranks closer than "
-        f"{found.critical_difference:.2f} cannot be told apart (Nemenyi, {found.n_datasets} "
+        f"Friedman test of the {table.shape[1]} methods that finished everything: p {p}; average "
+        f"ranks closer than {found.critical_difference:.2f} cannot be told apart (Nemenyi, {found.n_datasets} "
         "datasets or genes)."
     )
 
