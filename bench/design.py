@@ -9,6 +9,11 @@ from typing import Any
 PAPER = "Wu et al. 2025"
 OWN = "this package"
 DESIGNS = ("", PAPER, OWN)
+OWN_NETWORK = (
+    "This package's own network; the idea is that of Wu, Barzilay, Jaakkola 2025, Predicting "
+    "Perturbation Targets with Causal Differential Networks, ICML"
+)
+"""What networks of our own design cite: not the paper as if it were theirs."""
 
 BEFORE: Mapping[str, str] = {
     "cdn": OWN,
@@ -21,6 +26,20 @@ BEFORE: Mapping[str, str] = {
 }
 """The networks of versions whose records do not hold the design."""
 
+FITTED_BEFORE = frozenset(
+    {
+        "cdn-cells",
+        "centred-shift",
+        "gears",
+        "genept",
+        "genept-style",
+        "linear",
+        "mlp",
+        "nearest-profile",
+        "pdgrapher",
+    }
+)
+"""The methods that have to be trained, of versions whose records do not name the fit."""
 
 MEANING = (
     "Behind a network: whose design it is; the laws that it was trained on. suites: the suites' "

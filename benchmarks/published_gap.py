@@ -23,7 +23,8 @@ from cdnbench import load_method, load_suite
 from cdnbench.datasets.synthetic import generate, tasks
 from cdnbench.metrics import evaluate
 from cdnbench.reports import published
-from cdnbench.reports.tables.agreement import N_DATASETS, T_97_5
+from cdnbench.reports.statistics import agreement_limit
+from cdnbench.reports.tables.agreement import N_DATASETS
 
 
 class RedrawnRoots:
@@ -128,7 +129,7 @@ def main() -> None:
 
 def agrees(ours: list[float], mean: float, sd: float) -> bool:
     """Welch's interval, as in the table `agreement`."""
-    limit = T_97_5 * np.sqrt((np.std(ours, ddof=1) ** 2 + sd**2) / N_DATASETS)
+    limit = agreement_limit(float(np.std(ours, ddof=1)), sd, N_DATASETS, N_DATASETS)
     return abs(np.mean(ours) - mean) <= limit
 
 

@@ -248,6 +248,12 @@ def _notes(rows: pd.DataFrame, of: Mapping[str, str]) -> tuple[str, ...]:
         notes.append(_DCDI if same_law else _OTHER.format(of["protocol"] or "unnamed"))
     if bool(np.any(rows["partial"])):
         notes.append(f"† fewer datasets than were run, or fewer than {FEW}.")
+    linear = rows["label"].astype(str).isin(["bacadi-e", "bacadi-m"])
+    if bool(linear.any()):
+        notes.append(
+            "bacadi without a likelihood in brackets is the linear one. The paper's is fully "
+            "connected, so that its values stand beside likelihood=fc."
+        )
     if "corrected" in set(rows["source"]):
         notes.append(
             "corrected: without the observational regime that the paper's CDN rows average in "

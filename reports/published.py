@@ -23,24 +23,68 @@ import pandas as pd
 FOLDER = Path(__file__).parent / "printed"
 CORRECTED_METHODS = ("cdn-mlp", "cdn-axial")
 
-READINGS = {"ut-igsp": "ut-igsp-set", "dci": "dci-graph"}
-"""Published method -> our reading of the same kind, where names differ: the paper scores 0/1 sets
-and changed edges."""
+READINGS = {
+    "ut-igsp": "ut-igsp-set",
+    "dci": "dci-graph",
+    "bacadi-e": "bacadi-e[likelihood=fc]",
+    "bacadi-m": "bacadi-m[likelihood=fc]",
+}
+"""Published method -> how tables call our reading of the same kind, where names differ: the paper
+scores 0/1 sets and changed edges, and its BaCaDI is the fully connected one (Table 4 says so, and
+Table 11 at N = 10, E = 10 equals its means within .015)."""
+
+_FC = '{"likelihood": "fc"}'
+_COUNTERPARTS: dict[tuple[str, str, str], str] = {
+    ("ut-igsp", "set", "{}"): "ut-igsp",
+    ("dci", "graph", "{}"): "dci",
+    ("dcdi-g", "", "{}"): "dcdi-g",
+    ("dcdi-dsf", "", "{}"): "dcdi-dsf",
+    ("bacadi", "e", _FC): "bacadi-e",
+    ("bacadi", "m", _FC): "bacadi-m",
+    ("cdn-mlp", "", "{}"): "cdn-mlp",
+    ("cdn-axial", "", "{}"): "cdn-axial",
+}
+"""Our (method, variant, parameters as JSON) -> the published method that it is a rerun of."""
 
 _BESIDE: dict[str, tuple[tuple[str, str | None], ...]] = {
     "dcdi-g": (("dcdi-g", None), ("dcdi-g-tuned", None)),
     "bacadi-e": (("bacadi", "e"),),
     "bacadi-m": (("bacadi", "m"),),
 }
-"""Published method -> our (method, variant) pairs that stand beside it; None stands for all
-variants. A method that is not listed has its own name here."""
+"""Published method -> our (method, variant) pairs that stand near it; None stands for all variants.
+A method that is not listed has its own name here."""
 
 
 def is_reading_of(name: str, method: str, variant: str) -> bool:
-    """Whether a reading of ours belongs to the published method of that name."""
+    """Whether a reading of ours is of the method that is published under that name, in this or
+    another variant, so that it stands near it in a table."""
     return any(
         method == own and one in (None, variant) for own, one in _BESIDE.get(name, ((name, None),))
     )
+
+
+def counterpart(method: str, variant: str, parameters: str = "{}") -> str:
+    """The published method that a reading of ours is a rerun of, so that their values may be
+    compared; "" for none.
+
+    >>> counterpart("ut-igsp", "set")
+    'ut-igsp'
+    >>> counterpart("bacadi", "e")  # the linear likelihood, which the paper did not run
+    ''
+    """
+    return _COUNTERPARTS.get((method, variant, parameters), "")
+
+
+def to_compare(printed: pd.DataFrame) -> pd.DataFrame:
+    """The rows that reruns are compared with: the corrected ones where there are any, otherwise the
+    printed ones. `printed` and `printed_sd` keep what the paper prints."""
+    keys = [c for c in printed.columns if c not in ("mean", "sd", "source")]
+    as_printed = printed[printed["source"] == "printed"].drop(columns="source")
+    as_printed = as_printed.rename(columns={"mean": "printed", "sd": "printed_sd"})
+    fixed = printed[printed["source"] == "corrected"]
+    has = pd.MultiIndex.from_frame(printed[keys]).isin(pd.MultiIndex.from_frame(fixed[keys]))
+    chosen = printed[(printed["source"] == "corrected") | ~has]
+    return chosen.merge(as_printed, on=keys)
 
 
 INTERVENTIONS = {"hard-uniform": "hard", "soft-scale": "soft", "hard": "hard", "soft": "soft"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from cdnbench.errors import BenchError, did_you_mean
 from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.table import Block, Table
@@ -30,14 +32,17 @@ def of_methods(results: Results, names: Sequence[str]) -> Results:
         if name not in known:
             raise did_you_mean("method of these results", name, known)
     chosen = {CEILING}.union(*(known[name] for name in names))
-    kept = readings["label"].astype(str).isin(chosen)
+    kept = readings["label"].astype(str).isin(chosen).to_numpy()
     jobs = results.jobs
     methods = {method for method, _, label in own.itertuples(index=False) if label in chosen}
-    regimes = results.regimes
+    place = np.cumsum(kept) - 1  # of each reading among those that stay
+    measured = results.regimes["label"].astype(str).isin(chosen).to_numpy()
     return replace(
         results,
         readings=readings[kept].reset_index(drop=True),
-        regimes=regimes[regimes["label"].astype(str).isin(chosen)].reset_index(drop=True),
+        regimes=results.regimes[measured].reset_index(drop=True),
+        rows=place[results.rows[measured]],
+        pieces={int(place[old]): piece for old, piece in results.pieces.items() if kept[old]},
         # The row names of jobs stay: readings point at them.
         jobs=jobs[jobs["method"].isin(methods)],
     )

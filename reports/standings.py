@@ -26,9 +26,11 @@ def standings(results: Results) -> pd.DataFrame:
     """One row per (factors, label): the ceiling first, then the best by the mean of `RANKING`.
 
     Columns: `<metric>` and `<metric>_sd` over datasets; `low` and `high`, the 95 % interval of
-    `RANKING`; `n_settings` and `smallest_setting` (datasets); `finished` and `total` datasets;
-    `failures` as text; `average_rank` with failures last; `seconds`, the median wall time of a
-    task; `kind` of the method.
+    `RANKING`; `spread` and `n_units`, the same in all rows of a block: the usual standard deviation
+    of paired differences from its best method, and on how many genes or datasets they rest;
+    `by_gene`, whether on genes; `n_settings` and `smallest_setting` (datasets); `finished` and
+    `total` datasets; `failures` as text; `average_rank` with failures last; `seconds`, the median
+    wall time of a task; `kind` of the method.
     """
     names, factors = list(METRICS), results.factors
     # Only the columns that are needed: each selection of rows copies all that there are.
@@ -45,6 +47,7 @@ def standings(results: Results) -> pd.DataFrame:
         values = factors.rows(means, key)
         total = _datasets(readings[readings["method"] != CEILING])
         ranks = _average_ranks(readings, values)
+        spread, n_units, by_gene = _spread(values)
         for label, own in readings.groupby("label", observed=True, sort=False):
             found = values[values["label"] == label]
             method = own["method"].iloc[0]
@@ -56,6 +59,9 @@ def standings(results: Results) -> pd.DataFrame:
                     **{name: found[name].mean() for name in names},
                     **{f"{name}_sd": found[name].std() for name in names},
                     **dict(zip(("low", "high"), interval(found), strict=True)),
+                    "spread": spread,
+                    "n_units": n_units,
+                    "by_gene": by_gene,
                     "n_settings": found["setting"].nunique(),
                     "smallest_setting": found.groupby("setting", observed=True).size().min()
                     if len(found)
@@ -94,6 +100,17 @@ def interval(found: pd.DataFrame) -> tuple[float, float]:
         genes.to_numpy(str) if known else None,
         bounds=BOUNDS,
     )
+
+
+def _spread(values: pd.DataFrame) -> tuple[float, int, bool]:
+    """`statistics.typical_spread` of one block, from its best method, and whether over genes."""
+    methods = values[values["label"] != CEILING]
+    scores = methods.groupby("label", observed=True)[RANKING].mean().dropna()
+    if scores.empty:
+        return np.nan, 0, False
+    best = str(METRICS[RANKING].merit(scores).idxmax())
+    spread, n_units = statistics.typical_spread(methods, RANKING, best)
+    return spread, n_units, bool((methods[statistics.GENE] != "").all())
 
 
 def block_title(results: Results, key: tuple[str, ...]) -> str:

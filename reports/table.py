@@ -114,6 +114,11 @@ def plus_minus(mean: float, sd: float, digits: int = 3) -> str:
     )
 
 
+def interval(low: float, high: float, digits: int = 3) -> str:
+    """`0.693 to 0.775`; a dash where there is none."""
+    return "–" if np.isnan(low) else f"{low:.{digits}f} to {high:.{digits}f}"
+
+
 def seconds(value: float) -> str:
     """`0.004`, `1.2`, `95`: about two digits."""
     if value is None or np.isnan(value):

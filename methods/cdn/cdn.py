@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cdnbench.design import OWN
+from cdnbench.design import OWN, OWN_NETWORK
 from cdnbench.method import MethodInfo, Sizes
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
@@ -69,11 +69,10 @@ class CDN:
         version="2",
         summary="Pretrained causal differential network that reads every variable in several forms "
         "and may say that nothing moved",
-        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
-        "Differential Networks, ICML",
+        citation=OWN_NETWORK,
         design=OWN,
         licence="MIT",
-        reference="https://github.com/rmwu/cdn",
+        reference="our own code; the network of the paper is cdn-axial or cdn-mlp here",
         supervised="pretrained",
         preload=("torch", "safetensors", "safetensors.torch", "scipy.stats"),
         min_samples=2,

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cdnbench.design import OWN
+from cdnbench.design import OWN, OWN_NETWORK
 from cdnbench.method import MethodInfo
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
@@ -62,11 +62,10 @@ class CDNSuites:
         name="cdn-suites",
         summary="Pretrained causal differential network that tests the mechanisms of the graph it "
         "infers",
-        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
-        "Differential Networks, ICML",
+        citation=OWN_NETWORK,
         design=OWN,
         licence="MIT",
-        reference="https://github.com/rmwu/cdn",
+        reference="our own code; the network of the paper is cdn-axial or cdn-mlp here",
         supervised="pretrained",
         preload=("torch", "safetensors", "safetensors.torch"),
         min_samples=30,

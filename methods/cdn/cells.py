@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cdnbench.design import OWN
+from cdnbench.design import OWN, OWN_NETWORK
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial
@@ -78,11 +78,10 @@ class CDNCells(Trained):
         name="cdn-cells",
         version="3",
         summary="cdn fine-tuned on training perturbations; -stack adds target-shift",
-        citation="Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal "
-        "Differential Networks, ICML",
+        citation=OWN_NETWORK,
         design=OWN,
         licence="MIT",
-        reference="https://github.com/rmwu/cdn",
+        reference="our own code; the network of the paper is cdn-axial or cdn-mlp here",
         variants=("network", "stack"),
         stochastic=True,
         supervised="required",

@@ -27,6 +27,7 @@ from cdnbench.reports.statistics.power import (
     power_note,
     smallest_difference,
     smallest_p,
+    typical_spread,
 )
 from cdnbench.reports.statistics.ranks import (
     Friedman,
@@ -70,5 +71,6 @@ __all__ = [
     "smallest_difference",
     "smallest_p",
     "t_halfwidth",
+    "typical_spread",
     "with_genes",
 ]

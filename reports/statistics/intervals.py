@@ -82,7 +82,8 @@ def bootstrap_interval(
     if len(values) < 2:
         return np.nan, np.nan
     codes = _pool_singletons(np.unique(np.asarray(strata), return_inverse=True)[1])
-    means = _resampling(codes.tobytes(), resamples) @ values
+    order = np.argsort(codes, kind="stable")  # so that methods with the same strata share the draws
+    means = _resampling(codes[order].tobytes(), resamples) @ values[order]
     return _stretched(means, float(values.mean()), len(values) - len(np.unique(codes)), level)
 
 
@@ -108,7 +109,7 @@ def _stretched(means: np.ndarray, centre: float, freedom: int, level: float) -> 
     return float(centre + factor * (low - centre)), float(centre + factor * (high - centre))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _resampling(strata: bytes, resamples: int) -> np.ndarray:
     """(resamples, n) weights of the values in each resample's mean; `strata` are the bytes of (n,)
     int64 codes."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.reports.statistics.intervals import (
+    FEW,
     bootstrap_interval,
     cluster_bootstrap_interval,
     t_halfwidth,
@@ -76,9 +77,27 @@ class Pairs:
         own, others = (s[kept] / c[kept] for s, c in zip(*totals, strict=True))
         return own, others, np.flatnonzero(kept)
 
+    def table(self) -> pd.DataFrame:
+        """One row per unit (gene where all datasets perturb one, otherwise dataset), one column per
+        label that has a value on every unit; for `friedman`."""
+        n = len(self._settings)
+        rows = (
+            self._units
+            if self._genes is None
+            else np.unique(self._genes, return_inverse=True)[1][self._units]
+        )
+        sums, counts = (
+            np.stack([np.bincount(rows, weights=column, minlength=1) for column in part.T], axis=1)
+            for part in (self._sums, self._counts)
+        )
+        whole = np.array([len(np.unique(self._units[c > 0])) == n for c in self._counts.T])
+        labels = [label for label, kept in zip(self.labels, whole, strict=True) if kept]
+        return pd.DataFrame(sums[:, whole] / counts[:, whole], columns=labels)
+
     def compare(self, label: str, against: str) -> Difference:
         """Within one setting a t-interval and no p; over several a bootstrap stratified by setting
-        and a sign-flip test, by gene where all datasets perturb one."""
+        and a sign-flip test, by gene where all datasets perturb one. No interval from fewer
+        than `FEW` genes."""
         own, others, kept = self.values(label, against)
         values, settings = own - others, self._settings[kept]
         several, by_gene = len(set(settings)) > 1, self._genes is not None
@@ -97,6 +116,8 @@ class Pairs:
         else:
             half = float(t_halfwidth(sd, len(values)))
             low, high = mean - half, mean + half
+        if several and by_gene and n_units < FEW:
+            low, high = np.nan, np.nan
         n_settings = len(set(settings))
         return Difference(
             against, label, len(values), n_settings, n_units, mean, sd, low, high, p, by_gene

@@ -7,7 +7,39 @@ power of a paired t-test stands in for that of the sign-flip test, which it is c
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy import optimize, stats
+
+from cdnbench.reports.statistics.units import GENE
+
+
+def typical_spread(means: pd.DataFrame, metric: str, best: str) -> tuple[float, int]:
+    """(sd, n): the usual standard deviation of a method's paired differences from `best`, and the
+    usual number of units that they rest on: medians over methods. (NaN, 0) without a pair.
+
+    means: one row per (`label`, `setting`, `dataset`) with `metric`, as `dataset_means` gives them.
+    The spread is that within settings. Where all datasets perturb a gene (`GENE`), the unit is the
+    gene, over all lines.
+    """
+    by_gene = GENE in means and len(means) > 0 and bool((means[GENE] != "").all())
+    unit = [GENE] if by_gene else ["setting", "dataset"]
+    own = means.assign(label=means["label"].astype(str))
+    own = own.assign(**{name: own[name].astype(str) for name in unit})
+    table = own.pivot_table(index=unit, columns="label", values=metric)
+    if best not in table:
+        return float("nan"), 0
+    gaps = table.drop(columns=best).sub(table[best], axis=0)
+    shared = gaps.notna().sum()
+    if not by_gene:
+        gaps = gaps - gaps.groupby(level="setting").transform("mean")
+    groups = 1 if by_gene else gaps.notna().groupby(level="setting").any().sum()
+    freedom = (shared - groups).where(lambda left: left > 0)
+    squares = gaps.var(ddof=0) * shared if by_gene else gaps.pow(2).sum()
+    spread = np.sqrt(squares / freedom)
+    kept = spread.dropna()
+    return (
+        (float(kept.median()), int(shared[kept.index].median())) if len(kept) else (float("nan"), 0)
+    )
 
 
 def smallest_difference(

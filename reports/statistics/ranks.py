@@ -21,7 +21,7 @@ def average_ranks(values: np.ndarray, ran: np.ndarray) -> np.ndarray:
     finished are left out: they rank nobody. Returns (n_methods,); NaN for a method that is left
     with no dataset.
     """
-    finished = (ran & ~np.isnan(values)).any(axis=1)
+    finished = np.any(ran & ~np.isnan(values), axis=1)
     ran = ran & finished[:, None]
     values = np.where(ran, np.where(np.isnan(values), -np.inf, values), np.nan)
     ranks = pd.DataFrame(values).rank(axis=1, ascending=False, method="average").to_numpy()

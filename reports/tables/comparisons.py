@@ -37,8 +37,14 @@ _COLUMNS = [
 def build(results: Results) -> Table:
     """The frame is that of `differences`."""
     frame = differences(results)
+    methods = statistics.with_genes(results.regimes[results.regimes["method"] != CEILING])
     blocks = tuple(
-        _block(block_title(results, key), rows) for key, rows in results.factors.blocks(frame)
+        _block(
+            block_title(results, key),
+            rows,
+            friedman_note(statistics.Pairs(results.factors.rows(methods, key), RANKING)),
+        )
+        for key, rows in results.factors.blocks(frame)
     )
     notes = (
         ()
@@ -80,12 +86,27 @@ def differences(results: Results, against: Sequence[str] = ()) -> pd.DataFrame:
     return found.reindex(columns=[*names, *_COLUMNS])
 
 
+def friedman_note(pairs: statistics.Pairs) -> str:
+    """What the Friedman test says of all methods that finished everything; "" for fewer than three
+    of them or fewer than `FEW` datasets."""
+    table = pairs.table()
+    if table.shape[1] < 3 or len(table) < statistics.FEW:
+        return ""
+    found = statistics.friedman(METRICS[RANKING].merit(table.to_numpy(float)))
+    p = p_text(found.p) if found.p < 0.001 else f"= {p_text(found.p)}"
+    return (
+        f"Friedman test of the {table.shape[1]} methods that finished everything: p {p}; average "
+        f"ranks closer than {found.critical_difference:.2f} cannot be told apart (Nemenyi, {found.n_datasets} "
+        "datasets or genes)."
+    )
+
+
 def _best(means: pd.DataFrame) -> str:
     means = means.groupby("label", observed=True)[RANKING].mean()
     return str(METRICS[RANKING].merit(means).idxmax())
 
 
-def _block(title: str, rows: pd.DataFrame) -> Block:
+def _block(title: str, rows: pd.DataFrame, friedman: str) -> Block:
     columns = (
         Column("method", align="left"),
         Column("against", align="left"),
@@ -125,7 +146,14 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
         if pooled
         else "One setting: t-interval over its datasets, no p-value."
     )
-    return Block(title, columns, tuple(lines), (note, "The best method was chosen on these data."))
+    power = statistics.power_note(
+        float(rows["sd"].median()),
+        int(rows["n_units"].median()),
+        comparisons=max(int(rows["p"].notna().sum()), 1),
+        unit="genes" if rows["by_gene"].all() else "datasets",
+    )
+    notes = (note, "The best method was chosen on these data.", power, friedman)
+    return Block(title, columns, tuple(lines), tuple(text for text in notes if text))
 
 
 def signed(value: float) -> str:

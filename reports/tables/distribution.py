@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cdnbench.design import BEFORE
+from cdnbench.design import BEFORE, FITTED_BEFORE
 from cdnbench.metrics import METRICS
 from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.standings import RANKING, block_title
@@ -123,6 +123,7 @@ def _trained(results: Results) -> set[str]:
     jobs = results.readings[results.readings["job"] >= 0].drop_duplicates("label")
     records = results.jobs.loc[jobs["job"]]
     fitted = (records["fit"].fillna("") != "") | records["unfitted"].notna()
+    fitted |= records["method"].isin(FITTED_BEFORE)
     parameters = [json.loads(text) for text in records["parameters"]]
     weights = [bool(chosen.get("weights")) for chosen in parameters]
     own = (fitted | (records["design"] != "")).to_numpy() | np.array(weights, bool)
@@ -176,6 +177,7 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
         Column("setting", align="left"),
         Column("training", align="left"),
         *(Column(name) for name in ("mAP", "ceiling", "gap", "best untrained")),
+        Column("which", align="left", optional=1),
     )
     lines = tuple(
         Row(
@@ -183,6 +185,7 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
                 Cell(r.setting),
                 Cell(_mark(r.inside, r.outside, r.undeclared)),  # type: ignore[arg-type]
                 *(Cell(number(value)) for value in (r.value, r.ceiling, r.gap, r.best)),
+                Cell(r.best_method),  # type: ignore[arg-type]
             )
         )
         for r in rows.itertuples()

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.metrics import METRICS, TOP
+from cdnbench.reports import statistics
 from cdnbench.reports.frame import Results
 from cdnbench.reports.standings import FEW, RANKING, TRIVIAL, block_title, standings
 from cdnbench.reports.table import (
@@ -15,9 +16,9 @@ from cdnbench.reports.table import (
     Column,
     Row,
     Table,
+    interval,
     number,
     place_best,
-    plus_minus,
     seconds,
 )
 
@@ -52,6 +53,7 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
     columns = (
         Column("method", align="left"),
         Column("mAP"),
+        Column("95 %"),
         Column("AUROC = rank"),
         *(Column(f"R@{k}", optional=2 if i == 0 else 2 + len(top) - i) for i, k in enumerate(top)),
         *(Column(METRICS[name].title, optional=1) for name in profiled),
@@ -65,11 +67,8 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
     for i, (_, row) in enumerate(rows.iterrows()):
         cells = [
             Cell(row["label"]),
-            Cell(
-                plus_minus(row[RANKING], row[f"{RANKING}_sd"]),
-                best[RANKING][i],
-                "†" if partial[i] else "",
-            ),
+            Cell(number(row[RANKING]), best[RANKING][i], "†" if partial[i] else ""),
+            Cell(interval(row["low"], row["high"])),
             *(Cell(number(row[name]), best[name][i]) for name in plain),
             Cell(number(row["coverage"], 2)),
             Cell(number(row["average_rank"], 2) if ranked[i] else "", best["average_rank"][i]),
@@ -84,6 +83,7 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
         tuple(lines),
         (
             *_notes(rows, partial),
+            *_power(rows),
             *_leakage(results, key),
             *_noise(results, key),
             *_unconverged(results, key),
@@ -92,10 +92,24 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
 
 
 def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
+    one_setting = rows["n_settings"].max() <= 1
+    how = (
+        "t over datasets"
+        if one_setting
+        else "bootstrap by gene, all lines together"
+        if rows["by_gene"].all()
+        else "bootstrap over datasets within settings"
+    )
     notes = [
-        "mAP ± standard deviation over datasets, ties in expectation; average rank with failures "
-        "tied last."
+        f"mAP: mean over datasets, ties in expectation, with its 95 % interval ({how}). Intervals "
+        "of two methods may overlap although one is better on nearly every dataset: compare two by "
+        "`--table comparisons`. Average rank with failures tied last."
     ]
+    if bool((rows["low"].isna() & rows[RANKING].notna()).any()):
+        notes.append(
+            f"No interval (–): all datasets have the same value, or there are too few (one; fewer "
+            f"than {FEW} over several settings)."
+        )
     if partial.any():
         notes.append("† rests on fewer datasets than were run: compare by the average rank.")
     if rows["smallest_setting"].max() < FEW:
@@ -106,6 +120,21 @@ def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
     if missing:
         notes.append(f"Not run: {', '.join(missing)}; without them the floor is unknown.")
     return tuple(notes)
+
+
+def _power(rows: pd.DataFrame) -> list[str]:
+    """Which differences from the best method the datasets can show."""
+    methods = rows[(rows["kind"] != "reference") & rows[RANKING].notna()]
+    if len(methods) < 2:
+        return []
+    first = methods.iloc[0]
+    note = statistics.power_note(
+        float(first["spread"]),
+        int(first["n_units"]),
+        comparisons=len(methods) - 1,
+        unit="genes" if first["by_gene"] else "datasets",
+    )
+    return [note] if note else []
 
 
 def _leakage(results: Results, key: tuple[str, ...]) -> list[str]:

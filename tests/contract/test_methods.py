@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from contract_tasks import as_counts, assert_equal, chain_task, outputs_or_reason
 
+from cdnbench.design import OWN, OWN_NETWORK, PAPER
 from cdnbench.errors import InvalidTask
 from cdnbench.method import Method
 from cdnbench.registry import METHODS, load_class, load_method, resolve_method
@@ -36,6 +37,15 @@ def test_info_is_complete(name):
     for n_variables, n_regimes in ((1, 1), (20, 60), (1000, 1)):
         seconds = info.timeout_s(Sizes(n_variables, n_regimes))
         assert np.isfinite(seconds) and seconds >= 10
+
+
+def test_a_network_cites_whose_design_it_is(name):
+    """A network of this package does not cite the paper as if it were the paper's network."""
+    info = load_class(METHODS, name).info
+    assert (info.citation == OWN_NETWORK) == (info.design == OWN)
+    assert "rmwu" not in info.reference or info.design != OWN
+    if info.design == PAPER:
+        assert info.citation.startswith("Wu")
 
 
 @dataclasses.dataclass

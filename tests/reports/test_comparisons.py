@@ -133,3 +133,18 @@ def test_methods_with_other_knowledge_are_other_rows(make_store):
         "gears [goa_human.gaf.gz ghi]",
     }
     assert set(standings(read([fake.store]))["label"]) == labels
+
+
+def test_all_methods_are_compared_at_once(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(8):
+        task = store.task(f"d{i}", targets, mechanism="ab"[i % 2])
+        for place, method in enumerate(("first", "second", "third"), start=1):
+            store.job(method, task, store.at_place(targets, place))
+        if i:
+            store.job("fails-once", task, store.at_place(targets, 5))
+    (block,) = build(read([store.store])).blocks
+    (said,) = [note for note in block.notes if note.startswith("Friedman")]
+    assert "of the 3 methods that finished everything: p <0.001" in said
+    assert "closer than 1.17 cannot" in said  # 2.343 sqrt(3 * 4 / (6 * 8))

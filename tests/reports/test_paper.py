@@ -213,3 +213,37 @@ def test_suites_of_other_laws_do_not_stand_beside_the_paper(make_store):
     }
     store.job("m", store.task("t", targets, **about), store.at_place(targets, 1))
     assert "ours" not in set(table11(read([store.store])).frame["source"])
+
+
+def test_bacadi_in_table_11_is_the_fully_connected_one_of_table_4():
+    """Table 4 says that its BaCaDI is fully connected. At N = 10, E = 10 the mean of its rows for 1
+    and 3 targets is Table 11's row, so that ours beside both has to be fully connected too."""
+    keys = ["method", "mechanism", "intervention", "metric"]
+    names = ["bacadi-e", "bacadi-m"]
+    four = published.table4().query("method in @names").groupby(keys)["mean"].mean()
+    eleven = published.table11().query("n_nodes == 10 and n_edges == 10 and method in @names")
+    both = eleven.set_index(keys)["mean"]
+    assert len(both) == len(four) == 16
+    assert (both - four).abs().max() <= 0.015 + 1e-9
+    for name in names:
+        assert published.READINGS[name] == f"{name}[likelihood=fc]"
+
+
+def test_bacadi_stands_beside_its_own_kind(make_store):
+    store = make_store()
+    targets = store.one_target_each(4, 10)
+    about = {"n_nodes": 10, "n_edges": 10, "mechanism": "linear", "intervention": "hard-uniform"}
+    task = store.task("d", targets, protocol="dcdi", **about)
+    outputs = dict.fromkeys(("soft", "e", "m"), store.at_place(targets, 2))
+    for parameters in ({}, {"likelihood": "fc"}):
+        store.job("bacadi", task, outputs, variants=tuple(outputs), parameters=parameters)
+    block = table11(read([store.store])).blocks[0]
+    names = [(row.cells[0].text, row.cells[1].text) for row in block.rows]
+    connected = names.index(("bacadi-e[likelihood=fc]", "printed"))
+    assert names[connected - 1] == ("bacadi-e[likelihood=fc]", "ours")
+    assert ("bacadi-e", "ours") in names and ("bacadi-e", "printed") not in names
+    assert any("without a likelihood in brackets is the linear one" in n for n in block.notes)
+
+
+def test_each_counterpart_is_a_published_method():
+    assert set(published._COUNTERPARTS.values()) <= set(published.table11()["method"])

@@ -266,6 +266,12 @@ def test_pairs_rest_on_what_both_finished():
     assert found.sd == pytest.approx(np.std([1, 0.5], ddof=1))
 
 
+def test_a_handful_of_genes_has_no_interval():
+    regimes = frame({"a": [1.0, 1, 1], "b": [0.0, 0.5, 1]}, ["s", "t", "t"], ["x", "x", "y"])
+    found = s.Pairs(regimes, "x").compare("a", "b")
+    assert found.by_gene and found.n_units == 2 and np.isnan([found.low, found.high]).all()
+
+
 def test_the_interval_of_a_paired_difference_covers():
     settings = np.repeat(["a", "b"], 4)
 
@@ -303,6 +309,15 @@ def test_friedman_holds_its_size_and_failures_rank_last():
     assert s.friedman(np.ones((4, 3))).p == 1
     with pytest.raises(ValueError, match="three methods"):
         s.friedman(np.ones((4, 2)))
+
+
+def test_the_friedman_test_takes_what_finished_everything():
+    values = {"a": [1.0, 2, 3, 4], "b": [0.0, 1, 2, 3], "c": [5.0, np.nan, 5, 5]}
+    by_dataset = s.Pairs(frame(values, ["s"] * 4), "x").table()
+    assert sorted(by_dataset["a"]) == [1, 2, 3, 4] and list(by_dataset) == ["a", "b"]
+    genes = ["g", "g", "h", "h"]
+    by_gene = s.Pairs(frame(values, ["s", "t"] * 2, genes), "x").table()
+    assert sorted(by_gene["a"]) == [1.5, 3.5]
 
 
 def test_groups_that_cannot_be_told_apart():
