@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from cdnbench.reports.drawing.cast import Actor
-from cdnbench.reports.drawing.look import INK, SMALL, TEXT, top_of_panels
+from cdnbench.reports.drawing.look import INK, TEXT
 from cdnbench.reports.frame import CEILING
 
 CEILING_DASHES = (0, (4, 2))
@@ -73,32 +73,6 @@ def handle(actor: Actor, line: bool = False) -> Line2D:
     )
 
 
-def legend_above(figure: Figure, handles: Sequence[Line2D], bold: Sequence[bool] = ()) -> None:
-    """A legend of as few lines as the width allows, above the panels and outside of them."""
-    letters = max(len(str(h.get_label())) for h in handles) + 5
-    columns = int(figure.get_figwidth() * 72 / (letters * SMALL * 0.56))
-    columns = max(1, min(len(handles), columns))
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / columns))  # lines of equal length
-    legend = figure.legend(
-        handles=handles,
-        loc="outside upper left",
-        bbox_to_anchor=(0, 0, 1, top_of_panels(figure)),
-        ncols=columns,
-        handletextpad=0.4,
-        columnspacing=1.2,
-        labelspacing=0.25,
-        borderpad=0.1,
-    )
-    embolden(legend, bold)
-
-
-def embolden(legend, bold: Sequence[bool]) -> None:
-    """Set the texts of a legend that are to be bold."""
-    for text, heavy in zip(legend.get_texts(), bold, strict=False):
-        if heavy:
-            text.set_fontweight("bold")
-
-
 def panels(figure: Figure, n: int, columns: int, **shared) -> list[Axes]:
     """n axes, at most so many side by side, the last line not full."""
     columns = min(columns, n)
@@ -110,6 +84,17 @@ def panels(figure: Figure, n: int, columns: int, **shared) -> list[Axes]:
         for axes in found[n - columns : n]:
             axes.tick_params(labelbottom=True)
     return found[:n]
+
+
+def outer_labels(found: Sequence[Axes], columns: int, x: str, y: str) -> None:
+    """A label at the left of the first panel of each line, and below the last panel of each
+    column."""
+    columns = min(columns, len(found))
+    for i, axes in enumerate(found):
+        if i % columns == 0 and y:
+            axes.set_ylabel(y)
+        if i + columns >= len(found) and x:
+            axes.set_xlabel(x)
 
 
 def unit_interval(axes: Axes, which: str = "y", label: str = "") -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 
 from cdnbench.errors import InvalidParameter
 
@@ -83,57 +87,100 @@ class Look:
     def is_wide(self) -> bool:
         return self.columns == "two"
 
-    def figure(self, height: float) -> Figure:
-        """An empty figure of this width. height: inches."""
-        return Figure(figsize=(self.inches, height), layout="constrained")
+    def figure(self, height: float) -> Sheet:
+        """An empty figure of this width. height: inches of the panels; titles, legends and notes
+        add theirs."""
+        return Sheet(self.inches, height)
 
     def wrapped(self, text: str, size: float = SMALL, share: float = 1.0) -> str:
-        """The text in lines that fit the width, or a share of it, in letters of `size` points."""
-        letters = int(share * self.inches * 72 / (size * _WIDE_LETTER))
-        return "\n".join(textwrap.wrap(text, max(letters, 8), break_on_hyphens=False))
-
-    def title(self, figure: Figure, text: str) -> None:
-        """A title over the whole figure, at the left. Room for it is taken from the panels."""
-        wrapped = self.wrapped(text, TEXT * 1.08)  # bold letters are wider
-        height = _height(wrapped, TEXT) / figure.get_figheight()
-        left, bottom, width, upper = _rect(figure)
-        top = bottom + upper
-        figure.text(0.01, top - 0.02 / figure.get_figheight(), wrapped, **_TITLE)
-        _set_rect(figure, (left, bottom, width, upper - height))
-
-    def note(self, figure: Figure, *sentences: str) -> None:
-        """What a reader must know, in small letters below the figure."""
-        text = self.wrapped(" ".join(sentence for sentence in sentences if sentence))
-        if not text:
-            return
-        height = _height(text, SMALL) / figure.get_figheight()
-        left, bottom, width, upper = _rect(figure)
-        figure.text(0.01, bottom + 0.02 / figure.get_figheight(), text, **_NOTE)
-        _set_rect(figure, (left, bottom + height, width, upper - height))
+        """The text in lines that fit a share of the width, in letters of `size` points."""
+        return wrapped(text, share * self.inches, size)
 
 
-_TITLE = {"ha": "left", "va": "top", "fontsize": TEXT, "fontweight": "bold"}
-_NOTE = {"ha": "left", "va": "bottom", "fontsize": SMALL, "color": "#555555"}
+class Sheet(Figure):
+    """A figure with a title and a legend above its panels and a note below, which grows by them.
+
+    `constrained_layout` knows no three of these together, so they are placed here and the panels
+    get what is left.
+    """
+
+    def __init__(self, width: float, height: float) -> None:
+        super().__init__(figsize=(width, height), layout="constrained")
+        self._panels = height  # inches
+        self._above: list[tuple[Artist, float]] = []  # with inches from the top
+        self._top = self._bottom = 0.0  # inches
+
+    def title(self, text: str) -> None:
+        """A title over everything, at the left."""
+        lines = wrapped(text, self.get_figwidth(), TEXT * 1.1)  # bold letters are wider
+        made = self.text(
+            0.01, 1, lines, ha="left", va="top", fontsize=TEXT, fontweight="bold", in_layout=False
+        )
+        self._add(made, _height(lines, TEXT))
+
+    def legend_above(self, handles: Sequence[Line2D], bold: Sequence[bool] = ()) -> None:
+        """A legend of as few lines as the width allows. bold: which texts are."""
+        letters = max(len(str(handle.get_label())) for handle in handles) + 6
+        columns = int(self.get_figwidth() * 72 / (letters * SMALL * _WIDE_LETTER))
+        columns = max(1, min(len(handles), columns))
+        lines = math.ceil(len(handles) / columns)
+        legend = self.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(0, 1),
+            ncols=math.ceil(len(handles) / lines),  # lines of equal length
+            handletextpad=0.4,
+            columnspacing=1.2,
+            labelspacing=0.25,
+            borderpad=0.1,
+            borderaxespad=0,
+        )
+        legend.set_in_layout(False)
+        for text, heavy in zip(legend.get_texts(), bold, strict=False):
+            text.set_fontweight("bold" if heavy else "normal")
+        self._add(legend, lines * SMALL * 1.45 / 72 + 0.08)
+
+    def note(self, *sentences: str) -> None:
+        """What a reader must know, in small letters below the panels."""
+        text = " ".join(sentence for sentence in sentences if sentence)
+        lines = wrapped(text, self.get_figwidth(), SMALL)
+        if lines:
+            style = {"fontsize": SMALL, "color": "#555555", "in_layout": False}
+            self.text(0.01, 0, lines, ha="left", va="bottom", **style)
+            self._bottom += _height(lines, SMALL)
+            self._arrange()
+
+    def _add(self, artist: Artist, inches: float) -> None:
+        self._above.append((artist, self._top))
+        self._top += inches
+        self._arrange()
+
+    def _arrange(self) -> None:
+        height = self._panels + self._top + self._bottom
+        self.set_figheight(height)
+        for artist, down in self._above:
+            y = 1 - (down + _EDGE) / height
+            if isinstance(artist, Legend):
+                artist.set_bbox_to_anchor((0, y), transform=self.transSubfigure)
+            else:
+                artist.set(y=y)
+        rect = (0, self._bottom / height, 1, self._panels / height)
+        self.get_layout_engine().set(rect=rect)  # type: ignore[union-attr]
 
 
-def top_of_panels(figure: Figure) -> float:
-    """Where the title ends, as a share of the height from below."""
-    _, bottom, _, upper = _rect(figure)
-    return bottom + upper
+_EDGE = 0.02
+"""Inches between texts and the edge of a figure."""
+
+
+def wrapped(text: str, inches: float, size: float) -> str:
+    """The text in lines that fit, in letters of `size` points."""
+    letters = int(inches * 72 / (size * _WIDE_LETTER))
+    return "\n".join(textwrap.wrap(text, max(letters, 8), break_on_hyphens=False))
 
 
 def _height(text: str, size: float) -> float:
     """Inches that a text takes, with some air."""
-    return (text.count("\n") + 1) * size * 1.25 / 72 + 0.06
-
-
-def _rect(figure: Figure) -> tuple[float, float, float, float]:
-    """Left, bottom, width and height of the part of a figure that panels may use."""
-    return figure.get_layout_engine().get()["rect"]  # type: ignore[union-attr]
-
-
-def _set_rect(figure: Figure, rect: tuple[float, float, float, float]) -> None:
-    figure.get_layout_engine().set(rect=rect)  # type: ignore[union-attr]
+    return (text.count("\n") + 1) * size * 1.25 / 72 + 0.05
 
 
 @contextmanager

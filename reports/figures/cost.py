@@ -36,8 +36,8 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
 
 
 def _figure(results: Results, block: Block, rows: pd.DataFrame, cast: Cast, look: Look) -> Figure:
-    figure = look.figure(4.0 if look.is_wide else 3.6)
-    look.title(figure, f"{block.title}: quality against time")
+    figure = look.figure(3.4 if look.is_wide else 3.0)
+    figure.title(f"{block.title}: quality against time")
     axes = figure.add_subplot()
     low, high = rows["seconds"].min(), rows["seconds"].max()
     axes.set_xlim(low / 2, high * 4)
@@ -53,8 +53,7 @@ def _figure(results: Results, block: Block, rows: pd.DataFrame, cast: Cast, look
         interval(axes, actor, (x, x), (max(row["low"], 0), min(row["high"], 1)))
         point(axes, actor, x, row[RANKING], size=5)
     hosts = _hosts(results, block)
-    look.note(
-        figure,
+    figure.note(
         "Grey line: nothing is both faster and better. Dashed: the ceiling."
         if len(ceiling)
         else "Grey line: nothing is both faster and better. No ceiling.",
@@ -120,6 +119,7 @@ def _name_points(axes: Axes, rows: pd.DataFrame, cast: Cast) -> None:
             va="bottom",
             ha="left",
             annotation_clip=False,
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.3},
             arrowprops={
                 "arrowstyle": "-",
                 "color": "#999999",

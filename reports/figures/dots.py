@@ -30,8 +30,8 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
 
 def dot_plot(rows: pd.DataFrame, title: str, cast: Cast, look: Look) -> Figure:
     """rows: those of `standings` for one block, the first on top."""
-    figure = look.figure(0.85 + _INCHES_PER_LINE * len(rows))
-    look.title(figure, title)
+    figure = look.figure(0.5 + _INCHES_PER_LINE * len(rows))
+    figure.title(title)
     axes = figure.add_subplot()
     names = []
     for place, row in enumerate(rows.to_dict("records")):
@@ -59,5 +59,5 @@ def dot_plot(rows: pd.DataFrame, title: str, cast: Cast, look: Look) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     if not look.is_wide:
-        look.note(figure, cast.notes(rows["label"]))
+        figure.note(cast.notes(rows["label"]))
     return figure

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cdnbench.reports.drawing.axes import curve, handle, legend_above, log_axis, unit_interval
+from cdnbench.reports.drawing.axes import curve, handle, log_axis, unit_interval
 from cdnbench.reports.drawing.cast import Actor, Cast, blocks, left_out
 from cdnbench.reports.drawing.look import RULE, SMALL, Look
 from cdnbench.reports.drawing.targets import in_top, target_places
@@ -36,14 +35,12 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
         if places.empty:
             continue
         places = places.join(readings["label"].astype(str), on="reading")
-        height = 2.6 if look.is_wide else 2.3 + 0.14 * math.ceil(len(shown) / 2)
-        figure = look.figure(height + 0.3)
-        look.title(figure, f"{block.title}: places of the targets")
+        figure = look.figure(2.4)
+        figure.title(f"{block.title}: places of the targets")
         axes = figure.add_subplot()
         _curves(axes, places, shown)
-        legend_above(figure, [handle(a, line=True) for a in shown], [a.stands_out for a in shown])
-        look.note(
-            figure,
+        figure.legend_above([handle(a, line=True) for a in shown], [a.stands_out for a in shown])
+        figure.note(
             "Over all targets of all regimes, ties in expectation.",
             left_out(actors, block),
             cast.notes(a.label for a in actors),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cdnbench.reports import published
-from cdnbench.reports.drawing.axes import legend_above, letter, panels, unit_interval
+from cdnbench.reports.drawing.axes import letter, outer_labels, panels, unit_interval
 from cdnbench.reports.drawing.cast import Cast
 from cdnbench.reports.drawing.colours import Mark
 from cdnbench.reports.drawing.look import RULE, SMALL, Look
@@ -70,14 +70,13 @@ def _pairs(
 
 def _figure(pairs, title: str, look: Look) -> Figure:
     columns = 4 if look.is_wide else 2
-    figure = look.figure(1.1 + 1.62 * math.ceil(len(pairs) / columns))
-    look.title(figure, title)
-    for axes, (actor, found) in zip(
-        panels(figure, len(pairs), columns, sharex=True, sharey=True), pairs, strict=True
-    ):
+    figure = look.figure(0.3 + 1.72 * math.ceil(len(pairs) / columns))
+    figure.title(title)
+    every = panels(figure, len(pairs), columns, sharex=True, sharey=True)
+    for axes, (actor, found) in zip(every, pairs, strict=True):
         _panel(axes, found, actor.mark)
         letter(axes, actor.name)
-    figure.supylabel("our mAP", fontsize=8)
+    outer_labels(every, columns, "printed mAP", "our mAP")
     kinds = [
         Line2D([], [], marker=shape, linestyle="none", color="#555555", markersize=4, label=name)
         for name, shape in _SHAPES.items()
@@ -95,9 +94,8 @@ def _figure(pairs, title: str, look: Look) -> Figure:
         )
         for name, face in (("hard", "#555555"), ("soft", "white"))
     ]
-    legend_above(figure, kinds)
-    look.note(
-        figure,
+    figure.legend_above(kinds)
+    figure.note(
         "Lines: one standard deviation over datasets. Soft interventions follow our own law, so "
         "that soft values are context. Printed rows of CDN are corrected for the observational "
         "regime (inferred). Δ: mean difference over hard settings.",
@@ -128,7 +126,6 @@ def _panel(axes: Axes, found: pd.DataFrame, mark: Mark) -> None:
     unit_interval(axes, "x")
     unit_interval(axes)
     axes.set_aspect("equal")
-    axes.set_xlabel("printed mAP")
     hard = found[found["intervention"] == "hard"]
     difference = (hard["mean"] - hard["mean_printed"]).mean()
     if not np.isnan(difference):

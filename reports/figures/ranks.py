@@ -81,12 +81,11 @@ def _figure(block: Block, values: pd.DataFrame, cast: Cast, look: Look) -> Figur
     n_datasets, n_methods = values.shape
     critical = critical_difference(n_methods, n_datasets)
     p = stats.friedmanchisquare(*values.to_numpy().T).pvalue
-    figure = look.figure(1.3 + _INCHES_PER_LINE * n_methods)
-    look.title(figure, f"{block.title}: average ranks")
+    figure = look.figure(0.6 + _INCHES_PER_LINE * n_methods)
+    figure.title(f"{block.title}: average ranks")
     groups = alike(ranks.to_list(), critical)
-    left, right = figure.subplots(
-        1, 2, sharey=True, width_ratios=[1, min(0.06 + 0.035 * len(groups), 0.5)]
-    )
+    widths = look.inches - 1.8, 0.12 + 0.09 * len(groups)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=widths)
     for place, (label, rank) in enumerate(ranks.items()):
         actor = cast[label]
         left.plot([1, rank], [place, place], color=actor.mark.colour, linewidth=0.8, alpha=0.6)
@@ -102,8 +101,7 @@ def _figure(block: Block, values: pd.DataFrame, cast: Cast, look: Look) -> Figur
     left.spines["left"].set_visible(False)
     _scale(left, critical)
     _groups(right, groups)
-    look.note(
-        figure,
+    figure.note(
         f"{n_datasets} datasets, {n_methods} methods that finished all of them. Friedman's test: "
         f"{'p < .001' if p < 0.001 else f'p = {p:.3f}'}. Methods on one vertical line differ by "
         "less than the critical difference (Nemenyi, 5 %).",

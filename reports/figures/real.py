@@ -53,8 +53,8 @@ def _figure(
     labels = [str(values.index[i]) for i in order]
     actors = [cast[label] for label in labels]
     several = with_mean and values.shape[1] > 1
-    figure = look.figure(1.05 + _INCHES_PER_LINE * len(labels))
-    look.title(figure, f"{title}: share of targets found first")
+    figure = look.figure(0.75 + _INCHES_PER_LINE * len(labels))
+    figure.title(f"{title}: share of targets found first")
     every = figure.subplots(1, len(page) + several, sharey=True, squeeze=False)[0]
     for axes, source in zip(every, page, strict=False):
         own = rows[rows[SOURCE] == source].set_index("label")
@@ -78,8 +78,7 @@ def _figure(
     for text, actor in zip(every[0].get_yticklabels(), actors, strict=True):
         text.set_fontweight(actor.weight)
     every[0].set_ylim(len(labels) - 0.4, -0.6)
-    look.note(
-        figure,
+    figure.note(
         "Lines: 95 % Wilson intervals over the perturbed regimes; of the mean, t-intervals over "
         "data sets.",
         "" if complete.all() else "Methods that did not finish every data set stand last.",

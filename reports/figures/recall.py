@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cdnbench.reports.drawing.axes import curve, handle, legend_above, letter, panels, unit_interval
+from cdnbench.reports.drawing.axes import curve, handle, letter, outer_labels, panels, unit_interval
 from cdnbench.reports.drawing.cast import Actor, Block, Cast, blocks, left_out
 from cdnbench.reports.drawing.look import Look
 from cdnbench.reports.drawing.targets import in_top, target_places
@@ -64,21 +64,18 @@ def _figure(
     per_line = len(sizes) if by_size and len(sizes) <= 4 else 4
     columns = min(len(groups), per_line if look.is_wide else 2)
     lines = math.ceil(len(groups) / columns)
-    figure = look.figure(1.1 + (1.5 if columns > 1 else 2.2) * lines)
-    look.title(figure, f"{block.title}: precision and recall of the first k")
+    figure = look.figure(0.3 + (1.45 if columns > 1 else 2.2) * lines)
+    figure.title(f"{block.title}: precision and recall of the first k")
     shown = [*([cast[CEILING]] if CEILING in set(places["label"]) else []), *actors]
-    for axes, (values, rows) in zip(
-        panels(figure, len(groups), columns, sharex=True, sharey=True), groups, strict=True
-    ):
+    every = panels(figure, len(groups), columns, sharex=True, sharey=True)
+    for axes, (values, rows) in zip(every, groups, strict=True):
         _panel(axes, rows, shown)
         n_targets = int(values[-1])
         size = f"N = {int(values[0])}, " if by_size and places["n_variables"].nunique() > 1 else ""
         letter(axes, f"{size}{n_targets} target{'s' if n_targets > 1 else ''}")
-        axes.set_xlabel("recall")
-    figure.supylabel("precision", fontsize=8)
-    legend_above(figure, [handle(a, line=True) for a in shown], [a.stands_out for a in shown])
-    look.note(
-        figure,
+    outer_labels(every, columns, "recall", "precision")
+    figure.legend_above([handle(a, line=True) for a in shown], [a.stands_out for a in shown])
+    figure.note(
         "Means over regimes, then datasets; a curve begins at k = 1.",
         left_out(actors, block),
         cast.notes(a.label for a in actors),

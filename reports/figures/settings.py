@@ -19,14 +19,14 @@ from cdnbench.reports import statistics
 from cdnbench.reports.drawing.axes import (
     handle,
     interval,
-    legend_above,
     letter,
+    outer_labels,
     panels,
     point,
     unit_interval,
 )
 from cdnbench.reports.drawing.cast import Actor, Block, Cast, blocks, left_out
-from cdnbench.reports.drawing.look import TEXT, Look
+from cdnbench.reports.drawing.look import Look
 from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.standings import RANKING
 from cdnbench.reports.table import slug
@@ -74,20 +74,19 @@ def _page(
 ) -> Figure:
     columns = min(4 if look.is_wide else 2, len(page))
     actors = cast.chosen(block.rows, _SHOWN)
-    figure = look.figure(0.95 + 1.35 * math.ceil(len(page) / columns))
-    look.title(figure, block.title)
+    figure = look.figure(0.4 + 1.3 * math.ceil(len(page) / columns))
+    figure.title(block.title)
     levels = _ordered({value for _, rows in page for value in rows[along]})
-    for axes, (values, rows) in zip(
-        panels(figure, len(page), columns, sharex=True, sharey=True), page, strict=True
-    ):
+    every = panels(figure, len(page), columns, sharex=True, sharey=True)
+    for axes, (values, rows) in zip(every, page, strict=True):
         _panel(axes, found, rows, along, levels, actors, cast)
-        letter(axes, _told(rest, values, look))
-    figure.supylabel(METRICS[RANKING].title, fontsize=TEXT)
-    figure.supxlabel(_AXES.get(along, along.replace("_", " ")), fontsize=TEXT)
+        if rest:
+            letter(axes, _told(rest, values, look))
+    along_axis = _AXES.get(along, along.replace("_", " "))
+    outer_labels(every, columns, along_axis, METRICS[RANKING].title)
     shown = [*(cast[CEILING] for _ in [0] if CEILING in set(block.rows["method"])), *actors]
-    legend_above(figure, [handle(a) for a in shown], [a.stands_out for a in shown])
-    look.note(
-        figure,
+    figure.legend_above([handle(a) for a in shown], [a.stands_out for a in shown])
+    figure.note(
         f"Lines: 95 % t-intervals over the datasets of a setting, from {_ENOUGH} datasets on.",
         left_out(actors, block),
         cast.notes(a.label for a in actors),
