@@ -46,6 +46,13 @@ class Actor:
         return 2.2 if self.stands_out else 1.2
 
 
+def plain_actor(method: str, look: Look) -> Actor:
+    """A method that is known by its name alone, as in tables beside stores."""
+    own, chosen = mark(method), look.highlight == method
+    pale = bool(look.highlight) and not chosen
+    return Actor(method, method, method, own.faded() if pale else own, chosen)
+
+
 @dataclass(frozen=True, eq=False)
 class Block:
     """The results of one combination of factors.

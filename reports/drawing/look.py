@@ -161,7 +161,7 @@ class Sheet(Figure):
         for artist, down in self._above:
             y = 1 - (down + _EDGE) / height
             if isinstance(artist, Legend):
-                artist.set_bbox_to_anchor((0, y), transform=self.transSubfigure)
+                artist.set_bbox_to_anchor((0.012, y), transform=self.transSubfigure)
             else:
                 artist.set(y=y)
         rect = (0, self._bottom / height, 1, self._panels / height)

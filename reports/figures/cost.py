@@ -30,7 +30,8 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     for block in blocks(results):
         rows = block.drawn.dropna(subset=["seconds"])
         rows = rows[(rows["kind"] != "reference") & (rows["seconds"] > 0)]
-        rows = rows.drop_duplicates("method")  # the first is the best
+        ordered = rows.sort_values(["finished", RANKING], ascending=False, kind="stable")
+        rows = ordered.drop_duplicates("method")
         if len(rows):
             yield slug(block.title), _figure(results, block, rows, cast, look)
 
@@ -61,11 +62,22 @@ def _figure(results: Results, block: Block, rows: pd.DataFrame, cast: Cast, look
         f"Times come from {len(hosts)} kinds of machines: compare orders of magnitude only."
         if len(hosts) > 1
         else "",
+        _partial(rows, cast),
         cast.notes(rows["label"]),
     )
     figure.draw_without_rendering()  # places of points in print are known from here on
     _name_points(axes, rows, cast)
     return figure
+
+
+def _partial(rows: pd.DataFrame, cast: Cast) -> str:
+    """Who finished fewer datasets than were run."""
+    some = rows[rows["finished"] < rows["total"]]
+    told = (
+        f"{cast[row['label']].name} {row['finished']} of {row['total']}"
+        for row in some.to_dict("records")
+    )
+    return f"Datasets, where not all: {', '.join(told)}." if len(some) else ""
 
 
 def _hosts(results: Results, block: Block) -> set[str]:

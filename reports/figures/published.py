@@ -49,28 +49,23 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
 def _pairs(
     own: pd.DataFrame, printed: pd.DataFrame, name: str
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(label, settings) of our readings of a published method; without parameters of the user."""
+    """(label, settings) of our readings of a published method, those with parameters of the user's
+    own left out. The reading of the same name comes first."""
     rows = printed[printed["method"] == name]
     if "corrected" in set(rows["source"]):
         rows = rows[rows["source"] == "corrected"]
-    reading = published.READINGS.get(name)
-    mine = own[own["parameters"] == "{}"]
-    for label, found in mine.groupby("label", observed=True, sort=False):
-        method, variant = found["method"].iloc[0], found["variant"].iloc[0]
-        is_same = (
-            str(label) == reading
-            if reading
-            else published.is_reading_of(name, str(method), str(variant)) and method != "bacadi"
-        )
-        if str(method) == "bacadi" and not reading:
-            is_same = published.is_reading_of(name, str(method), str(variant))
-        if is_same:
+    own = own[own["parameters"] == "{}"]
+    groups = sorted(own.groupby("label", observed=True, sort=False), key=lambda g: g[0] != name)
+    for label, found in groups:
+        method, variant = str(found["method"].iloc[0]), str(found["variant"].iloc[0])
+        of_name = published.READINGS.get(name)
+        if label == of_name if of_name else published.is_reading_of(name, method, variant):
             yield str(label), found.merge(rows, on=list(SETTING), suffixes=("", "_printed"))
 
 
 def _figure(pairs, title: str, look: Look) -> Figure:
-    columns = 4 if look.is_wide else 2
-    figure = look.figure(0.3 + 1.72 * math.ceil(len(pairs) / columns))
+    columns = (5 if len(pairs) > 8 else 4) if look.is_wide else 2
+    figure = look.figure(0.3 + (1.45 if columns == 5 else 1.72) * math.ceil(len(pairs) / columns))
     figure.title(title)
     every = panels(figure, len(pairs), columns, sharex=True, sharey=True)
     for axes, (actor, found) in zip(every, pairs, strict=True):
