@@ -13,6 +13,8 @@ from cdnbench.datasets.cells.prepared import PreparedLine
 
 SHOWN_GENES = 150
 """So many genes have a column in a table of profiles."""
+_SILENT = 10.0
+"""Log2 fold changes as large as this come from a mean of zero."""
 
 Lines = Mapping[str, PreparedLine]
 
@@ -63,7 +65,8 @@ def attrition(lines: Lines) -> pd.DataFrame:
 
 
 def profiles(line: PreparedLine, n_genes: int = SHOWN_GENES) -> pd.DataFrame:
-    """Log2 fold changes: one row per perturbation, one column per gene that varies most.
+    """Log2 fold changes: one row per perturbation, one column per gene that varies most among those
+    that are never silent (the fold change of a gene that no cell of a side expresses says nothing).
 
     Rows are in the order of the k-means clusters of the split, similar clusters and similar
     perturbations of one cluster beside each other; so are genes. `perturbation` and `cluster` come
@@ -71,7 +74,9 @@ def profiles(line: PreparedLine, n_genes: int = SHOWN_GENES) -> pd.DataFrame:
     """
     change = np.nan_to_num(np.asarray(line.arrays["change"], np.float64))
     clusters = np.asarray(line.arrays["cluster"])
-    genes = np.sort(np.argsort(-change.var(axis=0), kind="stable")[:n_genes])
+    variance = np.where(np.abs(change).max(axis=0) < _SILENT, change.var(axis=0), -1)
+    chosen = np.argsort(-variance, kind="stable")[: min(n_genes, int((variance >= 0).sum()))]
+    genes = np.sort(chosen)
     values = change[:, genes]
     names = np.unique(clusters)
     means = np.array([values[clusters == name].mean(axis=0) for name in names])

@@ -59,9 +59,9 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     bar.set_label("log2 fold change", fontsize=8)
     bar.outline.set_visible(False)
     figure.note(
-        "Rows are perturbations of training and test, k-means clusters of which (the split) are "
-        "set apart by white lines and lie beside similar ones. Columns are the genes that vary "
-        "most in the line, similar ones side by side."
+        "Rows are perturbations of training and test. White lines separate the k-means clusters "
+        "of the split; similar clusters are neighbours. Columns are the genes that vary most in "
+        "the line, similar ones side by side."
     )
     yield "", figure
 
