@@ -1,19 +1,15 @@
 """Critical differences: average ranks over datasets, and which methods cannot be told apart.
 
-Friedman's test and Nemenyi's critical difference (Demšar 2006): two methods differ at 5 % if their
-average ranks differ by more than q sqrt(k (k + 1) / (6 n)), for k methods on n datasets, with q the
-studentised range over sqrt(2).
+Friedman's test and Nemenyi's critical difference, from `cdnbench.reports.statistics`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from cdnbench.reports import statistics
 from cdnbench.reports.drawing.axes import point
@@ -52,38 +48,13 @@ def _values(results: Results, block: Block, means: pd.DataFrame) -> pd.DataFrame
     return table.dropna()
 
 
-def critical_difference(n_methods: int, n_datasets: int, level: float = 0.05) -> float:
-    """Nemenyi's: the least difference of two average ranks that is significant.
-
-    >>> round(critical_difference(4, 24), 2)  # 2.569 sqrt(4 * 5 / (6 * 24)), Demšar 2006
-    0.96
-    """
-    q = stats.studentized_range.ppf(1 - level, n_methods, np.inf) / np.sqrt(2)
-    return float(q * np.sqrt(n_methods * (n_methods + 1) / (6 * n_datasets)))
-
-
-def alike(ranks: Sequence[float], critical: float) -> list[tuple[int, int]]:
-    """(first, last) of every longest run of sorted ranks that lie within a critical difference.
-
-    >>> alike([1.0, 1.5, 3.0, 3.2], 1.0)
-    [(0, 1), (2, 3)]
-    """
-    runs: list[tuple[int, int]] = []
-    for first, rank in enumerate(ranks):
-        last = int(np.searchsorted(ranks, rank + critical, side="right")) - 1
-        if last > first and (not runs or last > runs[-1][1]):
-            runs.append((first, last))
-    return runs
-
-
 def _figure(block: Block, values: pd.DataFrame, cast: Cast, look: Look) -> Figure:
-    ranks = values.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
-    n_datasets, n_methods = values.shape
-    critical = critical_difference(n_methods, n_datasets)
-    p = stats.friedmanchisquare(*values.to_numpy().T).pvalue
+    test = statistics.friedman(values.to_numpy())
+    ranks = pd.Series(test.ranks, index=values.columns).sort_values(kind="stable")
+    n_methods, critical = len(ranks), test.critical_difference
+    groups = statistics.indistinct(ranks.to_numpy(), critical)
     figure = look.figure(0.6 + _INCHES_PER_LINE * n_methods)
     figure.title(f"{block.title}: average ranks")
-    groups = alike(ranks.to_list(), critical)
     widths = look.inches - 1.8, 0.12 + 0.09 * len(groups)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=widths)
     for place, (label, rank) in enumerate(ranks.items()):
@@ -102,9 +73,9 @@ def _figure(block: Block, values: pd.DataFrame, cast: Cast, look: Look) -> Figur
     _scale(left, critical)
     _groups(right, groups)
     figure.note(
-        f"{n_datasets} datasets, {n_methods} methods that finished all of them. Friedman's test: "
-        f"{'p < .001' if p < 0.001 else f'p = {p:.3f}'}. Methods on one vertical line differ by "
-        "less than the critical difference (Nemenyi, 5 %).",
+        f"{test.n_datasets} datasets, {n_methods} methods that finished all of them.",
+        f"Friedman's test: {'p < .001' if test.p < 0.001 else f'p = {test.p:.3f}'}.",
+        "Methods on one vertical line differ by less than the critical difference (Nemenyi, 5 %).",
         _among_settings(values),
         cast.notes(ranks.index),
     )
@@ -129,8 +100,8 @@ def _scale(axes: Axes, critical: float) -> None:
     )
 
 
-def _groups(axes: Axes, groups: Sequence[tuple[int, int]]) -> None:
-    for i, (first, last) in enumerate(groups):
-        axes.plot([i, i], [first - 0.25, last + 0.25], color=INK, linewidth=1.8)
+def _groups(axes: Axes, groups: Sequence[tuple[int, ...]]) -> None:
+    for i, members in enumerate(groups):
+        axes.plot([i, i], [min(members) - 0.25, max(members) + 0.25], color=INK, linewidth=1.8)
     axes.set_xlim(-0.7, max(len(groups), 1) - 0.3)
     axes.axis("off")

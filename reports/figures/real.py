@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from cdnbench.reports import statistics
 from cdnbench.reports.drawing.axes import interval, letter, point, unit_interval
@@ -90,7 +89,7 @@ def _figure(
 def _column(axes: Axes, actors: Sequence[Actor], shares: np.ndarray, n: int) -> None:
     for place, (actor, share) in enumerate(zip(actors, shares, strict=True)):
         if not np.isnan(share):
-            interval(axes, actor, wilson(share, n), (place, place))
+            interval(axes, actor, statistics.proportion_interval(share * n, n), (place, place))
             point(axes, actor, share, place)
     _finish(axes)
 
@@ -101,15 +100,3 @@ def _finish(axes: Axes) -> None:
     axes.set_xlabel("R@1")
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-
-
-def wilson(share: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share among n.
-
-    >>> [round(end, 3) for end in wilson(0.5, 10)]
-    [0.237, 0.763]
-    """
-    z = stats.norm.ppf((1 + level) / 2)
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return float(middle - half), float(middle + half)

@@ -120,7 +120,7 @@ def _panel(
                     continue
                 one = values.loc[(actor.label, setting)]
                 x, low, high = place + shift, max(one["low"], 0), min(one["high"], 1)
-                if np.isnan(one["low"]) or one["n"] < _ENOUGH:
+                if np.isnan(one["low"]) or one["n"] < _ENOUGH or one["sd"] == 0:
                     low = high = np.nan
                 interval(axes, actor, (x, x), (low, high))
                 point(axes, actor, x, one["mean"], size=3)
