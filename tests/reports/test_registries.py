@@ -137,7 +137,7 @@ def test_the_dots_lie_at_the_means(make_store):
     _, figure = next(FIGURES.load("dots").draw(results, Look()))
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
-    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    dots = [line for line in axes.lines if line.get_marker() != "None"]
     places = {labels[int(dot.get_ydata()[0])]: dot.get_xdata()[0] for dot in dots}
     assert places["ceiling"] == 1
     assert places["my_method"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
