@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cdnbench.reports.drawing.look import Look
     from cdnbench.reports.frame import Results
 
-FIGURES = Modules(__name__, "figure")
+FIGURES = Modules(__name__, "figure", first="dots")
 FORMATS = ("pdf", "svg", "png")
 _DOTS_PER_INCH = 200
 _PLAIN_METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
