@@ -118,13 +118,19 @@ class Report:
         NothingToShow: no figure has anything to show.
         UnknownName, BenchError: as `cdnbench.reports.figures.write`.
         """
-        written: list[Path] = []
-        missing = []
-        for name in figures.FIGURES.names:
+        from cdnbench.reports.drawing import cast, parallel
+
+        def made(name: str) -> list[Path] | str:
             try:
-                written += self.figure(name, folder, look, formats)
+                return self.figure(name, folder, look, formats)
             except figures.NothingToShow as error:
-                missing.append(str(error))
+                return str(error)
+
+        for _ in cast.blocks(self.results):  # what most figures start from, once for all
+            pass
+        found = list(parallel.each(made, figures.FIGURES.names))
+        written = [path for part in found if not isinstance(part, str) for path in part]
+        missing = [part for part in found if isinstance(part, str)]
         if not written:
             raise figures.NothingToShow("\n".join(missing))
         return written, missing
