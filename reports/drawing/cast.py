@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -128,7 +128,7 @@ def blocks(results: Results) -> Iterator[Block]:
         yield Block(key, block_title(results, key), rows.reset_index(drop=True))
 
 
-def left_out(shown: list[Actor], block: Block) -> str:
+def left_out(shown: Sequence[Actor], block: Block) -> str:
     """A sentence on how many methods had no room, "" if all are there."""
     methods = set(block.drawn.loc[block.drawn["kind"] != "reference", "method"])
     if len(methods) <= len(shown):
