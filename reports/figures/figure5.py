@@ -46,16 +46,16 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     limit = float(np.quantile(np.abs(everything), 0.98))
     grid = figure.subplots(lines, columns, squeeze=False)
     every = list(grid.ravel())
-    image = None
+    images = []
     for axes, (line, profile) in zip(every, profiles.items(), strict=False):
-        image = _heat_map(axes, profile, limit)
+        images.append(_heat_map(axes, profile, limit))
         letter(axes, line)
         axes.set_xlabel(f"{profile.shape[1] - len(_OWN)} genes")
     for axes in every[len(profiles) :]:
         axes.remove()
     for i in range(0, len(profiles), columns):
         every[i].set_ylabel("perturbations, by cluster")
-    bar = figure.colorbar(image, ax=every[: len(profiles)], fraction=0.03, pad=0.01, extend="both")
+    bar = figure.colorbar(images[0], ax=every[: len(profiles)], fraction=0.03, pad=0.01, extend="both")
     bar.set_label("log2 fold change", fontsize=8)
     bar.outline.set_visible(False)
     figure.note(
