@@ -55,7 +55,8 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
         axes.remove()
     for i in range(0, len(profiles), columns):
         every[i].set_ylabel("perturbations, by cluster")
-    bar = figure.colorbar(images[0], ax=every[: len(profiles)], fraction=0.03, pad=0.01, extend="both")
+    drawn = every[: len(profiles)]
+    bar = figure.colorbar(images[0], ax=drawn, fraction=0.03, pad=0.01, extend="both")
     bar.set_label("log2 fold change", fontsize=8)
     bar.outline.set_visible(False)
     figure.note(
