@@ -14,6 +14,7 @@ from cdnbench import __version__
 from cdnbench.commands.compact import compact
 from cdnbench.commands.compare import compare
 from cdnbench.commands.data import data_app
+from cdnbench.commands.describe import describe
 from cdnbench.commands.doctor import doctor
 from cdnbench.commands.list import list_names
 from cdnbench.commands.logs import logs
@@ -63,6 +64,7 @@ app.command()(compare)
 app.command()(logs)
 app.command()(compact)
 app.command()(doctor)
+data_app.command()(describe)
 app.add_typer(data_app, name="data")
 app.add_typer(train_app, name="train")
 app.add_typer(weights_app, name="weights")

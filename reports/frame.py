@@ -23,7 +23,13 @@ from cdnbench.metrics import METRICS
 from cdnbench.record import JobRecord, Status, TaskRecord
 from cdnbench.reports.evaluate import Piece, evaluate
 from cdnbench.reports.factors import Factors
-from cdnbench.reports.labels import design_of, job_label, reading_label, told_apart
+from cdnbench.reports.labels import (
+    design_of,
+    job_label,
+    reading_label,
+    short_label,
+    told_apart,
+)
 from cdnbench.reports.lines import lines
 from cdnbench.reports.read import EVERY, Loaded, Readable, load
 
@@ -95,7 +101,7 @@ _FIRST = (
     "value",
 )
 _LAST = ("parameters", "knowledge")
-_INNER = ("job", "wall_s")
+_INNER = ("job", "wall_s", "short", "is_default")
 """Columns of readings that are for reports only."""
 _OWN = {*_FIRST, *_LAST, *_INNER, "targets", "detectable", "key", *METRICS}
 """Columns that no fact or metadata of a task may take."""
@@ -112,7 +118,9 @@ class Results:
     jobs: one row per record.
     readings: one row per reading of each current job, the ceilings among them. It has the task's
         columns, `method`, `variant`, `parameters` and `knowledge` (JSON), their `label` for
-        readers, `status`, `wall_s`, and `job`, the row among the jobs (-1 for a ceiling).
+        readers and a `short` one without origin and knowledge, `is_default` for the reading that a
+        method is known by, `status`, `wall_s`, and `job`, the row among the jobs (-1 for a
+        ceiling).
     regimes: one row per regime of each finished reading, with its metrics as columns.
     factors: the columns that are never averaged over.
     notes: what was left out, and where it lies.
@@ -140,6 +148,7 @@ def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
     ------
     BenchError: there is no record, no task that can be read, or none in the subset.
     """
+    stores = list(stores)
     found = load(stores, subset)
     loaded, factors = list(found.loaded), found.factors
     readings: list[dict[str, Any]] = []
@@ -246,6 +255,8 @@ _CEILING_READING = {
     "parameters": "{}",
     "knowledge": "{}",
     "label": CEILING,
+    "short": CEILING,
+    "is_default": True,
     "seed": 0,
     "status": str(Status.ok),
     "wall_s": None,
@@ -260,6 +271,8 @@ def _reading(record: JobRecord, variant: str) -> dict[str, Any]:
         "parameters": _json(told_apart(record.parameters)),
         "knowledge": _json(record.knowledge),
         "label": reading_label(record, variant),
+        "short": short_label(record, variant),
+        "is_default": not record.variants or variant == record.variants[0],
         "seed": record.seed,
         "status": str(record.status),
         "wall_s": record.wall_s,

@@ -17,9 +17,14 @@ def reading_label(record: JobRecord, variant: str) -> str:
     """`dci-graph[max_set_size=2]`, and in brackets of its own what the method was trained with. A
     network says whose design it is and what it was trained on: `cdn-axial (Wu et al. 2025; suites,
     hard only)`."""
-    name = label(record.method, variant, record.variants)
-    shown = name + shown_parameters(record.parameters) + _shown_knowledge(record.knowledge)
+    shown = short_label(record, variant) + _shown_knowledge(record.knowledge)
     return shown + _shown_origin(record)
+
+
+def short_label(record: JobRecord, variant: str) -> str:
+    """`dci-graph[max_set_size=2]`: the label without what the method was trained with or on, for
+    figures."""
+    return label(record.method, variant, record.variants) + shown_parameters(record.parameters)
 
 
 def job_label(record: Record) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,9 @@ from cdnbench.reports.select import of_columns, of_methods
 from cdnbench.reports.show import html, latex, terminal
 from cdnbench.reports.table import Table
 from cdnbench.reports.tables import LEADERBOARD
+
+if TYPE_CHECKING:
+    from cdnbench.reports.drawing.look import Look
 
 _FEW_REGIMES = 60
 """So many regimes are shown one by one on the page."""
@@ -83,16 +87,53 @@ class Report:
         """The frame behind the CSV of a table. The leaderboard's is the tidy frame."""
         return self.frame if name == LEADERBOARD else self.table(name).frame
 
-    def figure(self, name: str, folder: Path | str) -> list[Path]:
+    def figure(
+        self,
+        name: str,
+        folder: Path | str,
+        look: Look | None = None,
+        formats: Sequence[str] = figures.FORMATS,
+    ) -> list[Path]:
         """Write a figure as PDF, SVG and PNG into a folder, and return the files.
 
-        `cdnbench.reports.figures.FIGURES` has the names.
+        `cdnbench.reports.figures.FIGURES` has the names. look: width and highlighted method.
 
         Raises
         ------
         UnknownName, BenchError: as `cdnbench.reports.figures.write`.
         """
-        return figures.write(self.results, name, Path(folder))
+        return figures.write(self.results, name, Path(folder), look, formats)
+
+    def figures(
+        self,
+        folder: Path | str,
+        look: Look | None = None,
+        formats: Sequence[str] = figures.FORMATS,
+    ) -> tuple[list[Path], list[str]]:
+        """Write every figure that has something to show. Returns the files, and what the others
+        lack.
+
+        Raises
+        ------
+        NothingToShow: no figure has anything to show.
+        UnknownName, BenchError: as `cdnbench.reports.figures.write`.
+        """
+        from cdnbench.reports.drawing import cast, parallel
+
+        def made(name: str) -> list[Path] | str:
+            try:
+                return self.figure(name, folder, look, formats)
+            except figures.NothingToShow as error:
+                return str(error)
+
+        for _ in cast.blocks(self.results):  # what most figures start from, once for all
+            pass
+        found = list(parallel.each(made, figures.FIGURES.names))
+        written = [path for part in found if not isinstance(part, str) for path in part]
+        missing = [part for part in found if isinstance(part, str)]
+        if not written:
+            raise figures.NothingToShow("\n".join(missing))
+        return written, missing
 
     def show(self, console: Console, name: str = LEADERBOARD, columns: Sequence[str] = ()) -> None:
         """Print a table or some of its columns, and what had to be left out."""

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from cdnbench.commands.options import check_writable
-from cdnbench.errors import InvalidParameter
-from cdnbench.reports.figures import FIGURES
+from cdnbench.errors import InvalidParameter, did_you_mean
+from cdnbench.reports.figures import FIGURES, FORMATS
 from cdnbench.reports.tables import LEADERBOARD, TABLES
 
 STANDARD_OUTPUT = "-"
@@ -44,7 +44,7 @@ def report(
         str | None,
         typer.Option(
             help="Write a figure as PDF, SVG and PNG; `bench list figures` shows them. `all` "
-            "writes each."
+            "writes each that has something to show, and says what the others lack."
         ),
     ] = None,
     out: Annotated[
@@ -63,6 +63,20 @@ def report(
         typer.Option(
             metavar="A,B",
             help="Only these methods or readings; ranks and comparisons are among them alone.",
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="The formats of figures: pdf, svg, png, or several, as in pdf,png."),
+    ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(help="The width of figures in columns of a page: one or two (default two)."),
+    ] = None,
+    highlight: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METHOD", help="The method that stands out in figures; the others are paler."
         ),
     ] = None,
     subset: Annotated[
@@ -90,12 +104,19 @@ def report(
         bench report results/sachs --table jobs --csv jobs.csv
 
         bench report results/synthetic --figure dots --out figures
+
+        bench report --figure all --width one --format pdf --highlight my-method
     """
     TABLES.check(table)
     if figure not in (None, EVERY):
         FIGURES.check(figure)
-    if out is not None and figure is None:
-        raise InvalidParameter("--out only applies together with --figure.")
+    given = {"--out": out, "--format": format, "--width": width, "--highlight": highlight}
+    for name, value in given.items():
+        if value is not None and figure is None:
+            raise InvalidParameter(f"{name} only applies together with --figure.")
+    formats = _formats(format)
+    if width not in (None, "one", "two"):
+        raise InvalidParameter(f"--width is one or two columns; got {width!r}.")
     targets = [
         Path(target)
         for target in (latex, html, csv)
@@ -119,8 +140,16 @@ def report(
     if csv is not None:
         made.to_csv(csv, table)
     if figure is not None:
-        for name in FIGURES.names if figure == EVERY else [figure]:
-            targets += made.figure(name, out or Path("figures"))
+        from cdnbench.reports.drawing.look import Look
+
+        look, folder = Look(width or "two", highlight or ""), out or Path("figures")
+        if figure == EVERY:
+            written, missing = made.figures(folder, look, formats)
+            targets += written
+            for line in missing:
+                print(f"note: {line}", file=sys.stderr)
+        else:
+            targets += made.figure(figure, folder, look, formats)
     if not (targets or latex):
         from rich.console import Console
 
@@ -132,6 +161,17 @@ def report(
 def _names(text: str | None) -> list[str]:
     """`a, b` -> [a, b]."""
     return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _formats(text: str | None) -> tuple[str, ...]:
+    """The formats that --format names, in its order."""
+    if text is None:
+        return FORMATS
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",")))
+    for name in names:
+        if name not in FORMATS:
+            raise did_you_mean("format", name, FORMATS)
+    return names
 
 
 def latex_to_standard_output(arguments: Sequence[str]) -> list[str]:

@@ -1,12 +1,14 @@
 """One module per figure.
 
-A module has its `SUMMARY`, one line that `bench list figures` shows, and `draw(results)`, which
-takes `cdnbench.reports.frame.Results` and yields (end of the file name, `matplotlib` figure) pairs.
-Nothing else has to know of it.
+A module has its `SUMMARY`, one line that `bench list figures` shows, and `draw(results, look)`,
+which takes `cdnbench.reports.frame.Results` and `cdnbench.reports.drawing.look.Look` and yields
+(end of the file name, `matplotlib` figure) pairs. It may have `NEEDS`, a sentence on what it takes
+where it has nothing to show. Nothing else has to know of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,37 +16,53 @@ from cdnbench.errors import BenchError
 from cdnbench.reports.modules import Modules
 
 if TYPE_CHECKING:
+    from cdnbench.reports.drawing.look import Look
     from cdnbench.reports.frame import Results
 
-FIGURES = Modules(__name__, "figure")
+FIGURES = Modules(__name__, "figure", first="dots")
 FORMATS = ("pdf", "svg", "png")
+_DOTS_PER_INCH = 200
+_PLAIN_METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
 
-def write(results: Results, name: str, folder: Path) -> list[Path]:
-    """Write a figure to `<folder>/<name>[-<block>].pdf`, `.svg` and `.png`, and return the files.
+class NothingToShow(BenchError):
+    """A figure has nothing to show of these results. The message says what it takes."""
+
+
+def write(
+    results: Results,
+    name: str,
+    folder: Path,
+    look: Look | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> list[Path]:
+    """Write a figure to `<folder>/<name>[-<block>].<format>`, and return the files.
 
     The same results give the same bytes with the same version of matplotlib.
 
     Raises
     ------
-    UnknownName: there is no figure of that name.
-    BenchError: there is nothing to draw, or the folder cannot be written.
+    UnknownName: there is no figure of that name, or nothing that is to be highlighted.
+    NothingToShow: as it says.
+    BenchError: a table that the figure reads is broken, or the folder cannot be written.
     """
-    import matplotlib
+    from cdnbench.reports.drawing.look import Look, styled
 
-    style = {"svg.hashsalt": name, "svg.fonttype": "none", "pdf.fonttype": 42}
-    dates = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    module = FIGURES.load(name)
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(style):  # type: ignore[arg-type]
-            for ending, figure in FIGURES.load(name).draw(results):
-                for form in FORMATS:
+        with styled(name):
+            for ending, figure in module.draw(results, look or Look()):
+                figure.draw_without_rendering()
+                figure.set_layout_engine("none")  # placed once, for all formats
+                for form in formats:
                     path = folder / f"{'-'.join(filter(None, (name, ending)))}.{form}"
-                    figure.savefig(path, dpi=200, bbox_inches="tight", metadata=dates[form])
+                    figure.savefig(path, dpi=_DOTS_PER_INCH, metadata=_PLAIN_METADATA[form])
                     written.append(path)
     except OSError as error:
         raise BenchError(f"Cannot write figures to {folder}: {error}.") from error
     if not written:
-        raise BenchError(f"The figure {name!r} has nothing to show: no method has finished.")
+        needs = getattr(module, "NEEDS", "no method has finished.")
+        raise NothingToShow(f"The figure {name!r} has nothing to show: {needs}")
     return written

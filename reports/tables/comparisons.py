@@ -96,8 +96,8 @@ def friedman_note(pairs: statistics.Pairs) -> str:
     p = p_text(found.p) if found.p < 0.001 else f"= {p_text(found.p)}"
     return (
         f"Friedman test of the {table.shape[1]} methods that finished everything: p {p}; average "
-        f"ranks closer than {found.critical_difference:.2f} cannot be told apart (Nemenyi, {found.n_datasets} "
-        "datasets or genes)."
+        f"ranks closer than {found.critical_difference:.2f} cannot be told apart (Nemenyi, "
+        f"{found.n_datasets} datasets or genes)."
     )
 
 

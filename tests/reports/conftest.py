@@ -142,6 +142,12 @@ def _ended(status: str) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def fake_store() -> type[FakeStore]:
+    """The class, for stores that several tests share."""
+    return FakeStore
+
+
 @pytest.fixture
 def make_store(tmp_path: Path) -> Callable[..., FakeStore]:
     """`make_store("sachs")`: an empty store of that suite, in a folder of that name below

@@ -63,7 +63,8 @@ def test_what_does_not_exist_is_refused_before_work_starts(tmp_path, arguments, 
 
 
 def test_lists_are_one_line_per_name():
-    assert run("list", "figures").startswith("dots  mean average precision")
+    first = run("list", "figures").splitlines()[0]
+    assert first.split(maxsplit=1)[0] == "dots" and "mean average precision" in first
     assert run("list", "tables").splitlines()[0].startswith("leaderboard   methods by mean")
 
 
@@ -76,3 +77,25 @@ def test_data_sets_are_listed_with_their_place_and_licence(tmp_path, monkeypatch
     (tmp_path / "expression").mkdir()
     (tmp_path / "expression" / "sahin2008_rppa_16proteins.csv.gz").write_bytes(b"")
     assert f"found in {tmp_path}" in run("list", "datasets")
+
+
+def test_figures_take_a_width_a_format_and_a_highlight(folder, tmp_path):
+    out = tmp_path / "figures"
+    options = ["--figure", "dots", "--width", "one", "--format", "png,svg", "--highlight", "m"]
+    run("report", folder, *options, "--out", out)
+    assert {path.suffix for path in out.iterdir()} == {".png", ".svg"}
+    (svg,) = out.glob("*.svg")
+    assert 'width="252pt"' in svg.read_text()  # 3.5 inches
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["--figure", "dots", "--width", "three"], InvalidParameter, "one or two columns"),
+        (["--figure", "dots", "--format", "pmg"], UnknownName, "Did you mean png"),
+        (["--highlight", "m"], InvalidParameter, "--highlight only applies together"),
+    ],
+)
+def test_options_of_figures_are_checked_before_work_starts(tmp_path, arguments, error, message):
+    with pytest.raises(error, match=message):
+        run("report", tmp_path / "nowhere", *arguments)

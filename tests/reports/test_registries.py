@@ -13,6 +13,7 @@ import pytest
 import cdnbench.reports
 from cdnbench.errors import BenchError, UnknownName
 from cdnbench.reports import build
+from cdnbench.reports.drawing.look import Look
 from cdnbench.reports.figures import FIGURES
 from cdnbench.reports.modules import Modules
 from cdnbench.reports.tables import TABLES
@@ -133,10 +134,10 @@ def test_a_figure_is_written_in_three_formats_per_block(make_store, tmp_path):
 
 def test_the_dots_lie_at_the_means(make_store):
     results = some_results(make_store).results
-    _, figure = next(FIGURES.load("dots").draw(results))
+    _, figure = next(FIGURES.load("dots").draw(results, Look()))
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
-    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    dots = [line for line in axes.lines if line.get_marker() != "None"]
     places = {labels[int(dot.get_ydata()[0])]: dot.get_xdata()[0] for dot in dots}
     assert places["ceiling"] == 1
     assert places["my_method"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)

@@ -1,0 +1,107 @@
+"""Critical differences: average ranks over datasets, and which methods cannot be told apart.
+
+Friedman's test and Nemenyi's critical difference, from `cdnbench.reports.statistics`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cdnbench.reports import statistics
+from cdnbench.reports.drawing.axes import point
+from cdnbench.reports.drawing.cast import Block, Cast, blocks
+from cdnbench.reports.drawing.look import INK, SMALL, Look
+from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.standings import FEW, RANKING
+from cdnbench.reports.table import slug
+
+SUMMARY = "critical differences: average ranks over datasets, and what cannot be told apart"
+NEEDS = f"it takes three methods that finished the same {FEW} datasets."
+
+_INCHES_PER_LINE = 0.155
+
+
+def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
+    """One figure per block: methods that finished every dataset, one reading of each."""
+    cast = Cast(results, look)
+    readings = results.regimes[results.regimes["method"] != CEILING]
+    means = statistics.dataset_means(readings, [RANKING], [*results.factors.names, "label"])
+    for block in blocks(results):
+        values = _values(results, block, means)
+        if values.shape[1] >= 3 and len(values) >= FEW:
+            yield slug(block.title), _figure(block, values, cast, look)
+
+
+def _values(results: Results, block: Block, means: pd.DataFrame) -> pd.DataFrame:
+    """(datasets, labels): what every one of the methods finished; the best reading of each."""
+    rows = block.drawn[block.drawn["kind"] != "reference"]
+    whole = rows[rows["finished"] == rows["total"]].drop_duplicates("method")
+    own = results.factors.rows(means, block.key)
+    own = own[own["label"].isin(whole["label"])].astype(dict.fromkeys(statistics.UNIT, str))
+    table = own.pivot_table(
+        index=list(statistics.UNIT), columns="label", values=RANKING, observed=True
+    )
+    return table.dropna()
+
+
+def _figure(block: Block, values: pd.DataFrame, cast: Cast, look: Look) -> Figure:
+    test = statistics.friedman(values.to_numpy())
+    ranks = pd.Series(test.ranks, index=values.columns).sort_values(kind="stable")
+    n_methods, critical = len(ranks), test.critical_difference
+    groups = statistics.indistinct(ranks.to_numpy(), critical)
+    figure = look.figure(0.6 + _INCHES_PER_LINE * n_methods)
+    figure.title(f"{block.title}: average ranks")
+    widths = look.inches - 1.8, 0.12 + 0.09 * len(groups)
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=widths)
+    for place, (label, rank) in enumerate(ranks.items()):
+        actor = cast[label]
+        left.plot([1, rank], [place, place], color=actor.mark.colour, linewidth=0.8, alpha=0.6)
+        point(left, actor, rank, place)
+    left.set_yticks(range(n_methods), [cast[label].name for label in ranks.index])
+    for text, label in zip(left.get_yticklabels(), ranks.index, strict=True):
+        text.set_fontweight(cast[label].weight)
+    left.set_ylim(n_methods - 0.4, -1.6)
+    left.set_xlim(1 - 0.02 * n_methods, max(ranks.max(), 1 + critical) + 0.03 * n_methods)
+    left.set_xlabel("average rank (1 is best)")
+    left.grid(axis="x")
+    left.tick_params(axis="y", length=0)
+    left.spines["left"].set_visible(False)
+    _scale(left, critical)
+    _groups(right, groups)
+    figure.note(
+        f"{test.n_datasets} datasets, {n_methods} methods that finished all of them.",
+        f"Friedman's test: {'p < .001' if test.p < 0.001 else f'p = {test.p:.3f}'}.",
+        "Methods on one vertical line differ by less than the critical difference (Nemenyi, 5 %).",
+        _among_settings(values),
+        cast.notes(ranks.index),
+    )
+    return figure
+
+
+def _among_settings(values: pd.DataFrame) -> str:
+    n = values.index.get_level_values(0).nunique()
+    return f"Datasets of {n} settings count alike." if n > 1 else ""
+
+
+def _scale(axes: Axes, critical: float) -> None:
+    """The length of a critical difference, above the first method."""
+    axes.plot([1, 1 + critical], [-1, -1], color=INK, linewidth=1.4, marker="|", markersize=5)
+    axes.annotate(
+        f"critical difference {critical:.2f}",
+        (1 + critical, -1),
+        xytext=(5, 0),
+        textcoords="offset points",
+        va="center_baseline",
+        fontsize=SMALL,
+    )
+
+
+def _groups(axes: Axes, groups: Sequence[tuple[int, ...]]) -> None:
+    for i, members in enumerate(groups):
+        axes.plot([i, i], [min(members) - 0.25, max(members) + 0.25], color=INK, linewidth=1.8)
+    axes.set_xlim(-0.7, max(len(groups), 1) - 0.3)
+    axes.axis("off")
