@@ -41,6 +41,8 @@ _LISTED = {
     "cdn-suites": "cyan D",
     "cdn-axial": "teal ^",
     "cdn-mlp": "green v",
+    "cdn-hard": "indigo D",
+    "cdn-axial-wide": "teal s",
     "cdn-public": "blue p",
     "cdn-cells": "blue o",
     "cdn-cells-stack": "cyan P",
@@ -82,6 +84,7 @@ _LISTED = {
     "genept-style": "wine D",
     "gears": "vermillion ^",
     "pdgrapher": "purple o",
+    "profiles": "green D",
 }
 _SHARED = ("grey", "slate", "black")
 """Hues that unknown methods do not get."""
