@@ -61,7 +61,7 @@ def makespan(order: Sequence[Waiting], slots: Slots) -> float:
 
 def _weight(one: Waiting, slots: Slots) -> float:
     """The share of a GPU that it takes, in memory or in slots, times the time."""
-    return one.seconds * max(one.need_mb / slots.largest_mb, 1 / slots.jobs_per_gpu)
+    return one.seconds * max(one.need_mb / max(slots.largest_mb, 1.0), 1 / slots.jobs_per_gpu)
 
 
 def _sorted(waiting: Sequence[Waiting], weights: np.ndarray) -> list[Waiting]:

@@ -97,8 +97,9 @@ class Run:
     @cached_property
     def fits(self) -> list[Fit]:
         """What the jobs of `todo` need to be trained, and what is trained for other shards."""
-        found = {job.fit.key: job.fit for job in self.todo if job.fit and not self.why_skip(job)}
-        return list((found | {fit.key: fit for fit in self.shard.fits_of(self.plan)}).values())
+        found = {job.fit.key: job.fit for job in self.todo if job.fit and not job.skip}
+        found |= {fit.key: fit for fit in self.shard.fits_of(self.plan)}
+        return [f for f in found.values() if not gpu_jobs.why_no_gpu(f.method, self.gpus)]
 
     @property
     def records(self) -> list[JobRecord]:
