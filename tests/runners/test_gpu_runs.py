@@ -91,7 +91,8 @@ def test_timing_gives_each_job_a_gpu_of_its_own(faulty, tmp_path):
     trace = tmp_path / "trace"
     run = sweep(tmp_path, f"on-gpu:trace={trace},hungry=true", two_gpus(), timing=True)
     assert all(r.status == "ok" and r.wall_s_single is not None for r in run.records)
-    assert len(lines(trace)) == 4
+    processes = {process: gpu for _, gpu, process in lines(trace)}  # calls are repeated
+    assert len(processes) == 4 and set(processes.values()) <= {"5", "GPU-7"}
 
 
 def test_a_method_that_needs_a_gpu_is_skipped_where_there_is_none(faulty, tmp_path):
