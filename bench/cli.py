@@ -1,4 +1,4 @@
-"""The command line: `bench run | report | predict | list | compare | logs | compact |
+"""The command line: `bench run | report | predict | list | compare | logs | compact | merge |
 doctor | data | train | weights`."""
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cdnbench.commands.describe import describe
 from cdnbench.commands.doctor import doctor
 from cdnbench.commands.list import list_names
 from cdnbench.commands.logs import logs
+from cdnbench.commands.merge import merge
 from cdnbench.commands.predict import predict
 from cdnbench.commands.report import latex_to_standard_output, report
 from cdnbench.commands.reproduce import reproduce
@@ -63,6 +64,7 @@ app.command(name="list")(list_names)
 app.command()(compare)
 app.command()(logs)
 app.command()(compact)
+app.command()(merge)
 app.command()(doctor)
 data_app.command()(describe)
 app.add_typer(data_app, name="data")

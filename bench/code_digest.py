@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,10 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 _ROUNDS = 3
 """How far a definition's digest follows what it uses, so that two that changed places are seen."""
+
+_PARSING = threading.Lock()
+"""Python 3.11 counts the depth of a syntax tree for all threads together, and fails where two of
+them make trees at once ("AST constructor recursion depth mismatch")."""
 
 Definition = tuple[str, str]
 """A module and a name at its top level."""
@@ -93,7 +98,9 @@ def _source(module: str) -> _Source | None:
 def _parsed(module: str, package: str, path: str, written: int) -> _Source | None:
     """written: when the file was, so that an edited one is read again."""
     try:
-        tree = ast.parse(Path(path).read_bytes())
+        content = Path(path).read_bytes()
+        with _PARSING:
+            tree = ast.parse(content)
     except (OSError, SyntaxError, ValueError):
         return None
     source = _Source(module)

@@ -15,6 +15,7 @@ from cdnbench.code_digest import code_digest
 from cdnbench.digest import digest
 from cdnbench.errors import CannotRun
 from cdnbench.method import (
+    ADDED_LATER,
     Batched,
     Calibrated,
     Method,
@@ -61,10 +62,17 @@ class LoadedMethod:
 
     @property
     def all_parameters(self) -> dict[str, Any]:
-        """Every parameter with the value in force, so that writing out a default changes no key."""
+        """Every parameter with the value in force, so that writing out a default changes no key.
+
+        Without those of `added_later` that have their default.
+        """
         if dataclasses.is_dataclass(self.method):
-            names = [field.name for field in dataclasses.fields(self.method) if field.init]
-            return {name: getattr(self.method, name) for name in names}
+            found = {}
+            for field in dataclasses.fields(self.method):
+                value = getattr(self.method, field.name)
+                if field.init and not (ADDED_LATER in field.metadata and value == field.default):
+                    found[field.name] = value
+            return found
         known = inspect.signature(type(self.method)).parameters
         defaults = {
             name: p.default for name, p in known.items() if p.default is not inspect.Parameter.empty

@@ -61,6 +61,18 @@ class Sizes(Protocol):
     def has_symbols(self) -> bool: ...
 
 
+ADDED_LATER = "added later"
+
+
+def added_later(default: Any) -> Any:
+    """The field of a parameter that a method has got since results of it were stored.
+
+    At its default, which has to be what the method did before, it is not part of any key: these
+    results are still found.
+    """
+    return field(default=default, metadata={ADDED_LATER: True})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """How the contract tests (`tests/contract`) try a method.
@@ -103,7 +115,12 @@ class MethodInfo:
         starts_from_weights: True if `fit` starts from weights in a file.
         batch_size: how many tasks `predict_targets_batch` gets at once, or device -> how many (1
             for a device that is absent). None for a method without `predict_targets_batch`.
-        devices: where it can compute. With more than one, the method has a parameter `device`.
+        devices: where it can compute. With more than one, the method has a parameter `device`. One
+            that names "cuda" alone is skipped where there is no GPU.
+        gpu_helps: whether `--device auto` puts it on a GPU where there is one.
+        gpu_memory_mb: sizes of a task -> MB that its tensors take on a GPU, at most. Jobs share a
+            GPU by it (`bench run --jobs-per-gpu`). In a batch, each task takes as much.
+        fit_gpu_memory_mb: the same for a fit.
         depends_on_units: True if scaling or shifting a column, in all data sets alike, may change
             scores by more than rounding and another random stream do. It speaks of data sets with
             30 rows or more; where a method borrows from other variables only in smaller ones, its
@@ -140,6 +157,9 @@ class MethodInfo:
     starts_from_weights: bool = False
     batch_size: int | Mapping[str, int] | None = field(default=None, hash=False)
     devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu",)
+    gpu_helps: bool = True
+    gpu_memory_mb: Callable[[Sizes], float] = field(default=lambda sizes: 1500.0, repr=False)
+    fit_gpu_memory_mb: float = 4000.0
     depends_on_units: bool = False
     probabilities: bool = False
     default: bool = True

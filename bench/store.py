@@ -170,8 +170,20 @@ class Store:
             self._has_scores(record.key) and self.has_task(record.task_hash)
         )
 
-    def write_job(self, record: JobRecord, outputs: Mapping[str, np.ndarray] | None = None) -> None:
-        """Store a job's record, with variant -> scores.
+    def stored_at(self, key: str) -> float:
+        """When the record of a job or fit was stored, in seconds since 1970; 0 if not known."""
+        self._look()
+        entry = self._index.entries.get(key)
+        return 0.0 if entry is None else entry.at
+
+    def write_job(
+        self,
+        record: JobRecord,
+        outputs: Mapping[str, np.ndarray] | None = None,
+        *,
+        at: float | None = None,
+    ) -> None:
+        """Store a job's record, with variant -> scores. at: when it was stored elsewhere before.
 
         A record that is "ok" and comes without scores keeps those of the record before it.
         """
@@ -187,17 +199,20 @@ class Store:
                 with contextlib.suppress(OSError):  # it is a link's, or was never there
                     check_folders(self.folder, log := self.folder / before.record.log)
                     log.unlink()
-            self._write(record, arrays)
+            self._write(record, arrays, at)
 
-    def write_fit(self, record: FitRecord, model: Path | None = None) -> None:
-        """Store a fit's record, and move the file of its model into the store before."""
+    def write_fit(
+        self, record: FitRecord, model: Path | None = None, *, at: float | None = None
+    ) -> None:
+        """Store a fit's record, and copy the file of its model into the store before. at: as in
+        `write_job`."""
         if model is not None:
             into = self._way(f"models/{record.key}/model.npz")
             if self._problems.is_whole(into):
                 self._problems.move(into)
             shutil.copyfile(model, partial := partial_of(into))
             os.replace(partial, into)
-        self._write(record, None)
+        self._write(record, None, at)
 
     # Arrays
 
@@ -268,7 +283,7 @@ class Store:
         if not self._looked:
             self.refresh()
 
-    def _write(self, record: Record, arrays: Any) -> None:
+    def _write(self, record: Record, arrays: Any, at: float | None) -> None:
         record = printable_record(record)
         values = record.plain()
         origin = {name: values.pop(name) for name in _ORIGIN}
@@ -279,7 +294,7 @@ class Store:
                 self._writer.append({"kind": PROVENANCE, "id": self._told[told], **origin})
             known = type(record).defaults()
             said = {n: value for n, value in values.items() if n not in known or value != known[n]}
-            before, at = self._index.entries.get(record.key), now()
+            before, at = self._index.entries.get(record.key), now() if at is None else at
             if before is not None:  # whose clock may have been ahead
                 at = max(at, math.nextafter(before.at, math.inf))
             line = {**said, "provenance": self._told[told], "stored_at": at}

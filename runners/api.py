@@ -10,8 +10,12 @@ from typing import Any
 
 from cdnbench.errors import InvalidParameter
 from cdnbench.record import Record
+from cdnbench.runners.devices import Slots
+from cdnbench.runners.gpu_jobs import on_gpu
+from cdnbench.runners.gpus import slots_for
 from cdnbench.runners.plan import ALL, Limits, Plan, make_plan
 from cdnbench.runners.run import Mode, Run
+from cdnbench.runners.shards import Shard
 from cdnbench.store import Store
 
 
@@ -27,6 +31,9 @@ def run(
     timeout: float | None = None,
     memory_gb: float = 8.0,
     device: str = "auto",
+    gpus: str | None = None,
+    jobs_per_gpu: int = 1,
+    shard: str = "1/1",
     timing: bool = False,
     fresh: bool = False,
     retry: bool = False,
@@ -47,6 +54,8 @@ def run(
     subset, seeds, timing, fresh, retry: as the options of `bench run`.
     timeout: seconds per job; None for the method's own estimate. memory_gb: GB per job.
     device: auto, cpu or cuda.
+    gpus, jobs_per_gpu: which GPUs to use (`"0-3"`; all by default), and how many jobs one takes.
+    shard: the part of the jobs to run, as `--shard` takes it.
     on_record: called with the record of each job and fit as it is stored.
 
     Raises
@@ -62,8 +71,17 @@ def run(
         subset=subset,
         limits=Limits(timeout_s=timeout, memory_gb=memory_gb),
         device=chosen_device(device),
+        where_it_helps=device == "auto",
     )
-    made = prepared(plan, out, jobs=jobs, mode=Mode(timing, fresh, retry), on_record=on_record)
+    made = prepared(
+        plan,
+        out,
+        jobs=jobs,
+        mode=Mode(timing, fresh, retry),
+        on_record=on_record,
+        slots=slots_of(plan, gpus, jobs_per_gpu),
+        shard=Shard.parse(shard),
+    )
     made.execute()
     return made.store
 
@@ -75,8 +93,10 @@ def prepared(
     jobs: int = 0,
     mode: Mode = Mode(),
     on_record: Callable[[Record], None] = lambda record: None,
+    slots: Slots | None = None,
+    shard: Shard = Shard(),
 ) -> Run:
-    """The run of a plan, with the default folder and number of jobs where none is given.
+    """The run of a plan, with the default folder, number of jobs and GPUs where none are given.
 
     Raises
     ------
@@ -84,7 +104,17 @@ def prepared(
     """
     store = Store(Path("results") / plan.suite_name if out is None else Path(out))
     store.check_version()
-    return Run(plan, store, mode, jobs or usable_cores(), on_record)
+    return Run(plan, store, mode, jobs or usable_cores(), on_record, slots=slots, shard=shard)
+
+
+def slots_of(plan: Plan, gpus: str | None = None, jobs_per_gpu: int = 1) -> Slots:
+    """The slots on GPUs for a plan.
+
+    Raises
+    ------
+    InvalidParameter: a GPU that is not there; the message says which are.
+    """
+    return slots_for(any(on_gpu(method) for method in plan.methods), gpus, jobs_per_gpu)
 
 
 def usable_cores() -> int:

@@ -64,7 +64,7 @@ class Endings:
             reason = f"other jobs changed its input {CHANGED_INPUT} times: {answer.reason}"
             raise TryAgain(Outcome(Status.error, reason, outside=True), CHANGED_INPUT)
         if isinstance(answer, messages.Broken):
-            return Outcome(answer.status, answer.reason)
+            return Outcome(answer.status, answer.reason, no_gpu_memory=answer.no_gpu_memory)
         try:
             code = process.exit_code()
         except ServerDied:

@@ -23,7 +23,9 @@ class Predict:
     them. In place of a folder, None: a descriptor of a sealed file follows the message.
     folder: where the process works and puts temporary files. log: file for what it prints.
     memory_mb: what it may use. repeat_s: 0, or how long the call is repeated, on one core, to be
-    timed warm (`--timing`).
+    timed warm (`--timing`). gpu: the GPUs that it sees, in the words of
+    `CUDA_VISIBLE_DEVICES`: "" for none, None for all. gpu_share_mb: what it may take of its GPU;
+    None for all of it.
     """
 
     method: str
@@ -35,11 +37,14 @@ class Predict:
     log: str
     memory_mb: float
     repeat_s: float = 0.0
+    gpu: str | None = None
+    gpu_share_mb: float | None = None
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Train a method on the labelled tasks of `specs`. model: the file to write its arrays to."""
+    """Train a method on the labelled tasks of `specs`. model: the file to write its arrays to.
+    The rest is as in `Predict`."""
 
     method: str
     parameters: Mapping[str, Any]
@@ -51,6 +56,8 @@ class Fit:
     folder: str
     log: str
     memory_mb: float
+    gpu: str | None = None
+    gpu_share_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +89,13 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """One task of a request ended. prediction: what the method says of it, if `status` is ok."""
+    """One task of a request ended. prediction: what the method says of it, if `status` is ok.
+    no_gpu_memory: whether it ended because the GPU had no memory left."""
 
     index: int
     status: Status
     reason: str = ""
+    no_gpu_memory: bool = False
     prediction: Prediction | None = None
 
 
@@ -100,6 +109,7 @@ class Costs:
     wall_s: float
     cpu_s: float
     peak_rss_mb: float
+    peak_gpu_mb: float | None = None
     timing: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -112,10 +122,11 @@ class Spoilt:
 
 @dataclass(frozen=True)
 class Broken:
-    """The request as a whole ended without a result."""
+    """The request as a whole ended without a result. no_gpu_memory: as in `Finished`."""
 
     status: Status
     reason: str
+    no_gpu_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,8 @@ class Outcome:
 
     Costs are None where the method's call did not return. In a batch of several tasks the times are
     a task's share and the peak is that of the batch. outside: whether it failed for a cause that is
-    neither the method's nor the suite's, so that the next run repeats it.
+    neither the method's nor the suite's, so that the next run repeats it. no_gpu_memory: whether it
+    ended because the GPU had no memory left, for which it is tried again with a GPU to itself.
     """
 
     status: Status
@@ -148,10 +160,12 @@ class Outcome:
     wall_s: float | None = None
     cpu_s: float | None = None
     peak_rss_mb: float | None = None
+    peak_gpu_mb: float | None = None
     prediction: Prediction | None = None
     batch_size: int = 1
     log: str = ""
     outside: bool = False
+    no_gpu_memory: bool = False
     timing: Mapping[str, Any] = field(default_factory=dict)
 
     @property

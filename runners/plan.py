@@ -112,6 +112,7 @@ def make_plan(
     subset: str = ALL,
     limits: Limits | None = None,
     device: str = "cpu",
+    where_it_helps: bool = False,
 ) -> Plan:
     """Plan a run.
 
@@ -123,6 +124,7 @@ def make_plan(
     limit: how many tasks, spread evenly over the suite's factors and settings.
     subset: name of a stratum of the suite, or "non" and its name; "all" for every task.
     device: cpu or cuda, for methods that have the choice and where it is not written out.
+    where_it_helps: leave those on the CPU for which a GPU is no help.
 
     Raises
     ------
@@ -141,7 +143,10 @@ def make_plan(
     if limit is not None:
         specs = spread(specs, limit, suite)
     chosen, left_out = choose_methods(methods, specs, suite)
-    chosen = [method.on_device(device) for method in chosen]
+    chosen = [
+        method if where_it_helps and not method.info.gpu_helps else method.on_device(device)
+        for method in chosen
+    ]
     if not chosen:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise BenchError(f"No method to run on {suite_name}: {reasons}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import platform
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -17,13 +16,18 @@ from typing import Any
 from cdnbench.loaded import LoadedMethod
 from cdnbench.printable import printable
 from cdnbench.record import JobRecord, Record, Status
-from cdnbench.registry import METHODS, package_of
+from cdnbench.runners import gpu_jobs
+from cdnbench.runners.claims import Claims
+from cdnbench.runners.devices import Lease, Slots, Stopped, Waiting
+from cdnbench.runners.gpus import slots_for
+from cdnbench.runners.job_records import has_other_code, job_record, unfitted
 from cdnbench.runners.messages import Outcome
-from cdnbench.runners.plan import Job, Plan
+from cdnbench.runners.others import Others
+from cdnbench.runners.plan import Fit, Job, Plan
 from cdnbench.runners.processes import Reaper
-from cdnbench.runners.provenance import provenance
 from cdnbench.runners.scratch import scratch_folder
 from cdnbench.runners.server import fork_server
+from cdnbench.runners.shards import Shard
 from cdnbench.runners.supervise import Interrupted, Supervisor
 from cdnbench.runners.task_maker import TaskMaker
 from cdnbench.runners.trainer import Trained, Trainer
@@ -49,8 +53,11 @@ class Mode:
 class Run:
     """One run of a plan into a store.
 
-    jobs: how many run at once. on_record: called with each record as it is stored, those of fits
-    included, by one thread at a time. maker: what makes the tasks.
+    jobs: how many run at once; those on GPUs run beside them. on_record: called with each record as
+    it is stored, those of fits included, by one thread at a time. on_wait: called with the number
+    of jobs that are left when only other runs on the same folder are still at work. maker: what
+    makes the tasks. slots: the GPUs; None for all of this machine, with one job on each. shard: the
+    part of the plan to run.
     """
 
     plan: Plan
@@ -58,20 +65,46 @@ class Run:
     mode: Mode = Mode()
     jobs: int = 1
     on_record: Callable[[Record], None] = lambda record: None
+    on_wait: Callable[[int], None] = lambda n_jobs: None
     maker: type[TaskMaker] = TaskMaker
+    slots: Slots | None = None
+    shard: Shard = Shard()
 
     def __post_init__(self) -> None:
         self._telling = threading.Lock()
 
     @cached_property
+    def gpus(self) -> Slots:
+        """The slots on GPUs. Nobody is asked for GPUs where no method computes on one."""
+        if self.slots is not None:
+            return self.slots
+        return slots_for(any(gpu_jobs.on_gpu(method) for method in self.plan.methods))
+
+    def why_skip(self, job: Job) -> str | None:
+        """Why a job will not run, as far as it is known beforehand."""
+        return job.skip or gpu_jobs.why_no_gpu(job.method, self.gpus)
+
+    @cached_property
+    def mine(self) -> list[Job]:
+        """The jobs of the plan that this run is for."""
+        return self.shard.jobs(self.plan)
+
+    @cached_property
     def todo(self) -> list[Job]:
         """The jobs whose result the store lacked when this was first asked, and those to repeat."""
-        return [job for job in self.plan.jobs if self._lacks(job)]
+        return [job for job in self.mine if self._lacks(job)]
+
+    @cached_property
+    def fits(self) -> list[Fit]:
+        """What the jobs of `todo` need to be trained, and what is trained for other shards."""
+        found = {job.fit.key: job.fit for job in self.todo if job.fit and not job.skip}
+        found |= {fit.key: fit for fit in self.shard.fits_of(self.plan)}
+        return [f for f in found.values() if not gpu_jobs.why_no_gpu(f.method, self.gpus)]
 
     @property
     def records(self) -> list[JobRecord]:
-        """The records of the plan's jobs that have ended, in the plan's order."""
-        found = (self.store.job(job.key) for job in self.plan.jobs)
+        """The records of this run's jobs that have ended, in the plan's order."""
+        found = (self.store.job(job.key) for job in self.mine)
         return [record for record in found if record is not None]
 
     def execute(self) -> int:
@@ -85,22 +118,30 @@ class Run:
             done is kept.
         """
         self.store.create()
-        if not self.todo:
+        if not self.todo and not self.fits:
             return 0
         # Scratch space lies outside the store; the reaper removes it if the run is killed.
         with contextlib.ExitStack() as stack:
             stack.callback(self.store.close)
+            claims = stack.enter_context(Claims(self.store.folder))
+            self._others = Others(claims, self.store, self.todo, timing=self.mode.timing)
             scratch = stack.enter_context(scratch_folder())
             reaper = Reaper([str(scratch)])
             stack.callback(reaper.close)
-            with fork_server(_modules(self.todo), self.plan.limits.threads):
-                self._supervisor = Supervisor(self.plan, self.store, reaper, scratch)
+            methods = [of.method for of in (*self.todo, *self.fits)]
+            with fork_server(_modules(methods), self.plan.limits.threads):
+                # Where there are GPUs, jobs without a slot see none of them.
+                elsewhere = "" if self.gpus.gpus else None
+                self._supervisor = Supervisor(
+                    self.plan, self.store, reaper, scratch, elsewhere=elsewhere
+                )
                 self._supervisor.timing = self.mode.timing
                 self._maker = self.maker(self.plan, self.todo, self.store, scratch, reaper)
                 mode = self.mode
                 repeat = mode.timing or mode.fresh or mode.retry or mode.update
                 self._trainer = Trainer(
                     self._supervisor,
+                    claims,
                     mode.fresh or mode.retry,
                     self._tell,
                     outdated=has_other_code if mode.update else lambda *_: False,
@@ -116,9 +157,9 @@ class Run:
     @cached_property
     def outdated(self) -> dict[str, int]:
         """Method -> how many of the results that stand were made by other code of it."""
-        done = {job.key for job in self.plan.jobs} - {job.key for job in self.todo}
+        done = {job.key for job in self.mine} - {job.key for job in self.todo}
         found: Counter[str] = Counter()
-        for job in self.plan.jobs:
+        for job in self.mine:
             record = self.store.job(job.key) if job.key in done else None
             if record is not None and has_other_code(record, job.method):
                 found[job.method.info.name] += 1
@@ -146,7 +187,7 @@ class Run:
 
         def step(item: Callable[[], Any]) -> None:
             if not stop.is_set():
-                with contextlib.suppress(Interrupted):
+                with contextlib.suppress(Interrupted, Stopped):
                     item()
 
         # Results come back as they are ready, and the steps are taken from the iterator as threads
@@ -158,26 +199,73 @@ class Run:
             batch_size=1,
             pre_dispatch="2 * n_jobs",
         )
-        steps = itertools.chain(self._fits(), self._steps())
-        results = parallel(joblib.delayed(step)(item) for item in steps)
+
+        def carry_out(steps: Iterable[Callable[[], Any]]) -> None:
+            results = parallel(joblib.delayed(step)(item) for item in steps)
+            try:
+                for _ in results:
+                    pass
+            except BaseException:
+                stop.set()  # the threads end their processes and return
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that results were given up is what is wanted
+                    results.close()
+                raise
+
+        fits, batches = self.fits, self.plan.batches(self.todo, alone=self.mode.timing)
+        waiting = [] if self.mode.timing else self._waiting(fits, batches, step)
+        if waiting:
+            fits = [fit for fit in fits if not gpu_jobs.on_gpu(fit.method)]
+            batches = [batch for batch in batches if not self._runs_on_gpu(batch)]
+        with gpu_jobs.beside(self.gpus, waiting, stop) as self._queue:
+            steps = itertools.chain(
+                (partial(self._run_fit, fit) for fit in fits), self._steps(batches)
+            )
+            carry_out(steps)
+        for left in self._others.left(stop, self.on_wait):
+            for job in left:
+                self._maker.expect(job.spec)
+            carry_out(partial(self._run_batch, [job]) for job in left)
+
+    def _waiting(
+        self, fits: Sequence[Fit], batches: Sequence[list[Job]], step: Callable[..., None]
+    ) -> list[Waiting]:
+        """What of it waits for a slot on a GPU."""
+        made = lambda call, one: lambda lease: step(partial(call, one, lease))  # noqa: E731
+        return [
+            *(
+                gpu_jobs.waiting_fit(fit, made(self._run_fit, fit))
+                for fit in fits
+                if gpu_jobs.on_gpu(fit.method)
+            ),
+            *(
+                gpu_jobs.waiting_batch(batch, made(self._run_batch, batch))
+                for batch in batches
+                if self._runs_on_gpu(batch)
+            ),
+        ]
+
+    def _runs_on_gpu(self, batch: Sequence[Job]) -> bool:
+        return gpu_jobs.on_gpu(batch[0].method) and not self.why_skip(batch[0])
+
+    def _run_fit(self, fit: Fit, lease: Lease | None = None) -> None:
+        with self._leased(lease, gpu_jobs.on_gpu(fit.method)) as held:
+            self._trainer.ensure(fit, held)
+
+    @contextlib.contextmanager
+    def _leased(self, lease: Lease | None, needed: bool) -> Iterator[Lease | None]:
+        """The slot on a GPU that is held already, or else a whole GPU if one is needed."""
+        if lease is not None or not needed:
+            yield lease
+            return
+        whole = self._queue.whole()
         try:
-            for _ in results:
-                pass
-        except BaseException:
-            stop.set()  # the threads end their processes and return
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that results were given up is what is wanted
-                results.close()
-            raise
+            yield whole
+        finally:
+            whole.release()
 
-    def _fits(self) -> Iterator[Callable[[], Any]]:
-        """What has to be trained, before all else and side by side: nobody waits for another."""
-        fits = {job.fit.key: job.fit for job in self.todo if job.fit and not job.skip}
-        return (partial(self._trainer.ensure, fit) for fit in fits.values())
-
-    def _steps(self) -> Iterator[Callable[[], Any]]:
+    def _steps(self, batches: Sequence[list[Job]]) -> Iterator[Callable[[], Any]]:
         """The batches, with their tasks made while what comes before them runs."""
-        batches = self.plan.batches(self.todo, alone=self.mode.timing)
         tasks_of = lambda batch: [job.spec.hash for job in batch]  # noqa: E731
         groups = [list(group) for _, group in itertools.groupby(batches, key=tasks_of)]
         for here, after in itertools.zip_longest(groups, groups[1:]):
@@ -188,23 +276,26 @@ class Run:
 
     def _make_tasks(self, batch: Sequence[Job]) -> None:
         for job in batch:
-            self._maker.make(job.spec)
+            if not self._others.hold(job):
+                self._maker.make(job.spec)
 
-    def _run_batch(self, jobs: Sequence[Job]) -> None:
+    def _run_batch(self, jobs: Sequence[Job], lease: Lease | None = None) -> None:
         told = set()
-        for record in self._batch(jobs):
-            if record.key not in told:
-                told.add(record.key)
-                self._tell(record)
+        with self._leased(lease, self._runs_on_gpu(jobs)) as held:
+            for record in self._batch(jobs, held):
+                if record.key not in told:
+                    told.add(record.key)
+                    self._tell(record)
 
-    def _batch(self, jobs: Sequence[Job]) -> Iterator[JobRecord]:
+    def _batch(self, jobs: Sequence[Job], lease: Lease | None) -> Iterator[JobRecord]:
         """Run the jobs of one batch and store their records.
 
-        Jobs that another run on the same folder stored meanwhile are left alone. Yields each record
-        as it is stored; one of a batch of several is stored again, with its times, when all have
-        ended. Jobs that a failing process takes with it are run again, one by one.
+        Jobs that another run on the same folder has claimed or stored are left to it. Yields each
+        record as it is stored; one of a batch of several is stored again, with its times, when
+        all have ended. Jobs that a failing process takes with it are run again, one by one.
         """
-        store = self.store.refresh()
+        taken = self._others.claimed(jobs)
+        store = self.store.refresh()  # after the claims: what others had done before is seen
         before = {job.key: store.job(job.key) for job in jobs}
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -213,49 +304,64 @@ class Run:
 
         try:
             ready: list[tuple[Job, Trained | None]] = []
-            for job in jobs:
+            for job in taken:
+                if self._others.have_done(job) or not (self._repeat or self._lacks(job)):
+                    yield before[job.key]  # type: ignore[misc]
+                    continue
                 made = self._maker.make(job.spec)
                 if self._supervisor.stop.is_set():
                     raise Interrupted
-                old = before[job.key]
-                if not self._repeat and not self._lacks(job):
-                    yield old  # type: ignore[misc]
-                elif made.reason:
+                if made.reason:
                     log = self._supervisor.keep_log(JobRecord, job.key, self._maker.log)
                     reason = f"the task could not be made: {made.reason}"
                     yield stored(job, Outcome(Status.error, reason, log=log, outside=made.outside))
-                elif job.skip:
-                    yield stored(job, Outcome(Status.skipped, job.skip))
+                elif why := self.why_skip(job):
+                    # What this machine lacks, another one may have.
+                    yield stored(job, Outcome(Status.skipped, why, outside=not job.skip))
                 else:
-                    trained = self._trainer.ensure(job.fit) if job.fit else None
+                    trained = self._trainer.ensure(job.fit, lease) if job.fit else None
                     if trained and trained.model is None:
-                        yield stored(job, _unfitted(trained), trained)
+                        yield stored(job, unfitted(trained), trained)
                     else:
                         ready.append((job, trained))
-            for job, outcome, trained in self._outcomes(ready):
+            for job, outcome, trained in self._outcomes(ready, lease):
                 yield stored(job, outcome, trained)
         finally:
             for job in jobs:
                 self._maker.done(job.spec)
+                self._others.release(job)
 
     def _outcomes(
-        self, ready: Sequence[tuple[Job, Trained | None]]
+        self, ready: Sequence[tuple[Job, Trained | None]], lease: Lease | None
     ) -> Iterator[tuple[Job, Outcome, Trained | None]]:
-        """Run them together, and then one by one those that are not done."""
+        """Run them together, and then one by one those that are not done. Those for which a GPU had
+        no memory left are run once more at the end, with a GPU to themselves."""
         left = dict(enumerate(ready))
         attempts = [list(left)] if ready else []
-        while attempts:
-            chosen = [left[i] for i in attempts.pop(0)]
+        starved: list[int] = []
+        alone = False
+        while attempts or (starved and not alone):
+            if not attempts:
+                assert lease is not None
+                lease.widen()
+                alone, attempts = True, [[i] for i in starved]
+            numbers = attempts.pop(0)
+            chosen = [left[i] for i in numbers]
             model = chosen[0][1].model if chosen[0][1] else None
             done = set()
             for k, outcome in self._supervisor.run(
                 [job for job, _ in chosen],
                 [partial(self._maker.give, job.spec) for job, _ in chosen],
                 model,
+                lease and lease.slot,
             ):
                 done.add(k)
                 job, trained = chosen[k]
-                yield job, outcome, trained
+                if outcome.no_gpu_memory and lease is not None and not alone:
+                    if numbers[k] not in starved:
+                        starved.append(numbers[k])
+                else:
+                    yield job, outcome, trained
             if len(chosen) > 1:
                 attempts = [[i] for i in left if i not in done]
 
@@ -285,81 +391,9 @@ class Run:
         return record
 
 
-def has_other_code(record: Record, method: LoadedMethod) -> bool:
-    """Whether the code of a method is other than it was when a result was stored. Nothing is said
-    of records that do not know, and of those of another version of Python, which reads code into
-    another form."""
-    here, there = platform.python_version_tuple(), record.provenance.versions.get("python", "")
-    same_python = there.split(".")[:2] == list(here[:2])
-    return bool(record.code and same_python and (now := method.code()) and now != record.code)
-
-
-def job_record(
-    plan: Plan,
-    job: Job,
-    outcome: Outcome,
-    started_at: str,
-    timing: bool = False,
-    trained: Trained | None = None,
-) -> JobRecord:
-    """The record of a job that ended."""
-    info, suite, spec, said = job.method.info, plan.suite.info, job.spec, outcome.prediction
-    known = {"name": plan.suite.knowledge, **job.fit.knowledge} if job.fit else {}
-    failed_fit = trained is not None and trained.record.status != Status.ok
-    return JobRecord(
-        key=job.key,
-        suite=plan.suite_name,
-        task=spec.name,
-        task_hash=spec.hash,
-        metadata=dict(spec.metadata),
-        setting=tuple(suite.setting),
-        factors=dict(suite.factors),
-        method=info.name,
-        method_version=info.version,
-        code=job.method.code(),
-        variants=tuple(info.variants),
-        parameters=dict(job.method.parameters),
-        trained_on=job.method.trained_on(),
-        design=info.design,
-        knowledge=known if job.fit and job.fit.knowledge else {},
-        seed=job.seed,
-        status=outcome.status,
-        reason=printable(outcome.reason),
-        outside=outcome.outside,
-        note="" if said is None else printable(said.note),
-        converged=None if said is None else said.converged,
-        facts={} if said is None else said.facts,
-        batch_size=outcome.batch_size,
-        wall_s=outcome.wall_s,
-        wall_s_single=outcome.wall_s_single if timing else None,
-        timing=outcome.timing,
-        cpu_s=outcome.cpu_s,
-        peak_rss_mb=outcome.peak_rss_mb,
-        device=job.method.device,
-        threads=plan.limits.threads,
-        timeout_s=job.timeout_s,
-        memory_gb=plan.limits.memory_gb,
-        log=outcome.log,
-        fit=job.fit.key if job.fit else "",
-        unfitted=trained.record.status if trained is not None and failed_fit else None,
-        started_at=started_at,
-        provenance=provenance(package_of(METHODS, info.name)),
-    )
-
-
-def _unfitted(trained: Trained) -> Outcome:
-    """The outcome of a job whose method could not be trained."""
-    record = trained.record
-    reason = f"cannot be trained: {record.reason}"
-    if record.failed:
-        reason = f"fit failed: {record.status}: {record.reason}"
-    return Outcome(Status.skipped, reason, log=record.log, outside=record.outside)
-
-
-def _modules(jobs: Sequence[Job]) -> list[str]:
-    """What the jobs will import: each method's module, and what it asks to have preloaded."""
-    methods = {job.method.info.name: job.method for job in jobs}
+def _modules(methods: Iterable[LoadedMethod]) -> list[str]:
+    """What the methods will import: the module of each, and what it asks to have preloaded."""
     modules = []
-    for method in methods.values():
+    for method in {method.info.name: method for method in methods}.values():
         modules += [type(method.method).__module__, *method.info.preload]
     return modules

@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cdnbench.record import FitRecord, JobRecord, Record, Status
 from cdnbench.runners import messages, worker
+from cdnbench.runners.devices import Slot
 from cdnbench.runners.endings import Endings, TryAgain, settled
 from cdnbench.runners.memory import LONGEST_S, Held, JobMemory, next_look
 from cdnbench.runners.memory_files import MemoryFiles
@@ -45,7 +47,8 @@ class Supervisor:
     """Runs jobs and fits, each in a process of its own. Any number of threads may use it at once.
 
     scratch: where working folders and logs lie. stop: set it to end all that is running. timing:
-    whether calls are repeated to be timed.
+    whether calls are repeated to be timed. elsewhere: what a job without a slot on a GPU sees of
+    GPUs, as in `messages.Predict`.
     """
 
     plan: Plan
@@ -54,6 +57,7 @@ class Supervisor:
     scratch: Path
     stop: threading.Event = field(default_factory=threading.Event)
     timing: bool = False
+    elsewhere: str | None = None
     _endings: Endings = field(default_factory=Endings)
 
     @property
@@ -65,9 +69,14 @@ class Supervisor:
         return self.limits.memory_gb * GB
 
     def run(
-        self, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None = None
+        self,
+        jobs: Sequence[Job],
+        samples: Sequence[GiveSamples],
+        model: Path | None = None,
+        slot: Slot | None = None,
     ) -> Iterator[tuple[int, Outcome]]:
-        """Run the jobs together: jobs of one method. samples: what gives each its input.
+        """Run the jobs together: jobs of one method. samples: what gives each its input. slot:
+        where they may compute on a GPU.
 
         Yields (index, outcome) of each job that ended by itself. In a batch of several jobs it
         yields each at once without costs, and at the end once more with them. If the process as a
@@ -80,35 +89,43 @@ class Supervisor:
         """
         if len(jobs) > 1:
             with contextlib.suppress(TryAgain):
-                yield from self._together(jobs, samples, model)
+                yield from self._together(jobs, samples, model, slot)
             return
-        outcome, printed = settled(lambda: self._alone(jobs[0], samples[0], model))
+        outcome, printed = settled(lambda: self._alone(jobs[0], samples[0], model, slot))
         if printed:
             outcome.log = self.store_log(JobRecord, jobs[0].key, printed)
         yield 0, outcome
 
-    def train(self, fit: Fit, model: Path) -> Outcome:
-        """Train; the arrays are in the file `model` if the outcome is "ok".
+    def train(self, fit: Fit, model: Path, slot: Slot | None = None) -> Outcome:
+        """Train; the arrays are in the file `model` if the outcome is "ok". slot: as in `run`.
 
         Raises
         ------
         Interrupted: `stop` was set.
         """
-        outcome, printed = settled(lambda: self._trained(fit, model))
+        outcome, printed = settled(lambda: self._trained(fit, model, slot))
         if printed:
             outcome.log = self.store_log(FitRecord, fit.key, printed)
         return outcome
 
-    def _alone(self, job: Job, samples: GiveSamples, model: Path | None) -> Outcome:
+    def _sees(self, slot: Slot | None) -> dict[str, Any]:
+        """What a request says of the GPU."""
+        if slot is None:
+            return {"gpu": self.elsewhere}
+        return {"gpu": slot.gpu.name, "gpu_share_mb": slot.share_mb}
+
+    def _alone(
+        self, job: Job, samples: GiveSamples, model: Path | None, slot: Slot | None
+    ) -> Outcome:
         with contextlib.ExitStack() as stack:
             try:
                 place = stack.enter_context(Place(self.scratch))
-                request, sealed = self._request(place, [job], [samples], model)
+                request, sealed = self._request(place, [job], [samples], model, slot)
             except OSError as error:
                 return Outcome(Status.error, _no_place(error), outside=True)
             return self._single(worker.predict, request, job, place.log, sealed)
 
-    def _trained(self, fit: Fit, model: Path) -> Outcome:
+    def _trained(self, fit: Fit, model: Path, slot: Slot | None) -> Outcome:
         with contextlib.ExitStack() as stack:
             try:
                 place = stack.enter_context(Place(self.scratch))
@@ -125,6 +142,7 @@ class Supervisor:
                 folder=str(place.work),
                 log=str(place.log.path),
                 memory_mb=self._memory_mb,
+                **self._sees(slot),
             )
             return self._single(worker.fit, request, fit, place.log)
 
@@ -147,6 +165,7 @@ class Supervisor:
                 else:
                     outcome.wall_s, outcome.cpu_s = event.wall_s, event.cpu_s
                     outcome.peak_rss_mb, outcome.timing = event.peak_rss_mb, event.timing
+                    outcome.peak_gpu_mb = event.peak_gpu_mb
         except TryAgain as again:
             again.printed = log.last()
             raise
@@ -155,13 +174,17 @@ class Supervisor:
         return outcome
 
     def _together(
-        self, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None
+        self,
+        jobs: Sequence[Job],
+        samples: Sequence[GiveSamples],
+        model: Path | None,
+        slot: Slot | None,
     ) -> Iterator[tuple[int, Outcome]]:
         done: dict[int, Outcome] = {}
         with contextlib.ExitStack() as stack:
             try:
                 place = stack.enter_context(Place(self.scratch))
-                request, sealed = self._request(place, jobs, samples, model)
+                request, sealed = self._request(place, jobs, samples, model, slot)
             except OSError:  # tried again one by one
                 return
             for event in self._watched(worker.predict, request, jobs, place.log, sealed):
@@ -192,7 +215,12 @@ class Supervisor:
             outcome.log = self.keep_log(record, key, log)
 
     def _request(
-        self, place: Place, jobs: Sequence[Job], samples: Sequence[GiveSamples], model: Path | None
+        self,
+        place: Place,
+        jobs: Sequence[Job],
+        samples: Sequence[GiveSamples],
+        model: Path | None,
+        slot: Slot | None,
     ) -> tuple[messages.Predict, list[int]]:
         """What to run, with all its input at the place, and the descriptors of that which is
         sealed."""
@@ -214,6 +242,7 @@ class Supervisor:
             log=str(place.log.path),
             memory_mb=self._memory_mb,
             repeat_s=min(REPEAT_S, jobs[0].timeout_s / 4) if self.timing else 0.0,
+            **self._sees(slot),
         )
         return request, [one for one in given if isinstance(one, int)]
 
@@ -257,7 +286,12 @@ class Supervisor:
                     handed = time.monotonic()
                     yield (
                         answer.index,
-                        Outcome(answer.status, answer.reason, prediction=answer.prediction),
+                        Outcome(
+                            answer.status,
+                            answer.reason,
+                            prediction=answer.prediction,
+                            no_gpu_memory=answer.no_gpu_memory,
+                        ),
                     )
                     begin += time.monotonic() - handed  # storing it is not the method's time
                 elif isinstance(answer, messages.Costs):
@@ -272,6 +306,7 @@ class Supervisor:
                             answer.wall_s,
                             answer.cpu_s,
                             peak,
+                            answer.peak_gpu_mb,
                             timing=answer.timing,
                         )
                     return
@@ -306,7 +341,8 @@ def _share(costs: Outcome, done: dict[int, Outcome], n_jobs: int) -> None:
     for outcome in done.values():
         outcome.wall_s = None if costs.wall_s is None else costs.wall_s / n_jobs
         outcome.cpu_s = None if costs.cpu_s is None else costs.cpu_s / n_jobs
-        outcome.peak_rss_mb, outcome.batch_size = costs.peak_rss_mb, n_jobs
+        outcome.peak_rss_mb, outcome.peak_gpu_mb = costs.peak_rss_mb, costs.peak_gpu_mb
+        outcome.batch_size = n_jobs
 
 
 def _no_place(error: OSError) -> str:

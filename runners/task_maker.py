@@ -107,6 +107,13 @@ class TaskMaker:
         elif made.folder:
             remove_tree(str(made.folder))
 
+    def expect(self, spec: TaskSpec) -> None:
+        """Tell that one more job of the task is to come, though all might have been over."""
+        with self._books:
+            if not self._open[spec.hash]:
+                self._made.pop(spec.hash, None)  # the samples are gone
+            self._open[spec.hash] += 1
+
     def stop(self) -> None:
         """End the process, also while it is at work."""
         self._stopped = True

@@ -13,11 +13,13 @@ from cdnbench.loaded import LoadedMethod
 from cdnbench.printable import printable
 from cdnbench.record import FitRecord, Status
 from cdnbench.registry import METHODS, package_of
+from cdnbench.runners.claims import POLL_S, Claims
+from cdnbench.runners.devices import Lease
 from cdnbench.runners.messages import Outcome
 from cdnbench.runners.plan import Fit
 from cdnbench.runners.provenance import provenance
 from cdnbench.runners.scratch import new_folder, why
-from cdnbench.runners.supervise import Supervisor
+from cdnbench.runners.supervise import Interrupted, Supervisor
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,28 @@ class Trained:
 class Trainer:
     """Trains what jobs need and the store lacks; any number of threads may ask.
 
-    again: train also what has failed before. on_record: called with the record of each fit made.
-    outdated: says of a record and a method whether it has to be made anew.
+    claims: what other runs on the same store are training is waited for. again: train also what has
+    failed before. on_record: called with the record of each fit made. outdated: says of a record
+    and a method whether it has to be made anew.
     """
 
     def __init__(
         self,
         supervisor: Supervisor,
+        claims: Claims,
         again: bool,
         on_record: Callable[[FitRecord], None],
         outdated: Callable[[FitRecord, LoadedMethod], bool] = lambda *_: False,
     ) -> None:
+        self._claims = claims
         self._supervisor, self._again, self._on_record = supervisor, again, on_record
         self._outdated = outdated
         self._made: dict[str, Future[Trained]] = {}
         self._books = threading.Lock()
 
-    def ensure(self, fit: Fit) -> Trained:
-        """The fit, trained now or before. Waits while another thread trains it.
+    def ensure(self, fit: Fit, lease: Lease | None = None) -> Trained:
+        """The fit, trained now or before. Waits while another thread trains it. lease: where it may
+        compute on a GPU.
 
         Raises
         ------
@@ -61,35 +67,48 @@ class Trainer:
                 future = self._made[fit.key] = Future()
         if mine:
             try:
-                future.set_result(self._train(fit))
+                future.set_result(self._train(fit, lease))
             except BaseException as error:
                 future.set_exception(error)
                 raise
         return future.result()
 
-    def _train(self, fit: Fit) -> Trained:
-        store = self._supervisor.store
+    def _train(self, fit: Fit, lease: Lease | None) -> Trained:
+        store, stop = self._supervisor.store, self._supervisor.stop
+        before = store.fit(fit.key)
+        while not self._claims.take(fit.key):
+            if stop.wait(POLL_S):
+                raise Interrupted
+        try:
+            return self._trained(fit, lease, before)
+        finally:
+            self._claims.release(fit.key)
+
+    def _trained(self, fit: Fit, lease: Lease | None, before: FitRecord | None) -> Trained:
+        """before: the record when this run first looked."""
+        store = self._supervisor.store.refresh()
         record = store.fit(fit.key)
         failed = record is not None and record.status != Status.ok
-        if (
-            record is None
-            or (failed and (self._again or record.outside))
-            or self._outdated(record, fit.method)
-        ):
+        again = failed and record is not None and (self._again or record.outside)
+        if record is None or (record is before and (again or self._outdated(record, fit.method))):
             started_at = datetime.now(UTC).isoformat(timespec="seconds")
-            outcome, made = self._made_in_scratch(fit)
+            outcome, made = self._made_in_scratch(fit, lease)
             record = self._record(fit, outcome, started_at)
             store.write_fit(record, made)
             self._on_record(record)
         return Trained(record, store.model_path(fit.key) if record.status == Status.ok else None)
 
-    def _made_in_scratch(self, fit: Fit) -> tuple[Outcome, Path | None]:
-        """Train where the method learns nothing of the store."""
+    def _made_in_scratch(self, fit: Fit, lease: Lease | None) -> tuple[Outcome, Path | None]:
+        """Train where the method learns nothing of the store. If a GPU has no memory left, once
+        more with a GPU to itself."""
         try:
             model = new_folder(self._supervisor.scratch) / "model.npz"
         except OSError as error:
             return Outcome(Status.error, why(error), outside=True), None
-        outcome = self._supervisor.train(fit, model)
+        outcome = self._supervisor.train(fit, model, lease and lease.slot)
+        if outcome.no_gpu_memory and lease is not None:
+            lease.widen()
+            outcome = self._supervisor.train(fit, model, lease.slot)
         return outcome, model if outcome.status == Status.ok else None
 
     def _record(self, fit: Fit, outcome: Outcome, started_at: str) -> FitRecord:
@@ -111,6 +130,7 @@ class Trainer:
             wall_s=outcome.wall_s,
             cpu_s=outcome.cpu_s,
             peak_rss_mb=outcome.peak_rss_mb,
+            peak_gpu_mb=outcome.peak_gpu_mb,
             started_at=started_at,
             provenance=provenance(package_of(METHODS, info.name)),
         )

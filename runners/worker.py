@@ -31,7 +31,7 @@ from cdnbench.method import Prediction
 from cdnbench.printable import printable
 from cdnbench.record import Status, TaskRecord
 from cdnbench.registry import load_method, load_suite
-from cdnbench.runners import messages
+from cdnbench.runners import gpu_memory, messages
 from cdnbench.runners.memory import Held, PeakMemory
 from cdnbench.runners.memory_files import SHM, own_shared_memory
 from cdnbench.runners.samples import Changed, take_samples, write_samples
@@ -97,6 +97,7 @@ def predict(conn: Connection) -> None:
     with _told(conn):
         sealed = [open_sealed(recv_handle(conn)) for given in request.samples if given is None]
         own_shm = own_shared_memory(SHM_LIMITS * request.memory_mb)
+        gpu_memory.see(request.gpu)
         method = load_method(request.method, **_located(request.parameters))
         try:
             _work_in(request)
@@ -110,6 +111,7 @@ def predict(conn: Connection) -> None:
             return
         if model is not None:
             method = method.fitted(model)
+        gpu_memory.limit(request.gpu_share_mb)
         conn.send(_started(own_shm))
         if request.repeat_s:
             on_one_core()
@@ -136,10 +138,12 @@ def fit(conn: Connection) -> None:
         return
     with _told(conn):
         own_shm = own_shared_memory(SHM_LIMITS * request.memory_mb)
+        gpu_memory.see(request.gpu)
         method = load_method(request.method, **_located(request.parameters))
         suite = load_suite(request.suite, **request.options)
         tasks, resources = LabelledTasks(suite, request.specs), suite.resources
         _work_in(request)
+        gpu_memory.limit(request.gpu_share_mb)
         conn.send(_started(own_shm))
         clock = _Clock()
         try:
@@ -185,7 +189,7 @@ class _Clock:
             yield value
 
     def costs(self) -> messages.Costs:
-        return messages.Costs(self._wall, self._cpu, self._peak.mb())
+        return messages.Costs(self._wall, self._cpu, self._peak.mb(), gpu_memory.peak_mb())
 
 
 def _received(conn: Connection) -> Any:
@@ -242,19 +246,22 @@ def _sendable(prediction: Prediction) -> Prediction:
     return dataclasses.replace(prediction, outputs=outputs, facts=facts, note=str(prediction.note))
 
 
-def _failure(error: Exception) -> tuple[Status, str]:
-    """Status and reason of a task that ended with an exception."""
+def _failure(error: Exception) -> tuple[Status, str, bool]:
+    """Status and reason of a task that ended with an exception, and whether the GPU had no memory
+    left."""
     if isinstance(error, CannotRun):
-        return Status.skipped, str(error)
+        return Status.skipped, str(error), False
     _print(error)
     return _status(error)
 
 
-def _status(error: BaseException) -> tuple[Status, str]:
+def _status(error: BaseException) -> tuple[Status, str, bool]:
     """What an exception that was not expected means."""
     if isinstance(error, MemoryError):
-        return Status.oom, "MemoryError"
-    return (Status.oom if _tells_of_memory(error) else Status.error), _line(error)
+        return Status.oom, "MemoryError", False
+    if gpu_memory.is_out_of_memory(error):
+        return Status.oom, f"out of GPU memory: {_line(error)}", True
+    return (Status.oom if _tells_of_memory(error) else Status.error), _line(error), False
 
 
 def _tells_of_memory(error: BaseException) -> bool:

@@ -26,7 +26,7 @@ def progress(total: int, folder: Path = Path(), to: TextIO | None = None) -> Ite
     """
     stream: TextIO = to or sys.stdout
     if total == 0:
-        yield lambda record: None
+        yield lambda record: _only_fits(record, folder, stream)
     elif stream.isatty():
         with _bar(total, folder, stream) as show:
             yield show
@@ -105,6 +105,12 @@ def _lines(total: int, folder: Path, to: TextIO) -> Show:
             )
 
     return show
+
+
+def _only_fits(record: Record, folder: Path, to: TextIO) -> None:
+    """What is shown where there is no job."""
+    if isinstance(record, FitRecord):
+        print(fit_line(record, folder), file=to, flush=True)
 
 
 def failure_line(record: JobRecord, folder: Path) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cdnbench.commands.distributed import Distributed
 from cdnbench.commands.options import spellings, suite_options
 from cdnbench.errors import InvalidParameter
 from cdnbench.registry import SUITES, load_class
@@ -69,6 +70,31 @@ def run(
             "finds one."
         ),
     ] = "auto",
+    gpus: Annotated[
+        str | None,
+        typer.Option(help="Which GPUs to use, e.g. 0-3 or 0,2. The default is all of them."),
+    ] = None,
+    jobs_per_gpu: Annotated[
+        int,
+        typer.Option(min=1, help="How many jobs share one GPU, as far as its memory allows."),
+    ] = 1,
+    shard: Annotated[
+        str,
+        typer.Option(
+            help="Only this part of the jobs: i/n, or fits for what has to be trained, or @FILE "
+            "with keys. For several machines, see docs/clusters.md."
+        ),
+    ] = "1/1",
+    executor: Annotated[
+        str, typer.Option(help="local, or dask for the workers of a dask scheduler.")
+    ] = "local",
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            help="Address of the dask scheduler, e.g. tcp://host:8786. Without it, dask starts "
+            "workers on this machine."
+        ),
+    ] = "",
     timing: Annotated[
         bool,
         typer.Option(
@@ -103,11 +129,15 @@ def run(
         bench run --methods target-shift,ut-igsp --suite synthetic --protocol both
 
         bench run --methods 'dci:max_set_size=2' --suite sachs --timeout 3600
+
+        bench run --suite synthetic --shard 2/8 --out part-2
     """
-    from cdnbench.runners.api import chosen_device, prepared
+    from cdnbench.runners.api import chosen_device, prepared, slots_of
     from cdnbench.runners.plan import Limits, make_plan
     from cdnbench.runners.run import Mode
+    from cdnbench.runners.shards import Shard
 
+    distributed = Distributed.checked(executor, scheduler, timing=timing)
     info = load_class(SUITES, suite).info  # type: ignore[attr-defined]
     options = suite_options(context.args, info, spellings(context.command))
     plan = make_plan(
@@ -118,17 +148,39 @@ def run(
         limit=limit,
         subset=subset,
         limits=Limits(timeout_s=timeout, memory_gb=memory_gb),
-        device=chosen_device(device),
+        device=distributed.device(device) if distributed else chosen_device(device),
+        where_it_helps=device == "auto",
     )
-    planned = prepared(plan, out, jobs=jobs, mode=Mode(timing, fresh, retry, update))
+    planned = prepared(
+        plan,
+        out,
+        jobs=jobs,
+        mode=Mode(timing, fresh, retry, update),
+        slots=distributed.slots() if distributed else slots_of(plan, gpus, jobs_per_gpu),
+        shard=Shard.parse(shard),
+    )
     _announce(planned)
     if not dry_run:
-        execute(planned)
+        if distributed:
+            distributed.plan_again(
+                plan,
+                seeds=seeds,
+                limit=limit,
+                timeout=timeout,
+                memory_gb=memory_gb,
+                methods=methods,
+                device=device,
+                jobs=jobs,
+                gpus=gpus,
+                jobs_per_gpu=jobs_per_gpu,
+            )
+        execute(planned, distributed)
         _finish(planned)
 
 
-def execute(planned: Run) -> None:
-    """Run it under a progress display; an interruption ends the process with code 130."""
+def execute(planned: Run, distributed: Distributed | None = None) -> None:
+    """Run it under a progress display; an interruption ends the process with code 130.
+    distributed: where to run it, if not on this machine."""
     from cdnbench.commands.progress import progress
 
     # SIGTERM ends a run like Ctrl-C, also where the run is the first process of a container.
@@ -138,7 +190,11 @@ def execute(planned: Run) -> None:
     try:
         with progress(len(planned.todo), planned.store.folder) as show:
             planned.on_record = show
-            planned.execute()
+            planned.on_wait = _wait_note
+            if distributed:
+                distributed.execute(planned)
+            else:
+                planned.execute()
     except KeyboardInterrupt:
         folder = planned.store.folder
         print(
@@ -146,6 +202,11 @@ def execute(planned: Run) -> None:
             file=sys.stderr,
         )
         sys.exit(130)
+
+
+def _wait_note(n_jobs: int) -> None:
+    jobs = "1 job" if n_jobs == 1 else f"{n_jobs} jobs"
+    print(f"waiting for {jobs} that other runs on this folder are at", flush=True)
 
 
 def _seeds(text: str) -> list[int]:
@@ -163,20 +224,20 @@ def _seeds(text: str) -> list[int]:
 def _announce(planned: Run) -> None:
     """Say what will run, what is done already, and what was left out and why."""
     plan, store, todo = planned.plan, planned.store, len(planned.todo)
-    tasks, jobs = len({job.spec.hash for job in plan.jobs}), len(plan.jobs)
+    tasks, jobs = len({job.spec.hash for job in planned.mine}), len(planned.mine)
     done = jobs - todo
     print(f"{plan.suite_name}: {tasks} tasks, {jobs} jobs, {done} of them done, in {store.folder}")
     for name, n in planned.outdated.items():
         results = "1 result was" if n == 1 else f"{n} results were"
         print(f"note: the code of {name} changed since {results} stored; --update repeats them")
-    counts = Counter(job.method.info.name for job in plan.jobs)
+    counts = Counter(job.method.info.name for job in planned.mine)
     print("methods: " + ", ".join(f"{name} ({n})" for name, n in counts.items()))
     for name, why in plan.left_out.items():
         print(f"left out: {name}: {why}")
-    for name, why, n in _alike((job.method.info.name, job.skip) for job in plan.jobs if job.skip):
+    reasons = ((job.method.info.name, planned.why_skip(job)) for job in planned.mine)
+    for name, why, n in _alike((name, why) for name, why in reasons if why):
         print(f"will be skipped: {name} on {n} tasks: {why}")
-    fits = {job.fit.key: job.fit for job in planned.todo if job.fit and not job.skip}
-    missing = Counter(f.method.info.name for key, f in fits.items() if store.fit(key) is None)
+    missing = Counter(f.method.info.name for f in planned.fits if store.fit(f.key) is None)
     if missing:
         print("to be trained first: " + ", ".join(f"{name} ({n})" for name, n in missing.items()))
     for problem in store.problems:
@@ -200,12 +261,17 @@ def _alike(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:
 
 def _finish(planned: Run) -> None:
     """Print the leaderboard and the failures, and exit with code 1 if there are any."""
-    from rich.console import Console
-
     from cdnbench.record import Status
-    from cdnbench.reports import build
 
-    build([planned.store], subset=planned.plan.subset).leaderboard(Console())
+    if not planned.mine:
+        _finish_fits(planned)
+        return
+    if planned.shard.keys is None:  # jobs from a list are no ground for a ranking
+        from rich.console import Console
+
+        from cdnbench.reports import build
+
+        build([planned.store], subset=planned.plan.subset).leaderboard(Console())
     records = planned.records
     failed = [record for record in records if record.failed]
     for line in failure_summary(failed, planned.store.folder):
@@ -216,6 +282,15 @@ def _finish(planned: Run) -> None:
     if failed:
         jobs = "1 job" if len(failed) == 1 else f"{len(failed)} jobs"
         print(f"{jobs} failed; --retry runs failed jobs again.")
+        sys.exit(1)
+
+
+def _finish_fits(planned: Run) -> None:
+    """Say how many fits there are, and exit with code 1 if some failed."""
+    records = [planned.store.fit(fit.key) for fit in planned.fits]
+    bad = [record for record in records if record is None or record.failed]
+    print(f"{len(records) - len(bad)} of {len(records)} fits are there")
+    if bad:
         sys.exit(1)
 
 

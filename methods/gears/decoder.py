@@ -33,15 +33,15 @@ class Workspace:
     It belongs to one step at a time, from forward to backward.
     """
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        self.dtype = dtype
+    def __init__(self, dtype: torch.dtype, device: str = "cpu") -> None:
+        self.dtype, self.device = dtype, device
         self._held: dict[str, torch.Tensor] = {}
 
     def take(self, name: str, *shape: int) -> torch.Tensor:
         """Uninitialised."""
         size = math.prod(shape)
         if name not in self._held or self._held[name].numel() < size:
-            self._held[name] = torch.empty(size, dtype=self.dtype)
+            self._held[name] = torch.empty(size, dtype=self.dtype, device=self.device)
         return self._held[name][:size].view(shape)
 
 

@@ -24,6 +24,7 @@ Parameters (names and defaults of the reference in brackets)
     group                    cells of the same perturbation that go into a batch together: 4. 1 is
                              the reference's plain shuffle
     epochs                   6 (20)
+    device                   "cpu" or "cuda", where it trains
 
 Training as published: each perturbed cell is compared with the prediction for a random control cell
 of its line, drawn once; each control cell with itself. The loss is the mean over the perturbations
@@ -70,7 +71,7 @@ import numpy as np
 
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, Trial
+from cdnbench.method import MethodInfo, Trial, added_later
 from cdnbench.methods.clusters import held_out
 from cdnbench.methods.profiles.profiles import places, shift, standardised
 from cdnbench.methods.trained import Trained
@@ -94,6 +95,7 @@ class Gears(Trained):
     batch: int = 32
     group: int = 4
     epochs: int = 6
+    device: str = added_later("cpu")
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="gears",
@@ -110,6 +112,8 @@ class Gears(Trained):
         needs_symbols=True,
         needs=("annotations",),
         depends_on_units=True,
+        devices=("cpu", "cuda"),
+        gpu_memory_mb=lambda sizes: 0.0,  # it predicts with numpy
         trial=Trial(parameters={"hidden": 8, "epochs": 2, "batch": 16}, finds_target=False),
     )
 
@@ -145,11 +149,13 @@ class Gears(Trained):
         CannotRun: no training perturbation of annotated genes, or fewer cells than a batch.
         """
         from cdnbench.knowledge import read_annotations, renaming
+        from cdnbench.methods.device import check_device
         from cdnbench.methods.gears import graphs
         from cdnbench.methods.gears.cells import TrainingCells
         from cdnbench.methods.gears.network import Network
         from cdnbench.methods.gears.training import Condition, Schedule, train
 
+        check_device(self.info.name, self.device)
         names = None
         if "identifiers" in resources:
             symbols = {gene for labelled in tasks for gene in labelled.task.symbols or ()}
@@ -184,7 +190,7 @@ class Gears(Trained):
             c for c, out in zip(cells.conditions, held, strict=False) if not out
         ]
         validation = [c for c, out in zip(cells.conditions, held, strict=False) if out]
-        network = Network(coexpression, ontology.shape[1], self.hidden, rng)
+        network = Network(coexpression, ontology.shape[1], self.hidden, rng, device=self.device)
         schedule = Schedule(
             self.epochs, self.batch, self.group, self.learning_rate, self.weight_decay
         )

@@ -54,16 +54,16 @@ class Batch:
 
 
 class Gather(torch.autograd.Function):
-    """matrix @ x for a constant sparse matrix."""
+    """matrix @ x for a constant sparse matrix, by scipy: on a CPU, wherever x is."""
 
     @staticmethod
     def forward(ctx: Any, matrix: sparse.csr_matrix, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         ctx.matrix = matrix
-        return torch.from_numpy(matrix @ x.detach().numpy())
+        return torch.from_numpy(matrix @ x.detach().cpu().numpy()).to(x.device)
 
     @staticmethod
     def backward(ctx: Any, g: torch.Tensor):  # type: ignore[override]
-        return None, torch.from_numpy(ctx.matrix.T @ g.numpy())
+        return None, torch.from_numpy(ctx.matrix.T @ g.cpu().numpy()).to(g.device)
 
 
 class Normalise(torch.autograd.Function):
@@ -107,10 +107,11 @@ class Network:
         hidden: int,
         rng: np.random.Generator,
         dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
     ) -> None:
-        self.dtype = dtype
+        self.dtype, self.device = dtype, device
         self.coexpression = self._matrix(coexpression)
-        self.memory = Workspace(dtype)
+        self.memory = Workspace(dtype, device)
         start = initial(coexpression.shape[0], n_nodes, hidden, rng)
         self.parameters: dict[str, torch.Tensor] = {}
         self.values: list[torch.Tensor] = []
@@ -118,7 +119,7 @@ class Network:
         for with_effect in (False, True):
             names = [name for name in start if (name.split(".")[0] in _EFFECT) == with_effect]
             flat = torch.from_numpy(np.concatenate([start[name].ravel() for name in names])).to(
-                dtype
+                device, dtype
             )
             gradient = flat.grad = torch.zeros_like(flat)
             self.values.append(flat)
@@ -132,8 +133,8 @@ class Network:
         widths = {name: p.shape[0] for name, p in self.parameters.items() if name.endswith("scale")}
         self.running = {
             name.removesuffix(".scale"): (
-                torch.zeros(width, dtype=dtype),
-                torch.ones(width, dtype=dtype),
+                torch.zeros(width, dtype=dtype, device=device),
+                torch.ones(width, dtype=dtype, device=device),
             )
             for name, width in widths.items()
         }
@@ -142,13 +143,14 @@ class Network:
         return x.astype(np.float64 if self.dtype == torch.float64 else np.float32)
 
     def _vector(self, x: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.asarray(x)).to(self.dtype)
+        return torch.from_numpy(np.asarray(x)).to(self.device, self.dtype)
 
     def state(self) -> dict[str, np.ndarray]:
         """A copy of all that training changes."""
-        found = {name: p.detach().numpy().copy() for name, p in self.parameters.items()}
+        found = {name: p.detach().cpu().numpy().copy() for name, p in self.parameters.items()}
         for name, (mean, var) in self.running.items():
-            found |= {f"{name}.mean": mean.numpy().copy(), f"{name}.var": var.numpy().copy()}
+            found[f"{name}.mean"] = mean.cpu().numpy().copy()
+            found[f"{name}.var"] = var.cpu().numpy().copy()
         return found
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
@@ -174,7 +176,8 @@ class Network:
         n_genes = len(p["gene.table"])
         n_perturbed = int(batch.n_cells.sum())
         n = n_perturbed + batch.n_controls
-        each_gene = torch.full((n_genes,), 1 / n_genes, dtype=self.dtype)
+        like = {"dtype": self.dtype, "device": self.device}
+        each_gene = torch.full((n_genes,), 1 / n_genes, **like)
         gene = self._norm("gene", p["gene.table"], each_gene, n * n_genes).relu()
         position = (
             Gather.apply(self.coexpression, p["position.table"]) @ p["position.w"].T
@@ -187,8 +190,8 @@ class Network:
             summed = self._convolved(batch.rows, batch.n_targets)
             effects.append(self._mlp("effect", summed, counts / n_perturbed, max(2, n_perturbed)))
         if batch.n_controls:
-            effects.append(torch.zeros(1, base.shape[1], dtype=self.dtype))
-            counts = torch.cat([counts, torch.tensor([batch.n_controls], dtype=self.dtype)])
+            effects.append(torch.zeros(1, base.shape[1], **like))
+            counts = torch.cat([counts, torch.tensor([batch.n_controls], **like)])
         weights = counts / n
         a, c = self._joint(base, torch.cat(effects), weights, n * n_genes)
         out, mean1, var1, mean2, var2 = Decoder.apply(

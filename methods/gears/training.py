@@ -76,7 +76,9 @@ class Step:
         """
         loss, gradient = 0.0, torch.zeros_like(deltas)
         for row, genes, wanted in self.parts:
-            error = deltas[row, genes][None] if wanted is None else deltas[row, genes] - wanted
+            error = deltas[row, genes][None]
+            if wanted is not None:
+                error = error - wanted.to(deltas.device)
             scale = 1 / (error.numel() * len(self.parts))
             cube = error**3
             loss += scale * float((cube * error).sum())

@@ -52,6 +52,9 @@ class Graph:
     between: Tensor
     own: Tensor
 
+    def to(self, device: str) -> Graph:
+        return Graph(self.between.to(device), self.own.to(device))
+
     @staticmethod
     def of(n_nodes: int, edges: np.ndarray, *, loops: bool = True) -> Graph:
         """edges (E, 2): numbers of two different nodes, each pair once. Without edges and loops a
@@ -258,8 +261,9 @@ class Response(Network):
         given, they are added to all entries of the embedding of being a target, so that they have a
         gradient.
         """
-        numbers = torch.arange(len(before))[:, None]
-        target = torch.zeros(before.numel(), dtype=torch.long).index_fill_(0, targets, 1)
+        numbers = torch.arange(len(before), device=before.device)[:, None]
+        target = torch.zeros(before.numel(), dtype=torch.long, device=before.device)
+        target.index_fill_(0, targets, 1)
         second = self.second(target.view_as(before) + 2 * numbers)
         if scores is not None:
             second = second + scores.reshape(-1, 1)
@@ -275,5 +279,6 @@ class Discovery(Network):
     ) -> Tensor:
         """(N, B) scores, from rows (N, B) of `first` and `second`. mutated (K,): node * B +
         sample."""
-        cut = torch.empty(0, dtype=torch.long) if mutated is None else mutated
+        none = torch.empty(0, dtype=torch.long, device=before.device)
+        cut = none if mutated is None else mutated
         return super().forward(self.first(before), self.second(after), cut, graph)

@@ -31,7 +31,7 @@ Parameters, with the reference's values
     epochs (50), patience (15), batch (64), learning_rate (.01) of Adam, supervision (.01),
     validation (.2).
     pseudobulks (4): ours, chosen among 1, 2, 4 and 8 on simulated lines of another seed than the
-    suite's.
+    suite's. device ("cpu" or "cuda"): where both networks run.
 
 A (gene, bin) pair that training has not met has the row of a table that it began with, as in the
 reference, which gives them random rows.
@@ -52,7 +52,7 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import read_interactions, renaming
-from cdnbench.method import MethodInfo, Trial
+from cdnbench.method import MethodInfo, Trial, added_later
 from cdnbench.methods.clusters import held_out
 from cdnbench.methods.pdgrapher.pseudobulks import (
     Pseudobulks,
@@ -81,6 +81,7 @@ class PDGrapher(Trained):
     supervision: float = 0.01
     validation: float = 0.2
     pseudobulks: int = 4
+    device: str = added_later("cpu")
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="pdgrapher",
@@ -98,6 +99,7 @@ class PDGrapher(Trained):
         preload=("torch", "scipy.sparse"),
         fit_timeout_s=4 * 3600.0,
         depends_on_units=True,
+        devices=("cpu", "cuda"),
         trial=Trial(
             parameters={"dim": 4, "bins": 8, "epochs": 2, "pseudobulks": 2}, finds_target=False
         ),
@@ -134,9 +136,11 @@ class PDGrapher(Trained):
         ------
         CannotRun: no interactions are given, or none of the training targets is among their genes.
         """
+        from cdnbench.methods.device import check_device
         from cdnbench.methods.pdgrapher.network import Graph
         from cdnbench.methods.pdgrapher.training import Samples, Schedule, train
 
+        check_device(self.info.name, self.device)
         if reason := self.info.why_no_fit(resources):
             raise CannotRun(reason)
         rng = generator("method", "pdgrapher", seed)
@@ -172,6 +176,7 @@ class PDGrapher(Trained):
             n_bins=self.bins,
             initial=Rows(bulks.genes, self.dim, seed),
             rng=rng,
+            device=self.device,
         )
         return {
             "genes": bulks.genes,
@@ -185,7 +190,9 @@ class PDGrapher(Trained):
             "before.codes": result.before.codes,
             "after.edges": result.after.edges,
             "after.codes": result.after.codes,
-            **{f"discovery.{name}": value.numpy() for name, value in result.discovery.items()},
+            **{
+                f"discovery.{name}": value.cpu().numpy() for name, value in result.discovery.items()
+            },
         }
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
@@ -239,9 +246,10 @@ class PDGrapher(Trained):
             network.load_state_dict(
                 state | {"first.weight": first.weight, "second.weight": second.weight}
             )
-            scores = (
-                network.eval()(at_before, at_after, Graph.of(n_nodes, model["edges"])).numpy().T
-            )
+            graph = Graph.of(n_nodes, model["edges"]).to(self.device)
+            moved = network.eval().to(self.device)
+            scores = moved(at_before.to(self.device), at_after.to(self.device), graph)
+            scores = scores.cpu().numpy().T
         return np.where(there, scores[:, at], np.nan)[:, column]
 
     def _layers(self):

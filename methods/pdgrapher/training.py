@@ -111,8 +111,9 @@ def best(scores: Tensor, known: Tensor, number: Tensor) -> Tensor:
     """node * B + sample of the `number` (B,) highest known scores (N, B) of each sample."""
     most = int(number.max())
     order = scores.masked_fill(known == 0, -torch.inf).topk(most, dim=0).indices
-    flat = order * scores.shape[1] + torch.arange(scores.shape[1])
-    return flat[torch.arange(most)[:, None] < number]
+    device = scores.device
+    flat = order * scores.shape[1] + torch.arange(scores.shape[1], device=device)
+    return flat[torch.arange(most, device=device)[:, None] < number]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +129,15 @@ class Batches:
     targets: Tensor
 
     def of(self, samples: np.ndarray) -> Batches:
-        index = torch.from_numpy(samples)
+        index = torch.from_numpy(samples).to(self.after.device)
         before, after = self.at_before[:, index], self.at_after[:, index]
         numbers = self.after[:, index]
         known, targets = (x[:, index].to(numbers.dtype) for x in (self.known, self.targets))
         return Batches(before, after, numbers, known, targets)
+
+    def to(self, device: str) -> Batches:
+        parts = (self.at_before, self.at_after, self.after, self.known, self.targets)
+        return Batches(*(part.to(device) for part in parts))
 
     def intervened(self) -> Tensor:
         """node * B + sample of all targets."""
@@ -218,8 +223,10 @@ def train(
     n_bins: int,
     initial: Initial,
     rng: np.random.Generator,
+    device: str = "cpu",
 ) -> Result:
-    """Train both networks. Without validation samples, those of training serve for both."""
+    """Train both networks. Without validation samples, those of training serve for both. The
+    weights before training are drawn on the CPU, whatever the device."""
     training, held = np.flatnonzero(~samples.validation), np.flatnonzero(samples.validation)
     held = held if len(held) else training
     counted = samples.known & ~samples.validation[:, None]
@@ -233,11 +240,12 @@ def train(
         torch.from_numpy(np.ascontiguousarray(a.T))
         for a in (samples.after, samples.known, samples.targets)
     )
-    data = Batches(at_before, at_after, numbers, known, targets)
+    data = Batches(at_before, at_after, numbers, known, targets).to(device)
     positives = samples.targets[training].sum()
     response, discovery = networks(before, after, samples.before.shape[1], layers, initial, rng)
     positive = float((counted.sum() - positives) / positives)
-    pair = Pair(response, discovery, graph, positive, schedule.supervision)
+    response, discovery = response.to(device), discovery.to(device)
+    pair = Pair(response, discovery, graph.to(device), positive, schedule.supervision)
     best_response, best_discovery, losses = _epochs(pair, data, training, held, schedule, rng)
     return Result(before, after, best_response, best_discovery, losses)
 

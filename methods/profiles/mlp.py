@@ -7,7 +7,7 @@ profiles is held out, and the epoch with the lowest loss there is kept. Genes th
 targeted have no score.
 
 Parameters: `hidden` units (256), `dropout` of inputs and hidden units (.2), `learning_rate` of Adam
-(1e-3), `epochs` at most (300), `patience` in epochs (30).
+(1e-3), `epochs` at most (300), `patience` in epochs (30), `device` of training, "cpu" or "cuda".
 
 Licence: MIT, with this package.
 """
@@ -22,7 +22,7 @@ import numpy as np
 
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, Trial
+from cdnbench.method import MethodInfo, Trial, added_later
 from cdnbench.methods.clusters import held_out
 from cdnbench.methods.profiles.profiles import Profiles, embed, of_targeted, unit
 from cdnbench.methods.trained import Trained
@@ -41,6 +41,7 @@ class MLP(Trained):
     learning_rate: float = 1e-3
     epochs: int = 300
     patience: int = 30
+    device: str = added_later("cpu")
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="mlp",
@@ -55,6 +56,10 @@ class MLP(Trained):
         needs_symbols=True,
         min_samples=1,
         depends_on_units=True,
+        devices=("cpu", "cuda"),
+        gpu_helps=False,  # two layers: it trains within seconds, and predicts with numpy
+        gpu_memory_mb=lambda sizes: 0.0,
+        fit_gpu_memory_mb=500.0,
         trial=Trial(parameters={"hidden": 32, "epochs": 100}),
     )
 
@@ -67,6 +72,9 @@ class MLP(Trained):
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
         """Weights of both layers."""
+        from cdnbench.methods.device import check_device
+
+        check_device(self.info.name, self.device)
         profiles = Profiles.of(tasks)
         targeted = np.flatnonzero(profiles.targets.any(axis=0))
         if len(profiles.shifts) < 2:
@@ -92,9 +100,10 @@ class MLP(Trained):
                 nn.ReLU(),
                 nn.Dropout(self.dropout),
                 nn.Linear(self.hidden, y.shape[1]),
-            )
+            ).to(self.device)  # with weights that a CPU has drawn
             optimiser = torch.optim.Adam(net.parameters(), lr=self.learning_rate)
-            inputs, outputs = torch.from_numpy(x).float(), torch.from_numpy(y).float()
+            inputs = torch.from_numpy(x).float().to(self.device)
+            outputs = torch.from_numpy(y).float().to(self.device)
             train = np.flatnonzero(~validation)
             best, kept, waited = np.inf, {k: v.clone() for k, v in net.state_dict().items()}, 0
             for _ in range(self.epochs):
@@ -117,7 +126,7 @@ class MLP(Trained):
                     if waited == self.patience:
                         break
         return {
-            name: kept[key].numpy()
+            name: kept[key].cpu().numpy()
             for name, key in (
                 ("w1", "1.weight"),
                 ("b1", "1.bias"),

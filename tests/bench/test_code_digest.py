@@ -1,10 +1,14 @@
 """What counts as other code of a method, and what does not."""
 
+import ast
 import importlib
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cdnbench import code_digest as module
 from cdnbench.code_digest import code_digest
 from cdnbench.registry import METHODS, entries, load_class
 
@@ -134,3 +138,21 @@ def test_every_registered_method_has_one_of_its_own():
         assert digest, name
         known[name] = digest
     assert known["target-shift"] != known["effect-size"] != known["cdn"]
+
+
+def test_threads_may_ask_at_once(monkeypatch):
+    """Python 3.11 fails where two threads make syntax trees at once."""
+    inside, most, real = [], [], ast.parse
+
+    def parse(*arguments):
+        inside.append(None)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(module.ast, "parse", parse)
+    path = module.__file__
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: module._parsed("m", "p", path, -i), range(8)))
+    assert all(found) and max(most) == 1 and len(most) == 8

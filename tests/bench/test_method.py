@@ -139,11 +139,22 @@ def test_the_example_is_a_method():
         ("bacadi", {"likelihood": "fc", "device": "cpu"}, "", "6b32ef1342ba09c32f3374741a1aecff"),
         ("dcdi-g", {"device": "cuda"}, "", "7cd8590acd0906b1fd849b8fad5aa61a"),
         ("linear", {}, "a fit", "28fadc7b0f1d6b215d46233b1829f728"),
+        # They have got a parameter `device` since.
+        ("mlp", {}, "a fit", "e2efdc966d5f8a3f6eaafd57d21a5285"),
+        ("gears", {}, "a fit", "7238451f80e858771e80abb67b21380c"),
+        ("pdgrapher", {"device": "cpu"}, "a fit", "bd59bc416bbea17f082d68332a205e4f"),
+        ("cdn-public", {}, "", "ed19df654c639456a2af088e295dbe6e"),
     ],
 )
 def test_keys_are_frozen(name, parameters, fit, key):
     """Stored results are found under these; a key changes only with the version of its method."""
     assert load_method(name, **parameters).key("a task", 1, fit) == key
+
+
+def test_a_parameter_that_was_added_later_counts_once_it_is_changed():
+    plain, moved = load_method("mlp"), load_method("mlp", device="cuda")
+    assert "device" not in plain.all_parameters and moved.all_parameters["device"] == "cuda"
+    assert plain.key("t", 0) != moved.key("t", 0)
 
 
 def test_writing_out_a_default_changes_no_key():

@@ -13,6 +13,7 @@ Parameters
     weights    the file that `bench weights import` wrote
     statistic  "correlation" or "inverse-covariance"; by default what the card says
     n_batches  T, marginal estimates per data set (50)
+    device     "cpu" or "cuda", where the network runs
 
 Deviations from the public code
     - The guide is the correlation of one draw of rows per data set, not of one per batch.
@@ -39,7 +40,7 @@ import numpy as np
 
 from cdnbench.design import PAPER
 from cdnbench.errors import CannotRun, InvalidParameter
-from cdnbench.method import MethodInfo, Trial
+from cdnbench.method import MethodInfo, Trial, added_later
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -71,6 +72,7 @@ class PublicCDN:
     weights: str = ""
     n_batches: int = 50
     statistic: str = ""
+    device: str = added_later("cpu")
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="cdn-public",
@@ -88,6 +90,7 @@ class PublicCDN:
         max_variables=1000,
         min_samples=10,
         depends_on_units=True,
+        devices=("cpu", "cuda"),
         trial=Trial(parameters=_tiny_weights, finds_target=False),
     )
 
@@ -130,7 +133,9 @@ class PublicCDN:
         InvalidParameter: the file was not written by `bench weights import`, or is damaged.
         """
         from cdnbench.methods.cdn.public.weights import HOW, load_network
+        from cdnbench.methods.device import check_device
 
+        check_device(self.info.name, self.device)
         if not self.weights:
             raise CannotRun(
                 f"cdn-public has no weights. {HOW}, then write cdn-public:weights=FILE.safetensors"
@@ -151,23 +156,31 @@ class PublicCDN:
 
         def solve(ordered: Task) -> dict[str, np.ndarray]:
             chosen = self.statistic or statistic
-            return {"": _logits(ordered, network, chosen, self.n_batches, rng)}
+            there = network.to(self.device)
+            return {"": _logits(ordered, there, chosen, self.n_batches, rng, self.device)}
 
         return in_canonical_order(task, solve)[""]
 
 
 def _logits(
-    task: Task, network: PublicNetwork, statistic: str, n_batches: int, rng: np.random.Generator
+    task: Task,
+    network: PublicNetwork,
+    statistic: str,
+    n_batches: int,
+    rng: np.random.Generator,
+    device: str,
 ) -> np.ndarray:
     import torch
 
-    before, *after = sides([task.observational, *task.regimes], statistic, n_batches, rng)
+    found = sides([task.observational, *task.regimes], statistic, n_batches, rng)
+    before, *after = [side.to(device) for side in found]
+    identities = lambda: draw_identities(network.config.n_nodes, rng).to(device)  # noqa: E731
     with torch.inference_mode():
-        reference = network.encode(before, draw_identities(network.config.n_nodes, rng))
+        reference = network.encode(before, identities())
         logits = []
         for side in after:
-            encoded = network.encode(side, draw_identities(network.config.n_nodes, rng))
-            logits.append(network.target_logits(reference, encoded).double().numpy())
+            encoded = network.encode(side, identities())
+            logits.append(network.target_logits(reference, encoded).double().cpu().numpy())
     return np.stack(logits)
 
 

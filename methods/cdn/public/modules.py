@@ -80,6 +80,9 @@ class Identities:
     rows: Tensor
     columns: Tensor
 
+    def to(self, device: str) -> Identities:
+        return Identities(self.pairs.to(device), self.rows.to(device), self.columns.to(device))
+
 
 @dataclass(frozen=True)
 class Side:
@@ -93,6 +96,10 @@ class Side:
     pairs: Tensor
     statistic: Tensor
     nodes: Tensor
+
+    def to(self, device: str) -> Side:
+        parts = (self.tokens, self.pairs, self.statistic, self.nodes)
+        return Side(*(part.to(device) for part in parts))
 
 
 class TiedAttention(nn.Module):
@@ -318,7 +325,7 @@ class PublicNetwork(nn.Module):
     def edge_logits(self, encoded: Tensor) -> Tensor:
         """(N (N - 1) / 2, 3) logits of {no edge, i -> j, j -> i} for i < j in row order, from the
         encoder's (N, N, d)."""
-        i, j = torch.triu_indices(len(encoded), len(encoded), 1)
+        i, j = torch.triu_indices(len(encoded), len(encoded), 1, device=encoded.device)
         return self.edges(torch.cat([encoded[i, j], encoded[j, i]], dim=-1))
 
 
