@@ -83,8 +83,10 @@ class Graphs:
             np.repeat(ug, n_levels),
             np.tile(alpha_orient, len(owner)),
             neighbours,
-            *(np.zeros_like(neighbours) for _ in range(3)),
-            neighbours.any(axis=2),
+            np.zeros_like(neighbours),
+            np.zeros_like(neighbours),
+            np.zeros_like(neighbours),
+            np.asarray(neighbours.any(axis=2)),
             cells,
         )
 

@@ -130,7 +130,7 @@ class PredictedProfiles:
                 f"{len(profiles.genes):,} and {len(symbols):,}; a correlation needs two. Name the "
                 "columns by gene symbols, as the task does"
             )
-        candidates = task.candidates.any(axis=0)  # type: ignore[union-attr]
+        candidates: np.ndarray = np.any(np.asarray(task.candidates), axis=0, keepdims=True)[0]
         predicted = [i for i, g in enumerate(symbols) if g in row and candidates[i]]
         if not predicted:
             raise CannotRun(
