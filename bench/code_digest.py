@@ -2,8 +2,8 @@
 
 The code of a method is its class and every function, class and constant that this one names, in its
 own package, and those that they name, and so on. Names inside of it, comments, docstrings and type
-annotations leave the digest as it is; so does everything that the method does not use. What other
-packages do is told by their versions, which every record has.
+annotations leave the digest as it is; so do the method's `info` and everything that it does not
+use. What other packages do is told by their versions, which every record has.
 
 What it cannot see: code that is found by a name made at run time (`getattr`, `importlib`), and data
 files. Weights and knowledge have digests of their own in every key.
@@ -192,6 +192,8 @@ class _Canonical(ast.NodeVisitor):
                 continue
             if name == "body" and isinstance(node, _SCOPES):
                 value = _without_docstring(value)
+                if isinstance(node, ast.ClassDef):
+                    value = [part for part in value if not _is_info(part)]
             for part in value if isinstance(value, list) else [value]:
                 if isinstance(part, ast.AST):
                     self.visit(part)
@@ -239,6 +241,14 @@ class _Canonical(ast.NodeVisitor):
 
 _LEFT_OUT = ("annotation", "returns", "type_comment", "type_params", "kind", "ctx")
 _BUILTINS = frozenset(dir(__import__("builtins")))
+
+
+def _is_info(statement: ast.stmt) -> bool:
+    """Whether it is the `info` of a method, which says what it is called and where it can run."""
+    targets = statement.targets if isinstance(statement, ast.Assign) else ()
+    if isinstance(statement, ast.AnnAssign):
+        targets = (statement.target,)
+    return any(isinstance(target, ast.Name) and target.id == "info" for target in targets)
 
 
 def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:

@@ -104,7 +104,10 @@ def run(
         ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would run, and run nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what would run and about how long it takes, and run nothing."
+        ),
     ] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Run all jobs, also those that are done.")
@@ -160,7 +163,9 @@ def run(
         shard=Shard.parse(shard),
     )
     _announce(planned)
-    if not dry_run:
+    if dry_run:
+        _estimate(planned, timing)
+    else:
         if distributed:
             distributed.plan_again(
                 plan,
@@ -176,6 +181,30 @@ def run(
             )
         execute(planned, distributed)
         _finish(planned)
+
+
+def _estimate(planned: Run, timing: bool) -> None:
+    """Say about how long it will take, by what is in the folder and in those beside it."""
+    from cdnbench.archive import find_stores
+    from cdnbench.errors import BenchError
+    from cdnbench.runners.estimate import History
+
+    if not planned.todo:
+        return
+    folder = planned.store.folder
+    history, seen = History(), set()
+    for place in (folder, folder.parent) if folder.parent.name == "results" else (folder,):
+        try:
+            stores = find_stores(place)
+        except BenchError:  # nothing was run yet
+            continue
+        for store in stores:
+            if store.folder.resolve() not in seen:
+                seen.add(store.folder.resolve())
+                history.add(store)
+    plan = planned.plan
+    told = history.estimate(plan.suite_name, plan.suite.info.setting, planned.todo)
+    print(f"time: {told.told(1 if timing else planned.jobs)}")
 
 
 def execute(planned: Run, distributed: Distributed | None = None) -> None:

@@ -22,6 +22,7 @@ from .helpers import centred, unused
 class Method:
     """It scores."""
 
+    info = {"name": "method"}
     weight: float = 2.0
 
     def predict(self, task):
@@ -115,6 +116,7 @@ def test_two_functions_that_change_places_change_the_digest(digest_of):
     [
         [("helpers", "# a comment", "# another one")],
         [("method", "It scores.", "It ranks.")],
+        [("method", '"name": "method"', '"name": "another"')],
         [("method", "values", "moved")],
         [("method", "(self, task)", "(self, task: dict) -> float")],
         [("helpers", "return 1\n", "return 2\n")],  # of a function that the method does not use
