@@ -94,7 +94,7 @@ def test_failures_are_told_and_set_the_exit_code(folder):
             "no parameter of dci named 'alpha'",
         ),
         (["report", "nowhere"], "No results in nowhere"),
-        (["report", "--table", "table12"], "Did you mean table11"),
+        (["report", "--table", "table12"], "Did you mean table1"),
         (["report", "--csv", "no/such/folder/x.csv"], "does not exist"),
         (["predict", "a.csv", "b.csv"], "a.csv does not exist"),
     ],
