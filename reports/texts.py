@@ -17,7 +17,7 @@ TEXTS: Mapping[str, str] = {
         name: name
         for name in (
             *("table1", "table2", "table4", "table5", "table6", "table9", "table10", "table11"),
-            *("agreement", "distribution", "provenance", "real"),
+            *("agreement", "distribution", "provenance", "real", "strata"),
         )
     },
 }
