@@ -50,4 +50,4 @@ $(VENV)/.docs-ready: $(READY)
 	touch $@
 
 clean:
-	rm -rf $(VENV) build docs/methods docs/suites *.egg-info
+	rm -rf $(VENV) build docs/methods docs/suites docs/_extra *.egg-info
