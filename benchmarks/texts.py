@@ -34,10 +34,10 @@ def main() -> int:
     if not check:
         for path in texts.write(made, FOLDER):
             print(f"Wrote {path}.")
-        (FOLDER / WEIGHTS).write_text(cards, "utf-8")
+        (FOLDER / WEIGHTS).write_text(cards, encoding="utf-8")
         return 0
     wrong = list(texts.differences(made, FOLDER))
-    if (FOLDER / WEIGHTS).read_text("utf-8") != cards:
+    if (FOLDER / WEIGHTS).read_text(encoding="utf-8") != cards:
         wrong.append(f"{FOLDER / WEIGHTS} does not equal the cards beside the weights.")
     for what in wrong:
         print(what)
@@ -54,7 +54,7 @@ def weights() -> str:
 
 def _cards() -> Iterator[str]:
     for path in sorted(CARDS.glob("*.safetensors")):
-        card = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         sha, dirty = card.get("git_sha") or "unknown", card.get("dirty")
         told = "unknown" if dirty is None else "yes" if dirty else "no"
         yield f"{path.stem:<14}  {sha[:8]:<8}  {card.get('date', 'unknown'):<10}  {told}"

@@ -38,8 +38,8 @@ def write(report: Report, folder: Path) -> list[Path]:
     changed = []
     for name, table in TEXTS.items():
         path, made = folder / f"{name}.txt", text(report, table)
-        if not path.exists() or path.read_text("utf-8") != made:
-            path.write_text(made, "utf-8")
+        if not path.exists() or path.read_text(encoding="utf-8") != made:
+            path.write_text(made, encoding="utf-8")
             changed.append(path)
     return changed
 
@@ -51,7 +51,10 @@ def differences(report: Report, folder: Path) -> Iterator[str]:
         if not path.exists():
             yield f"{path} does not exist."
             continue
-        stored, made = path.read_text("utf-8").splitlines(), text(report, table).splitlines()
+        stored, made = (
+            path.read_text(encoding="utf-8").splitlines(),
+            text(report, table).splitlines(),
+        )
         if stored != made:
             found = difflib.unified_diff(stored, made, "text", "store", n=0, lineterm="")
             lines = [line for _, line in zip(range(_SHOWN), found, strict=False)]

@@ -163,6 +163,11 @@ class DaskRun:
         try:
             for future in coming:
                 request = open_.pop(future)
+                if future.status in ("pending", "lost"):
+                    # Its worker died with the reply; the scheduler gives the part to another.
+                    open_[future] = request
+                    coming.add(future)
+                    continue
                 if future.status != "finished":
                     failures.append(f"{_n_jobs(request)}: {_why(future)}")
                     continue

@@ -48,7 +48,8 @@ def _trial_file(folder: Path) -> dict[str, str]:
     genes = [f"{letter}{i}" for letter in "vg" for i in range(20)] + list("abcde")
     path = folder / "predicted.csv"
     rows = [",".join([gene, *("5" if other == gene else "0" for other in genes)]) for gene in genes]
-    path.write_text("\n".join([",".join(["gene", *genes]), *rows]) + "\n")
+    lines = [",".join(["gene", *genes]), *rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {"file": str(path)}
 
 
@@ -65,8 +66,11 @@ class PredictedProfiles:
         summary="Candidates by how well their profiles in a file, predicted by any forward model, "
         "correlate with the observed shift",
         licence="MIT",
+        reference="our own code; the profiles are those of any forward model",
+        baseline=True,
         supervised="pretrained",
         default=False,
+        preload=("pandas", "numpy.rec"),
         min_samples=1,
         needs_symbols=True,
         depends_on_units=True,

@@ -34,9 +34,9 @@ def results(folder):
 def test_a_run_ends_with_the_leaderboard(results):
     assert "3 tasks, 9 jobs, 0 of them done" in results
     assert "9/9 jobs (9 ok)" in results
-    rows = [
-        line.split()[0] for line in results.split("method")[-1].splitlines()[2:] if line.strip()
-    ]
+    lines = results.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("method "))
+    rows = [line.split()[0] for line in lines[head + 2 :] if line.strip()]
     assert rows[0] == "ceiling" and {"random", "target-shift", "regression-invariance"} <= set(rows)
 
 
@@ -94,7 +94,7 @@ def test_failures_are_told_and_set_the_exit_code(folder):
             "no parameter of dci named 'alpha'",
         ),
         (["report", "nowhere"], "No results in nowhere"),
-        (["report", "--table", "table12"], "Did you mean table1"),
+        (["report", "--table", "table12"], "Did you mean table2"),
         (["report", "--csv", "no/such/folder/x.csv"], "does not exist"),
         (["predict", "a.csv", "b.csv"], "a.csv does not exist"),
     ],
