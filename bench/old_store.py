@@ -119,7 +119,11 @@ class OldStore:
                 values = json.loads(file.read())
             if not isinstance(values, dict):
                 raise NotARecord("it is not a JSON object")
-            return record_of(values)
+            record = record_of(values)
+            named = path.parent.name if path.name == "record.json" else path.stem
+            if record.key != named:
+                raise NotARecord(f"it is the record of {record.key}")
+            return record
         except FileNotFoundError:  # another run set it aside
             return None
         except (OSError, *WRONG) as error:
