@@ -104,6 +104,11 @@ class Scores:
         if found is None or found.shape != expected:
             shape = None if found is None else found.shape
             raise ValueError(f"their shape is {shape}, and that of the targets is {expected}")
+        found = np.asarray(found, dtype=np.float64)
+        if np.isinf(found).any():
+            raise ValueError("they hold infinite values")
+        if (piece.task.truth.targets & ~np.asarray(piece.task.candidates, dtype=bool)).any():
+            raise ValueError("a target of the task is not among its candidates")
         return found
 
 
