@@ -55,12 +55,13 @@ def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
         name that stays in its folder.
     """
     known, needed = field_names(cls)
-    given = {name: values[name] for name in known.intersection(values)}
+    given = {name: value for name, value in values.items() if name in known}
     for name, value in given.items():
-        if isinstance(value, _CONTAINERS) and is_deep(value):
-            raise NotARecord(f"its {name} is nested too deeply")
-        if isinstance(value, dict | list | tuple) and _holds_huge(value):
-            raise NotARecord(f"its {name} holds a number that is far too large")
+        if value and isinstance(value, dict | list | tuple):
+            if is_deep(value):
+                raise NotARecord(f"its {name} is nested too deeply")
+            if _holds_huge(value):
+                raise NotARecord(f"its {name} holds a number that is far too large")
     for name, kinds in _kinds(cls).items():
         value = given.get(name)
         if value is None and type(None) not in kinds:
@@ -85,15 +86,17 @@ def is_deep(value: Any) -> bool:
 
 def _holds_huge(value: Any) -> bool:
     """Whether a whole number in it is more than other programs can take."""
-    if isinstance(value, dict):
-        return any(_holds_huge(each) for each in value.values())
-    if isinstance(value, list | tuple):
-        return any(_holds_huge(each) for each in value)
-    return isinstance(value, int) and abs(value) > _LARGEST
+    for each in value.values() if isinstance(value, dict) else value:
+        kind = type(each)  # of JSON, which has no subclasses; stores hold many values
+        if kind is int:
+            if abs(each) > _LARGEST:
+                return True
+        elif kind is not str and isinstance(each, dict | list | tuple) and _holds_huge(each):
+            return True
+    return False
 
 
 def _is_sound(name: str, value: Any) -> bool:
-    """Called for every field of every record, so the commonest types come first."""
     if isinstance(value, str):
         if name in _FILES:
             return is_name(value) or (value == "" and name in ("task_hash", "fit"))
@@ -105,7 +108,7 @@ def _is_sound(name: str, value: Any) -> bool:
         return abs(value) <= _LARGEST  # which is false for NaN
     if isinstance(value, list | tuple):
         return all(isinstance(each, str) for each in value)
-    if isinstance(value, Mapping) and name in _TEXTS:
+    if name in _TEXTS and isinstance(value, Mapping):
         return all(isinstance(each, str) for each in value.values())
     return True
 
