@@ -11,6 +11,7 @@ import tarfile
 import time
 
 import pytest
+from outcomes import same
 
 from cdnbench.commands.distributed import Distributed
 from cdnbench.errors import BenchError, InvalidParameter
@@ -42,18 +43,6 @@ def arguments_of(run, methods, seeds="0"):
         jobs_per_gpu=1,
     )
     return made._arguments
-
-
-def same(store):
-    """What makes two runs the same: key, status, reason, scores."""
-    return {
-        r.key: (
-            r.status,
-            r.reason,
-            store.scores(r.key)[""].tolist() if r.status == "ok" else None,
-        )
-        for r in store.jobs()
-    }
 
 
 class Cluster:

@@ -8,6 +8,7 @@ import time
 
 import psutil
 import pytest
+from outcomes import same
 
 from cdnbench.errors import BenchError
 from cdnbench.runners.plan import Limits, make_plan
@@ -36,18 +37,6 @@ def sweep(
 
 def log_of(store, record):
     return (store.folder / record.log).read_text()
-
-
-def same(store):
-    """What makes two runs the same: key, status, reason, scores."""
-    return {
-        r.key: (
-            r.status,
-            r.reason,
-            store.scores(r.key)[""].tolist() if r.status == "ok" else None,
-        )
-        for r in store.jobs()
-    }
 
 
 def by_method(store):

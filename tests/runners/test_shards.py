@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from outcomes import same
 
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.merging import merge
@@ -20,18 +21,6 @@ def sweep(folder, methods, shard="1/1", **mode):
     run = Run(plan_of(methods), Store(folder), Mode(**mode), 2, shard=Shard.parse(shard))
     run.execute()
     return run
-
-
-def same(store):
-    """What makes two runs the same: key, status, reason, scores."""
-    return {
-        r.key: (
-            r.status,
-            r.reason,
-            store.scores(r.key)[""].tolist() if r.status == "ok" else None,
-        )
-        for r in store.jobs()
-    }
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "-1/2", "", "1/0", "fit"])
