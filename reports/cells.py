@@ -27,7 +27,12 @@ METRICS = {"rank": "rank", "recall_at_20": "R20", "top1_pearson": "r"}
 MEAN = "mean"
 """What the mean over lines is called among the lines."""
 OURS, PRINTED, DIFFERENCE = "ours", "printed", "difference"
-COUNTERPARTS = {"genept": "genept-style", "cdn": "cdn-cells"}
+COVERED = "-covered"
+"""What is added to a name where targets and candidates that the method does not know are left out.
+"""
+LEAVES_OUT = ("gears",)
+"""Methods that the paper scores on covered genes alone."""
+COUNTERPARTS = {"genept": "genept-style", "cdn": "cdn-cells", "gears": "gears" + COVERED}
 """Published method -> ours, where names differ."""
 SPLITS = {
     "seen": "",
@@ -46,7 +51,8 @@ def values(results: Results, by: Sequence[str] = ()) -> pd.DataFrame:
 
     One row per (factors but the split, name, line, `by`, metric) with `value`, `finished` and
     `total` tasks. `name` is the label and the split that the method was trained on; what needs no
-    training counts once. by: columns that tell tasks apart, such as `trivial`.
+    training counts once. by: columns that tell tasks apart, such as `trivial`. The methods of
+    `LEAVES_OUT` have two rows, over all genes and over those that they cover.
     """
     factors = [name for name in results.factors.names if name not in _UNSPLIT]
     keys = [*factors, "name", *_READING, "cell_line", *by]
@@ -59,12 +65,31 @@ def values(results: Results, by: Sequence[str] = ()) -> pd.DataFrame:
     place = [*factors, "split", *_READING]
     readings = readings.merge(names, on=place)
     regimes = regimes.merge(names, on=place)
+    regimes = pd.concat([regimes, _covered(regimes)], ignore_index=True)
+    readings = pd.concat([readings, _renamed(readings)], ignore_index=True)
     means = statistics.dataset_means(regimes, list(METRICS), keys)
     found = means.groupby(keys, sort=False)[list(METRICS)].mean().reset_index()
     long = found.melt(keys, list(METRICS), var_name="metric", value_name="value")
     counts = readings.assign(finished=readings["status"] == "ok", total=1)
     counts = counts.groupby(keys, sort=False)[["finished", "total"]].sum().reset_index()
     return counts.merge(long, on=keys, how="left")[columns]
+
+
+def _renamed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of methods that leave genes out, under another name."""
+    rows = frame[frame["method"].isin(LEAVES_OUT)]
+    names = [
+        label + COVERED + name.removeprefix(label)
+        for name, label in zip(rows["name"], rows["label"], strict=True)
+    ]
+    return rows.assign(name=names)
+
+
+def _covered(regimes: pd.DataFrame) -> pd.DataFrame:
+    """The same of regimes, with the metrics over covered genes. A target that is not covered has
+    none, and its task does not count."""
+    rows = _renamed(regimes)
+    return rows.assign(**{name: rows[f"{name}_covered"] for name in METRICS})
 
 
 def _chosen(results: Results, frame: pd.DataFrame, rounds: bool) -> pd.DataFrame:
@@ -176,7 +201,9 @@ def row_order(own: pd.DataFrame, printed: Sequence[str]) -> list[tuple[str, str 
     order: list[tuple[str, str | None]] = []
     for stem in ORDER:
         ours = COUNTERPARTS.get(stem, stem)
-        related = sorted(name for name, method in mine.items() if method == ours)
+        related = sorted(
+            name for name, method in mine.items() if method == ours.removesuffix(COVERED)
+        )
         pairs = {counterpart(p): p for p in printed if p.removesuffix("-cl") == stem}
         names = [*pairs, *(name for name in related if name not in pairs)]
         order += [(name if name in mine else "", pairs.get(name)) for name in names]

@@ -51,6 +51,8 @@ def build(results: Results) -> Table:
         "correlation between the profiles of the first candidate and of the target. mean: over "
         "the lines, each counts once.",
         "-cl: trained on other cell lines only. What needs no training has one row.",
+        "gears-covered: genes that GEARS does not know are left out, as candidates and as targets. "
+        "The paper scores it so. gears: they come last.",
         "The last column of the printed table (Jurkat, r) is lost but for one value.",
     )
     if own.empty:

@@ -20,8 +20,9 @@ def cells(make_store):
     store = make_store("perturbseq")
 
     def add(
-        cell_line, method, places, *, split="seen", subsample=-1, masking="none", fit="", **facts
-    ):
+        cell_line, method, places, *,
+        split="seen", subsample=-1, masking="none", fit="", known=N, **facts,
+    ):  # fmt: skip
         targets = store.one_target_each(1, N)
         for i, place in enumerate(places):
             about = {
@@ -39,6 +40,8 @@ def cells(make_store):
             )
             failed = place is None
             scores = None if failed else store.at_place(targets, place)
+            if scores is not None and known < N:
+                scores[scores <= N - known] = np.nan  # the last ones are not known
             status = "timeout" if failed else "ok"
             store.job(method, task, scores, status=status, fit=fit)
         return store
@@ -76,6 +79,26 @@ def test_panels_lines_and_differences(cells):
     assert value(ours, cell_line="mean", **gap) == pytest.approx(
         0.775 - np.mean(list(told.values()))
     )
+
+
+def test_gears_has_a_row_without_the_genes_that_it_does_not_cover(cells):
+    """Beside the printed row, whose genes are these: an unknown target is no task of it."""
+    for line in ("k562_gw", "rpe1"):
+        for split, places in (("seen", [11, 11, 90]), ("unseen-cl", [1, 31, 31])):
+            store = cells(line, "gears", places, split=split, fit="f", known=51)
+    table = table2.build(read([store.store]))
+    frame = table.frame[(table.frame["panel"] == "nontrivial") & (table.frame["metric"] == "rank")]
+    line = {"cell_line": "k562_gw", "source": "ours"}
+    # Of 51 genes place 11 leaves 10 of 50 before it; the target at place 90 is unknown.
+    assert value(frame, name="gears-covered", **line) == pytest.approx(1 - 10 / 50)
+    assert value(frame, name="gears", **line) < 0.6
+    assert value(frame, name="gears-covered-cl", **line) == pytest.approx(1 - 30 / 50)
+    names = [(row.cells[0].text, row.cells[1].text) for row in table.blocks[0].rows]
+    at = names.index(("gears-covered", "ours"))
+    assert names[at + 1 : at + 4] == [
+        ("gears", "printed"), ("gears-covered", "difference"), ("gears", "ours"),
+    ]  # fmt: skip
+    assert any("gears-covered" in note for note in table.notes)
 
 
 def test_simulated_lines_stand_beside_the_mean_alone_and_say_so(cells):
