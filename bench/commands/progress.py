@@ -45,17 +45,28 @@ def _bar(total: int, folder: Path, to: TextIO) -> Iterator[Show]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
+    def whole() -> Column:
+        return Column(no_wrap=True, min_width=1)
+
+    # What counts comes first and whole. The name of the last job takes the room that is left.
     columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[last]}"),
+        BarColumn(bar_width=10),
+        MofNCompleteColumn(table_column=whole()),
+        TextColumn("{task.fields[bad]}", table_column=whole()),
+        TimeElapsedColumn(table_column=whole()),
+        TimeRemainingColumn(table_column=whole()),
+        TextColumn("left", table_column=whole()),
+        TextColumn(
+            "{task.fields[last]}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
     )
     counts: Counter[Status] = Counter()
-    with Progress(*columns, console=Console(file=to)) as bar:
-        line = bar.add_task("jobs", total=total, last="")
+    with Progress(*columns, console=Console(file=to), expand=True) as bar:
+        line = bar.add_task("jobs", total=total, last="", bad="")
 
         def show(record: Record) -> None:
             if isinstance(record, FitRecord):
@@ -63,7 +74,7 @@ def _bar(total: int, folder: Path, to: TextIO) -> Iterator[Show]:
                 return
             counts[record.status] += 1
             bad = " ".join(f"[red]{n} {s}[/red]" for s, n in counts.items() if s != Status.ok)
-            bar.update(line, advance=1, last=f"{record.method} on {record.task} {bad}")
+            bar.update(line, advance=1, bad=bad, last=f"{record.method} on {record.task}")
             if record.status.is_failure:
                 bar.console.print(failure_line(record, folder), markup=False, emoji=False)
 

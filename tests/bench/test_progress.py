@@ -1,5 +1,7 @@
 """What a run says while it runs."""
 
+import io
+import re
 import sys
 
 import pytest
@@ -80,3 +82,31 @@ def test_reasons_that_differ_in_numbers_are_told_once():
         ("b", "no edges", 1),
         ("a", "x", 1),
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_the_bar_keeps_counts_and_time_left_in_a_narrow_terminal(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    with progress.progress(12345, to=terminal) as show:
+        for status in (Status.ok, Status.timeout, Status.error, Status.ok):
+            reason = "no such gene" if status.is_failure else ""
+            show(
+                job(
+                    "regression-invariance",
+                    "linear/hard/[er]/a-task-with-a-long-name",
+                    status,
+                    reason,
+                )
+            )
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    last = [line for line in re.split(r"[\r\n]", shown) if "12345" in line][-1]
+    assert len(last) <= columns
+    assert re.search(r"4/12345 +1 timeout 1 error +\d:\d\d:\d\d +[\d:-]+ left", last)
+    assert ("linear/hard/[er]/a-task-with-a-long-name" in last) == (columns == 200)
