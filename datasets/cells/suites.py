@@ -33,6 +33,7 @@ from cdnbench.datasets.cells.simulated.embedded import (
 from cdnbench.datasets.cells.simulated.knowledge import ERROR, ERRORS
 from cdnbench.datasets.cells.simulated.simulate import (
     DRUGS,
+    FULL,
     SMALL,
     SMALL_DRUGS,
     Simulation,
@@ -80,6 +81,13 @@ KNOWLEDGE_ERROR = SuiteOption(
     default=ERROR,
     choices=ERRORS,
     help="share of the simulator's statements about its network that are wrong.",
+)
+SIZE = SuiteOption(
+    name="size",
+    default="small",
+    choices=("small", "full"),
+    help="of the simulated lines. full: two lines of 5,000 genes, of which most tasks have 1,000 "
+    "candidates, as in real screens. The first use makes them, which takes minutes.",
 )
 SPLIT = SuiteOption(
     name="split",
@@ -137,6 +145,11 @@ class CellSuite(Suite):
         """The side of the split whose perturbations are scored; "" for both."""
         return ""
 
+    @property
+    def stand_in(self) -> Simulation:
+        """What stands in where no data are given."""
+        return self.simulation
+
     @cached_property
     def all_lines(self) -> dict[str, PreparedLine]:
         """The prepared cell lines by name, in alphabetical order.
@@ -155,7 +168,7 @@ class CellSuite(Suite):
                 )
             found = [PreparedLine.open(path) for path in paths]
         else:
-            found = embedded_lines(self.simulation)
+            found = embedded_lines(self.stand_in)
         lines: dict[str, PreparedLine] = {}
         for line in found:
             if other := lines.get(line.name):
@@ -243,10 +256,16 @@ class CellSuite(Suite):
                 "subsample": -1 if subsample is None else subsample,
                 "trivial": bool(line.arrays["trivial"][p]),
                 "simulated": bool(line.attributes["simulated"]),
+                **self._size(),
             },
             recipe=Recipe(line.name, int(p), subsample, scored),
             origin=digest("cells", line.hash, int(p)),
         )
+
+    def _size(self) -> dict[str, str]:
+        """The factor `size`, of suites that have it: "full", or "" which goes without saying."""
+        size = self.options.get("size")
+        return {} if size is None else {"size": "" if size == SIZE.default else size}
 
     def load(self, spec: TaskSpec) -> LabelledTask:
         name, p, subsample, scored = spec.recipe
@@ -331,18 +350,28 @@ class PerturbSeq(CellSuite):
             DATA,
             KNOWLEDGE,
             KNOWLEDGE_ERROR,
+            SIZE,
         ),
         setting=("cell_line", "split", "masking"),
-        factors={"split": "", "masking": "none", "subsample": "-1"},
+        factors={"split": "", "masking": "none", "subsample": "-1", "size": ""},
         strata=STRATA,
         citation="Wu et al. 2025; Replogle et al. 2022; Nadig et al. 2024",
     )
     simulation: ClassVar[Simulation] = Simulation()
     small_simulation: ClassVar[Simulation] = SMALL
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        if self.options["data"] and self.options["size"] != SIZE.default:
+            raise InvalidParameter("--size is of simulated lines; leave it out with --data.")
+
     @property
     def part(self) -> str:
         return "" if self.options["part"] == "all" else "test"
+
+    @property
+    def stand_in(self) -> Simulation:
+        return FULL if self.options["size"] == "full" else self.simulation
 
     @property
     def knowledge(self) -> str:
@@ -363,7 +392,7 @@ class PerturbSeq(CellSuite):
     @cached_property
     def _resources(self) -> dict[str, Path]:
         if not (self.options["knowledge"] or self.options["data"]):
-            return embedded_knowledge(self.simulation, self.options["knowledge_error"])
+            return embedded_knowledge(self.stand_in, self.options["knowledge_error"])
         if self.options["knowledge_error"] != ERROR:
             raise InvalidParameter("knowledge-error is for simulated lines without --knowledge.")
         found = find_knowledge(self.options["knowledge"])

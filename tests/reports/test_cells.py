@@ -108,6 +108,10 @@ def test_simulated_lines_stand_beside_the_mean_alone_and_say_so(cells):
     assert first.title.endswith("[SIMULATED DATA]: trivial perturbations")
     assert [group for group, *_ in first.groups] == ["", "sim-a", "mean"]
     assert any("not the paper's lines" in note for note in first.notes)
+    assert not any("How hard" in note for note in first.notes)
+    cells("sim-a", "target-shift", [6, 51])
+    (note,) = [n for n in table2.build(read([store.store])).blocks[0].notes if "How hard" in n]
+    assert "a mean rank of 0.95 here" in note and "cdn, reaches 0.71" in note
     # The printed table still stands as a whole below.
     assert [b.title for b in table.blocks[2:]] == [
         "printed values only: trivial perturbations",

@@ -89,6 +89,22 @@ class Simulation:
 DRUGS = Simulation(
     lines=("sim-x", "sim-y"), kind="drug", n_perturbed=40, residual=(0.05, 0.3), failed=0.0, seed=1
 )
+FULL = Simulation(
+    lines=("sim-f", "sim-g"),
+    n_genes=5000,
+    n_regulators=400,
+    n_perturbed=80,
+    n_controls=3000,
+    cells=(400.0, 0.45),
+    largest_complex=4,
+    mean_degree=2200.0,
+    most_genes=0.7,
+    weight=0.6,
+    molecules=(8000.0, 0.5),
+    seed=2,
+)
+"""Two lines with as many genes and about as many differential ones as real screens have, so that
+most tasks have 1,000 candidates. They take minutes to make, and tasks take as long as real ones."""
 SMALL = Simulation(
     lines=("one", "two"),
     n_genes=250,

@@ -1,13 +1,14 @@
 """The cell suites: what a task holds, what it does not tell, and that masking hides what it
 should."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cdnbench import load_method, load_suite
-from cdnbench.datasets.cells import masking
+from cdnbench.datasets.cells import masking, suites
 from cdnbench.datasets.cells.prepared import PreparedLine
 from cdnbench.datasets.cells.screens.options import Preparation
 from cdnbench.datasets.cells.screens.prepare import prepare
@@ -351,6 +352,24 @@ def test_knowledge_of_a_suite(folder):
         _ = load_suite("perturbseq", data=str(folder), knowledge_error="0.9").resources
     assert load_suite("perturbseq").knowledge == ""
     assert load_suite("perturbseq", knowledge_error="0.9").knowledge == "error 0.9"
+
+
+def test_lines_of_the_full_size_stand_apart(folder, tmp_path, monkeypatch):
+    """They are other lines, and no table averages over both sizes."""
+    monkeypatch.setenv("CDNBENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(suites, "FULL", replace(SMALL, lines=("f",), seed=5))
+    full, given = (load_suite("perturbseq", **o) for o in ({"size": "full"}, {"data": str(folder)}))
+    assert "size" in full.info.factors
+    assert {spec.metadata["size"] for spec in full.specs()} == {"full"}
+    assert {spec.metadata["cell_line"] for spec in full.specs()} == {"f"}
+    assert {spec.metadata["size"] for spec in given.specs()} == {""}
+    assert full.resources["interactions"].parent.parent == full.all_lines["f"].path.parent
+    with pytest.raises(InvalidParameter, match="--size is of simulated lines"):
+        load_suite("perturbseq", data=str(folder), size="full")
+
+
+def test_full_lines_have_as_many_genes_as_screens():
+    assert suites.FULL.n_genes >= 5000 and len(suites.FULL.lines) > 1
 
 
 def test_the_training_side_can_be_scored_too(folder):
