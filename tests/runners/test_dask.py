@@ -51,7 +51,9 @@ class Cluster:
     def __init__(self, folder):
         self.folder, self.processes = folder, []
         self.file = folder / "scheduler.json"
-        self._start("scheduler", "--port", "0", "--scheduler-file", str(self.file))
+        silence = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "4s"}  # five minutes otherwise
+        words = ("--port", "0", "--scheduler-file", str(self.file))
+        self.scheduler = self._start("scheduler", *words, environment=silence)
         end = time.monotonic() + 60
         while not self.file.exists():
             assert time.monotonic() < end, "the scheduler did not start"
@@ -119,6 +121,59 @@ def test_one_of_two_workers_is_killed_and_the_store_is_that_of_a_local_run(clust
     again = run_of(tmp_path / "store", methods, seeds=seeds)
     assert again.todo == [] and again.fits == []
     assert not list(tmp_path.rglob("claims"))
+
+
+def test_the_scheduler_is_killed_and_nothing_that_came_back_is_lost(cluster, tmp_path):
+    """The run says what happened, and the same command goes on, here on one machine."""
+    methods, seeds = "slow:seconds=0.3,learner", (0, 1)
+    whole = run_of(tmp_path / "whole", methods, seeds=seeds)
+    whole.execute()
+    cluster.worker("one")
+
+    def kill(record):
+        if record.kind == "predict" and cluster.scheduler.poll() is None:
+            cluster.scheduler.kill()
+            cluster.scheduler.wait()
+
+    run = run_of(tmp_path / "store", methods, seeds=seeds, on_record=kill)
+    with pytest.raises(BenchError, match="Some jobs were not run") as raised:
+        dask.DaskRun(run, arguments_of(run, methods, "0,1"), cluster.address).execute()
+    assert "connection to the scheduler was lost" in str(raised.value)
+    first = same(Store(tmp_path / "store"))
+    assert 0 < len(first) < len(same(whole.store))
+    again = run_of(tmp_path / "store", methods, seeds=seeds)
+    assert len(again.todo) == len(whole.plan.jobs) - sum(key in first for key in keys(again))
+    again.execute()
+    assert same(Store(tmp_path / "store")) == same(whole.store)
+    assert Store(tmp_path / "store").problems == []
+
+
+def keys(run):
+    return [job.key for job in run.plan.jobs]
+
+
+@pytest.mark.slow
+def test_a_worker_behind_a_cut_network_is_given_up_and_its_answer_harms_nothing(cluster, tmp_path):
+    """Nothing is heard from it, and no connection is closed; when it comes back, its part is done
+    by another worker."""
+    methods, seeds = "slow:seconds=0.3", (0, 1)
+    whole = run_of(tmp_path / "whole", methods, seeds=seeds)
+    whole.execute()
+    cut, other = cluster.worker("cut"), cluster.worker("other")
+    told = []
+
+    def pull_the_plug(record):
+        told.append(record.key)
+        if len(told) == 1:
+            cut.send_signal(signal.SIGSTOP)
+
+    run = run_of(tmp_path / "store", methods, seeds=seeds, on_record=pull_the_plug)
+    dask.DaskRun(run, arguments_of(run, methods, "0,1"), cluster.address).execute()
+    cut.send_signal(signal.SIGCONT)
+    assert other.poll() is None
+    store = Store(tmp_path / "store")
+    assert same(store) == same(whole.store) and store.problems == []
+    assert sorted(told) == sorted(same(store))
 
 
 @pytest.mark.slow
