@@ -123,6 +123,7 @@ def test_one_of_two_workers_is_killed_and_the_store_is_that_of_a_local_run(clust
     assert not list(tmp_path.rglob("claims"))
 
 
+@pytest.mark.slow
 def test_the_scheduler_is_killed_and_nothing_that_came_back_is_lost(cluster, tmp_path):
     """The run says what happened, and the same command goes on, here on one machine."""
     methods, seeds = "slow:seconds=0.3,learner", (0, 1)
