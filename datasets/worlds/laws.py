@@ -27,6 +27,7 @@ class Laws:
     """What training worlds are drawn from.
 
     kinds: shares of the kinds. sizes: ranges of N, one chosen per batch. regimes: range of R.
+    alone: share of batches in which R is the least of that range, as in most real data.
     rows_at_once: most rows of a dataset of 20 variables or fewer, all data sets together; larger
     ones get as many rows as keep rows x N constant. silent: share of datasets in which nothing is
     ever moved. none, hidden: shares of other regimes in which nothing moved, and in which only
@@ -49,6 +50,7 @@ class Laws:
     )
     sizes: tuple[tuple[int, int], ...] = ((10, 10), (20, 20), (5, 30), (30, 60), (60, 100))
     regimes: tuple[int, int] = (1, 32)
+    alone: float = 0.3
     rows_at_once: int = 8000
     silent: float = 0.04
     none: float = 0.08

@@ -41,6 +41,8 @@ def batch(laws: Laws, seed: int, step: int, *, cells: int, most: int = 64) -> li
     n = _log_uniform(rng, low, high)
     fewest, largest = laws.regimes
     regimes = _log_uniform(rng, fewest, max(min(largest, cells // n**2), fewest))
+    if rng.random() < laws.alone:
+        regimes = fewest
     count = int(np.clip(cells // (regimes * n**2), 1, most))
     return _examples(laws, rng, n, regimes, count, f"world-{seed}-{step}")
 
