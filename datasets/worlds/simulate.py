@@ -326,7 +326,8 @@ def _measured(
         values = sequenced(rng, world.counts, x - centre)
     else:
         values = through_marginals(rng, (x - centre) / spread, world.marginals)
-    return in_units(rng, quantised(rng, values, world.quantised), world.units)
+    rounded = quantised(rng, values, world.quantised)
+    return in_units(rng, rounded, world.units, world.offset_share)
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

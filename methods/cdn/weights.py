@@ -96,7 +96,8 @@ def read_card(name: str, model: str) -> dict[str, Any]:
 
 
 def load_weights(name: str, model: str) -> Weights:
-    """Card and tensors of weights, by shipped name or path.
+    """Card and tensors of weights, by shipped name or path. Those of `cdn` from before it read as
+    much as today have zeros in the place of what they did not read.
 
     Raises
     ------
@@ -104,7 +105,12 @@ def load_weights(name: str, model: str) -> Weights:
     describes.
     """
     card = read_card(name, model)
-    return Weights(card, _tensors(path_of(name), card["digest"], _make(name, model)))
+    tensors = _tensors(path_of(name), card["digest"], _make(name, model))
+    if model == "cdn":
+        from cdnbench.methods.cdn.forms_network import widened
+
+        tensors = widened(tensors)
+    return Weights(card, tensors)
 
 
 def load_any(name: str, models: Sequence[str]) -> Weights:
