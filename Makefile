@@ -25,7 +25,7 @@ demo: setup
 	@echo "  add a method:       $(BIN)/pip install -e examples/third_party && $(BIN)/bench run --suite synthetic-mini --methods variance-ratio,target-shift"
 
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 slow: setup
 	$(BIN)/pytest -m slow
