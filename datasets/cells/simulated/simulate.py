@@ -104,8 +104,8 @@ FULL = Simulation(
     molecules=(10_000.0, 0.5),
     seed=2,
 )
-"""Two lines with as many genes and about as many differential ones as real screens have, so that
-most tasks have 1,000 candidates. They take minutes to make, and tasks take as long as real ones."""
+"""Two lines with as many genes as real screens have, and so many differential ones that half of the
+tasks have about 900 to 1,000 candidates. They take minutes to make."""
 SMALL = Simulation(
     lines=("one", "two"),
     n_genes=250,
