@@ -61,7 +61,9 @@ class ChangeNet(Trained):
     def __post_init__(self) -> None:
         for name in ("hidden", "epochs"):
             if getattr(self, name) < 1:
-                raise InvalidParameter(f"change-net: {name} is at least 1; got {self!r}.")
+                raise InvalidParameter(
+                    f"change-net: {name} is at least 1; got {getattr(self, name)!r}."
+                )
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
         """The layers of the network, and mean and deviation of its inputs."""
