@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cdnbench
 from cdnbench import load_suite
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import check_declarations
 from cdnbench.suite import LabelledTasks
 
-EXAMPLE = Path(cdnbench.__file__).parent.parent / "examples/trained/change_net.py"
+EXAMPLE = Path(__file__).parents[2] / "examples/trained/change_net.py"
 
 
 @pytest.fixture(scope="module")
