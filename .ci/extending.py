@@ -3,7 +3,8 @@
     python .ci/extending.py SCRATCH
 
 HTML comments before a block say what it is: `file: PATH` (a new file), `into: PATH, after: LINE`
-(lines to insert), `replace: PATH, this: TEXT`, or `run` (commands).
+(lines to insert), `replace: PATH, this: TEXT`, or `run` (commands). The packages of `examples/` are
+installed.
 """
 
 import re
@@ -35,6 +36,8 @@ def main(scratch: Path) -> None:
     work.mkdir()
     python = environment(scratch / "venv")
     install(python, copy)
+    for example in sorted((copy / "examples").iterdir()):
+        install(python, example)
     counts = {"changes": 0, "commands": 0}
     for what, block in BLOCK.findall((ROOT / "docs" / "extending.md").read_text("utf-8")):
         if what == "run":
@@ -50,7 +53,7 @@ def main(scratch: Path) -> None:
     assert min(counts.values()) >= 8, f"only {counts} found"
     for tool in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
         subprocess.run([python.parent / "python", "-m", *tool], cwd=copy, check=True)
-    tests = ["tests/contract", "-k", "mean-change or doses", "-p", "no:cacheprovider"]
+    tests = ["tests/contract", "-k", "mean-change or doses or change-net", "-p", "no:cacheprovider"]
     subprocess.run([python, "-m", "pytest", "-q", *tests], cwd=copy, check=True)
 
 

@@ -75,3 +75,22 @@ def told(design: str, trained_on: Mapping[str, Any]) -> str:
     """
     laws = laws_seen(trained_on)
     return f"{design}; {laws}" if design and laws else design
+
+
+def both(trained_on: Mapping[str, Any], further: Mapping[str, Any]) -> dict[str, Any]:
+    """What either of two trainings had: of two lists of values, or of two ranges.
+
+    >>> both({"noise": ["gaussian"]}, {"noise": ["laplace"], "rows": {"from": 50, "to": 90}})
+    {'noise': ['gaussian', 'laplace'], 'rows': {'from': 50, 'to': 90}}
+    """
+    found = dict(trained_on)
+    for factor, new in further.items():
+        known = found.get(factor)
+        if isinstance(known, dict):
+            ends = min(known["from"], new["from"]), max(known["to"], new["to"])
+            found[factor] = {"from": ends[0], "to": ends[1]}
+        elif known is not None:
+            found[factor] = [*known, *(value for value in new if value not in known)]
+        else:
+            found[factor] = new
+    return found

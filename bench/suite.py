@@ -206,6 +206,19 @@ class Suite(ABC):
         """
         return None
 
+    def training_laws(self, trained: Sequence[TaskSpec]) -> Mapping[str, Any]:
+        """Factor -> the values, or {"from", "to"}, that these specs of `training` have.
+
+        Records of fitted methods hold it, and reports mark each setting as in or out of
+        distribution by it. Empty if the suite does not say.
+        """
+        return {}
+
+    @property
+    def training_set(self) -> str:
+        """What reports call the training tasks; "" for the usual ones."""
+        return ""
+
     @property
     def resources(self) -> Mapping[str, Path]:
         """Kind of knowledge (see `cdnbench.knowledge`) -> file, for methods that need it."""

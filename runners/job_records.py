@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import platform
 
+from cdnbench.design import both
 from cdnbench.loaded import LoadedMethod
 from cdnbench.printable import printable
 from cdnbench.record import JobRecord, Record, Status
 from cdnbench.registry import METHODS, package_of
 from cdnbench.runners.messages import Outcome
-from cdnbench.runners.plan import Job, Plan
+from cdnbench.runners.plan import Fit, Job, Plan
 from cdnbench.runners.provenance import provenance
 from cdnbench.runners.trainer import Trained
+from cdnbench.suite import Suite
 
 
 def job_record(
@@ -23,8 +25,7 @@ def job_record(
     trained: Trained | None = None,
 ) -> JobRecord:
     """The record of a job that ended."""
-    info, suite, spec, said = job.method.info, plan.suite.info, job.spec, outcome.prediction
-    known = {"name": plan.suite.knowledge, **job.fit.knowledge} if job.fit else {}
+    info, suite, spec, said = job.method.info, plan.suite, job.spec, outcome.prediction
     failed_fit = trained is not None and trained.record.status != Status.ok
     return JobRecord(
         key=job.key,
@@ -32,16 +33,16 @@ def job_record(
         task=spec.name,
         task_hash=spec.hash,
         metadata=dict(spec.metadata),
-        setting=tuple(suite.setting),
-        factors=dict(suite.factors),
+        setting=tuple(suite.info.setting),
+        factors=dict(suite.info.factors),
         method=info.name,
         method_version=info.version,
         code=job.method.code(),
         variants=tuple(info.variants),
         parameters=dict(job.method.parameters),
-        trained_on=job.method.trained_on(),
+        trained_on=both(job.method.trained_on(), job.fit.laws if job.fit else {}),
         design=info.design,
-        knowledge=known if job.fit and job.fit.knowledge else {},
+        knowledge=_given(job.fit, suite) if job.fit else {},
         seed=job.seed,
         status=outcome.status,
         reason=printable(outcome.reason),
@@ -66,6 +67,16 @@ def job_record(
         started_at=started_at,
         provenance=provenance(package_of(METHODS, info.name)),
     )
+
+
+def _given(fit: Fit, suite: Suite) -> dict[str, str]:
+    """What the method was trained with, as far as the fit's suite can vary it: knowledge, and the
+    training tasks where they are not the usual ones."""
+    given, names = dict(fit.knowledge), [suite.knowledge] if fit.knowledge else []
+    if suite.training_set:
+        given["training"] = fit.specs_digest
+        names.append(suite.training_set)
+    return {"name": ", ".join(filter(None, names)), **given} if given else {}
 
 
 def unfitted(trained: Trained) -> Outcome:

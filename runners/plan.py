@@ -36,7 +36,8 @@ class Limits:
 class Fit:
     """One training of one method, for all the jobs that need it.
 
-    knowledge: kind -> digest of what the method is trained with.
+    knowledge: kind -> digest of what the method is trained with. specs_digest: identity of the
+    training tasks. laws: what they cover (`Suite.training_laws`).
     """
 
     key: str
@@ -45,6 +46,8 @@ class Fit:
     seed: int
     timeout_s: float
     knowledge: Mapping[str, str] = field(default_factory=dict)
+    specs_digest: str = ""
+    laws: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -249,10 +252,10 @@ def _why_not(
         return slow
     if method.needs_fit and suite.training(specs[0]) is None:
         return "the suite has no training tasks"
-    if info.needs and (missing := info.why_no_fit(suite.resources)):
-        return missing
     reasons = [info.why_skip(spec) for spec in specs]
-    return str(reasons[0]) if all(reasons) else ""
+    if all(reasons):  # told before knowledge that would be of no use
+        return str(reasons[0])
+    return (info.why_no_fit(suite.resources) or "") if info.needs else ""
 
 
 def _why_slow(info: MethodInfo, specs: Sequence[TaskSpec]) -> str:
@@ -265,6 +268,16 @@ def _why_slow(info: MethodInfo, specs: Sequence[TaskSpec]) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _TrainingSet:
+    """What a method is trained on. beyond: why it cannot be trained on a task that was left out,
+    "" if none was."""
+
+    specs: Sequence[TaskSpec]
+    digest: str
+    beyond: str
+
+
 class Fits:
     """The fits of a run: one per method, seed and set of training tasks."""
 
@@ -273,23 +286,53 @@ class Fits:
         self.resources = suite.resources
         self._files: dict[Path, str] = {}
         self._made: dict[str, Fit] = {}
-        # By identity: a suite gives the same list for many tasks.
-        self._digests: dict[int, tuple[Sequence[TaskSpec], str]] = {}
+        # By identity: a suite gives the same list for many tasks. The list is kept with what was
+        # made of it, so that no other one gets its identity.
+        self._sets: dict[tuple[int, str], tuple[Sequence[TaskSpec], _TrainingSet]] = {}
 
     def of(self, method: LoadedMethod, spec: TaskSpec, seed: int) -> Fit | None:
-        """What has to be trained for this task; None if the suite has no training tasks."""
-        specs = self._suite.training(spec)
-        if specs is None:
+        """What has to be trained for this task; None if there is nothing to train on."""
+        chosen = self._set(method, spec)
+        if chosen is None or (chosen.beyond and not chosen.specs):
             return None
-        if id(specs) not in self._digests:
-            self._digests[id(specs)] = specs, digest(sorted(s.hash for s in specs))
         knowledge = self._knowledge(method)
-        key = digest("fit", method.key(self._digests[id(specs)][1], seed), *knowledge.values())
+        key = digest("fit", method.key(chosen.digest, seed), *knowledge.values())
         if key not in self._made:
             given = self._limits.timeout_s
             timeout = method.info.fit_timeout_s if given is None else given
-            self._made[key] = Fit(key, method, specs, seed, timeout, knowledge)
+            self._made[key] = Fit(
+                key,
+                method,
+                chosen.specs,
+                seed,
+                timeout,
+                knowledge,
+                chosen.digest,
+                self._suite.training_laws(chosen.specs) if chosen.specs else {},
+            )
         return self._made[key]
+
+    def why_none(self, method: LoadedMethod, spec: TaskSpec) -> str:
+        """Why there is nothing to train a method on for this task."""
+        chosen, name = self._set(method, spec), method.info.name
+        if chosen is None:
+            return f"{name} has to be trained, and the suite has no training tasks"
+        return f"{name} can be trained on no training task of the suite: {chosen.beyond}"
+
+    def _set(self, method: LoadedMethod, spec: TaskSpec) -> _TrainingSet | None:
+        """The training tasks that are within the limits of the method; None if the suite has
+        none at all."""
+        every = self._suite.training(spec)
+        if every is None:
+            return None
+        same = id(every), method.info.name
+        if same not in self._sets:
+            reasons = [method.info.why_skip(each) for each in every]
+            specs = [each for each, why in zip(every, reasons, strict=True) if why is None]
+            beyond = next(filter(None, reasons), "")
+            hashes = digest(sorted(each.hash for each in specs))
+            self._sets[same] = every, _TrainingSet(specs, hashes, beyond)
+        return self._sets[same][1]
 
     def _knowledge(self, method: LoadedMethod) -> dict[str, str]:
         """Kind -> digest of what the method is trained with."""
@@ -316,7 +359,7 @@ def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fi
         return Job(method.key(spec.hash, seed), method, spec, seed, timeout, skip)
     fit = fits.of(method, spec, seed)
     if fit is None:
-        skip = skip or f"{info.name} has to be trained, and the suite has no training tasks"
+        skip = skip or fits.why_none(method, spec)
     skip = skip or info.why_no_fit(fits.resources)
     key = method.key(spec.hash, seed, fit.key if fit else "")
     return Job(key, method, spec, seed, timeout, skip, fit)

@@ -1,4 +1,4 @@
-"""What `bench data check` reports about prepared cell lines."""
+"""What `bench data check` reports about prepared cell lines and the synthetic suites."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from cdnbench.datasets.cells.prepared import PreparedLine
 from cdnbench.datasets.cells.splits import ALIKE, SPLITS, audit
+from cdnbench.datasets.synthetic import leaks
+from cdnbench.datasets.synthetic.training import HELD_OUT_MECHANISMS
 from cdnbench.knowledge import (
     read_annotations,
     read_embeddings,
@@ -37,6 +39,22 @@ def leakage_report(lines: Lines) -> str:
         "same gene: test perturbations whose target also occurs in training; straddling: clusters "
         "on both sides;",
         f"r >= {ALIKE}: test profiles that correlate with a training profile by that much",
+    ]
+    return "\n".join(rows)
+
+
+def synthetic_report() -> str:
+    """What leaks from the training set of the synthetic suites to each of their tests."""
+    rows = [f"{'suite':17} {'training':>8} {'test':>6} {'same dataset':>13} {'same laws':>10}"]
+    rows += [
+        f"{leak.suite:17} {leak.n_training:8,} {leak.n_test:6,} {leak.same_dataset:13,} "
+        f"{leak.same_laws:10,}"
+        for leak in leaks.audit()
+    ]
+    rows += [
+        "same laws: test datasets whose mechanism, intervention, noise and marginal training has;",
+        f"held out from training: {', '.join(HELD_OUT_MECHANISMS)}, and all other noise,",
+        "interventions and marginals of synthetic-ood and synthetic-far",
     ]
     return "\n".join(rows)
 

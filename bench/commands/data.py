@@ -133,7 +133,8 @@ def check(
     data: Annotated[
         str,
         typer.Argument(
-            help="Folder of prepared cell lines. Without one, the embedded simulation is checked."
+            help="Folder of prepared cell lines. Without one, the embedded simulation and the "
+            "synthetic suites are checked."
         ),
     ] = "",
     knowledge: Annotated[
@@ -153,7 +154,12 @@ def check(
 
         bench data check prepared --knowledge interactions=HuRI.tsv.gz,annotations=goa_human.gaf.gz
     """
-    from cdnbench.commands.audit import knowledge_report, leakage_report, noise_report
+    from cdnbench.commands.audit import (
+        knowledge_report,
+        leakage_report,
+        noise_report,
+        synthetic_report,
+    )
     from cdnbench.datasets.cells.suites import PerturbSeq
 
     suite = PerturbSeq(data=data, knowledge=knowledge)
@@ -166,6 +172,8 @@ def check(
             [leakage_report(lines), noise_report(lines), *knowledge_report(lines, resources)]
         )
     )
+    if not data:
+        print(f"\nsynthetic suites\n{synthetic_report()}")
 
 
 @data_app.command()

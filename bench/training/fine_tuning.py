@@ -18,7 +18,8 @@ def training_specs(suite: Suite) -> Sequence[TaskSpec]:
 
     Raises
     ------
-    InvalidParameter: the suite has no training tasks, or different ones for different tasks.
+    InvalidParameter: the suite has no training tasks, different ones for different tasks, or none
+    that `cdn-cells` can take.
     """
     found = {}
     for spec in suite.specs():
@@ -33,7 +34,13 @@ def training_specs(suite: Suite) -> Sequence[TaskSpec]:
             f"{len(found)} training sets: with --split unseen-cl each cell line has its own. "
             "Choose one with --cell-lines NAME."
         )
-    return next(iter(found.values()))
+    specs = next(iter(found.values()))
+    reasons = [CDNCells.info.why_skip(spec) for spec in specs]
+    if specs and all(reasons):
+        raise InvalidParameter(
+            f"Nothing can be fine-tuned on the training tasks of {suite.info.name}: {reasons[0]}."
+        )
+    return specs
 
 
 def fine_tune(

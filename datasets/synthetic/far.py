@@ -39,8 +39,9 @@ from cdnbench.datasets.synthetic.generate import NOISE_VARIANCE
 from cdnbench.datasets.synthetic.graphs import erdos_renyi, topological_order
 from cdnbench.datasets.synthetic.mechanisms import MECHANISMS
 from cdnbench.datasets.synthetic.sortability import r2_sortability, varsortability
+from cdnbench.datasets.synthetic.training_sets import OPTIONS, WithTraining
 from cdnbench.digest import digest, generator
-from cdnbench.suite import Suite, SuiteInfo, TaskSpec
+from cdnbench.suite import SuiteInfo, TaskSpec
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
 
@@ -195,7 +196,7 @@ def labelled_task(recipe: FarRecipe) -> LabelledTask:
     )
 
 
-class SyntheticFar(Suite):
+class SyntheticFar(WithTraining):
     """N = 10, 20 and E = 2 N; a familiar mechanism and one that training does not have."""
 
     info: ClassVar[SuiteInfo] = SuiteInfo(
@@ -203,6 +204,7 @@ class SyntheticFar(Suite):
         summary="marginals, noise and interventions of families that no training data here has: "
         "64 datasets",
         setting=("n_nodes", "n_edges", "mechanism", "intervention", "noise", "marginal"),
+        options=OPTIONS,
     )
     n_datasets: ClassVar[int] = 2
 
@@ -231,6 +233,7 @@ class SyntheticFar(Suite):
                 n_samples=recipe.rows,
                 metadata=recipe.metadata(),
                 recipe=recipe,
+                origin=digest("synthetic", recipe.hash),
             )
             for recipe in self.recipes()
         ]
@@ -238,5 +241,5 @@ class SyntheticFar(Suite):
     def specs(self) -> Sequence[TaskSpec]:
         return self._specs
 
-    def load(self, spec: TaskSpec) -> LabelledTask:
+    def load_test(self, spec: TaskSpec) -> LabelledTask:
         return labelled_task(spec.recipe)

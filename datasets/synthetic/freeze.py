@@ -2,10 +2,10 @@
 cdnbench.datasets.synthetic.freeze`.
 
 It holds, for each suite and protocol, the number of its datasets and one hash over their recipes;
-and for a sample of datasets the exact digests of graph and targets and a fingerprint of the
-samples, four numbers that agree to 1e-5 on every machine. A test compares. If a change of the
-generator is meant, raise `GENERATOR_VERSION` (every stored result of a generated task is then out
-of date), run this module, and say so in CHANGES.md.
+the same for the training set that they offer; and for a sample of datasets the exact digests of
+graph and targets and a fingerprint of the samples, four numbers that agree to 1e-5 on every
+machine. A test compares. If a change of the generator is meant, raise `GENERATOR_VERSION` (every
+stored result of a generated task is then out of date), run this module, and say so in CHANGES.md.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from cdnbench.datasets.synthetic.suites import (
     SyntheticSuite,
 )
 from cdnbench.datasets.synthetic.tasks import task
+from cdnbench.datasets.synthetic.training_sets import DATASETS, training_specs
 from cdnbench.digest import digest
 
 FROZEN = Path(__file__).with_name("frozen.json")
@@ -51,6 +52,12 @@ def suite_hashes() -> dict[str, dict[str, dict[str, Any]]]:
     far = [spec.hash for spec in SyntheticFar().specs()]
     hashes[SyntheticFar.info.name] = {"clean": {"datasets": len(far), "hash": digest(far)}}
     return hashes
+
+
+def training_hash() -> dict[str, Any]:
+    """Number of training datasets and the hash over their recipes."""
+    specs = training_specs(DATASETS)
+    return {"datasets": len(specs), "hash": digest([spec.hash for spec in specs])}
 
 
 def sample() -> list[Recipe]:
@@ -108,6 +115,7 @@ def _numbers(*data_sets: np.ndarray) -> list[float]:
 def main() -> None:
     content = {
         "suites": suite_hashes(),
+        "training": training_hash(),
         "datasets": {recipe.dataset: fingerprint(recipe) for recipe in sample()},
         "far": {recipe.name: far_fingerprint(recipe) for recipe in far_sample()},
     }

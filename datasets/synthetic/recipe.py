@@ -85,6 +85,11 @@ class Recipe:
         return self if self.track == "joint" else replace(self, track="joint", regime=None)
 
     @property
+    def origin(self) -> str:
+        """Identity of the dataset whatever the view: standardised or not, joint or one regime."""
+        return digest("synthetic", replace(self.joint, standardise="none").hash)
+
+    @property
     def n_regimes(self) -> int:
         """Number of regimes of the task, which is 1 under track="single"."""
         return 1 if self.track == "single" else self.n_dataset_regimes

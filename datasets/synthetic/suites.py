@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cdnbench.datasets.synthetic.recipe import HARD, PAPER_ROWS, SCALE_RANGE, SHIFT_RANGE, Recipe
-from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
+from cdnbench.datasets.synthetic.training_sets import OPTIONS, WithTraining
+from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
 from cdnbench.truth import LabelledTask
 
 PROTOCOL = SuiteOption(
@@ -62,7 +63,7 @@ SETTING = (
 FACTORS = {"protocol": "", "standardise": "none", "track": "joint"}
 
 
-class SyntheticSuite(Suite):
+class SyntheticSuite(WithTraining):
     """What the suites share. A suite defines its `settings` and the number of datasets of each."""
 
     n_datasets: ClassVar[int]
@@ -102,7 +103,7 @@ class SyntheticSuite(Suite):
     def specs(self) -> Sequence[TaskSpec]:
         return self._specs
 
-    def load(self, spec: TaskSpec) -> LabelledTask:
+    def load_test(self, spec: TaskSpec) -> LabelledTask:
         from cdnbench.datasets.synthetic.tasks import labelled_task
 
         return labelled_task(spec.recipe)
@@ -120,6 +121,7 @@ def _spec(challenge: str, recipe: Recipe) -> TaskSpec:
         n_samples=recipe.rows,
         metadata=metadata,
         recipe=recipe,
+        origin=recipe.origin,
     )
 
 
@@ -158,7 +160,13 @@ def _paper_settings(
 def _info(
     name: str, summary: str, *options: SuiteOption, setting: tuple[str, ...] = SETTING
 ) -> SuiteInfo:
-    return SuiteInfo(name=name, summary=summary, options=options, setting=setting, factors=FACTORS)
+    return SuiteInfo(
+        name=name,
+        summary=summary,
+        options=(*options, *OPTIONS),
+        setting=setting,
+        factors=FACTORS,
+    )
 
 
 TEST_MECHANISMS = ("linear", "polynomial", "sigmoid")

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from cdnbench.design import both
 from cdnbench.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -179,21 +180,10 @@ def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:
     read = {"suites": _of_suites, "worlds": _of_worlds}
     found: dict[str, Any] = {}
     for part in parts:
-        for factor, new in read[part["source"]](part["laws"]).items():
-            found[factor] = _both(found[factor], new) if factor in found else new
+        found = both(found, read[part["source"]](part["laws"]))
     if "fine_tuned" in card:
         found["cell_line"] = card["fine_tuned"]["cell_lines"]
     return found
-
-
-def _both(known: Any, new: Any) -> Any:
-    """What either of two lists of values, or of two ranges, has."""
-    if isinstance(known, dict):
-        return {
-            "from": min(known["from"], new["from"]),
-            "to": max(known["to"], new["to"]),
-        }
-    return [*known, *(value for value in new if value not in known)]
 
 
 def _of_suites(laws: Mapping[str, Any]) -> dict[str, Any]:

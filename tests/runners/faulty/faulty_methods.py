@@ -572,3 +572,26 @@ class BatchedOnGPU(Good):
                 yield i, RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
             else:
                 yield i, Prediction({"": scores(task)})
+
+
+@dataclass(frozen=True)
+class NarrowLearner(Learner):
+    """A learner for 10 variables."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="narrow-learner", summary="ten at most", supervised="required", max_variables=10
+    )
+
+    def fitted(self, model):
+        made = NarrowLearner(self.how, self.trace)
+        object.__setattr__(made, "mean", model["mean"])
+        return made
+
+
+@dataclass(frozen=True)
+class LargeLearner(Learner):
+    """A learner that no synthetic task is for."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="large-learner", summary="10,000 rows", supervised="required", min_samples=1001
+    )
