@@ -37,36 +37,44 @@ IN_MEMORY = 2 << 30
 
 
 class Encodings:
-    """Encoded data sets, kept in memory up to `limit` bytes and in a temporary file from there
-    on. Those in the file are read each time they are asked for."""
+    """Encoded data sets, kept in one piece of memory of at most `limit` bytes, and in a temporary
+    file where that is full. Those in the file are read each time they are asked for.
+
+    One piece, because grids of many sizes that stay, between temporary ones that go, leave holes
+    as large as themselves.
+    """
 
     def __init__(self, limit: int = IN_MEMORY) -> None:
-        self._left, self._kept, self._file = limit, [], None
-        self._file: IO[bytes] | None
-        self._kept: list[tuple[Tensor | int, tuple[int, ...], Tensor]]
+        self._memory = torch.empty(limit // 4)  # what is never written takes no memory
+        self._used = 0
+        self._file: IO[bytes] | None = None
+        self._kept: list[tuple[int | None, int, tuple[int, ...], Tensor]] = []
 
     def add(self, encoded: Encoded) -> int:
         """Keep one encoded data set, and return its number."""
-        grid = encoded.grid.cpu().contiguous()
-        place: Tensor | int = grid
-        if grid.nbytes > self._left:
+        grid, file = encoded.grid.cpu(), None
+        place, end = self._used, self._used + grid.numel()
+        if end <= len(self._memory):
+            self._memory[place:end] = grid.flatten()
+            self._used = end
+        else:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as this)
-            place = self._file.seek(0, 2)
-            self._file.write(grid.numpy().tobytes())
-        else:
-            self._left -= grid.nbytes
-        self._kept.append((place, tuple(grid.shape), encoded.moments.cpu()))
+            file = self._file.seek(0, 2)
+            self._file.write(grid.contiguous().numpy().tobytes())
+        self._kept.append((file, place, tuple(grid.shape), encoded.moments.cpu()))
         return len(self._kept) - 1
 
     def get(self, number: int, device: str) -> Encoded:
-        place, shape, moments = self._kept[number]
-        if isinstance(place, int):
+        file, place, shape, moments = self._kept[number]
+        size = int(np.prod(shape))
+        if file is None:
+            grid = self._memory[place : place + size]
+        else:
             assert self._file is not None
-            self._file.seek(place)
-            read = np.fromfile(self._file, np.float32, int(np.prod(shape)))
-            place = torch.from_numpy(read.reshape(shape))
-        return Encoded(place.to(device), moments.to(device))
+            self._file.seek(file)
+            grid = torch.from_numpy(np.fromfile(self._file, np.float32, size))
+        return Encoded(grid.view(shape).to(device), moments.to(device))
 
 
 @dataclass(frozen=True, eq=False)

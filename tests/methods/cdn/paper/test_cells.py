@@ -231,7 +231,7 @@ def test_encodings_beyond_the_memory_are_read_from_a_file():
         torch.from_numpy(draws.normal(size=(1, n, n, 4)).astype(np.float32)) for n in (9, 5, 7)
     ]
     numbers = [kept.add(Encoded(grid, torch.full((1, 2), i))) for i, grid in enumerate(grids)]
-    assert kept._left == 0 and kept._file is not None
+    assert kept._used == 9 * 9 * 4 and kept._file is not None
     for i in (2, 0, 1, 2):
         found = kept.get(numbers[i], "cpu")
         assert torch.equal(found.grid, grids[i]) and found.moments[0, 0] == i
