@@ -98,7 +98,8 @@ def ablations(
 ) -> None:
     """Train, run and show the variants of Table 7 or 8, or of cdn.
 
-    Every variant is trained with one budget. Those of Tables 7 and 8 run on the suite `synthetic`;
+    Every variant is trained with one budget. An encoder of another statistic (Table 8) is trained
+    on from that of the inverse covariance. The variants of Tables 7 and 8 run on `synthetic`;
     those of cdn, each without one thing, run on `synthetic-dev` and on the real data sets that
     choices may be made on, and start from the same weights. Weights and results that are there
     already are used as they are. Repeat the command to go on after an interruption.

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from cdnbench.commands.ablations import ablations
+from cdnbench.commands.average import average
 from cdnbench.commands.fine_tune import fine_tune
 from cdnbench.commands.old_spellings import modern
 from cdnbench.commands.options import spellings
@@ -31,7 +32,6 @@ from cdnbench.commands.training_options import (
     one_of,
     origin,
     prepare,
-    write,
     write_product,
 )
 from cdnbench.errors import InvalidParameter, UnknownName, did_you_mean
@@ -340,6 +340,14 @@ def sea(
     cells: Annotated[
         int, typer.Option(min=25, help="Grid cells (N^2) per step, in 16 graphs at most.")
     ] = 6_400,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="SEA weights to start from, by shipped name or path. They may be of another "
+            "--statistic. Without, from nothing.",
+        ),
+    ] = "",
     statistic: Statistic = "precision",
     marginals: Marginals = True,
     global_statistic: GlobalStatistic = True,
@@ -353,13 +361,15 @@ def sea(
         bench train sea --minutes 45 --threads 1
 
         bench train sea --steps 80000 --device cuda --workers 8
+
+        bench train sea --from sea --statistic corr --minutes 8 --run results/train/sea-corr
     """
     config = encoder_config(statistic, marginals, global_statistic)
     chosen = prepare(device, threads, out)
     from cdnbench.training.encoder import train_sea
     from cdnbench.training.loop import Plan
 
-    start = origin()
+    begun = origin()
     folder = run or RUNS / "sea"
     product = train_sea(
         folder,
@@ -369,32 +379,11 @@ def sea(
         device=chosen,
         workers=workers,
         cells=cells,
+        start=start,
     )
-    write_product(out or folder / "weights.safetensors", product, chosen, start)
+    write_product(out or folder / "weights.safetensors", product, chosen, begun)
 
 
-@train_app.command("average", cls=TrainCommand, context_settings=OWN_ERRORS)
-def average(
-    weights: Annotated[
-        list[str], typer.Argument(help="Two or more weights of cdn: shipped names or paths.")
-    ],
-    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
-    threads: Threads = 0,
-) -> None:
-    """Average weights of `cdn`, one of which was trained on from the other.
-
-    The card names both, and what the average reaches on `synthetic-dev`.
-
-    Examples:
-
-        bench train average first.safetensors second.safetensors --out cdn.safetensors
-    """
-    prepare("cpu", threads, out)
-    from cdnbench.training.averaging import average as averaged
-
-    tensors, card = averaged(weights, origin())
-    write(out, tensors, card)
-
-
+train_app.command(name="average", cls=TrainCommand, context_settings=OWN_ERRORS)(average)
 train_app.command(name="fine-tune", context_settings=OWN_ERRORS)(fine_tune)
 train_app.command(cls=TrainCommand, context_settings=OWN_ERRORS)(ablations)

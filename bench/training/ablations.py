@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,21 @@ def method_names(weights: dict[str, Path], table: str) -> str:
 
 
 def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: Origin) -> Path:
-    """Weights of the encoder that variants of one configuration share."""
+    """Weights of the encoder that variants of one configuration share.
+
+    One of another statistic is trained on from the one that reads the inverse covariance, as in the
+    paper.
+    """
     parts = [config.statistic]
     parts += [] if config.marginals else ["no-marginals"]
     parts += [] if config.global_statistic else ["no-global"]
     name = "-".join(parts)
     path = folder / "encoders" / f"{name}.safetensors"
     if not path.exists():
+        start = ""
+        if config.statistic != FULL.statistic:
+            first = replace(config, statistic=FULL.statistic)
+            start = str(_train_encoder(first, folder, budget, origin))
         print(f"encoder: {name}", flush=True)
         product = train_sea(
             folder / "encoders" / name,
@@ -93,6 +101,7 @@ def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: 
             device=budget.device,
             workers=budget.workers,
             cells=ENCODER_CELLS,
+            start=start,
         )
         _save(path, product, budget, origin)
     return path

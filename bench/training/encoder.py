@@ -3,7 +3,8 @@ data.
 
 SEA is trained on the observational data of a graph, summarised by T batches of k = 5 variables with
 T log-uniform in 10..49, and learns by the cross-entropy of {none, i -> j, j -> i} over the pairs
-i < j.
+i < j. An encoder can start from another one that read another global statistic, as those of the
+paper's Table 8 start from the one that reads the inverse covariance.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from cdnbench.datasets.synthetic.training import Laws, graphs
 from cdnbench.digest import generator
+from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.paper.aggregator import (
     EncoderConfig,
     StructureLearner,
@@ -27,6 +29,7 @@ from cdnbench.methods.cdn.paper.aggregator import (
     graph_loss,
 )
 from cdnbench.methods.cdn.paper.featuriser import Features, featurise
+from cdnbench.methods.cdn.weights import load_weights
 from cdnbench.training import development, loop
 from cdnbench.training.card import Product
 from cdnbench.training.curricula import GRAPHS
@@ -40,6 +43,8 @@ DEVELOPMENT_BATCHES = 50
 
 MOST_GRAPHS = 16
 """Graphs per step at most (SEA's batch size); there are fewer where N is large."""
+
+_READS_STATISTIC = "encoder.embed_statistic.weight"
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +157,35 @@ def edge_precision(
     return {"dev edge AP": sum(found.values()) / len(found), **found}
 
 
+def start_from(network: StructureLearner, weights: str) -> str:
+    """Give a network the tensors of SEA weights, and return the digest of the weights.
+
+    The two may differ in the global statistic. Weights that read it are kept too, except where
+    the statistics have different numbers of channels: there they stay as they were drawn.
+
+    Raises
+    ------
+    InvalidParameter: the weights are missing, or differ in anything else; the message names it.
+    """
+    card, tensors = load_weights(weights, "sea")
+    wanted, found = dataclasses.asdict(network.encoder.config), card["config"]
+    other = sorted(n for n in {*wanted, *found} if wanted.get(n) != found.get(n))
+    if set(other) - {"statistic"}:
+        told = [f"{n}={found.get(n)} where {wanted.get(n)} is wanted" for n in other]
+        raise InvalidParameter(
+            f"--from {weights}: an encoder with {', '.join(told)}. Only --statistic may differ "
+            "from the weights to start from."
+        )
+    own = network.state_dict()
+    kept = {
+        name: tensor
+        for name, tensor in tensors.items()
+        if name != _READS_STATISTIC or tensor.shape == own[name].shape
+    }
+    network.load_state_dict({**own, **kept})
+    return card["digest"]
+
+
 def train_sea(
     folder: Path,
     plan: loop.Plan,
@@ -161,16 +195,22 @@ def train_sea(
     device: str,
     workers: int,
     cells: int,
+    start: str = "",
 ) -> Product[StructureLearner]:
     """Train the encoder in a folder, or go on with the run that the folder holds.
 
     seed: names the training data and the initial weights. device: "cpu" or "cuda". workers:
-    processes that make batches. cells: grid cells (N^2) per step.
+    processes that make batches. cells: grid cells (N^2) per step. start: shipped name or path of
+    SEA weights to start from, or "" to start from nothing; see `start_from`.
 
     Raises
     ------
-    InvalidParameter: the folder holds a checkpoint of a run with another identity.
+    InvalidParameter: the folder holds a checkpoint of a run with another identity, or the weights
+    to start from are missing or of another configuration.
     """
+    torch.manual_seed(seed)
+    network = StructureLearner(config)
+    digest = start_from(network, start) if start else ""
     identity = {
         "model": "sea",
         "config": dataclasses.asdict(config),
@@ -178,10 +218,10 @@ def train_sea(
         "seed": seed,
         "cells_a_step": cells,
         "plan": loop.describe(plan),
+        **({"from": digest} if digest else {}),
     }
     loop.check_folder(folder, identity)
-    torch.manual_seed(seed)
-    network = StructureLearner(config).to(device)
+    network.to(device)
     step_loss = sea_step(network, seed)
     development_batches = development_graphs(config)
 

@@ -46,6 +46,8 @@ _LISTED = {
     "cdn-public": "blue p",
     "cdn-cells": "blue o",
     "cdn-cells-stack": "cyan P",
+    "cdn-axial-cells": "teal P",
+    "cdn-mlp-cells": "green P",
     "sea": "teal D",
     # tests of mechanisms and graphs
     "quantile-invariance": "vermillion o",

@@ -18,7 +18,7 @@ from cdnbench.datasets.synthetic.suites import SyntheticDev
 from cdnbench.datasets.synthetic.training import Laws
 from cdnbench.loaded import LoadedMethod
 from cdnbench.methods.cdn.paper.methods import CDNMLP, CDNAxial
-from cdnbench.methods.cdn.weights import read_card
+from cdnbench.methods.cdn.weights import load_weights, read_card
 from cdnbench.task import Task
 from cdnbench.training import development, encoder, encodings, loop, mechanism
 from cdnbench.training.curricula import EVERYTHING
@@ -132,6 +132,29 @@ def test_sea(sea, folder):
         "checkpoint.safetensors",
         "log.jsonl",
     }
+
+
+@pytest.mark.parametrize("statistic", ["corr", "corr+cov"])
+def test_sea_starts_from_an_encoder_of_another_statistic(sea, folder, statistic):
+    path = folder / f"sea-{statistic}.safetensors"
+    options = ["--steps", 1, "--lr", 0, "--cells", 100, "--threads", 1, "--run", folder / statistic]
+    succeeds("sea", "--from", sea, "--statistic", statistic, *options, "--out", path)
+    (before, old), (after, new) = (load_weights(str(p), "sea") for p in (sea, path))
+    assert after["config"] == {**before["config"], "statistic": statistic}
+    assert after["from"] == before["digest"]
+    reads = "encoder.embed_statistic.weight"
+    others = old.keys() - {reads}
+    assert all(torch.equal(old[name], new[name]) for name in others)  # at a learning rate of 0
+    assert new[reads].shape[1] == {"corr": 1, "corr+cov": 2}[statistic]
+    assert statistic != "corr" or torch.equal(old[reads], new[reads])
+
+
+def test_sea_does_not_start_from_an_encoder_that_reads_other_things(sea, folder, capsys):
+    with pytest.raises(SystemExit) as end:
+        train("sea", "--from", sea, "--no-marginals", "--run", folder / "refused")
+    assert end.value.code == 2
+    assert "marginals=True where False is wanted" in capsys.readouterr().err
+    assert not (folder / "refused").exists()
 
 
 def test_the_network_of_the_suites_laws(tmp_path):

@@ -9,7 +9,8 @@ from contract_tasks import Trials, chain_task, outputs_or_reason, perturbation, 
 from cdnbench.registry import METHODS, load_class
 
 USE_TORCH = (
-    *("cdn", "cdn-suites", "cdn-axial", "cdn-mlp", "cdn-public", "cdn-cells"),
+    *("cdn", "cdn-suites", "cdn-axial", "cdn-mlp", "cdn-public"),
+    *("cdn-cells", "cdn-axial-cells", "cdn-mlp-cells"),
     *("dcdi-g", "dcdi-dsf", "dcdi-g-tuned", "bacadi", "mlp", "gears", "pdgrapher"),
 )
 

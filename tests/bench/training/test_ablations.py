@@ -1,0 +1,40 @@
+"""What the variants of Tables 7 and 8 start from. Nothing is trained here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cdnbench.training import ablations
+from cdnbench.training.ablations import Budget, train_variants
+from cdnbench.training.card import Origin
+
+BUDGET = Budget(encoder_minutes=1, head_minutes=1, datasets=1, seed=0, device="cpu", workers=0)
+
+
+def starts(table: str, folder: Path, monkeypatch) -> dict[str, str]:
+    """The folder of each encoder that is trained -> what it starts from."""
+    found: dict[str, str] = {}
+
+    def train_sea(run, plan, config, *, start, **others) -> None:
+        found[run.name] = start
+
+    def save(path: Path, *rest) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    monkeypatch.setattr(ablations, "train_sea", train_sea)
+    monkeypatch.setattr(ablations, "train_differential", lambda *a, **k: None)
+    monkeypatch.setattr(ablations, "_save", save)
+    train_variants(table, folder, BUDGET, Origin(command="", provenance={}))
+    return found
+
+
+def test_encoders_of_other_statistics_start_from_the_inverse_covariance(tmp_path, monkeypatch):
+    first = str(tmp_path / "encoders" / "precision.safetensors")
+    found = starts("table8", tmp_path, monkeypatch)
+    assert found == {"precision": "", "corr": first, "corr+cov": first}
+
+
+def test_encoders_that_lack_an_input_start_from_nothing(tmp_path, monkeypatch):
+    found = starts("table7", tmp_path, monkeypatch)
+    assert found == {"precision": "", "precision-no-marginals": "", "precision-no-global": ""}
