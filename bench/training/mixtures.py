@@ -18,40 +18,22 @@ from cdnbench.training.curricula import EVERYTHING, HARD
 Mixture = tuple[Part, ...]
 
 SCREENS = replace(
-    WIDE,
-    kinds=(
-        ("general", 0.20), ("physical", 0.22), ("cells", 0.30), ("bulk", 0.20), ("arrays", 0.08),
-    ),
-    sizes=((10, 30), (30, 120), (200, 1500), (1000, 3000)),
-    regimes=(1, 12),
-    rows_at_once=16_000,
-)  # fmt: skip
+    WIDE, sizes=((10, 30), (30, 120), (200, 1500)), regimes=(1, 12), rows_at_once=16_000
+)
 """Worlds of up to many variables, on which the screening alone is trained: it costs little."""
-
-MANY = replace(
-    WIDE,
-    kinds=(
-        ("general", 0.15), ("physical", 0.10), ("cells", 0.40), ("bulk", 0.30), ("arrays", 0.05),
-    ),
-    sizes=((150, 400), (300, 1500)),
-    regimes=(1, 1),
-    rows_at_once=30_000,
-)  # fmt: skip
-"""Worlds of many variables, of which the likeliest enter the grid."""
 
 
 def wide(cells: int) -> Mixture:
-    """What `cdn` is trained on: worlds, the laws of `cdn-suites`, screens, and what passed a
-    screen. cells: grid cells (regimes x N^2) per step of all but screens."""
+    """What `cdn` is trained on: worlds, the laws of `cdn-suites`, and screens. cells: grid cells
+    (regimes x N^2) per step of the first two."""
     return (*worlds(cells)[:1], Part(share=0.20, laws=EVERYTHING, cells=cells), *worlds(cells)[1:])
 
 
 def worlds(cells: int) -> Mixture:
-    """Worlds, screens and what passed a screen alone."""
+    """Worlds and screens alone."""
     return (
         Part(share=0.50, laws=WIDE, cells=cells),
-        Part(share=0.20, laws=SCREENS, cells=3_000_000, most=4, evidence_only=True),
-        Part(share=0.15, laws=MANY, cells=cells, most=4, entering=(40, 120)),
+        Part(share=0.30, laws=SCREENS, cells=3_000_000, most=4, evidence_only=True),
     )
 
 
@@ -92,8 +74,8 @@ def check_left_out(what: str) -> None:
 
 
 def without(mixture: Mixture, what: str) -> Mixture:
-    """The mixture without screens and what passed them, or without one of the parts that worlds
-    have (`cdnbench.datasets.worlds.reduction`). Where the suites' laws have it too, which is so of
+    """The mixture without screens, or without one of the parts that worlds have
+    (`cdnbench.datasets.worlds.reduction`). Where the suites' laws have it too, which is so of
     hidden causes alone, it is left out there as well.
 
     Raises
@@ -101,7 +83,7 @@ def without(mixture: Mixture, what: str) -> Mixture:
     ValueError: there is no such part, or nothing would be left.
     """
     if what == SCREENING:
-        kept = tuple(part for part in mixture if not (part.evidence_only or part.entering))
+        kept = tuple(part for part in mixture if not part.evidence_only)
         if not kept:
             raise ValueError("a mixture of screens alone is nothing without them")
         return kept

@@ -3,7 +3,6 @@ or on parts of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +14,7 @@ from torch import Tensor
 
 from cdnbench.datasets.worlds.laws import Laws
 from cdnbench.datasets.worlds.mixture import mixed_batch
-from cdnbench.digest import generator
 from cdnbench.errors import InvalidParameter
-from cdnbench.methods.cdn.evidence import STANDINGS, evidence
-from cdnbench.methods.cdn.forms import forms
 from cdnbench.methods.cdn.forms_network import (
     FORMS,
     FormsNetwork,
@@ -28,7 +24,6 @@ from cdnbench.methods.cdn.forms_network import (
     loss,
     read,
     stack,
-    summaries_of,
 )
 from cdnbench.methods.cdn.inherit import adopt, inherit
 from cdnbench.methods.cdn.screening import scores
@@ -57,52 +52,20 @@ class Batch:
 def wide_batch(mixture: Mixture, seed: int, step: int, seen: tuple[str, ...] = FORMS) -> Batch:
     """The batch of a step. seen: the forms that the network sees."""
     part, examples = mixed_batch(mixture, seed, step)
-    targets = np.stack([e.targets for e in examples])
-    data_sets = [[e.task.observational, *e.task.regimes] for e in examples]
-    if part.entering:
-        rng = generator("entering", seed, step)
-        n_entering = int(rng.integers(*part.entering, endpoint=True))
-        readings = [
-            read_after_screen(sets, wanted[0], n_entering, rng, seen)
-            for sets, wanted in zip(data_sets, targets, strict=True)
-        ]
-    else:
-        readings = [read(sets, evidence_only=part.evidence_only, seen=seen) for sets in data_sets]
     return Batch(
-        stack(readings),
-        torch.from_numpy(targets),
+        stack(
+            [
+                read(
+                    [e.task.observational, *e.task.regimes],
+                    evidence_only=part.evidence_only,
+                    seen=seen,
+                )
+                for e in examples
+            ]
+        ),
+        torch.from_numpy(np.stack([e.targets for e in examples])),
         torch.from_numpy(np.stack([e.adjacency for e in examples])),
-        # Among the few that pass a screen, the others are hidden causes.
-        torch.tensor([e.graph_known and not part.entering for e in examples]),
-    )
-
-
-MISSED = 0.1
-"""Share of targets that a screen misses in training, although they moved little."""
-
-
-def read_after_screen(
-    data_sets: Sequence[np.ndarray],
-    targets: np.ndarray,
-    n_entering: int,
-    rng: np.random.Generator,
-    seen: Sequence[str] = FORMS,
-) -> Reading:
-    """The reading of a task of one regime, the likeliest variables of which enter the grid.
-
-    They are those that stand highest by a random mixture of the evidence, as no network is at hand
-    that screens, and most targets (N,) that would miss it.
-    """
-    made = forms(data_sets)
-    found = evidence(made)
-    standing = found[0][:, list(STANDINGS)] @ rng.dirichlet(np.full(len(STANDINGS), 0.5))
-    kept = targets & (rng.random(len(targets)) >= MISSED)
-    n_entering = min(n_entering, len(targets))
-    chosen = np.sort(np.argsort(-np.where(kept, np.inf, standing))[:n_entering])
-    return Reading(
-        summaries_of(made.columns(chosen), seen=seen),
-        torch.from_numpy(found)[None],
-        torch.from_numpy(chosen)[None],
+        torch.tensor([e.graph_known for e in examples]),
     )
 
 

@@ -7,7 +7,7 @@ measurement:
               that grow downstream, measurement error that children do not see
     cells     transcription by regulators, bursts, sequencing with library sizes, knock-outs that
               reach a part of the cells
-    bulk      2 to 8 samples per side, sequenced deeply or measured on an array
+    bulk      3 to 8 samples per side, sequenced deeply or measured on an array
     arrays    protein arrays and cytometry: 15 to 1,000 rows, saturation, batches
 
 Literature behind `cells`: Bintu et al. 2005 (regulation), Raj et al. 2006 (bursts), Grün et al.
@@ -140,7 +140,6 @@ def _cells(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
             rest=_pick(rng, (0.0, 0.3, 3.0, 30.0)),
             output=_pick(rng, ("log-normalised",) * 4 + ("log", "share", "raw")),
         ),
-        offset_share=_pick(rng, (0.0, 0.0, 0.0, 1.0)),
     )  # fmt: skip
 
 
@@ -157,8 +156,8 @@ def _bulk(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
         laws, rng, "bulk", n, regimes,
         rows=_rows(
             laws, rng, n, regimes,
-            control=_pick(rng, ((2, 5), (3, 8), (3, 30))), side=_pick(rng, ((2, 3), (2, 8))),
-            dependent=0.0, drifting=0.0, batched=0.3, fewest=2,
+            control=_pick(rng, ((3, 8), (3, 30))), side=(3, 8),
+            dependent=0.0, drifting=0.0, batched=0.3,
         ),
         graph=_pick(rng, ("regulators", "sf", "modular", "er")),
         density=_pick(rng, (0.5, 1.0, 2.0)),
@@ -169,7 +168,6 @@ def _bulk(laws: Laws, rng: np.random.Generator, n: int, regimes: int) -> World:
         families=("knock-out", "knock-out", "activation"),
         counts=sequencing if rng.random() < 0.7 else None,
         marginals=_pick(rng, (("plain",), ("skewed",))),
-        offset_share=_pick(rng, (0.0, 0.0, 0.0, 1.0)),
     )  # fmt: skip
 
 
@@ -261,7 +259,6 @@ def _rows(
     batched: float,
     lagging: float = 0.0,
     sudden: float = 0.0,
-    fewest: int = 3,
 ) -> Rows:
     """Row counts within the budget of the laws, and what ties rows together."""
     most = laws.rows_at_once * 20 / max(n, 20)
@@ -269,14 +266,14 @@ def _rows(
     usual = _log_uniform(rng, *side)
     even = rng.random() < 0.5
     sides = [
-        usual if even else max(fewest, round(usual * rng.uniform(0.4, 1.6))) for _ in range(regimes)
+        usual if even else max(3, round(usual * rng.uniform(0.4, 1.6))) for _ in range(regimes)
     ]
     share = min(1.0, 0.7 * most / sum(sides))
     counts = [round(min(n_control, 0.3 * most if share < 1 else most))]
-    counts += [max(fewest, round(share * size)) for size in sides]
+    counts += [max(3, round(share * size)) for size in sides]
     batches = int(rng.integers(2, 5)) if rng.random() < batched else 1
     return Rows(
-        counts=tuple(max(fewest, int(c)) for c in counts),
+        counts=tuple(max(3, int(c)) for c in counts),
         memory=float(_pick(rng, (0.3, 0.6, 0.9, 0.97))) if rng.random() < dependent else 0.0,
         persistent=float(_pick(rng, (0.3, 1.0))),
         drift=float(rng.uniform(0.1, 1.0)) if rng.random() < drifting else 0.0,
@@ -313,5 +310,5 @@ def _pick(rng: np.random.Generator, choices: Sequence[Any]) -> Any:
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> Any:
     value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
     return (
-        int(round(value)) if isinstance(low, int) and isinstance(high, int) and low >= 2 else value
+        int(round(value)) if isinstance(low, int) and isinstance(high, int) and low >= 3 else value
     )

@@ -139,11 +139,9 @@ def quantised(rng: np.random.Generator, values: np.ndarray, share: float) -> np.
     return np.where(rounded, np.round(values / step) * step, values)
 
 
-def in_units(
-    rng: np.random.Generator, values: np.ndarray, units: float, offset_share: float = 0.5
-) -> np.ndarray:
-    """Every variable times 10^U(-units, units), a share of them shifted by some of their spread."""
+def in_units(rng: np.random.Generator, values: np.ndarray, units: float) -> np.ndarray:
+    """Every variable times 10^U(-units, units), half of them shifted by some of their spread."""
     n = len(values)
     factor = 10 ** rng.uniform(-units, units, (n, 1))
     offset = values.std(1, keepdims=True) * rng.normal(size=(n, 1)) * 3
-    return factor * (values + offset * (rng.random((n, 1)) < offset_share)) if units else values
+    return factor * (values + offset * (rng.random((n, 1)) < 0.5)) if units else values

@@ -326,8 +326,7 @@ def _measured(
         values = sequenced(rng, world.counts, x - centre)
     else:
         values = through_marginals(rng, (x - centre) / spread, world.marginals)
-    rounded = quantised(rng, values, world.quantised)
-    return in_units(rng, rounded, world.units, world.offset_share)
+    return in_units(rng, quantised(rng, values, world.quantised), world.units)
 
 
 def _spread(values: np.ndarray) -> np.ndarray:

@@ -41,25 +41,9 @@ def batch(laws: Laws, seed: int, step: int, *, cells: int, most: int = 64) -> li
     n = _log_uniform(rng, low, high)
     fewest, largest = laws.regimes
     regimes = _log_uniform(rng, fewest, max(min(largest, cells // n**2), fewest))
-    if rng.random() < laws.alone:
-        regimes = fewest
     count = int(np.clip(cells // (regimes * n**2), 1, most))
-    return _examples(laws, rng, n, regimes, count, f"world-{seed}-{step}")
-
-
-def alike(laws: Laws, seed: int, step: int, count: int) -> list[Example]:
-    """So many datasets of equal N and of the fewest regimes that the laws allow; a pure function
-    of its arguments, as `batch`."""
-    rng = generator("worlds alike", laws.plain(), seed, step)
-    n = _log_uniform(rng, *laws.sizes[rng.integers(len(laws.sizes))])
-    return _examples(laws, rng, n, laws.regimes[0], count, f"many-{seed}-{step}")
-
-
-def _examples(
-    laws: Laws, rng: np.random.Generator, n: int, regimes: int, count: int, name: str
-) -> list[Example]:
     return [
-        example(draw_world(laws, part, n, regimes), part, f"{name}-{i}")
+        example(draw_world(laws, part, n, regimes), part, f"world-{seed}-{step}-{i}")
         for i, part in enumerate(rng.spawn(count))
     ]
 

@@ -76,7 +76,6 @@ class World:
     marginals: each variable is measured through one of these, see `measurement`.
     counts: sequencing, in place of marginals.
     quantised: share of variables that are rounded. units: factors are 10^U(-units, units).
-    offset_share: share of variables that are shifted where units differ.
     """
 
     kind: str
@@ -102,7 +101,6 @@ class World:
     counts: Counts | None = None
     quantised: float = 0.0
     units: float = 0.0
-    offset_share: float = 0.5
 
     def __post_init__(self) -> None:
         from cdnbench.datasets.worlds.measurement import MARGINALS

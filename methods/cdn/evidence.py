@@ -4,13 +4,6 @@ Every statistic of a shift stands here as an effect and in standard errors, and 
 and the median of its regime, since a target is known by what it is among others. Standard errors
 come twice, by rows and by effective rows: n (1 - a) / (1 + a) with the lag-1 autocorrelation a
 within data sets, for rows that depend on each other.
-
-Two kinds of statistics look beyond one column. What is "unexplained" is the shift of a variable
-that the shifts of all others do not predict through the control's correlations; it needs no graph
-and is the class of NIR (Gardner et al. 2003) and MNI (di Bernardo et al. 2005). What is "relative"
-is the change of an amount (see `forms`) over the sum of what was before and after, and the same in
-standard errors whose variances are moderated by the typical relative variance of all amounts, which
-decides where there are two rows (the idea of Smyth 2004, free of units).
 """
 
 from __future__ import annotations
@@ -23,25 +16,15 @@ from cdnbench.methods.cdn.forms import Forms
 
 _MOST_ROWS = 4000.0
 _TINY = 1e-6
-_MOST_ROWS_OF_CORRELATIONS = 1000
-_PRIOR_ROWS = 4.0  # that the typical relative variance counts for
 N_ALONE = 26
 N_COMPARED = 8
-N_BEYOND = 7
-N_BEYOND_COMPARED = 4
-N_EVIDENCE = N_ALONE + 3 * N_COMPARED + N_BEYOND + 3 * N_BEYOND_COMPARED
-"""Weights of an older network end before the statistics that look beyond one column."""
-STANDINGS = (
-    *range(N_ALONE + 2, N_ALONE + 3 * N_COMPARED, 3),
-    *range(N_EVIDENCE - 3 * N_BEYOND_COMPARED + 2, N_EVIDENCE, 3),
-)
-"""Statistics that say where a variable stands in its regime, 1 for the first."""
+N_EVIDENCE = N_ALONE + 3 * N_COMPARED
 OF_FORM = {
-    "level": (*range(8), 11, 12, 15, *range(26, 38), *range(44, 52), 53, 54, *range(57, 66)),
-    "score": (*range(8, 11), 13, 14, 16, 17, *range(38, 44), 55, 56, *range(66, 69)),
+    "level": (*range(8), 11, 12, 15, *range(26, 38), *range(44, 50)),
+    "score": (*range(8, 11), 13, 14, 16, 17, *range(38, 44)),
 }
-"""Statistics that come from one form (bent values and amounts are levels); the others, shares of
-ties, memory, row counts and which variables are amounts, come from neither."""
+"""Statistics that come from one form (bent values are levels); the others, shares of ties, memory
+and row counts, come from neither."""
 
 
 def evidence(forms: Forms) -> np.ndarray:
@@ -108,76 +91,15 @@ def evidence(forms: Forms) -> np.ndarray:
         np.broadcast_to(np.log(n1) - 5, shape),
         np.log(root) - 2,
     ]
-    change, error = _relative(forms, n0, n1)
-    plain, scored = (_unexplained(moments, int(forms.rows[0])) for moments in (level, score))
-    beyond = [
-        change,
-        change / error,
-        np.broadcast_to(forms.noise > 0, shape),
-        plain,
-        plain * root,
-        scored,
-        scored * root,
-    ]
-    beyond_compared = [np.abs(change), np.abs(change / error), np.abs(plain), np.abs(scored)]
-    return np.stack(
-        [
-            *(np.arcsinh(x) for x in alone),
-            *_among(compared),
-            *(np.arcsinh(x) for x in beyond),
-            *_among(beyond_compared),
-        ],
-        axis=-1,
-    ).astype(np.float32)
-
-
-def _among(statistics: list[np.ndarray]) -> list[np.ndarray]:
-    """Each of the statistics (R, N) beside the largest and the median of its regime, and where it
-    stands."""
-    found = []
-    for statistic in statistics:
+    among = []
+    for statistic in compared:
         compressed = np.arcsinh(statistic)
-        found += [
+        among += [
             compressed - compressed.max(1, keepdims=True),
             compressed - np.median(compressed, axis=1, keepdims=True),
             _standing(statistic),
         ]
-    return found
-
-
-def _relative(forms: Forms, n0: np.ndarray, n1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(R, N) each: the change of an amount over the sum of what was before and after, in [-1, 1],
-    and its standard error. The change is 0 of a variable that is no amount."""
-    before, after = forms.amount[:1], forms.amount[1:]
-    total = np.where(before + after > 0, before + after, 1.0)
-    known = forms.noise[forms.noise > 0]
-    typical = float(np.median(known)) if len(known) else 0.0
-    freedom = max(int(forms.rows.sum()) - len(forms.rows), 1)
-    variance = (freedom * forms.noise + _PRIOR_ROWS * typical) / (freedom + _PRIOR_ROWS)
-    error = np.sqrt(variance * (1 / n0 + 1 / n1) + _TINY) / total
-    return (after - before) / total, error
-
-
-def _unexplained(moments: _Moments, n_rows: int) -> np.ndarray:
-    """(R, N) the shift of each variable less what the shifts of all others predict through the
-    correlations of the observational data, in standard deviations given the others.
-
-    The correlations are shrunk the more the fewer rows there are for each variable.
-    """
-    every = -(-n_rows // _MOST_ROWS_OF_CORRELATIONS)
-    sd = np.sqrt(moments.variance[0] + _TINY)
-    rows = moments.centred[:n_rows:every] / sd
-    shift = (moments.shift / sd).T
-    m, n = rows.shape
-    ridge = 1e-3 + 0.2 * n / m
-    if n <= m:
-        inverse = np.linalg.inv(rows.T @ rows / m + ridge * np.eye(n))
-        pushed, own = inverse @ shift, np.diagonal(inverse)
-    else:  # the same by Woodbury's identity, of the size of the rows
-        reduced = np.linalg.solve(rows @ rows.T / m + ridge * np.eye(m), rows) / m
-        pushed = (shift - rows.T @ (reduced @ shift)) / ridge
-        own = (1 - (rows * reduced).sum(0)) / ridge
-    return (pushed / np.sqrt(np.maximum(own, _TINY))[:, None]).T
+    return np.stack([*(np.arcsinh(x) for x in alone), *among], axis=-1).astype(np.float32)
 
 
 class _Moments:
@@ -187,8 +109,8 @@ class _Moments:
         self._forms = forms
         rows = forms.rows[:, None]
         mean = np.add.reduceat(values, forms.starts, axis=0) / rows
-        self.centred = values - np.repeat(mean, forms.rows, axis=0)
-        squared = self.centred**2
+        self._centred = values - np.repeat(mean, forms.rows, axis=0)
+        squared = self._centred**2
         squares = np.add.reduceat(squared, forms.starts, axis=0)
         # Moderated by the pooled variance with the weight of two rows: with three rows a variance
         # of its own says little.
@@ -211,7 +133,7 @@ class _Moments:
         """(D, N) lag-1 autocorrelation within data sets in [0, 0.98]. The one of the observational
         data is its own, shrunk by 8 rows; few rows of a regime are believed to be as those."""
         forms = self._forms
-        products = self.centred[1:] * self.centred[:-1]
+        products = self._centred[1:] * self._centred[:-1]
         products[forms.starts[1:] - 1] = 0  # across the border of two data sets
         products = np.concatenate([products, np.zeros((1, products.shape[1]))])
         lagged = np.add.reduceat(products, forms.starts, axis=0)

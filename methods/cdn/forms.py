@@ -12,9 +12,7 @@ than half of the values are nearly one), moderated by the standard deviation wit
 with a weight of `_MODERATION` rows, which decides where there are three observational rows.
 
 All forms are the same after a column is multiplied by a positive number or shifted. The order of
-ties is drawn from the ranks of the column alone. Where some of the variables reach zero exactly and
-never fall below it, as counts do, zero means that nothing is there; there, a shift of a column that
-is nowhere negative is no change of units, and `Forms.amount` knows the difference.
+ties is drawn from the ranks of the column alone.
 """
 
 from __future__ import annotations
@@ -28,7 +26,6 @@ from scipy.special import ndtri
 
 _KNEE = 10.0
 _MODERATION = 4.0
-_AMOUNTS = 0.01  # share of variables that reach zero exactly and never fall below it
 _RESOLUTION = 1e-6  # of a value: below this share of it, float32 differences are rounding
 
 
@@ -38,9 +35,7 @@ class Forms:
 
     rows: (D,) int. level, bent, score: (T, N), the data sets one below the other. typical_share:
     (D, N), the share of rows that hold the most frequent observational value of the variable; 0
-    where no observational value repeats. amount: (D, N) means of variables that are amounts, in
-    units of their mean over all data sets; 0 of all others. noise: (N,) their variance within data
-    sets, in the same units; 0 of all others.
+    where no observational value repeats.
     """
 
     rows: np.ndarray
@@ -48,8 +43,6 @@ class Forms:
     bent: np.ndarray
     score: np.ndarray
     typical_share: np.ndarray
-    amount: np.ndarray
-    noise: np.ndarray
 
     @property
     def starts(self) -> np.ndarray:
@@ -59,33 +52,6 @@ class Forms:
     def split(self, values: np.ndarray) -> list[np.ndarray]:
         """One array per data set of (T, N) values."""
         return np.split(values, self.starts[1:])
-
-    def columns(self, chosen: np.ndarray) -> Forms:
-        """The same of some variables alone."""
-        return Forms(
-            self.rows,
-            self.level[:, chosen],
-            self.bent[:, chosen],
-            self.score[:, chosen],
-            self.typical_share[:, chosen],
-            self.amount[:, chosen],
-            self.noise[chosen],
-        )
-
-    def regime(self, r: int) -> Forms:
-        """The observational data and one regime; r counts from 0."""
-        sets = [0, 1 + r]
-        start = int(self.starts[1 + r])
-        kept = np.r_[0 : self.rows[0], start : start + self.rows[1 + r]]
-        return Forms(
-            self.rows[sets],
-            self.level[kept],
-            self.bent[kept],
-            self.score[kept],
-            self.typical_share[sets],
-            self.amount[sets],
-            self.noise,
-        )
 
 
 def forms(data_sets: Sequence[np.ndarray]) -> Forms:
@@ -99,8 +65,7 @@ def forms(data_sets: Sequence[np.ndarray]) -> Forms:
     for j in range(values.shape[1]):
         score[:, j], typical[:, j] = normal_scores(values[:, j], rows, float(scale[j]))
     share = np.add.reduceat(typical.astype(np.float64), starts, axis=0) / rows[:, None]
-    bent = np.arcsinh(2 * raw)
-    return Forms(rows, _linear_then_log(raw), bent, score, share, *_amounts(values, rows, starts))
+    return Forms(rows, _linear_then_log(raw), np.arcsinh(2 * raw), score, share)
 
 
 def normal_scores(
@@ -167,20 +132,6 @@ def _centre_and_scale(
     overall = values.std(0)
     scale = np.where(scale > rounding, scale, np.where(overall > rounding, overall, 1.0))
     return centre, np.maximum(scale, 1e-30)
-
-
-def _amounts(
-    values: np.ndarray, rows: np.ndarray, starts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(D, N) and (N,): `amount` and `noise` of `Forms`. A ratio of two means says something only
-    where zero is "nothing there", as in counts. Whether it is, the data tell: they reach it."""
-    unit, lowest = values.mean(0), values.min(0)
-    known = (lowest >= 0) & (unit > 0)
-    known &= (known & (lowest == 0)).mean() >= _AMOUNTS
-    amounts = values / np.where(known, unit, np.inf)
-    means = np.add.reduceat(amounts, starts, axis=0) / rows[:, None]
-    squares = ((amounts - np.repeat(means, rows, axis=0)) ** 2).sum(0)
-    return means, squares / max(len(values) - len(rows), 1)
 
 
 def _linear_then_log(z: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ It has the stages of `network`: mechanism tests, grid layers, beliefs. What diff
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -79,16 +79,13 @@ class FormsShape(Shape):
 class Reading:
     """What the network sees of B tasks with N variables and R regimes. summaries: of the levels
     and of the normal scores; none where only the screening is asked. evidence: (B, R, N,
-    N_EVIDENCE). entering: (B, K) the variables that the summaries are of, None for all."""
+    N_EVIDENCE)."""
 
     summaries: tuple[Summary, ...]
     evidence: Tensor
-    entering: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Reading:
-        entering = None if self.entering is None else self.entering.to(device)
-        summaries = tuple(s.to(device) for s in self.summaries)
-        return Reading(summaries, self.evidence.to(device), entering)
+        return Reading(tuple(s.to(device) for s in self.summaries), self.evidence.to(device))
 
 
 def read(
@@ -121,23 +118,17 @@ def stack(readings: Sequence[Reading]) -> Reading:
             for f in range(len(readings[0].summaries))
         ),
         torch.cat([r.evidence for r in readings]),
-        _together([r.entering for r in readings if r.entering is not None]),
     )
-
-
-def _together(entering: Sequence[Tensor]) -> Tensor | None:
-    return torch.cat(list(entering)) if entering else None
 
 
 class Beliefs(NamedTuple):
     """Of one stage. moved: (B, R) logits a that some measured variable was hit. among: (B, R, N)
     logits u given that. edges: (B, N, N, 3) logits of none, i -> j, j -> i, or None before the
-    first stage. entering: (B, K) the variables that `among` and `edges` are of, None for all."""
+    first stage."""
 
     moved: Tensor
     among: Tensor
     edges: Tensor | None
-    entering: Tensor | None = None
 
     @property
     def targets(self) -> Tensor:
@@ -189,13 +180,7 @@ class FormsNetwork(nn.Module):
         V, first = self.screen(reading.evidence)
         if not reading.summaries:
             return [first]
-        if reading.entering is None:
-            return [first, *self.reason(reading.summaries, V, first)]
-        chosen = reading.entering[:, None, :].expand(-1, V.shape[1], -1)
-        among = first.among.gather(2, chosen)
-        states = V.gather(2, chosen[..., None].expand(-1, -1, -1, V.shape[-1]))
-        later = self.reason(reading.summaries, states, Beliefs(first.moved, among, None))
-        return [first, *(belief._replace(entering=reading.entering) for belief in later)]
+        return [first, *self.reason(reading.summaries, V, first)]
 
     def reason(self, summaries: tuple[Summary, ...], V: Tensor, first: Beliefs) -> list[Beliefs]:
         """Beliefs of the stages about the variables of the summaries, given states and beliefs of
@@ -250,16 +235,6 @@ class FormsNetwork(nn.Module):
             edge_logits = edges[..., 1] - torch.logsumexp(edges[..., ::2], dim=-1)
             clean = torch.sigmoid(-target_logits)
         return found
-
-
-def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a `FormsNetwork`, with zeros for the statistics that it never read, because there
-    were fewer when it was trained: its scores stay as they are."""
-    name = "evidence.0.weight"
-    found = dict(tensors)
-    if name in found and found[name].shape[1] < N_EVIDENCE:
-        found[name] = nn.functional.pad(found[name], (0, N_EVIDENCE - found[name].shape[1]))
-    return found
 
 
 def _seen(shape: FormsShape) -> Tensor:
@@ -324,13 +299,9 @@ def loss(
     parts: dict[str, float] = {}
     cross_entropy = nn.functional.binary_cross_entropy_with_logits
     for stage, belief in enumerate(beliefs):
-        here = targets
-        if belief.entering is not None:
-            chosen = belief.entering[:, None, :].expand(-1, targets.shape[1], -1)
-            here = targets.gather(2, chosen)
-        which = cross_entropy(belief.targets, here.float())
+        which = cross_entropy(belief.targets, targets.float())
         moved = cross_entropy(belief.moved, any_target.float())
-        place = first_place(belief.among, here)
+        place = first_place(belief.among, targets)
         weight = 1.0 if stage == len(beliefs) - 1 else 0.3
         total = total + weight * (which + 0.1 * moved + 0.1 * place)
         if belief.edges is not None and bool(known.any()):

@@ -50,7 +50,9 @@ def scores(
                 continue
             for r in range(len(regimes)):
                 alone = Beliefs(first.moved[:, r : r + 1], first.among[:, r : r + 1], None)
-                found.append(_screened(network, made.regime(r), states[:, r : r + 1], alone, most))
+                found.append(
+                    _screened(network, _regime(made, r), states[:, r : r + 1], alone, most)
+                )
     return torch.cat(found).double().cpu().numpy()
 
 
@@ -69,12 +71,32 @@ def _groups(task: Task, most: int) -> Iterator[list[np.ndarray]]:
     yield group
 
 
+def _regime(made: Forms, r: int) -> Forms:
+    """The forms of the observational data and one regime."""
+    start = int(made.starts[1 + r])
+    kept = np.r_[0 : made.rows[0], start : start + made.rows[1 + r]]
+    return Forms(
+        made.rows[[0, 1 + r]],
+        made.level[kept],
+        made.bent[kept],
+        made.score[kept],
+        made.typical_share[[0, 1 + r]],
+    )
+
+
 def _screened(
     network: FormsNetwork, made: Forms, states: torch.Tensor, first: Beliefs, most: int
 ) -> torch.Tensor:
     """(1, N) logits of one regime, the `most` likeliest variables of which enter the grid."""
     chosen = first.among[0, 0].topk(most).indices.sort().values
-    small = made.columns(chosen.cpu().numpy())
+    columns = chosen.cpu().numpy()
+    small = Forms(
+        made.rows,
+        made.level[:, columns],
+        made.bent[:, columns],
+        made.score[:, columns],
+        made.typical_share[:, columns],
+    )
     entering = Beliefs(first.moved, first.among[:, :, chosen], None)
     summaries = summaries_of(small, states.device, network.shape.forms)
     last = network.reason(summaries, states[:, :, chosen], entering)[-1]

@@ -97,8 +97,7 @@ def read_card(name: str, model: str) -> dict[str, Any]:
 
 
 def load_weights(name: str, model: str) -> Weights:
-    """Card and tensors of weights, by shipped name or path. Those of `cdn` from before it read as
-    much as today have zeros in the place of what they did not read.
+    """Card and tensors of weights, by shipped name or path.
 
     Raises
     ------
@@ -106,12 +105,7 @@ def load_weights(name: str, model: str) -> Weights:
     describes.
     """
     card = read_card(name, model)
-    tensors = _tensors(path_of(name), card["digest"], _make(name, model))
-    if model == "cdn":
-        from cdnbench.methods.cdn.forms_network import widened
-
-        tensors = widened(tensors)
-    return Weights(card, tensors)
+    return Weights(card, _tensors(path_of(name), card["digest"], _make(name, model)))
 
 
 def load_any(name: str, models: Sequence[str]) -> Weights:

@@ -3,18 +3,16 @@ it stopped."""
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
 from cdnbench.datasets.synthetic.training import Laws as ModelLaws
 from cdnbench.datasets.worlds import Laws
-from cdnbench.datasets.worlds.mixture import Part
 from cdnbench.errors import InvalidParameter, UnknownName
-from cdnbench.methods.cdn.forms_network import Beliefs, FormsNetwork, FormsShape, loss
+from cdnbench.methods.cdn.forms_network import FormsNetwork, FormsShape, loss
 from cdnbench.training import development, mixtures, wide
 from cdnbench.training.loop import Plan
-from cdnbench.training.wide import read_after_screen, wide_batch
+from cdnbench.training.wide import wide_batch
 
 TINY = FormsShape(d=8, c=16, heads=2, paths=2, stages=(1,))
 
@@ -25,7 +23,6 @@ def small(monkeypatch):
     models = ModelLaws(sizes=((6, 8),), rows=((30, 60),), regimes=(2, 4))
     monkeypatch.setattr(mixtures, "EVERYTHING", models)
     monkeypatch.setattr(mixtures, "SCREENS", Laws(sizes=((30, 40),), regimes=(2, 2)))
-    monkeypatch.setattr(mixtures, "MANY", Laws(sizes=((130, 150),), regimes=(1, 1)))
 
     class NoSuite:
         def mean_ap(self, predict):
@@ -48,7 +45,7 @@ def test_a_batch_is_a_function_of_seed_and_step(small):
 
 
 def test_screens_of_many_variables_train_the_screening_alone(small):
-    made = wide_batch(mixtures.wide(200)[2:3], 0, 0)
+    made = wide_batch(mixtures.wide(200)[2:], 0, 0)
     assert made.reading.summaries == () and made.targets.shape[-1] >= 30
     network = FormsNetwork(TINY)
     value, parts = loss(network(made.reading), made.targets, made.adjacency, made.known)
@@ -58,60 +55,13 @@ def test_screens_of_many_variables_train_the_screening_alone(small):
     assert network.heads[0].among[0].weight.grad is None
 
 
-def test_of_many_variables_those_that_pass_a_screen_train_the_grid(small):
-    many = replace(mixtures.MANY, sizes=((60, 80),))
-    part = Part(share=1.0, laws=many, cells=200, entering=(8, 12))
-    made = wide_batch((part,), 0, 1)
-    entering = made.reading.entering
-    n = made.targets.shape[-1]
-    assert entering is not None and 60 <= n <= 80 and 8 <= entering.shape[1] <= 12
-    assert made.reading.summaries[0].n_variables == entering.shape[1]
-    assert made.reading.evidence.shape[2] == n
-    network = FormsNetwork(TINY)
-    first, *later = network(made.reading)
-    assert first.among.shape[-1] == n
-    assert all(belief.among.shape[-1] == entering.shape[1] for belief in later)
-    value, parts = loss([first, *later], made.targets, made.adjacency, made.known)
-    value.backward()
-    assert "edges" not in parts
-    assert network.first_heads.among[0].weight.grad is not None
-    assert network.heads[0].among[0].weight.grad is not None
-
-
-def test_what_enters_the_grid_stands_high_or_is_a_target():
-    rng = np.random.default_rng(0)
-    before, after = rng.normal(size=(100, 40)), rng.normal(size=(50, 40))
-    after[:, [3, 17]] += 5
-    targets = np.zeros(40, bool)
-    targets[30] = True
-    seen = [
-        set(read_after_screen([before, after], targets, 6, np.random.default_rng(s)).entering[0]
-            .tolist())
-        for s in range(60)
-    ]  # fmt: skip
-    assert all({3, 17} <= chosen and len(chosen) == 6 for chosen in seen)
-    missed = np.mean([30 not in chosen for chosen in seen])
-    assert 0 < missed < 0.3
-
-
-def test_the_loss_of_what_enters_is_that_of_these_variables_alone(small):
-    """Beliefs of a part of the variables are compared with the targets of that part."""
-    targets = torch.zeros(1, 1, 5, dtype=torch.bool)
-    targets[..., 3] = True
-    adjacency, known = torch.zeros(1, 5, 5, dtype=torch.bool), torch.tensor([False])
-    entering = torch.tensor([[1, 3]])
-    right = Beliefs(torch.ones(1, 1), torch.tensor([[[-5.0, 5.0]]]), None, entering)
-    wrong = Beliefs(torch.ones(1, 1), torch.tensor([[[5.0, -5.0]]]), None, entering)
-    assert loss([right], targets, adjacency, known)[0] < loss([wrong], targets, adjacency, known)[0]
-
-
 def test_a_run_goes_on_where_it_stopped(small, tmp_path):
     arguments = {"seed": 0, "device": "cpu", "workers": 0, "cells": 200, "shape": TINY}
     plan = Plan(steps=3)
     whole = wide.train_wide(tmp_path / "whole", plan, **arguments)
     assert whole.trained.steps == 3
     sources = [part["source"] for part in whole.identity["laws"]]
-    assert sources == ["worlds", "suites", "worlds", "worlds"]
+    assert sources == ["worlds", "suites", "worlds"]
     again = wide.train_wide(tmp_path / "whole", plan, **arguments)
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, again.network.state_dict()[name])
@@ -154,15 +104,12 @@ def test_screens_need_evidence(tmp_path):
 
 
 def test_mixtures_and_what_they_go_without():
-    assert [part.plain()["source"] for part in mixtures.wide(100)] == [
-        "worlds", "suites", "worlds", "worlds",
-    ]  # fmt: skip
+    assert [part.plain()["source"] for part in mixtures.wide(100)] == ["worlds", "suites", "worlds"]
     (paper,) = mixtures.paper(100)
     assert set(paper.laws.interventions) == {"hard-uniform", "hard-normal"}
     kept = mixtures.without(mixtures.wide(100), "screens")
     assert [part.evidence_only for part in kept] == [False, False]
-    wide_, suites, screens, many = mixtures.without(mixtures.wide(100), "hidden-causes")
-    assert many.laws.confounded == 0
+    wide_, suites, screens = mixtures.without(mixtures.wide(100), "hidden-causes")
     assert (wide_.laws.confounded, suites.laws.hidden, screens.laws.confounded) == (0, 0, 0)
     assert kept == mixtures.wide(100)[:2]
     with pytest.raises(UnknownName, match="hidden-causes"):
