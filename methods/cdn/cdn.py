@@ -4,8 +4,8 @@ The design is that of `cdn-suites` (mechanism tests between grid layers, `networ
 (`forms_network`):
 
 - It sees each variable as a level in robust units of the controls and as a normal score among the
-  controls, with the evidence behind each (`forms`, `evidence`), and learns which to trust. The
-  evidence includes what the shifts of the other variables do not explain. Units mean nothing.
+  controls, with the evidence behind each (`forms`, `evidence`), and learns which to trust. Units
+  mean nothing.
 - It was trained on worlds far from the suites' own generator (`cdnbench.datasets.worlds`): counts,
   zeros, ties, saturation, dependent and drifting rows, few rows, noise-free relations whose effects
   grow downstream, regimes in which nothing or only hidden variables moved.
@@ -23,8 +23,8 @@ Parameters
                 "cdn"
     device      "cpu" or "cuda"
 
-It needs 2 rows per data set, as bulk samples in training had. Beyond 200 variables each regime is
-read alone, and the likeliest 200 variables enter the grid (`screening`).
+It needs 2 rows per data set; training had 3 and more. Beyond 200 variables each regime is read
+alone, and the likeliest 200 variables enter the grid (`screening`).
 
 Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
 (arXiv 2410.03380, ICML 2025), give the idea. Our own code. Licence: MIT, with this package.
