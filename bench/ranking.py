@@ -63,8 +63,9 @@ class Ranking:
 
 
 def count(mask: np.ndarray) -> np.ndarray:
-    """(R,) int64: how many are true in each row of (R, N) bool. Products are the fastest sums."""
-    return (mask.astype(np.float32) @ np.ones(mask.shape[1], np.float32)).astype(np.int64)
+    """(R,) int64: how many are true in each row of (R, N) bool."""
+    found = np.einsum("ij->i", mask.view(np.uint8), dtype=np.int32, casting="unsafe")
+    return found.astype(np.int64)  # a plain sum takes three times as long where rows are short
 
 
 def _parts(
