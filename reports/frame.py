@@ -7,9 +7,11 @@ metric), and `jobs` has one row per job.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,20 @@ class Results:
     folders: tuple[Path, ...] = ()
 
 
+@contextlib.contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Records are many objects that all stay, so looking through them again and again for what can
+    be freed is in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_no_search_for_cycles()
 def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
     """The results of all stores together; see `cdnbench.reports.read.load` for what counts.
 
