@@ -77,11 +77,9 @@ def evaluate(pieces: Iterable[Piece]) -> Measured:
             pending, held = {}, 0
     done += _measure_all(pending)
     done.sort(key=lambda part: part[0].reading)
-    return Measured(
-        np.repeat([piece.reading for piece, _ in done], [len(v) for _, v in done]).astype(np.int64),
-        _columns(done),
-        broken,
-    )
+    sizes = [len(part) for _, part in done]
+    readings = np.repeat([piece.reading for piece, _ in done], sizes).astype(np.int64)
+    return Measured(readings, _columns(done), broken)
 
 
 class Scores:
@@ -152,14 +150,19 @@ def _columns(done: Sequence[tuple[Piece, np.ndarray]]) -> dict[str, np.ndarray |
     def each(of: Callable[[TaskRecord], np.ndarray], dtype: type) -> np.ndarray:
         return _joined([of(task) for task in tasks.values()], dtype)[rows]
 
-    values = np.concatenate([np.empty((0, len(METRICS))), *(part for _, part in done)])
+    # One array for all, whose rows become the columns of a frame without being copied.
+    values = np.empty((len(METRICS), len(rows)))
+    at = 0
+    for _, part in done:
+        values[:, at : at + len(part)] = part.T
+        at += len(part)
     return {
         "regime": each(lambda task: np.arange(len(task.truth.targets)), np.int64),
         "n_targets": each(lambda task: count(task.truth.targets), np.int64),
         "n_candidates": each(lambda task: count(task.candidates), np.int64),
         "targets": names.take(rows),
         "detectable": each(lambda task: _detectable(task.truth), float),
-        **{name: values[:, i] for i, name in enumerate(METRICS)},
+        **dict(zip(METRICS, values, strict=True)),
     }
 
 
