@@ -20,7 +20,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "tuple": (tuple, list),
     "Mapping": (dict,),
 }
-_FILES = ("key", "suite", "method", "task_hash", "fit", "hash")
+_FILES = frozenset(("key", "suite", "method", "task_hash", "fit", "hash"))
 """Fields that become names of files and folders."""
 _TEXTS = ("versions", "factors", "knowledge")
 """Mappings from names to words."""
@@ -28,6 +28,7 @@ _LOG = re.compile(r"(?:logs|jobs)/([^/]+)\.log|models/([^/]+)/fit\.log")
 _LARGEST = 2**63 - 1
 _DEEPEST = 50
 _CONTAINERS = (dict, list, tuple)
+_DEEP, _HUGE = "is nested too deeply", "holds a number that is far too large"
 
 
 class NotARecord(BenchError, ValueError):
@@ -55,45 +56,50 @@ def checked_fields(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
         name that stays in its folder.
     """
     known, needed = field_names(cls)
-    given = {name: value for name, value in values.items() if name in known}
-    for name, value in given.items():
-        if value and isinstance(value, dict | list | tuple):
-            if is_deep(value):
-                raise NotARecord(f"its {name} is nested too deeply")
-            if _holds_huge(value):
-                raise NotARecord(f"its {name} holds a number that is far too large")
-    for name, kinds in _kinds(cls).items():
-        value = given.get(name)
-        if value is None and type(None) not in kinds:
-            given.pop(name, None)  # older records
-        elif not isinstance(value, kinds) or not _is_sound(name, value):
-            raise NotARecord(f"its {name} is {_shown(value)}")
-    if missing := needed.difference(given):
-        raise NotARecord(f"it lacks {', '.join(sorted(missing))}")
+    kinds = _kinds(cls)
+    given = {}
+    for name, value in values.items():
+        if name not in known:
+            continue
+        if value and isinstance(value, _CONTAINERS) and (fault := _fault(value)):
+            raise NotARecord(f"its {name} {fault}")
+        if (allowed := kinds.get(name)) is not None:
+            if value is None and type(None) not in allowed:
+                continue  # older records
+            if not isinstance(value, allowed) or not _is_sound(name, value):
+                raise NotARecord(f"its {name} is {_shown(value)}")
+        given[name] = value
+    if not needed <= given.keys():
+        raise NotARecord(f"it lacks {', '.join(sorted(needed.difference(given)))}")
     return given
 
 
 def is_deep(value: Any) -> bool:
     """Whether lists and mappings are nested more deeply than functions that follow them can go."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        inner = [each for each in level if isinstance(each, _CONTAINERS)]
-        if not inner:
-            return False
-        level = [each for one in inner for each in (one.values() if isinstance(one, dict) else one)]
-    return True
+    return isinstance(value, _CONTAINERS) and _fault(value) == _DEEP
 
 
-def _holds_huge(value: Any) -> bool:
-    """Whether a whole number in it is more than other programs can take."""
+def _fault(value: Any, level: int = 1) -> str:
+    """What is wrong with a list or a mapping of JSON values; "" if nothing is.
+
+    Nothing in it may be nested too deeply, and no whole number in it may be more than other
+    programs can take. level: of the value itself, from 1.
+    """
+    if level >= _DEEPEST:
+        return _DEEP
+    huge = ""
     for each in value.values() if isinstance(value, dict) else value:
         kind = type(each)  # of JSON, which has no subclasses; stores hold many values
+        if kind is str or kind is float or kind is bool or each is None:
+            continue
         if kind is int:
-            if abs(each) > _LARGEST:
-                return True
-        elif kind is not str and isinstance(each, dict | list | tuple) and _holds_huge(each):
-            return True
-    return False
+            if not -_LARGEST <= each <= _LARGEST:
+                huge = _HUGE
+        elif isinstance(each, _CONTAINERS) and (fault := _fault(each, level + 1)):
+            if fault == _DEEP:
+                return fault
+            huge = fault
+    return huge
 
 
 def _is_sound(name: str, value: Any) -> bool:
@@ -103,12 +109,11 @@ def _is_sound(name: str, value: Any) -> bool:
         if name == "log" and value:
             found = _LOG.fullmatch(value)
             return bool(found and is_name(found[1] or found[2]))
-        return True
-    if isinstance(value, int | float):
-        return abs(value) <= _LARGEST  # which is false for NaN
-    if isinstance(value, list | tuple):
+    elif isinstance(value, int | float):
+        return -_LARGEST <= value <= _LARGEST  # which is false for NaN
+    elif isinstance(value, list | tuple):
         return all(isinstance(each, str) for each in value)
-    if name in _TEXTS and isinstance(value, Mapping):
+    elif name in _TEXTS and isinstance(value, Mapping):
         return all(isinstance(each, str) for each in value.values())
     return True
 

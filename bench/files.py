@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import stat
 import threading
 import time
@@ -14,6 +15,8 @@ from typing import BinaryIO
 
 _LONGEST_NAME = 120
 """Bytes of a name that becomes a file's; the rest is left for endings such as `.parquet`."""
+_PLAIN_NAME = re.compile(rf"[A-Za-z0-9_-][A-Za-z0-9._-]{{,{_LONGEST_NAME - 1}}}")
+"""Almost every name in a store, told at once."""
 _QUIET_S = 3600.0
 """A file that has not changed for so long has no writer, where the file system has no locks."""
 _KINDS = (
@@ -57,7 +60,7 @@ def partial_of(path: Path) -> Path:
 
 def is_name(text: str) -> bool:
     """Whether a text from a store can be a file's name that stays in its folder."""
-    return (
+    return _PLAIN_NAME.fullmatch(text) is not None or (
         0 < len(text.encode(errors="surrogateescape")) <= _LONGEST_NAME
         and not text.startswith(".")
         and text.isprintable()

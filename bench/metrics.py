@@ -22,6 +22,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from cdnbench.ranking import Ranking, count, ratio
 from cdnbench.truth import Truth
 
 TOP = (1, 3, 5, 20)
@@ -49,14 +50,19 @@ class Scored:
         return self.candidates & ~np.isnan(self.scores)
 
     @cached_property
-    def order(self) -> _Order:
+    def order(self) -> Ranking:
         """The ranking of all candidates."""
-        return _Order.of(self.scores, self.targets, self.candidates)
+        return Ranking.of(self.scores, self.targets, self.candidates)
 
     @cached_property
-    def covered_order(self) -> _Order:
+    def covered_order(self) -> Ranking:
         """The ranking of the candidates that have a score, with the targets among them."""
-        return _Order.of(self.scores, self.targets & self.covered, self.covered)
+        covered = self.covered
+        rows = np.flatnonzero((covered != self.candidates).any(axis=1))
+        if not len(rows):
+            return self.order
+        own = Ranking.of(self.scores[rows], self.targets[rows], covered[rows])
+        return self.order.but(rows, own)
 
     @cached_property
     def auroc(self) -> np.ndarray:
@@ -149,14 +155,7 @@ def evaluate(
 
 
 def _coverage(scored: Scored) -> np.ndarray:
-    found = (scored.targets & scored.covered).sum(axis=1)
-    return _ratio(found, scored.targets.sum(axis=1))
-
-
-def _rank_covered(scored: Scored) -> np.ndarray:
-    if np.array_equal(scored.covered, scored.candidates):
-        return scored.auroc.copy()
-    return scored.covered_order.auroc()
+    return ratio(count(scored.targets & scored.covered), count(scored.targets))
 
 
 def _top1_pearson_covered(scored: Scored) -> np.ndarray:
@@ -192,7 +191,7 @@ def _mean_of_first(scored: Scored, among: np.ndarray, of: np.ndarray) -> np.ndar
     value = np.where(np.isnan(scored.scores), -np.inf, scored.scores)
     best = np.where(among, value, -np.inf).max(axis=1, keepdims=True)
     first = among & (value == best)
-    return _ratio(np.where(first, of, 0.0).sum(axis=1), first.sum(axis=1).astype(float))
+    return ratio(np.where(first, of, 0.0).sum(axis=1), count(first).astype(float))
 
 
 def _recall_at(k: int) -> Metric:
@@ -203,103 +202,6 @@ def _recall_at(k: int) -> Metric:
         function=lambda scored: scored.order.recall_at(k),
         min_candidates=k + 1,
     )
-
-
-@dataclass(frozen=True)
-class _Order:
-    """The variables of each regime by falling score, non-candidates last.
-
-    Arrays are (R, N), one entry per position.
-
-    target: whether the variable at the position is one.
-    start, end: how many positions lie before its tie group, and through it.
-    hits_before, hits: how many targets lie before its tie group, and inside it.
-    n_targets, n_candidates: (R, 1).
-    """
-
-    target: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    hits_before: np.ndarray
-    hits: np.ndarray
-    n_targets: np.ndarray
-    n_candidates: np.ndarray
-
-    @classmethod
-    def of(cls, scores: np.ndarray, targets: np.ndarray, candidates: np.ndarray) -> _Order:
-        n_regimes, n_variables = scores.shape
-        loss = -np.where(np.isnan(scores), -np.inf, scores)
-        order = (
-            np.argsort(loss, axis=1, kind="stable")
-            if candidates.all()
-            else np.lexsort((loss, ~candidates), axis=1)
-        )
-        loss, target, candidate = (
-            np.take_along_axis(a, order, axis=1) for a in (loss, targets & candidates, candidates)
-        )
-        position = np.broadcast_to(np.arange(n_variables), loss.shape)
-        opens = np.ones(loss.shape, bool)
-        opens[:, 1:] = (loss[:, 1:] != loss[:, :-1]) | (candidate[:, 1:] != candidate[:, :-1])
-        closes = np.ones(loss.shape, bool)
-        closes[:, :-1] = opens[:, 1:]
-        start = np.maximum.accumulate(np.where(opens, position, 0), axis=1)
-        end = np.minimum.accumulate(np.where(closes, position + 1, n_variables)[:, ::-1], axis=1)[
-            :, ::-1
-        ]
-        counts = np.zeros((n_regimes, n_variables + 1), dtype=np.int64)
-        np.cumsum(target, axis=1, out=counts[:, 1:])
-        hits_before = np.take_along_axis(counts, start, axis=1)
-        return cls(
-            target=target,
-            start=start,
-            end=end,
-            hits_before=hits_before,
-            hits=np.take_along_axis(counts, end, axis=1) - hits_before,
-            n_targets=target.sum(axis=1, keepdims=True),
-            n_candidates=candidate.sum(axis=1, keepdims=True),
-        )
-
-    def average_precision(self) -> np.ndarray:
-        """Sum over tie groups of (gain in recall) x (precision at the group's end)."""
-        return self._mean_over_targets(self.target * (self.hits_before + self.hits) / self.end)
-
-    def average_precision_tie(self) -> np.ndarray:
-        """In a tie group of n with p targets, position i holds a target with chance p / n. If it
-        does, the i - 1 positions of the group above it hold (i - 1) (p - 1) / (n - 1) more in
-        expectation."""
-        size = self.end - self.start
-        position = np.arange(self.target.shape[1])
-        above = position - self.start
-        expected_hits = self.hits_before + 1 + above * (self.hits - 1) / np.maximum(size - 1, 1)
-        return self._mean_over_targets(self.hits / size * expected_hits / (position + 1))
-
-    def auroc(self) -> np.ndarray:
-        """Mean over targets of (non-targets below + half of those beside) / non-targets."""
-        n_others = self.n_candidates - self.n_targets
-        others_beside = self.end - self.start - self.hits
-        others_above = self.start - self.hits_before
-        beaten = n_others - others_above - others_beside / 2
-        return self._mean_over_targets(self.target * beaten / np.maximum(n_others, 1))
-
-    def recall_at(self, k: int) -> np.ndarray:
-        """Where a tie group lies across position k, each of its targets is in the top k with the
-        chance (places left) / (group size)."""
-        chance = np.clip((k - self.start) / (self.end - self.start), 0, 1)
-        recall = (self.target * chance).sum(axis=1) / np.maximum(np.minimum(k, self.n_targets), 1)[
-            :, 0
-        ]
-        return np.where(self._defined & (k < self.n_candidates[:, 0]), recall, np.nan)
-
-    @property
-    def _defined(self) -> np.ndarray:
-        return ((self.n_targets > 0) & (self.n_targets < self.n_candidates))[:, 0]
-
-    def _mean_over_targets(self, terms: np.ndarray) -> np.ndarray:
-        return np.where(self._defined, _ratio(terms.sum(axis=1), self.n_targets[:, 0]), np.nan)
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -346,7 +248,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "rank_covered",
                 "rank (covered)",
                 "rank among the variables that have a score; secondary",
-                _rank_covered,
+                lambda scored: scored.covered_order.auroc(),
                 ranked=False,
             ),
             Metric(

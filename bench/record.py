@@ -227,8 +227,17 @@ _KINDS: dict[str, type[Record]] = {c.kind: c for c in (JobRecord, FitRecord)}
 
 
 def provenance_of(values: Mapping[str, Any]) -> Provenance:
-    """The provenance among JSON values; raises NotARecord."""
-    return Provenance(**checked_fields(Provenance, values))
+    """The provenance among JSON values, one object for all that are equal; raises NotARecord."""
+    given = checked_fields(Provenance, values)
+    versions = tuple(given.pop("versions", {}).items())
+    return _provenance(versions, tuple(given), *given.values())
+
+
+@functools.lru_cache(maxsize=1024, typed=True)
+def _provenance(
+    versions: tuple[tuple[str, str], ...], names: tuple[str, ...], *values: Any
+) -> Provenance:
+    return Provenance(versions=dict(versions), **dict(zip(names, values, strict=True)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.metrics import METRICS, measure
+from cdnbench.ranking import count
 from cdnbench.record import TaskRecord
 from cdnbench.reports.read import Readable
 from cdnbench.truth import Truth
@@ -76,11 +77,9 @@ def evaluate(pieces: Iterable[Piece]) -> Measured:
             pending, held = {}, 0
     done += _measure_all(pending)
     done.sort(key=lambda part: part[0].reading)
-    return Measured(
-        np.repeat([piece.reading for piece, _ in done], [len(v) for _, v in done]).astype(np.int64),
-        _columns(done),
-        broken,
-    )
+    sizes = [len(part) for _, part in done]
+    readings = np.repeat([piece.reading for piece, _ in done], sizes).astype(np.int64)
+    return Measured(readings, _columns(done), broken)
 
 
 class Scores:
@@ -88,6 +87,7 @@ class Scores:
 
     def __init__(self) -> None:
         self._key, self._variants = "", {}
+        self._sound: dict[int, tuple[TaskRecord, bool]] = {}
 
     def of(self, piece: Piece) -> np.ndarray:
         """(R, N) float64; raises OSError, KeyError or ValueError."""
@@ -107,9 +107,15 @@ class Scores:
         found = np.asarray(found, dtype=np.float64)
         if np.isinf(found).any():
             raise ValueError("they hold infinite values")
-        if (piece.task.truth.targets & ~np.asarray(piece.task.candidates, dtype=bool)).any():
+        if not self._is_sound(piece.task):
             raise ValueError("a target of the task is not among its candidates")
         return found
+
+    def _is_sound(self, task: TaskRecord) -> bool:
+        if id(task) not in self._sound:
+            outside = task.truth.targets & ~np.asarray(task.candidates, dtype=bool)
+            self._sound[id(task)] = task, not outside.any()
+        return self._sound[id(task)][1]
 
 
 def _measure_all(
@@ -134,31 +140,42 @@ def _measure_all(
 
 
 def _columns(done: Sequence[tuple[Piece, np.ndarray]]) -> dict[str, np.ndarray | pd.Categorical]:
-    facts: dict[int, tuple[np.ndarray, ...]] = {}
-    for piece, _ in done:
-        task = piece.task
-        if id(task) not in facts:
-            targets, variables = task.truth.targets, np.array(task.variables, dtype=object)
-            facts[id(task)] = (
-                targets.sum(axis=1),
-                task.candidates.sum(axis=1),
-                np.array(["+".join(variables[t]) for t in targets], dtype=object),
-                _detectable(task.truth),
-            )
+    tasks = {id(piece.task): piece.task for piece, _ in done}
+    sizes = [len(task.truth.targets) for task in tasks.values()]
+    first = dict(zip(tasks, np.cumsum([0, *sizes]).tolist(), strict=False))
+    # All regimes of all tasks, each once, and for each row which of them it is.
+    names = pd.Categorical([name for task in tasks.values() for name in _target_names(task)])
+    rows = _joined([first[id(piece.task)] + np.arange(len(part)) for piece, part in done], np.int64)
 
-    def join(parts: Iterable[np.ndarray], dtype: type) -> np.ndarray:
-        return np.concatenate([np.empty(0, dtype), *parts])
+    def each(of: Callable[[TaskRecord], np.ndarray], dtype: type) -> np.ndarray:
+        return _joined([of(task) for task in tasks.values()], dtype)[rows]
 
-    values = np.concatenate([np.empty((0, len(METRICS))), *(part for _, part in done)])
-    own = [facts[id(piece.task)] for piece, _ in done]
+    # One array for all, whose rows become the columns of a frame without being copied.
+    values = np.empty((len(METRICS), len(rows)))
+    at = 0
+    for _, part in done:
+        values[:, at : at + len(part)] = part.T
+        at += len(part)
     return {
-        "regime": join((np.arange(len(part)) for _, part in done), np.int64),
-        "n_targets": join((n_targets for n_targets, *_ in own), np.int64),
-        "n_candidates": join((n_candidates for _, n_candidates, *_ in own), np.int64),
-        "targets": pd.Categorical(join((names for *_, names, _ in own), object)),
-        "detectable": join((share for *_, share in own), float),
-        **{name: values[:, i] for i, name in enumerate(METRICS)},
+        "regime": each(lambda task: np.arange(len(task.truth.targets)), np.int64),
+        "n_targets": each(lambda task: count(task.truth.targets), np.int64),
+        "n_candidates": each(lambda task: count(task.candidates), np.int64),
+        "targets": names.take(rows),
+        "detectable": each(lambda task: _detectable(task.truth), float),
+        **dict(zip(METRICS, values, strict=True)),
     }
+
+
+def _joined(parts: Iterable[np.ndarray], dtype: type) -> np.ndarray:
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _target_names(task: TaskRecord) -> list[str]:
+    """The names of each regime's targets."""
+    found: list[list[str]] = [[] for _ in task.truth.targets]
+    for regime, variable in np.argwhere(task.truth.targets).tolist():
+        found[regime].append(task.variables[variable])
+    return ["+".join(names) for names in found]
 
 
 def _detectable(truth: Truth) -> np.ndarray:

@@ -7,10 +7,11 @@ metric), and `jobs` has one row per job.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
+import gc
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,15 @@ import pandas as pd
 
 from cdnbench.errors import BenchError
 from cdnbench.metrics import METRICS
-from cdnbench.record import JobRecord, Status, TaskRecord
+from cdnbench.record import JobRecord, Record, Status, TaskRecord
 from cdnbench.reports.evaluate import Piece, evaluate
 from cdnbench.reports.factors import Factors
-from cdnbench.reports.labels import (
-    design_of,
-    job_label,
-    reading_label,
-    short_label,
-    told_apart,
-)
+from cdnbench.reports.labels import design_of, job_label
 from cdnbench.reports.lines import lines
 from cdnbench.reports.read import EVERY, Loaded, Readable, load
+from cdnbench.reports.readings import CEILING as CEILING  # tables take it from here
+from cdnbench.reports.readings import FIRST, INNER, LAST, Readings, as_json
 
-CEILING = "ceiling"
 _NUMBERS = (
     "seed",
     "batch_size",
@@ -46,7 +42,7 @@ _NUMBERS = (
     "timeout_s",
     "memory_gb",
 )
-_JSON = ("versions", "parameters", "trained_on", "facts", "knowledge")
+_JSON = ("parameters", "trained_on", "facts", "knowledge")
 _JOB_COLUMNS = (
     "key",
     "kind",
@@ -88,23 +84,6 @@ _JOB_COLUMNS = (
     "unfitted",
     "log",
 )
-_FIRST = (
-    "task",
-    "regime",
-    "n_targets",
-    "method",
-    "variant",
-    "label",
-    "seed",
-    "status",
-    "metric",
-    "value",
-)
-_LAST = ("parameters", "knowledge")
-_INNER = ("job", "wall_s", "short", "is_default")
-"""Columns of readings that are for reports only."""
-_OWN = {*_FIRST, *_LAST, *_INNER, "targets", "detectable", "key", *METRICS}
-"""Columns that no fact or metadata of a task may take."""
 
 
 class ReportWarning(UserWarning):
@@ -141,6 +120,20 @@ class Results:
     folders: tuple[Path, ...] = ()
 
 
+@contextlib.contextmanager
+def _no_search_for_cycles() -> Iterator[None]:
+    """Records are many objects that all stay, so looking through them again and again for what can
+    be freed is in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_no_search_for_cycles()
 def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
     """The results of all stores together; see `cdnbench.reports.read.load` for what counts.
 
@@ -151,43 +144,43 @@ def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
     stores = list(stores)
     found = load(stores, subset)
     loaded, factors = list(found.loaded), found.factors
-    readings: list[dict[str, Any]] = []
+    readings = Readings(factors)
     pieces: list[Piece] = []
     ceilings: dict[tuple[str, ...], TaskRecord] = {}
-    told: dict[tuple[int, str], dict[str, Any]] = {}  # once per task: it has a job per method
+    places: dict[tuple[int, str], tuple[str, ...]] = {}  # once per task: it has a job per method
     for number, one in enumerate(loaded):
         record, task = one.record, one.task
         if one.superseded or task is None or not isinstance(record, JobRecord):
             continue
-        if (columns := told.get((id(task), record.suite))) is None:
-            columns = _task_columns(task, record.suite, factors)
-            told[id(task), record.suite] = columns
         for variant in record.variants or ("",):
             if record.status == Status.ok:
                 pieces.append(Piece(len(readings), task, one.store, record.key, variant))
-            readings.append({**columns, **_reading(record, variant), "job": number})
+            readings.add(record, variant, task, number)
         if task.truth.ceiling_scores is not None:
-            place = (*factors.values(record.suite, task.metadata).values(), task.name)
-            ceilings[place] = task
+            same = id(task), record.suite
+            if same not in places:
+                values = factors.values(record.suite, task.metadata).values()
+                places[same] = (*values, task.name)
+            ceilings[places[same]] = task
     for task in ceilings.values():
         pieces.append(Piece(len(readings), task))
-        suite = task.suite
-        readings.append({**_task_columns(task, suite, factors), **_CEILING_READING})
+        readings.add_ceiling(task)
 
-    if not readings:
+    if not len(readings):
         raise BenchError("\n".join(["There is no job whose task can be read.", *found.notes]))
     measured = evaluate(pieces)
     for number, why in measured.broken.items():
-        readings[number].update(status=str(Status.error), wall_s=np.nan)
-        if (job := readings[number]["job"]) >= 0:
+        if (job := readings.fail(number)) >= 0:
             changed = dataclasses.replace(loaded[job].record, status=Status.error, reason=why)
             loaded[job] = dataclasses.replace(loaded[job], record=changed)
-    frame = _readings_frame(readings)
+    frame = readings.frame()
     regimes = frame.take(measured.readings).reset_index(drop=True)
     return Results(
         jobs=_jobs_frame(loaded),
         readings=frame,
-        regimes=pd.concat([regimes, pd.DataFrame(measured.columns)], axis=1),
+        regimes=pd.concat(
+            [regimes, pd.DataFrame(measured.columns, copy=False)], axis=1, copy=False
+        ),
         factors=factors,
         notes=tuple(dict.fromkeys([*found.notes, *measured.broken.values()])),
         lines=lines(one.task for one in loaded if one.task is not None and not one.superseded),
@@ -213,12 +206,12 @@ def tidy(source: Iterable[Readable] | Results) -> pd.DataFrame:
     exists = regimes["n_candidates"].to_numpy()[:, None] >= least
     kept = np.flatnonzero(exists.ravel())
     row, metric = np.divmod(kept, len(names))
-    done = regimes.drop(columns=[*names, *_INNER]).take(row).reset_index(drop=True)
+    done = regimes.drop(columns=[*names, *INNER]).take(row).reset_index(drop=True)
     metrics = pd.CategoricalDtype([*names, ""])
     done["metric"] = pd.Categorical.from_codes(metric.tolist(), dtype=metrics)
     done["value"] = values[kept]
     failed = results.readings[results.readings["status"] != "ok"].drop_duplicates("job")
-    failed = failed.drop(columns=list(_INNER)).reset_index(drop=True)
+    failed = failed.drop(columns=list(INNER)).reset_index(drop=True)
     failed["metric"] = pd.Categorical([""] * len(failed), dtype=metrics)
     failed["value"] = np.nan
     failed["targets"] = pd.Categorical(
@@ -229,9 +222,9 @@ def tidy(source: Iterable[Readable] | Results) -> pd.DataFrame:
         done[column] = done[column].astype("Int64")
         failed[column] = pd.array([pd.NA] * len(failed), dtype="Int64")
     frame = pd.concat([done, failed], ignore_index=True) if len(failed) else done
-    first = [*results.factors.names, *_FIRST]
-    others = [c for c in frame.columns if c not in first and c not in _LAST]
-    return frame[[*first, *others, *_LAST]]
+    first = [*results.factors.names, *FIRST]
+    others = [c for c in frame.columns if c not in first and c not in LAST]
+    return frame[[*first, *others, *LAST]]
 
 
 def jobs(source: Iterable[Readable] | Results) -> pd.DataFrame:
@@ -249,80 +242,21 @@ def _results(source: Iterable[Readable] | Results) -> Results:
     return results
 
 
-_CEILING_READING = {
-    "method": CEILING,
-    "variant": "",
-    "parameters": "{}",
-    "knowledge": "{}",
-    "label": CEILING,
-    "short": CEILING,
-    "is_default": True,
-    "seed": 0,
-    "status": str(Status.ok),
-    "wall_s": None,
-    "job": -1,
-}
-
-
-def _reading(record: JobRecord, variant: str) -> dict[str, Any]:
-    return {
-        "method": record.method,
-        "variant": variant,
-        "parameters": _json(told_apart(record.parameters)),
-        "knowledge": _json(record.knowledge),
-        "label": reading_label(record, variant),
-        "short": short_label(record, variant),
-        "is_default": not record.variants or variant == record.variants[0],
-        "seed": record.seed,
-        "status": str(record.status),
-        "wall_s": record.wall_s,
-    }
-
-
-def _task_columns(task: TaskRecord, suite: str, factors: Factors) -> dict[str, Any]:
-    facts = {k: v for k, v in task.truth.facts.items() if isinstance(v, str | int | float | bool)}
-    own = {
-        name: value if isinstance(value, str | int | float | bool) else _json(value)
-        for name, value in {**facts, **task.metadata}.items()
-        if name not in _OWN
-    }
-    n_regimes, n_variables = task.truth.targets.shape
-    setting = [name for name in task.setting if name not in factors.names]
-    return {
-        **own,
-        **factors.values(suite, task.metadata),
-        "n_variables": n_variables,
-        "n_regimes": n_regimes,
-        "dataset": str(task.metadata.get("dataset", task.name)),
-        "setting": ", ".join(f"{name}={task.metadata.get(name, '')}" for name in setting),
-        "task": task.name,
-    }
-
-
-def _readings_frame(readings: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    frame = pd.DataFrame.from_records(readings)
-    frame["wall_s"] = pd.to_numeric(frame["wall_s"], errors="coerce")
-    for column in frame.columns:
-        if frame[column].dtype == object:
-            frame[column] = frame[column].astype("category")
-    return frame
-
-
 def _jobs_frame(loaded: Sequence[Loaded]) -> pd.DataFrame:
-    rows = [
-        {
-            **vars(one.record),
-            **vars(one.record.provenance),
-            "kind": one.record.kind,
-            "label": job_label(one.record),
-            "design": design_of(one.record) if isinstance(one.record, JobRecord) else "",
-            "superseded": one.superseded,
-        }
-        for one in loaded
-    ]
-    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in _JOB_COLUMNS}
+    records = [one.record for one in loaded]
+    columns: dict[str, Any] = {
+        name: [getattr(record, name, None) for record in records] for name in _JOB_COLUMNS
+    }
+    for name in ("versions", "git_sha", "dirty", "host"):
+        columns[name] = [getattr(record.provenance, name) for record in records]
+    shared = {id(versions): versions for versions in columns["versions"]}
+    texts = {number: as_json(versions) for number, versions in shared.items()}
+    columns["versions"] = [texts[id(versions)] for versions in columns["versions"]]
     for name in _JSON:
-        columns[name] = [_json(value) for value in columns[name]]
+        columns[name] = [as_json(value) for value in columns[name]]
+    columns["label"] = _labels(records, columns["parameters"], columns["trained_on"])
+    columns["design"] = [design_of(r) if isinstance(r, JobRecord) else "" for r in records]
+    columns["superseded"] = [one.superseded for one in loaded]
     for name in ("status", "unfitted"):
         columns[name] = [None if value is None else str(value) for value in columns[name]]
     for name in _NUMBERS:
@@ -330,5 +264,15 @@ def _jobs_frame(loaded: Sequence[Loaded]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True) if value else "{}"
+def _labels(
+    records: Sequence[Record], parameters: Sequence[str], trained_on: Sequence[str]
+) -> list[str]:
+    """The label of each record, worked out once for all that have the same."""
+    known: dict[tuple[str, ...], str] = {}
+    found = []
+    for record, *texts in zip(records, parameters, trained_on, strict=True):
+        same = (record.kind, record.method, getattr(record, "design", ""), *texts)
+        if same not in known:
+            known[same] = job_label(record)
+        found.append(known[same])
+    return found

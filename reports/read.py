@@ -93,10 +93,11 @@ def load(stores: Iterable[Readable], subset: str = EVERY) -> Read:
             f"{stale} older records are superseded by newer ones (see `superseded` in the jobs "
             "table)"
         )
-    marked = tuple(
-        replace(one, superseded=_is_job(one) and i not in current) for i, one in enumerate(found)
-    )
-    return Read(marked, factors, tuple(dict.fromkeys([*notes, *lost])))
+    marked = [
+        one if i in current or not _is_job(one) else replace(one, superseded=True)
+        for i, one in enumerate(found)
+    ]
+    return Read(tuple(marked), factors, tuple(dict.fromkeys([*notes, *lost])))
 
 
 def _left_out(store: Readable) -> list[str]:
@@ -153,7 +154,7 @@ def _with_tasks(found: Sequence[Loaded]) -> tuple[list[Loaded], list[str]]:
                         f"Task {record.task!r} ({record.task_hash}) of {one.store.folder} cannot "
                         f"be read, and its jobs are left out: {error}. Run them again."
                     )
-        joined.append(replace(one, task=tasks.get(where)))
+        joined.append(Loaded(one.store, record, tasks.get(where)))
     return joined, list(failed.values())
 
 
@@ -198,12 +199,17 @@ def _named_once(found: Sequence[Loaded]) -> list[Loaded]:
     owners: dict[tuple[str, str], set[str]] = {}
     for (suite, hash), (name, _) in names.items():
         owners.setdefault((suite, name), set()).add(hash)
-    return [
-        one
-        if one.task is None or (identity := (one.record.suite, one.task.hash)) not in names
-        else replace(one, task=_renamed(one.task, *names[identity], owners))
-        for one in found
-    ]
+    renamed: dict[tuple[str, int], TaskRecord] = {}  # once per task: it has a job per method
+    named = []
+    for one in found:
+        if one.task is not None and (one.record.suite, one.task.hash) in names:
+            same = one.record.suite, id(one.task)
+            if same not in renamed:
+                identity = one.record.suite, one.task.hash
+                renamed[same] = _renamed(one.task, *names[identity], owners)
+            one = Loaded(one.store, one.record, renamed[same])
+        named.append(one)
+    return named
 
 
 def _renamed(
@@ -239,13 +245,16 @@ def _in_subset(found: Sequence[Loaded], subset: str) -> list[Loaded]:
     if subset == EVERY:
         return list(found)
     kept = []
+    restricted: dict[int, TaskRecord] = {}
     for one in found:
         answer = None if one.task is None else _answer(about(one.task), subset)
         if not _is_job(one):
             kept.append(one)
         elif one.task is not None and answer:
-            metadata = {**one.task.metadata, SUBSET: subset}
-            kept.append(replace(one, task=replace(one.task, metadata=metadata)))
+            if id(one.task) not in restricted:
+                metadata = {**one.task.metadata, SUBSET: subset}
+                restricted[id(one.task)] = replace(one.task, metadata=metadata)
+            kept.append(Loaded(one.store, one.record, restricted[id(one.task)]))
     if not any(map(_is_job, kept)):
         tasks = [one.task for one in found if one.task is not None]
         known = sorted({k for t in tasks for k, v in about(t).items() if isinstance(v, bool)})

@@ -45,32 +45,37 @@ def standings(results: Results) -> pd.DataFrame:
     rows = []
     for key, readings in factors.blocks(all_readings):
         values = factors.rows(means, key)
-        total = _datasets(readings[readings["method"] != CEILING])
+        labels = _by_label(values)
+        total = finished(readings[readings["method"] != CEILING].assign(status="ok"))
         ranks = _average_ranks(readings, values)
         spread, n_units, by_gene = _spread(values)
         for label, own in readings.groupby("label", observed=True, sort=False):
-            found = values[values["label"] == label]
+            found = values.iloc[labels.get(str(label), [])]
+            numbers = found[names].to_numpy(float).T
+            average, sd = _moments(numbers)
+            sizes = np.unique(statistics.codes_of(found["setting"]), return_counts=True)[1]
             method = own["method"].iloc[0]
+            ok = (own["status"] == "ok").to_numpy()
+            times = own["wall_s"].to_numpy(float)[ok]
+            times = times[~np.isnan(times)]
             rows.append(
                 {
                     **dict(zip(factors.names, key, strict=True)),
                     "label": label,
                     "method": method,
-                    **{name: found[name].mean() for name in names},
-                    **{f"{name}_sd": found[name].std() for name in names},
+                    **dict(zip(names, average, strict=True)),
+                    **{f"{name}_sd": value for name, value in zip(names, sd, strict=True)},
                     **dict(zip(("low", "high"), interval(found), strict=True)),
                     "spread": spread,
                     "n_units": n_units,
                     "by_gene": by_gene,
-                    "n_settings": found["setting"].nunique(),
-                    "smallest_setting": found.groupby("setting", observed=True).size().min()
-                    if len(found)
-                    else 0,
-                    "finished": len(finished(own)),
-                    "total": len(total) if method != CEILING else len(_datasets(own)),
-                    "failures": failures(own),
+                    "n_settings": len(sizes),
+                    "smallest_setting": sizes.min(initial=len(found)),
+                    "finished": finished(own),
+                    "total": total if method != CEILING else finished(own.assign(status="ok")),
+                    "failures": "" if ok.all() else failures(own),
                     "average_rank": ranks.get(str(label), np.nan),
-                    "seconds": own.loc[own["status"] == "ok", "wall_s"].dropna().median(),
+                    "seconds": np.median(times) if len(times) else np.nan,
                 }
             )
     frame = pd.DataFrame(rows)
@@ -96,10 +101,30 @@ def interval(found: pd.DataFrame) -> tuple[float, float]:
     known = len(found) > 0 and bool((genes != "").all())
     return statistics.mean_interval(
         found[RANKING].to_numpy(float),
-        found["setting"].to_numpy(str),
-        genes.to_numpy(str) if known else None,
+        statistics.codes_of(found["setting"]),
+        statistics.codes_of(genes) if known else None,
         bounds=BOUNDS,
     )
+
+
+def _by_label(values: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Label -> its rows, in their order."""
+    names, codes = statistics.coded(values["label"])
+    order = np.argsort(codes, kind="stable")
+    cuts = np.searchsorted(codes[order], np.arange(1, len(names)))
+    return dict(zip(names, np.split(order, cuts), strict=True)) if names else {}
+
+
+def _moments(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each row of (k, n), missing values left out; NaN where too few
+    are there."""
+    there = ~np.isnan(numbers)
+    n = there.sum(axis=1)
+    values = np.where(there, numbers, 0.0)
+    mean = np.divide(values.sum(axis=1), n, out=np.full(len(n), np.nan), where=n > 0)
+    squares = np.where(there, np.square(mean[:, None] - values), 0.0).sum(axis=1)
+    variance = np.divide(squares, n - 1, out=np.full(len(n), np.nan), where=n > 1)
+    return mean, np.sqrt(variance)
 
 
 def _spread(values: pd.DataFrame) -> tuple[float, int, bool]:
@@ -136,20 +161,18 @@ def kind(method: str) -> Kind:
     return "reference" if method == CEILING else "trivial" if method in TRIVIAL else "method"
 
 
-def finished(readings: pd.DataFrame) -> set[tuple[str, str]]:
-    """(setting, dataset) pairs for which every job of the reading is ok."""
-    failed = _datasets(readings[readings["status"] != "ok"])
-    return _datasets(readings) - failed
+def finished(readings: pd.DataFrame) -> int:
+    """For how many (setting, dataset) pairs every job of the reading is ok."""
+    setting, dataset = (statistics.codes_of(readings[name]) for name in statistics.UNIT)
+    unit = setting * (dataset.max(initial=0) + 1) + dataset
+    failed = (readings["status"] != "ok").to_numpy()
+    return len(np.setdiff1d(unit, unit[failed]))
 
 
 def failures(readings: pd.DataFrame) -> str:
     """`2 timeout, 1 oom`."""
     counts = Counter(readings["status"].astype(str))
     return ", ".join(f"{n} {status}" for status, n in counts.most_common() if status != "ok")
-
-
-def _datasets(readings: pd.DataFrame) -> set[tuple[str, str]]:
-    return set(zip(readings["setting"].astype(str), readings["dataset"].astype(str), strict=True))
 
 
 def _average_ranks(readings: pd.DataFrame, means: pd.DataFrame) -> dict[str, float]:

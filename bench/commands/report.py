@@ -125,37 +125,40 @@ def report(
     for target in targets:  # before the work starts
         check_writable(target)
 
+    from threadpoolctl import threadpool_limits
+
     from cdnbench.reports import build
 
-    made = build(folder, subset=subset, methods=_names(methods))
-    wanted = _names(columns)
-    for note in made.notes:
-        print(f"note: {note}", file=sys.stderr)
-    if latex == STANDARD_OUTPUT:
-        print(made.to_latex(table, wanted))
-    elif latex is not None:
-        Path(latex).write_text(made.to_latex(table, wanted), encoding="utf-8")
-    if html is not None:
-        html.write_text(made.to_html(), encoding="utf-8")
-    if csv is not None:
-        made.to_csv(csv, table)
-    if figure is not None:
-        from cdnbench.reports.drawing.look import Look
+    with threadpool_limits(1):  # resampling waits for memory: more threads only burn time
+        made = build(folder, subset=subset, methods=_names(methods))
+        wanted = _names(columns)
+        for note in made.notes:
+            print(f"note: {note}", file=sys.stderr)
+        if latex == STANDARD_OUTPUT:
+            print(made.to_latex(table, wanted))
+        elif latex is not None:
+            Path(latex).write_text(made.to_latex(table, wanted), encoding="utf-8")
+        if html is not None:
+            html.write_text(made.to_html(), encoding="utf-8")
+        if csv is not None:
+            made.to_csv(csv, table)
+        if figure is not None:
+            from cdnbench.reports.drawing.look import Look
 
-        look, folder = Look(width or "two", highlight or ""), out or Path("figures")
-        if figure == EVERY:
-            written, missing = made.figures(folder, look, formats)
-            targets += written
-            for line in missing:
-                print(f"note: {line}", file=sys.stderr)
-        else:
-            targets += made.figure(figure, folder, look, formats)
-    if not (targets or latex):
-        from rich.console import Console
+            look, folder = Look(width or "two", highlight or ""), out or Path("figures")
+            if figure == EVERY:
+                written, missing = made.figures(folder, look, formats)
+                targets += written
+                for line in missing:
+                    print(f"note: {line}", file=sys.stderr)
+            else:
+                targets += made.figure(figure, folder, look, formats)
+        if not (targets or latex):
+            from rich.console import Console
 
-        made.show(Console(), table, wanted)
-    for target in targets:
-        print(f"Wrote {target}.", file=sys.stderr)
+            made.show(Console(), table, wanted)
+        for target in targets:
+            print(f"Wrote {target}.", file=sys.stderr)
 
 
 def _names(text: str | None) -> list[str]:

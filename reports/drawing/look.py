@@ -53,6 +53,8 @@ _STYLE = {
     "grid.color": FAINT,
     "grid.linewidth": 0.7,
     "lines.linewidth": 1.2,
+    "figure.autolayout": False,
+    "figure.constrained_layout.use": False,  # what `set_layout_engine(None)` asks for
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
     "svg.fonttype": "none",

@@ -55,7 +55,8 @@ def write(
         with styled(name):
             for ending, figure in module.draw(results, look or Look()):
                 figure.draw_without_rendering()
-                figure.set_layout_engine("none")  # placed once, for all formats
+                # Placed once, for all formats. With "none" each would be drawn twice.
+                figure.set_layout_engine(None)
                 for form in formats:
                     path = folder / f"{'-'.join(filter(None, (name, ending)))}.{form}"
                     figure.savefig(path, dpi=_DOTS_PER_INCH, metadata=_PLAIN_METADATA[form])

@@ -40,6 +40,8 @@ from cdnbench.reports.statistics.significance import agreement_limit, holm, sign
 from cdnbench.reports.statistics.units import (
     GENE,
     UNIT,
+    coded,
+    codes_of,
     dataset_means,
     over_datasets,
     with_genes,
@@ -58,6 +60,8 @@ __all__ = [
     "bootstrap_interval",
     "cluster_bootstrap_interval",
     "critical_difference",
+    "coded",
+    "codes_of",
     "dataset_means",
     "friedman",
     "holm",

@@ -104,9 +104,15 @@ def cluster_bootstrap_interval(
 def _stretched(means: np.ndarray, centre: float, freedom: int, level: float) -> tuple[float, float]:
     """The percentile interval of resampled `means`, for a normal mean as wide as Student's."""
     tail = (1 + level) / 2
-    factor = float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))
+    factor = _student_to_normal(tail, freedom)
     low, high = np.quantile(means, [1 - tail, tail])
     return float(centre + factor * (low - centre)), float(centre + factor * (high - centre))
+
+
+@lru_cache(maxsize=1024)
+def _student_to_normal(tail: float, freedom: int) -> float:
+    """The ratio of the quantiles of both distributions."""
+    return float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))
 
 
 @lru_cache(maxsize=4)
@@ -114,14 +120,25 @@ def _resampling(strata: bytes, resamples: int) -> np.ndarray:
     """(resamples, n) weights of the values in each resample's mean; `strata` are the bytes of (n,)
     int64 codes."""
     codes = np.frombuffer(strata, dtype=np.int64)
+    counts = _counts(strata, resamples)
+    sizes = np.bincount(codes)
+    scale = [size / max(size - 1, 1) / len(codes) for size in sizes.tolist()]
+    return counts * np.array(scale)[codes]
+
+
+@lru_cache(maxsize=64)
+def _counts(strata: bytes, resamples: int) -> np.ndarray:
+    """(resamples, n) how often each value is drawn. Drawing takes ten times as long as weighing,
+    and a report asks for the same strata in many places: so the counts are kept in few bytes."""
+    codes = np.frombuffer(strata, dtype=np.int64)
     rng = generator("reports", "bootstrap", codes.tolist())
-    weights = np.empty((resamples, len(codes)))
+    counts = np.empty((resamples, len(codes)), np.uint16)
     for code in np.unique(codes):
         members = np.flatnonzero(codes == code)
         size, draws = len(members), max(len(members) - 1, 1)
-        counts = rng.multinomial(draws, np.full(size, 1 / size), size=resamples)
-        weights[:, members] = counts * (size / draws / len(codes))
-    return weights
+        counts[:, members] = rng.multinomial(draws, np.full(size, 1 / size), size=resamples)
+    small = counts.max(initial=0) < 2**8
+    return counts.astype(np.uint8) if small else counts
 
 
 def _pool_singletons(codes: np.ndarray) -> np.ndarray:

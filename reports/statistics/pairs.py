@@ -15,7 +15,7 @@ from cdnbench.reports.statistics.intervals import (
     t_halfwidth,
 )
 from cdnbench.reports.statistics.significance import holm, sign_flip_test
-from cdnbench.reports.statistics.units import GENE, UNIT
+from cdnbench.reports.statistics.units import GENE, UNIT, coded
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,21 @@ class Pairs:
     """
 
     def __init__(self, regimes: pd.DataFrame, metric: str) -> None:
-        unit = [*UNIT, GENE]
-        groups = regimes.groupby(["label", "task", *unit], observed=True, sort=False)[metric]
-        found = groups.agg(["sum", "count"]).reset_index()
-        tables = [
-            found.pivot_table(index=["task", *unit], columns="label", values=v, observed=True)
-            for v in ("sum", "count")
-        ]
-        self.labels = [str(label) for label in tables[0].columns]
-        self._sums, self._counts = (table.fillna(0).to_numpy(float) for table in tables)
-        rows = tables[0].reset_index()[unit].astype(str)
-        self._units, datasets = rows.agg(tuple, axis=1).factorize()
+        unit = ["task", *UNIT, GENE]
+        self.labels, column = coded(regimes["label"])
+        texts, codes = zip(*(coded(regimes[name]) for name in unit), strict=True)
+        row = np.zeros(len(regimes), np.int64)
+        for each in codes:  # numbers of rows in the order of all that tells them apart
+            row = np.unique(row * (each.max(initial=0) + 1) + each, return_inverse=True)[1]
+        first = np.unique(row, return_index=True)[1]
+        found = regimes[metric].groupby(row * len(self.labels) + column).agg(["sum", "count"])
+        self._sums, self._counts = (np.zeros((len(first), len(self.labels))) for _ in range(2))
+        for table, values in ((self._sums, found["sum"]), (self._counts, found["count"])):
+            table.flat[found.index.to_numpy()] = values.to_numpy(float)
+        names = [np.array(of, dtype=object) for of in texts[1:]]
+        own = [of[each[first]] for of, each in zip(names, codes[1:], strict=True)]
+        keys = pd.Series(list(zip(*own, strict=True)), dtype=object)
+        self._units, datasets = keys.factorize()
         self._settings = np.array([dataset[0] for dataset in datasets])
         genes = np.array([dataset[2] for dataset in datasets])
         self._genes = genes if (genes != "").all() else None

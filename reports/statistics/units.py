@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from cdnbench.reports.statistics.intervals import t_halfwidth
@@ -21,7 +22,33 @@ def with_genes(readings: pd.DataFrame) -> pd.DataFrame:
     """The readings with a column that names what was perturbed, "" where that is not known."""
     if "perturbation" not in readings:
         return readings.assign(**{GENE: ""})
-    return readings.assign(**{GENE: readings["perturbation"].astype(object).fillna("").astype(str)})
+    names, codes = coded(readings["perturbation"])
+    names = names if "" in names else [*names, ""]
+    codes = np.where(codes < 0, names.index(""), codes)
+    order = sorted(range(len(names)), key=names.__getitem__)
+    genes = pd.Categorical.from_codes(np.argsort(order)[codes], [names[i] for i in order])
+    return readings.assign(**{GENE: genes})
+
+
+def coded(values: pd.Series) -> tuple[list[str], np.ndarray]:
+    """The distinct texts in their order, and (n,) int64 which of them each value is; -1 where it is
+    missing."""
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        codes, found = values.factorize(sort=True)
+        return list(map(str, found)), codes
+    codes = codes_of(values)
+    counts = np.bincount(codes + 1, minlength=len(values.cat.categories) + 1)
+    used = np.flatnonzero(counts[1:])
+    place = np.full(len(counts), -1)
+    place[used + 1] = np.arange(len(used))
+    return [str(values.cat.categories[i]) for i in used], place[codes + 1]
+
+
+def codes_of(values: pd.Series) -> np.ndarray:
+    """(n,) int64 that are equal and ordered as the texts are; -1 where one is missing."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return np.asarray(values.array.codes, dtype=np.int64)  # type: ignore[attr-defined]
+    return values.factorize(sort=True)[0]
 
 
 def dataset_means(regimes: pd.DataFrame, metrics: Sequence[str], by: Sequence[str]) -> pd.DataFrame:

@@ -83,8 +83,12 @@ def by_data_set(results: Results) -> pd.DataFrame:
 def _of_variants(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of variants on development sets, with `ablation` and `data_set`; real controls
     against controls are left out."""
-    weights = [PurePath(json.loads(p).get("weights") or "") for p in frame["parameters"]]
-    names = [path.stem if path.parent.name == NAME else None for path in weights]
+    parameters = frame["parameters"].astype("category").cat
+    weights = [PurePath(json.loads(p).get("weights") or "") for p in parameters.categories]
+    own = [path.stem if path.parent.name == NAME else None for path in weights]
+    names = np.array(own, dtype=object)[parameters.codes.to_numpy()]
+    told = pd.notna(names)
+    frame, names = frame[told], names[told]
     suites = frame["suite"].astype(str)
     source = frame[SOURCE].astype(str) if SOURCE in frame else suites
     synthetic = (suites == SYNTHETIC).to_numpy()
@@ -92,8 +96,7 @@ def _of_variants(frame: pd.DataFrame) -> pd.DataFrame:
     if KIND in frame:
         real &= (frame[KIND].astype(str) == "perturbed").to_numpy()
     sets = np.where(synthetic, SYNTHETIC, source.to_numpy(str))
-    kept = frame.assign(ablation=names, data_set=sets)
-    return kept[(synthetic | real) & kept["ablation"].notna().to_numpy()]
+    return frame.assign(ablation=names, data_set=sets)[synthetic | real]
 
 
 def _block(frame: pd.DataFrame) -> Block | None:

@@ -36,8 +36,8 @@ _COLUMNS = [
 
 def build(results: Results) -> Table:
     """The frame is that of `differences`."""
-    frame = differences(results)
-    methods = statistics.with_genes(results.regimes[results.regimes["method"] != CEILING])
+    methods = _of_methods(results)
+    frame = differences(results, methods=methods)
     blocks = tuple(
         _block(
             block_title(results, key),
@@ -60,10 +60,13 @@ def build(results: Results) -> Table:
     )
 
 
-def differences(results: Results, against: Sequence[str] = ()) -> pd.DataFrame:
+def differences(
+    results: Results, against: Sequence[str] = (), methods: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row per (factors, against, label).
 
     against: the labels to compare with; by default the best method of each block, and `BASELINE`.
+    methods: their regimes, where they are at hand.
 
     Columns: `n_datasets`, `n_settings`, `n_units` (genes where `by_gene`, otherwise datasets);
     `difference` (label - against) of `RANKING`, its `sd` over units and its 95 % interval `low`,
@@ -74,7 +77,7 @@ def differences(results: Results, against: Sequence[str] = ()) -> pd.DataFrame:
     method is the best on these very data.
     """
     names = results.factors.names
-    methods = statistics.with_genes(results.regimes[results.regimes["method"] != CEILING])
+    methods = _of_methods(results) if methods is None else methods
     means = statistics.dataset_means(methods, [RANKING], [*names, "label"])
     frames = []
     for key, block in results.factors.blocks(methods):
@@ -84,6 +87,15 @@ def differences(results: Results, against: Sequence[str] = ()) -> pd.DataFrame:
             frames.append(found.assign(**dict(zip(names, key, strict=True))))
     found = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
     return found.reindex(columns=[*names, *_COLUMNS])
+
+
+def _of_methods(results: Results) -> pd.DataFrame:
+    """The regimes of all readings but ceilings, with what comparisons need of them."""
+    needed = [*results.factors.names, "label", "method", "task", *statistics.UNIT]
+    told = [name for name in ("perturbation",) if name in results.regimes]
+    columns = list(dict.fromkeys([*needed, *told, RANKING]))
+    kept = (results.regimes["method"] != CEILING).to_numpy()
+    return statistics.with_genes(results.regimes.loc[kept, columns])
 
 
 def friedman_note(pairs: statistics.Pairs) -> str:

@@ -36,8 +36,9 @@ STRATA: Mapping[str, Mapping[str, bool]] = {
 
 def build(results: Results) -> Table:
     """The frame is that of `by_stratum`."""
-    frame = by_stratum(results)
-    blocks = [_block(results, key, rows) for key, rows in results.factors.blocks(frame)]
+    parts = {key: dict(_parts(rows)) for key, rows in results.factors.blocks(_with_strata(results))}
+    frame = by_stratum(results, parts)
+    blocks = [_block(results, key, rows, parts[key]) for key, rows in results.factors.blocks(frame)]
     notes = (
         "trivial: the gene with the largest |log fold change| among the differential ones is a "
         "target. in training: perturbed in a training perturbation too; untrained methods have not "
@@ -48,8 +49,12 @@ def build(results: Results) -> Table:
     return Table("strata", "Parts of the tasks", tuple(blocks), frame, notes)
 
 
-def by_stratum(results: Results) -> pd.DataFrame:
+def by_stratum(
+    results: Results, blocks: Mapping[tuple[str, ...], Mapping[str, pd.DataFrame]]
+) -> pd.DataFrame:
     """One row per (factors, label, stratum) with a finished task.
+
+    blocks: factors -> stratum -> its rows.
 
     Columns: `method`; `n` datasets; `tasks`, those that any method finished; the means of `SHOWN`,
     and `low` and `high`, the 95 % interval of R@1 over datasets, by gene.
@@ -57,16 +62,17 @@ def by_stratum(results: Results) -> pd.DataFrame:
     names = list(results.factors.names)
     columns = [*names, "label", "method", "stratum", "n", "tasks", *SHOWN, "low", "high"]
     rows = []
-    for key, block in results.factors.blocks(_with_strata(results)):
-        for stratum, part in _parts(block):
+    for key, parts in blocks.items():
+        for stratum, part in parts.items():
             means = statistics.dataset_means(part, SHOWN, ["label", "method", statistics.GENE])
             tasks = part["dataset"].nunique()
             for (label, method), own in means.groupby(["label", "method"], observed=True):
-                genes = own[statistics.GENE].to_numpy(str)
+                genes = statistics.codes_of(own[statistics.GENE])
+                known = (own[statistics.GENE] != "").all()
                 low, high = statistics.mean_interval(
                     own[SHOWN[0]].to_numpy(float),
-                    own["setting"].to_numpy(str),
-                    genes if (genes != "").all() else None,
+                    statistics.codes_of(own["setting"]),
+                    genes if known else None,
                     bounds=(0.0, 1.0),
                 )
                 values = [own[name].mean() for name in SHOWN]
@@ -81,7 +87,9 @@ def _with_strata(results: Results) -> pd.DataFrame:
     if not {TRIVIAL, KNOWN} <= set(regimes.columns):
         return regimes.iloc[:0]
     told = regimes[TRIVIAL].notna() & regimes[KNOWN].notna() & (regimes["method"] != CEILING)
-    return statistics.with_genes(regimes[told])
+    needed = [*results.factors.names, "label", "method", "task", *statistics.UNIT, "perturbation"]
+    kept = [name for name in (*needed, TRIVIAL, KNOWN, *SHOWN) if name in regimes]
+    return statistics.with_genes(regimes.loc[told, list(dict.fromkeys(kept))])
 
 
 def _parts(block: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -96,7 +104,12 @@ def _parts(block: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     return parts
 
 
-def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
+def _block(
+    results: Results,
+    key: tuple[str, ...],
+    rows: pd.DataFrame,
+    parts: Mapping[str, pd.DataFrame],
+) -> Block:
     strata = list(dict.fromkeys(rows["stratum"]))
     sizes = rows.groupby("stratum")["tasks"].first()
     table = {name: rows.pivot(index="label", columns="stratum", values=name) for name in SHOWN}
@@ -117,22 +130,20 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
                 mark = "†" if fewer else ""
                 cells[label].append(Cell(number(value), bool(top and not fewer), mark))
     lines = tuple(Row(tuple(cells[label]), kind(methods[label])) for label in labels)
-    notes = [note for stratum in strata if (note := _first_two(results, key, rows, stratum))]
+    notes = [note for stratum in strata if (note := _first_two(parts[stratum], rows, stratum))]
     if any(cell.mark for row in lines for cell in row.cells):
         notes.append("† on fewer tasks than the heading says.")
     return Block(block_title(results, key), tuple(columns), lines, tuple(notes))
 
 
-def _first_two(results: Results, key: tuple[str, ...], rows: pd.DataFrame, stratum: str) -> str:
+def _first_two(part: pd.DataFrame, rows: pd.DataFrame, stratum: str) -> str:
     """The best method of a stratum against the best of another name, paired by gene; "" where there
-    are no two."""
+    are no two. part: the regimes of the stratum."""
     own = rows[(rows["stratum"] == stratum) & (rows["n"] == rows["tasks"])]
     own = own.sort_values(["recall_at_1", "rank"], ascending=False, kind="stable")
     best = own.drop_duplicates("method").head(2)
     if len(best) < 2:
         return ""
-    regimes = results.factors.rows(_with_strata(results), key)
-    part = dict(_parts(regimes))[stratum]
     one, two = best["label"]
     found = statistics.Pairs(part, "recall_at_1").compare(one, two)
     shown = (
