@@ -32,11 +32,12 @@ STRATA: Mapping[str, Mapping[str, bool]] = {
     "not trivial, new": {TRIVIAL: False, KNOWN: False},
 }
 """Name -> the yes/no columns of the tasks, and their values."""
+Blocks = Mapping[tuple[str, ...], Mapping[str, pd.DataFrame]]
 
 
 def build(results: Results) -> Table:
     """The frame is that of `by_stratum`."""
-    parts = {key: dict(_parts(rows)) for key, rows in results.factors.blocks(_with_strata(results))}
+    parts = _strata(results)
     frame = by_stratum(results, parts)
     blocks = [_block(results, key, rows, parts[key]) for key, rows in results.factors.blocks(frame)]
     notes = (
@@ -49,12 +50,10 @@ def build(results: Results) -> Table:
     return Table("strata", "Parts of the tasks", tuple(blocks), frame, notes)
 
 
-def by_stratum(
-    results: Results, blocks: Mapping[tuple[str, ...], Mapping[str, pd.DataFrame]]
-) -> pd.DataFrame:
+def by_stratum(results: Results, blocks: Blocks | None = None) -> pd.DataFrame:
     """One row per (factors, label, stratum) with a finished task.
 
-    blocks: factors -> stratum -> its rows.
+    blocks: as `_strata` gives them, where they are at hand.
 
     Columns: `method`; `n` datasets; `tasks`, those that any method finished; the means of `SHOWN`,
     and `low` and `high`, the 95 % interval of R@1 over datasets, by gene.
@@ -62,7 +61,7 @@ def by_stratum(
     names = list(results.factors.names)
     columns = [*names, "label", "method", "stratum", "n", "tasks", *SHOWN, "low", "high"]
     rows = []
-    for key, parts in blocks.items():
+    for key, parts in (_strata(results) if blocks is None else blocks).items():
         for stratum, part in parts.items():
             means = statistics.dataset_means(part, SHOWN, ["label", "method", statistics.GENE])
             tasks = part["dataset"].nunique()
@@ -79,6 +78,11 @@ def by_stratum(
                 about = [str(label), str(method), stratum, len(own), tasks]
                 rows.append([*key, *about, *values, low, high])
     return pd.DataFrame(rows, columns=columns)
+
+
+def _strata(results: Results) -> Blocks:
+    """Factors -> stratum -> its regimes."""
+    return {key: dict(_parts(rows)) for key, rows in results.factors.blocks(_with_strata(results))}
 
 
 def _with_strata(results: Results) -> pd.DataFrame:
