@@ -135,7 +135,7 @@ class Order:
             n_targets=n_targets[:, None],
             n_candidates=count(candidates)[:, None],
         )
-        return order, (target & (reached - above > 1)).any(axis=1)
+        return order, np.asarray((target & (reached - above > 1)).any(axis=1))
 
     @classmethod
     def by_sorting(cls, scores: np.ndarray, targets: np.ndarray, candidates: np.ndarray) -> Order:
