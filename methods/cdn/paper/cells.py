@@ -60,6 +60,7 @@ def _info(name: str, of: MethodInfo) -> MethodInfo:
         summary=f"{of.name} fine-tuned on training perturbations by the paper's recipe",
         supervised="required",
         starts_from_weights=True,
+        needs_symbols=True,
         default=False,
         fit_timeout_s=24 * 3600.0,
         trial=Trial(parameters={"epochs": 1, "n_batches": 5}, finds_target=False),
