@@ -35,7 +35,7 @@ class Status(StrEnum):
         return self not in (Status.ok, Status.skipped)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
     """What a result rests on: package versions, the commit, and the kind of machine.
 
@@ -49,7 +49,7 @@ class Provenance:
     host: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Ended:
     """The fields that jobs and fits share.
 
@@ -119,7 +119,7 @@ class _Ended:
         return cls(**given)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JobRecord(_Ended):
     """One run of one method on one task with one seed.
 
@@ -187,7 +187,7 @@ class JobRecord(_Ended):
             given["unfitted"] = Status(given["unfitted"])
         for name in ("setting", "variants"):
             given[name] = tuple(given.get(name) or ())
-        return super().of_plain(given)
+        return super(JobRecord, cls).of_plain(given)  # a class with slots is not the one named here
 
 
 _OLD_UNFITTED = "fit failed: "
@@ -195,7 +195,7 @@ _OLD_UNCONVERGED = "not converged"
 _OLD_ARRAYS = {"ceiling": "ceiling_scores"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FitRecord(_Ended):
     """One training of one method, shared by the jobs that need it.
 

@@ -25,6 +25,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ SYNC_EVERY_S = 0.5
 process that is killed loses nothing."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stored:
     """Where arrays lie: the segment, the place in its file, and what to expect there.
 
@@ -65,8 +66,10 @@ class Stored:
     @staticmethod
     def of_plain(values: list[Any]) -> Stored:
         segment, start, size, checksum, layout = values
-        arrays = tuple((str(name), str(dtype), tuple(map(int, n))) for name, dtype, n in layout)
-        stored = Stored(str(segment), int(start), int(size), int(checksum), arrays)
+        arrays = tuple(
+            (intern(str(name)), intern(str(dtype)), tuple(map(int, n))) for name, dtype, n in layout
+        )
+        stored = Stored(intern(str(segment)), int(start), int(size), int(checksum), arrays)
         inside = min(stored.start, stored.size) >= 0 and stored.start + stored.size < _MOST
         if not is_name(stored.segment) or not inside:
             raise ValueError(f"there are no arrays at {values[:3]}")

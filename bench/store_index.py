@@ -20,11 +20,13 @@ from cdnbench.segments import Stored
 
 TASK, PROVENANCE = "task", "provenance"
 """Kinds of lines beside those of records."""
+_OWN = ("key", "stored_at", "started_at", "reason", "log", "arrays", "facts")
+"""Fields whose values are hardly ever those of another record."""
 _MOST_S = 1e11
 """A time that no clock will tell for some thousand years."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """A record, when it was stored, and where its arrays are: None if in the older form."""
 
@@ -40,6 +42,7 @@ class Index:
     entries: dict[str, Entry] = field(default_factory=dict)
     tasks: dict[str, tuple[Mapping[str, Any], Stored]] = field(default_factory=dict)
     _provenance: dict[str, Provenance] = field(default_factory=dict)
+    _first: dict[str, Any] = field(default_factory=dict)
 
     def add(self, record: Record, at: float = 0.0, stored: Stored | None = None) -> None:
         """Add a record, which counts unless a later one is there."""
@@ -75,7 +78,17 @@ class Index:
             self.tasks[values["hash"]] = values, stored
         else:
             values["provenance"] = self._provenance.get(values.get("provenance", ""))
-            self.add(record_of(values), at, stored)
+            self.add(record_of(self._shared(values)), at, stored)
+
+    def _shared(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of a record. Those that are equal to an earlier record's are the same objects,
+        since the jobs of a task or of a method repeat one another."""
+        return {
+            name: self._first.setdefault(repr(value), value)
+            if isinstance(value, str | dict) and name not in _OWN
+            else value
+            for name, value in values.items()
+        }
 
 
 def printable_record(record: Record) -> Record:

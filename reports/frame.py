@@ -178,9 +178,7 @@ def read(stores: Iterable[Readable], subset: str = EVERY) -> Results:
     return Results(
         jobs=_jobs_frame(loaded),
         readings=frame,
-        regimes=pd.concat(
-            [regimes, pd.DataFrame(measured.columns, copy=False)], axis=1, copy=False
-        ),
+        regimes=pd.DataFrame({**regimes, **measured.columns}, copy=False),
         factors=factors,
         notes=tuple(dict.fromkeys([*found.notes, *measured.broken.values()])),
         lines=lines(one.task for one in loaded if one.task is not None and not one.superseded),

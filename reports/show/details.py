@@ -27,8 +27,8 @@ _NO_VALUE = 255
 
 @dataclass(frozen=True, eq=False)
 class _Ranked:
-    """One reading. top: (R, k) columns, -1 where there is none. scores: (R, k). places: one per
-    target, in the order of `np.nonzero(targets)`."""
+    """One reading. top: (R, k) columns, -1 where there is none. scores: (R, k), -inf where there is
+    none. places: one per target, in the order of `np.nonzero(targets)`."""
 
     top: np.ndarray
     scores: np.ndarray
@@ -85,8 +85,10 @@ def _measured(group: Sequence[tuple[int, Piece, np.ndarray]]) -> Iterator[tuple[
     candidates = np.concatenate([piece.task.candidates for _, piece, _ in group])
     targets = np.concatenate([piece.task.truth.targets for _, piece, _ in group])
     value = np.where(candidates & ~np.isnan(scores), scores, -np.inf)
-    k = min(TIERS[0][0], value.shape[1])
-    columns = np.argsort(-value, axis=1, kind="stable")[:, :k]
+    missing = max(0, TIERS[0][0] - value.shape[1])
+    if missing:
+        value = np.pad(value, ((0, 0), (0, missing)), constant_values=-np.inf)
+    columns = np.argsort(-value, axis=1, kind="stable")[:, : TIERS[0][0]]
     best = np.take_along_axis(value, columns, axis=1)
     row, column = np.nonzero(targets)
     own = value[row, column][:, None]
@@ -127,10 +129,8 @@ def _text(
         ]
         order = [(int(grid.readings[i, j]), j) for i, j in np.argwhere(kept)]
         own = [ranked[reading] for reading, _ in order]
-        ids = [
-            _padded(np.where(part.top < 0, len(names), columns[j][part.top]), top, len(names))
-            for part, (_, j) in zip(own, order, strict=True)
-        ]
+        named = [None if known is None else np.append(known, len(names)) for known in columns]
+        ids = [named[j][part.top[:, :top]] for part, (_, j) in zip(own, order, strict=True)]
         targets = [task.truth.targets if task else np.zeros((0, 0), bool) for task in tasks]
         whose = [
             names_of[np.nonzero(own_targets)[1]]
@@ -149,19 +149,13 @@ def _text(
             f"{number}.top": small(_joined(ids).reshape(-1, top).T.astype(np.int64)),
         }
         if scored:
-            values = _joined([_padded(part.scores, top, np.nan) for part in own], float)
+            values = _joined([part.scores[:, :top] for part in own], float)
             half = _rounded(values.reshape(-1, top).T)
             arrays[f"{number}.high"] = (half >> 8).astype(np.uint8)
             arrays[f"{number}.low"] = (half & 255).astype(np.uint8)
         blocks.append({"variables": list(names)})
     header: dict[str, Any] = {"top": top, "scored": scored, "blocks": blocks}
     return packed(header, arrays)
-
-
-def _padded(values: np.ndarray, width: int, fill: float) -> np.ndarray:
-    """(R, width): the first columns, with `fill` where there are fewer."""
-    kept = values[:, :width]
-    return np.pad(kept, ((0, 0), (0, width - kept.shape[1])), constant_values=fill)
 
 
 def _joined(parts: Sequence[np.ndarray], dtype: type = np.int64) -> np.ndarray:

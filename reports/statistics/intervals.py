@@ -13,6 +13,8 @@ RESAMPLES = 10_000
 FEW = 5
 """Fewer datasets than this over several settings have no interval: resampling so few says next to
 nothing."""
+_AT_ONCE = 1_000_000
+"""How many drawn values are held as numbers of 8 bytes at a time."""
 
 
 def mean_interval(
@@ -83,7 +85,7 @@ def bootstrap_interval(
         return np.nan, np.nan
     codes = _pool_singletons(np.unique(np.asarray(strata), return_inverse=True)[1])
     order = np.argsort(codes, kind="stable")  # so that methods with the same strata share the draws
-    means = _resampling(codes[order].tobytes(), resamples) @ values[order]
+    (means,) = _resampled(codes[order].tobytes(), resamples, values[order] / len(values))
     return _stretched(means, float(values.mean()), len(values) - len(np.unique(codes)), level)
 
 
@@ -96,8 +98,9 @@ def cluster_bootstrap_interval(
     sums, sizes = np.bincount(codes, weights=np.asarray(values, dtype=float)), np.bincount(codes)
     if len(sizes) < 2:
         return np.nan, np.nan
-    weights = _resampling(np.zeros(len(sizes), dtype=np.int64).tobytes(), resamples)
-    means = (weights @ sums) / (weights @ sizes)
+    one_stratum = np.zeros(len(sizes), dtype=np.int64).tobytes()
+    above, below = _resampled(one_stratum, resamples, sums, sizes)
+    means = above / below
     return _stretched(means, float(sums.sum() / sizes.sum()), len(sizes) - 1, level)
 
 
@@ -115,15 +118,16 @@ def _student_to_normal(tail: float, freedom: int) -> float:
     return float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))
 
 
-@lru_cache(maxsize=4)
-def _resampling(strata: bytes, resamples: int) -> np.ndarray:
-    """(resamples, n) weights of the values in each resample's mean; `strata` are the bytes of (n,)
-    int64 codes."""
+def _resampled(strata: bytes, resamples: int, *values: np.ndarray) -> list[np.ndarray]:
+    """(resamples,) for each of the `values` (n,): their sums in each resample, weighted so that
+    values which are divided by n give their mean; `strata` are the bytes of (n,) int64 codes."""
     codes = np.frombuffer(strata, dtype=np.int64)
-    counts = _counts(strata, resamples)
     sizes = np.bincount(codes)
-    scale = [size / max(size - 1, 1) / len(codes) for size in sizes.tolist()]
-    return counts * np.array(scale)[codes]
+    scale = (sizes / np.maximum(sizes - 1, 1))[codes]
+    weighted = np.column_stack([each * scale for each in values])
+    counts = _counts(strata, resamples)
+    parts = np.array_split(counts, -(-counts.size // _AT_ONCE))
+    return list(np.concatenate([part.astype(float) @ weighted for part in parts]).T)
 
 
 @lru_cache(maxsize=64)
@@ -136,7 +140,8 @@ def _counts(strata: bytes, resamples: int) -> np.ndarray:
     for code in np.unique(codes):
         members = np.flatnonzero(codes == code)
         size, draws = len(members), max(len(members) - 1, 1)
-        counts[:, members] = rng.multinomial(draws, np.full(size, 1 / size), size=resamples)
+        for part in np.array_split(counts, -(-counts.size // _AT_ONCE)):
+            part[:, members] = rng.multinomial(draws, np.full(size, 1 / size), size=len(part))
     small = counts.max(initial=0) < 2**8
     return counts.astype(np.uint8) if small else counts
 

@@ -20,14 +20,16 @@ GENE = "gene"
 
 def with_genes(readings: pd.DataFrame) -> pd.DataFrame:
     """The readings with a column that names what was perturbed, "" where that is not known."""
+    with_them = readings.copy(deep=False)  # `assign` would copy all columns
     if "perturbation" not in readings:
-        return readings.assign(**{GENE: ""})
+        with_them[GENE] = pd.Categorical.from_codes(np.zeros(len(readings), np.int8), [""])
+        return with_them
     names, codes = coded(readings["perturbation"])
     names = names if "" in names else [*names, ""]
     codes = np.where(codes < 0, names.index(""), codes)
     order = sorted(range(len(names)), key=names.__getitem__)
-    genes = pd.Categorical.from_codes(np.argsort(order)[codes], [names[i] for i in order])
-    return readings.assign(**{GENE: genes})
+    with_them[GENE] = pd.Categorical.from_codes(np.argsort(order)[codes], [names[i] for i in order])
+    return with_them
 
 
 def coded(values: pd.Series) -> tuple[list[str], np.ndarray]:
