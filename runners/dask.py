@@ -124,12 +124,9 @@ class DaskRun:
 
     def _requests(self, client: Any, todo: Sequence[Job]) -> Iterator[Request]:
         """The jobs dealt into parts, with what they need that has been trained."""
-        batches = self.planned.plan.batches(todo)
         n_threads = max(1, sum(client.nthreads().values()))
-        n_parts = min(len(batches), PARTS_PER_THREAD * n_threads)
         packed: dict[tuple[str, ...], bytes] = {}
-        for i in range(n_parts):
-            jobs = [job for batch in batches[i::n_parts] for job in batch]
+        for jobs in dealt(self.planned.plan.batches(todo), PARTS_PER_THREAD * n_threads):
             fits = tuple(sorted({job.fit.key for job in jobs if job.fit}))
             if fits not in packed:
                 packed[fits] = self._fits_of(fits)
@@ -224,6 +221,17 @@ class DaskRun:
                 if record.key not in self._told:
                     self._told.add(record.key)
                     self.planned.on_record(record)
+
+
+def dealt(batches: Sequence[Sequence[Job]], most: int) -> list[list[Job]]:
+    """The jobs in at most so many parts of about one size. Batches stay whole, and so do the jobs
+    of a task where there are enough tasks, since every part that has one makes it anew."""
+    tasks: dict[str, list[Job]] = {}
+    for batch in batches:
+        tasks.setdefault(batch[0].spec.hash, []).extend(batch)
+    groups = list(tasks.values()) if len(tasks) >= most else batches
+    n_parts = min(len(groups), most)
+    return [[job for group in groups[i::n_parts] for job in group] for i in range(n_parts)]
 
 
 def _n_jobs(request: Request) -> str:

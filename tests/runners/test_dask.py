@@ -221,6 +221,29 @@ def test_a_part_of_another_plan_is_refused(faulty, tmp_path):
     assert "1 of the 1 jobs of --shard are not in the plan" in reply.refused and not reply.store
 
 
+def test_the_jobs_of_a_task_stay_together_where_there_are_enough_tasks(faulty, tmp_path):
+    run = run_of(tmp_path / "store", "good,raises", seeds=(0, 1))
+    batches = run.plan.batches(run.plan.jobs)
+    n_tasks = len({job.spec.hash for job in run.plan.jobs})
+    assert n_tasks > 2 and len(batches) > n_tasks
+    for most in (2, n_tasks, n_tasks + 1, 1000):
+        found = dask.dealt(batches, most)
+        assert sorted(job.key for part in found for job in part) == sorted(
+            job.key for job in run.plan.jobs
+        )
+        assert len(found) == min(most, len(batches)) and all(found)
+        whole = sum(len({job.spec.hash for job in part}) for part in found) == n_tasks
+        assert whole == (most <= n_tasks)
+
+
+def test_the_run_of_a_part_does_not_hand_memory_back_at_once(monkeypatch):
+    """What dask tells the allocator of its workers is not for the jobs."""
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    found = parts._environment()
+    assert "MALLOC_TRIM_THRESHOLD_" not in found and found["OMP_NUM_THREADS"] == "1"
+
+
 def test_what_is_sent_stays_in_its_folder(tmp_path):
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
