@@ -50,7 +50,11 @@ def list_screens() -> None:
 @data_app.command()
 def fetch(
     name: Annotated[
-        str, typer.Argument(help="Name of a screen in `bench data list`, knowledge, or genept.")
+        str,
+        typer.Argument(
+            help="Name of a screen in `bench data list`, knowledge, genept, or petshop-calls: the "
+            "call graph of PetShop, which ships."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -72,6 +76,14 @@ def fetch(
     from cdnbench.datasets.cells.screens.fetch import fetch as download
     from cdnbench.datasets.cells.screens.sources import GENEPT, SOURCES
 
+    if name == "petshop-calls":
+        from cdnbench.datasets.real.petshop import write_call_graph
+
+        folder = out or Path("knowledge")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_call_graph(folder / "petshop_calls.tsv")
+        print(folder / "petshop_calls.tsv")
+        return
     if name in ("knowledge", "genept"):
         folder = out or Path("knowledge")
         with reading_progress("bytes") as show:

@@ -40,6 +40,7 @@ from cdnbench.datasets.real.case import DRAWS, Case
 from cdnbench.datasets.real.files import DataFile, refusing
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidData
+from cdnbench.files import write_atomically
 
 SHIPPED = Path(__file__).with_name("petshop.npz")
 ARCHIVE = DataFile(
@@ -86,6 +87,17 @@ def call_graph(traffic: str) -> tuple[tuple[str, ...], np.ndarray]:
     methods that may know it. traffic: "low" or "high". An effect travels from j to i."""
     arrays = _load(SHIPPED)
     return tuple(arrays[f"{traffic}_services"].tolist()), arrays[f"{traffic}_calls"]
+
+
+def write_call_graph(path: Path) -> None:
+    """Write who acts on whom under either traffic, as a table of two columns for `traversal`: the
+    service that is called, and the one that calls it."""
+    pairs: set[tuple[str, str]] = set()
+    for traffic in TRAFFIC:
+        services, calls = call_graph(traffic)
+        pairs |= {(services[j], services[i]) for i, j in np.argwhere(calls).tolist()}
+    rows = ["source\ttarget", *(f"{cause}\t{effect}" for cause, effect in sorted(pairs))]
+    write_atomically(path, ("\n".join(rows) + "\n").encode())
 
 
 def _case(

@@ -76,6 +76,7 @@ _LISTED = {
     "baro": "rose o",
     "precision-shift": "cyan ^",
     "cholesky-root-cause": "purple s",
+    "traversal": "amber D",
     "fused": "vermillion D",
     # trained on perturbations
     "nearest-profile": "olive ^",

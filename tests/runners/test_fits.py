@@ -128,13 +128,14 @@ def test_all_is_trained_before_the_first_prediction(faulty, tmp_path):
     assert {n for kind, n in trained if kind == "predict"} == {2}
 
 
-def test_files_are_named_from_where_the_run_was_started(faulty, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["w.safetensors", "graph.tsv"])
+def test_files_are_named_from_where_the_run_was_started(faulty, tmp_path, monkeypatch, name):
     """Fits and predictions work in folders of their own; a relative path still means what it meant
     to the user."""
-    weights = tmp_path / "w.safetensors"
+    weights = tmp_path / name
     weights.write_text("5")
     monkeypatch.chdir(tmp_path)
-    records, store = sweep(tmp_path, "opens:weights=w.safetensors")
+    records, store = sweep(tmp_path, f"opens:weights={name}")
     assert {r.status for r in records.values()} == {"ok"}
-    assert {r.parameters["weights"] for r in records.values()} == {"w.safetensors"}
+    assert {r.parameters["weights"] for r in records.values()} == {name}
     np.testing.assert_array_equal(store.scores(records["tiny/0"].key)[""], [[5.0] * 3])

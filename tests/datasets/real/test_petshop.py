@@ -122,6 +122,15 @@ def test_call_graph():
     assert not calls[:, services.index("PetSite")].any()
 
 
+def test_the_calls_are_written_for_traversal(tmp_path):
+    """Who is called acts on who calls."""
+    petshop.write_call_graph(tmp_path / "calls.tsv")
+    head, *rows = (tmp_path / "calls.tsv").read_text().splitlines()
+    assert head == "source\ttarget" and rows == sorted(set(rows))
+    assert "payforadoption_AWS::ECS::Container\tPetSite" in rows
+    assert not any(row.startswith("PetSite\t") for row in rows)
+
+
 @pytest.mark.data
 def test_what_ships_is_the_archive_s(real_folder):
     made = petshop.compact(real_folder / petshop.ARCHIVE.path)
