@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,23 @@ def compact(store: Store, into: Path) -> Compacted:
     for name, part in parts.items():
         notes += _add(into / name, part)
     return Compacted(tuple(sorted(into / name for name in parts)), tuple(notes))
+
+
+def drop(folder: Path, keys: Collection[str]) -> int:
+    """Leave jobs out of an archive; how many that was. Tasks stay."""
+    dropped = 0
+    with _alone(folder):
+        archive = Archive(folder)
+        methods = {record.method for record in archive.records() if record.key in keys}
+        for method in sorted(methods):
+            rows = archive.rows_of(method)
+            kept = [row for key, row in sorted(rows.items()) if key not in keys]
+            dropped += len(rows) - len(kept)
+            if kept:
+                write_rows(archive.method_path(method), kept)
+            else:
+                archive.method_path(method).unlink()
+    return dropped
 
 
 def _folder_name(record: JobRecord) -> str:

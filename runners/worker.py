@@ -220,9 +220,11 @@ def _work_in(request: messages.Predict | messages.Fit) -> None:
 
 
 def _located(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters that name a file say where it is from whatever folder. A text names a file where it
-    has an ending and there is such a file; one that ends in .safetensors names weights in any
-    case, and so does what is called `file`."""
+    """Parameters that name a file say where it is from whatever folder.
+
+    A text names a file where it has an ending and there is such a file. One that ends in
+    .safetensors names weights in any case, and so does the parameter `file`.
+    """
     return {
         name: str(Path(value).resolve())
         if isinstance(value, str)

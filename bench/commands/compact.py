@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,14 @@ def compact(
     into: Annotated[
         Path, typer.Argument(help="Where to write <suite>-<protocol>/<method>.parquet.")
     ],
+    drop_superseded: Annotated[
+        bool,
+        typer.Option(
+            "--drop-superseded",
+            help="Leave out what reports no longer use, because there is a newer result of the "
+            "same method on the same task. What was there before is removed too.",
+        ),
+    ] = False,
 ) -> None:
     """Write results as a few small Parquet files, which `bench report` reads like the folder
     itself.
@@ -34,6 +43,20 @@ def compact(
     made = write(store, into)
     for note in made.notes:
         print(f"note: {note}", file=sys.stderr)
+    if drop_superseded:
+        _drop_superseded(made.folders)
     for archive in made.folders:
         size = sum(path.stat().st_size for path in archive.glob("*.parquet"))
         print(f"{archive}: {size / 1e6:.1f} MB")
+
+
+def _drop_superseded(folders: Sequence[Path]) -> None:
+    from cdnbench.archive import Archive
+    from cdnbench.compaction import drop
+    from cdnbench.reports.read import load
+
+    for folder in folders:
+        found = load([Archive(folder)]).loaded
+        old = {one.record.key for one in found if one.superseded}
+        if old:
+            print(f"{folder}: {drop(folder, old)} superseded results are left out")

@@ -1,10 +1,14 @@
 """A compacted store says what the store says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from cdnbench.archive import Archive, find_stores
-from cdnbench.compaction import compact
+from cdnbench.cli import app
+from cdnbench.compaction import compact, drop
 from cdnbench.errors import BenchError
 from cdnbench.record import JobRecord, Status, TaskRecord
 from cdnbench.store import Store
@@ -130,3 +134,32 @@ def test_a_broken_file_is_named_and_the_others_are_read(store, tmp_path):
     assert {r.method for r in Archive(tmp_path / "s-clean").records()} == {"m", "n"}
     (aside,) = (tmp_path / "s-clean" / "set-aside").rglob("m.parquet")
     assert aside.read_text() == "nonsense"
+
+
+def test_results_that_newer_ones_supersede_can_be_left_out(store, tmp_path):
+    """A newer version of a method has other keys; the old result is of no use to a report."""
+    into = tmp_path / "archive"
+    compact(store, into)
+    newer = Store(tmp_path / "newer").create()
+    old = store.job("mclean0")
+    newer.write_task(store.task("clean0"))
+    newer.write_job(
+        replace(old, key="m2", method_version="2", started_at="2030-01-01T00:00:00+00:00"),
+        store.scores("mclean0"),
+    )
+    command = ("compact", str(newer.folder), str(into))
+    assert CliRunner().invoke(app, command).exit_code == 0
+    before = {record.key for record in Archive(into / "s-clean").records()}
+    assert {"mclean0", "m2"} < before
+    found = CliRunner().invoke(app, [*command, "--drop-superseded"])
+    assert found.exit_code == 0 and "1 superseded results are left out" in found.output
+    assert {record.key for record in Archive(into / "s-clean").records()} == before - {"mclean0"}
+    assert Archive(into / "s-clean").task("clean0").name == "t0-clean"
+    assert len(list(Archive(into / "s-dcdi").records())) == 4
+
+
+def test_a_file_of_which_nothing_is_left_is_removed(store, tmp_path):
+    (folder, _) = compact(store, tmp_path).folders
+    assert drop(folder, {"nclean0", "nclean1", "unknown"}) == 2
+    assert not (folder / "n.parquet").exists()
+    assert {record.method for record in Archive(folder).records()} == {"m"}
