@@ -19,7 +19,7 @@ LARGEST = 3_800_000
 """Characters that the details may take, so that a page stays below 5 MB."""
 TIERS = ((5, True), (3, True), (3, False), (1, False))
 """(variables that are kept of each ranking, whether their scores are), richest first."""
-_CHARACTERS = (14, 10, 6, 4)
+_CHARACTERS = (12, 8, 6, 4)
 """About what a row of each tier takes, so that one that is far too large is not tried."""
 _ELEMENTS = 250_000
 _NO_VALUE = 255
@@ -45,7 +45,7 @@ def details(results: Results, cells: Sequence[Cells]) -> str:
     ranked = dict(_ranked(results, wanted))
     precision = _precision(results)
     for (top, scored), each in zip(TIERS, _CHARACTERS, strict=True):
-        if rows * each > 1.5 * LARGEST:
+        if rows * each > 1.2 * LARGEST:
             continue
         text = _text(results, cells, ranked, precision, top, scored)
         if len(text) <= LARGEST:

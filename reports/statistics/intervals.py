@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats takes half a second to import
 
 from cdnbench.digest import generator
 
@@ -53,7 +53,7 @@ def mean_interval(
 def t_halfwidth(sd: np.ndarray | float, n: np.ndarray | int, level: float = 0.95) -> np.ndarray:
     """Half the t-interval of a mean of n values; NaN below two."""
     n = np.asarray(n, dtype=float)
-    quantile = stats.t.ppf((1 + level) / 2, np.where(n > 1, n - 1, np.nan))
+    quantile = special.stdtrit(np.where(n > 1, n - 1, np.nan), (1 + level) / 2)
     return np.asarray(quantile * sd / np.sqrt(n))
 
 
@@ -61,7 +61,7 @@ def proportion_interval(hits: float, n: int, level: float = 0.95) -> tuple[float
     """Wilson's interval of a share: `hits` of n independent trials. NaN without a trial."""
     if n == 0:
         return np.nan, np.nan
-    z, share = stats.norm.ppf((1 + level) / 2), hits / n
+    z, share = special.ndtri((1 + level) / 2), hits / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
@@ -115,7 +115,7 @@ def _stretched(means: np.ndarray, centre: float, freedom: int, level: float) -> 
 @lru_cache(maxsize=1024)
 def _student_to_normal(tail: float, freedom: int) -> float:
     """The ratio of the quantiles of both distributions."""
-    return float(stats.t.ppf(tail, freedom) / stats.norm.ppf(tail))
+    return float(special.stdtrit(freedom, tail) / special.ndtri(tail))
 
 
 def _resampled(strata: bytes, resamples: int, *values: np.ndarray) -> list[np.ndarray]:

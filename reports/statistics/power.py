@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import special  # scipy.stats takes half a second to import
 
 from cdnbench.reports.statistics.units import GENE
 
@@ -53,12 +53,8 @@ def smallest_difference(
     if n < 2 or np.isnan(sd):
         return float("nan")
     freedom = n - 1
-    critical = float(stats.t.ppf(1 - level / comparisons / 2, freedom))
-
-    def lacking(shift: float) -> float:
-        return float(stats.nct.sf(critical, freedom, shift)) - power
-
-    shift = optimize.brentq(lacking, 0.0, critical + 10.0 + 5 * critical / np.sqrt(freedom))
+    critical = special.stdtrit(freedom, 1 - level / comparisons / 2)
+    shift = special.nctdtrinc(freedom, 1 - power, critical)  # of the noncentral t
     return float(shift) * sd / np.sqrt(n)
 
 

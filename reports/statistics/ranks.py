@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 
 def average_ranks(values: np.ndarray, ran: np.ndarray) -> np.ndarray:
@@ -61,6 +60,8 @@ def friedman(values: np.ndarray, level: float = 0.05) -> Friedman:
             f"The Friedman test takes at least three methods and two datasets, not {k} and {n}. "
             "Compare two methods by their paired differences."
         )
+    from scipy import stats  # half a second, which other tables need not wait for
+
     filled = np.where(np.isnan(values), -np.inf, values)
     ranks = average_ranks(values, np.ones(values.shape, bool))
     if (filled == filled[:, :1]).all():
@@ -75,6 +76,8 @@ def friedman(values: np.ndarray, level: float = 0.05) -> Friedman:
 @lru_cache(maxsize=64)
 def critical_difference(n_methods: int, n_datasets: int, level: float = 0.05) -> float:
     """Nemenyi's critical difference of average ranks, all pairs at once."""
+    from scipy import stats
+
     q = stats.studentized_range.ppf(1 - level, n_methods, np.inf) / np.sqrt(2)
     return float(q * np.sqrt(n_methods * (n_methods + 1) / (6 * n_datasets)))
 

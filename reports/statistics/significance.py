@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from cdnbench.digest import generator
 from cdnbench.reports.statistics.intervals import RESAMPLES
@@ -55,5 +55,5 @@ def agreement_limit(
     The standard error is Welch's, and the degrees of freedom are n + other_n - 2. Welch's own are
     fewer where the spreads differ, so that this limit is the stricter one.
     """
-    quantile = stats.t.ppf(0.975, n + other_n - 2)
+    quantile = special.stdtrit(n + other_n - 2, 0.975)
     return np.asarray(quantile * np.sqrt(np.square(sd) / n + np.square(other_sd) / other_n))

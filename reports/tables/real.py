@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import Results
@@ -73,28 +72,30 @@ def by_source(results: Results) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     readings = readings[readings[SOURCE].notna() & (readings[KIND] == "perturbed")]
     regimes = regimes[regimes[SOURCE].notna()]
-    groups = {key: own for key, own in regimes.groupby(keys, observed=True, sort=False)}
+    # seeds averaged, for all methods at once
+    once = regimes.groupby([*keys, KIND, "task", "regime"], observed=True, sort=False)
+    top = once[["detectable", TOP_SCORE]].mean().reset_index()
+    alarms = {key: _alarms(own) for key, own in top.groupby(keys, observed=True, sort=False)}
+    none = _alarms(top.iloc[:0])
+    means = regimes.groupby(keys, observed=True, sort=False)[[*SHOWN]].mean()
+    shown = dict(zip(means.index, means.to_dict("records"), strict=True))
     rows = []
     for key, tasks in readings.groupby(keys, observed=True, sort=False):
-        own = groups.get(key, regimes.iloc[:0])
         rows.append(
             {
                 **dict(zip(keys, map(str, key), strict=True)),  # type: ignore[arg-type]
                 "finished": int((tasks["status"] == "ok").sum()),
                 "total": len(tasks),
                 "regimes": int(tasks.drop_duplicates("task")["n_regimes"].sum()),
-                **{name: own[name].mean() for name in SHOWN},
-                **_alarms(own),
+                **shown.get(key, dict.fromkeys(SHOWN, np.nan)),
+                **alarms.get(key, none),
             }
         )
     return pd.DataFrame(rows, columns=columns)
 
 
-def _alarms(regimes: pd.DataFrame) -> dict[str, float]:
-    """Top scores of perturbed regimes against those of control tasks, seeds averaged."""
-    kept = [KIND, "task", "regime", "detectable", TOP_SCORE]
-    frame = regimes[kept].astype({KIND: str, "task": str})
-    scores = frame.groupby([KIND, "task", "regime"], as_index=False).mean()
+def _alarms(scores: pd.DataFrame) -> dict[str, float]:
+    """Top scores of perturbed regimes against those of control tasks."""
     scores = scores.dropna(subset=[TOP_SCORE])
     control = scores.loc[scores[KIND] == "control", TOP_SCORE].to_numpy()
     perturbed = scores[scores[KIND] == "perturbed"]
@@ -118,6 +119,8 @@ def exceeds(high: np.ndarray, low: np.ndarray) -> float:
     """
     if not len(high) or not len(low):
         return float("nan")
+    from scipy import stats  # half a second, which other tables need not wait for
+
     ranks = stats.rankdata(np.concatenate([high, low]))[: len(high)]
     return float((ranks.mean() - (len(high) + 1) / 2) / len(low))
 
