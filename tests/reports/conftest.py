@@ -16,6 +16,8 @@ from cdnbench.truth import Truth
 
 SETTING = ("protocol", "n_nodes", "n_edges", "mechanism", "intervention")
 
+_IDENTITY = ("method_version", "parameters", "knowledge", "seed")
+
 
 class FakeStore:
     """A store to be filled: `task(...)` gives a hash, `job(...)` and `fit(...)` write a record."""
@@ -85,7 +87,7 @@ class FakeStore:
             **_ended(status),
             **fields,
         }
-        identity = [str(known.get(name)) for name in ("method_version", "parameters", "seed")]
+        identity = [str(known.get(name)) for name in _IDENTITY]
         record = JobRecord(
             key=digest(method, identity, task),
             suite=self.suite,

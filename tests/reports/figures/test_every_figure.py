@@ -75,6 +75,10 @@ def cells(make_store):
             for k, method in enumerate(("cdn-cells", "linear", "target-shift", "random")):
                 scores = targets + (0.1 + 0.3 * k) * rng.normal(size=targets.shape)
                 store.job(method, task, scores, wall_s=10.0 ** (k - 3) * (1 + i))
+            for error, name in ((0.1, "error 0"), (0.5, ""), (1.0, "error 1")):
+                scores = targets + error * rng.normal(size=targets.shape)
+                knowledge = {"texts": f"digest {name}", "name": name}
+                store.job("genept-style", task, scores, knowledge=knowledge)
     store.fit("linear")
     return store
 
@@ -204,6 +208,18 @@ def test_a_method_has_its_colour_in_every_figure(results):
         )
         for label in ("cdn", "quantile-invariance", "target-shift"):
             assert cast[label].mark.colour in colours_of(figure, cast[label]), (name, label)
+
+
+def test_errors_in_knowledge_are_places_on_the_axis(results):
+    """The run that names no error stands where the simulator's usual one is."""
+    from cdnbench.datasets.cells.simulated.knowledge import ERROR
+    from cdnbench.reports.figures import knowledge
+
+    assert float(ERROR) == knowledge.USUAL
+    ((_, figure),) = FIGURES.load("knowledge").draw(results, Look())
+    (line,) = [one for one in figure.axes[0].lines if one.get_marker() not in ("None", None, "")]
+    assert line.get_xdata().tolist() == [0.0, 0.5, 1.0]
+    assert (np.diff(line.get_ydata()) < 0).all()
 
 
 def test_simulated_screens_say_so(results):
