@@ -4,8 +4,8 @@ With f the effect of the parents, e the noise, x = f + e, m and s the mean and s
 of x without intervention, and a strength t (log-uniform on a range of the world, in units of s for
 moves):
 
-    hard        m +- t s + width * s * N(0, 1)      cut off from its parents, width in [0.05, 1.5]
-                                                    or, when it is stuck, 0
+    hard        m +- t s + width * s * N(0, 1)      cut off from its parents; width in [0.05, 1.5],
+                                                    or 0 where the target is stuck
     scale       p + c (x - p)                       c = 1 + t or its inverse, p within 2 s of m
     shift       x +- t s
     ramp        x +- t s (2 row / rows)             a fault that grows
@@ -15,8 +15,8 @@ moves):
     knock-out   as knock-down in log units:         x + log r, r in [0.02, 0.7] (cells)
     activation  x - log r                           in log units (cells)
 
-The last two set the level that acts on children; the level that is measured may move less, as
-when a protein is lost and its messenger is not (`own`).
+The last two set the level that acts on children. The level that is measured may move less (`own`):
+a protein may be lost while the messenger that is counted is not.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ NONE, HIDDEN = "none", "hidden"
 
 @dataclass(frozen=True, eq=False)
 class Blow:
-    """One target in one regime. rows: the affected rows. uniform: (4,) draws that its numbers come
-    from. family: see the module."""
+    """One target in one regime. rows: the affected rows. uniform: (4,) draws from which the numbers
+    of the intervention are made. family: see the module."""
 
     family: str
     rows: np.ndarray

@@ -1,5 +1,5 @@
-"""The kinds of worlds, each with its own correlations between graph, mechanism, noise, rows and
-measurement:
+"""The kinds of worlds. Each kind has graphs, mechanisms, noise, rows and measurement that go
+together:
 
     general   structural models of all sorts, measured through all sorts of instruments
     physical  plants, test benches, services: little noise, dependent rows, responses that lag,
@@ -235,7 +235,8 @@ def _world(
 
 
 def _silenced(laws: Laws, rng: np.random.Generator, world: World) -> tuple[str, ...]:
-    """The families, some regimes of which become silent or act on hidden variables only."""
+    """The family of each regime, after some regimes have been made silent and others have been made
+    to act on hidden variables only."""
     if rng.random() < laws.silent:
         return (NONE,) * world.n_regimes
     u = rng.random(world.n_regimes)
@@ -286,12 +287,12 @@ def _rows(
 
 
 def _with_loops(laws: Laws, rng: np.random.Generator, n: int, times: float = 1.0) -> bool:
-    """Whether a graph is cyclic. Beyond 150 variables none is, whose loops take long to scale."""
+    """Whether a graph is cyclic. None is beyond 150 variables, where scaling loops takes long."""
     return bool(rng.random() < times * laws.cyclic) and n <= 150
 
 
 def _mechanisms(rng: np.random.Generator, families: Sequence[str]) -> tuple[str, ...]:
-    """One family for all nodes, or all of them."""
+    """Either one family for all nodes, or all families."""
     return (_pick(rng, families),) if rng.random() < 0.6 else tuple(dict.fromkeys(families))
 
 

@@ -29,15 +29,16 @@ class Laws:
     kinds: shares of the kinds. sizes: ranges of N, one chosen per batch. regimes: range of R.
     rows_at_once: most rows of a dataset of 20 variables or fewer, all data sets together; larger
     ones get as many rows as keep rows x N constant. silent: share of datasets in which nothing is
-    ever moved. none, hidden: shares of other regimes in which nothing moved, and in which only
-    hidden variables did. mixed: share of datasets whose regimes are of different families.
-    confounded: share of datasets with hidden common causes. cyclic: share of cyclic graphs where
-    the kind allows them.
+    ever moved. In the regimes of the others, none is the share in which nothing moved, and hidden
+    the share in which only hidden variables did. mixed: share of datasets whose regimes are of
+    different families. confounded: share of datasets with hidden common causes. cyclic: share of
+    cyclic graphs where the kind allows them.
 
-    The others take something away from every world (see `without`). marginals: whether values are
-    measured through marginals, sequenced and rounded, or plain. dependence: whether there are
-    memory, drift, lag and batches. partial: whether an intervention may miss rows, and hidden nodes
-    may move beside it. fewest_rows: of every data set.
+    The other fields can take something away from every world (see `without`). marginals: whether
+    values are measured through marginals, sequenced and rounded; otherwise they are plain.
+    dependence: whether there are memory, drift, lag and batches. partial: whether an intervention
+    may miss rows, and whether hidden nodes may move beside it. fewest_rows: every data set has at
+    least so many.
     """
 
     kinds: tuple[tuple[str, float], ...] = (
@@ -68,8 +69,8 @@ class Laws:
 
     def plain(self) -> dict[str, Any]:
         """For a card and the names of random streams: the numbers above and the families of each
-        factor. What may be taken away is named only where it was, so that the streams of laws that
-        take nothing away are those of versions without these fields."""
+        factor. The fields that take something away are named only where they do. So laws that take
+        nothing away have the same random streams as before these fields existed."""
         numbers = asdict(self)
         for name, usual in _TAKEN_AWAY.items():
             if numbers[name] == usual:

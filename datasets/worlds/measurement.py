@@ -52,7 +52,7 @@ def _clipped(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
 
 
 def _full(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
-    """min(z, c), c in [-4, -0.5], half of the time upside down: availability, error rates, which
+    """min(z, c), c in [-4, -0.5], half of the time upside down: availability or error rates, which
     rarely leave the value that they have when all is well."""
     return rng.choice((-1.0, 1.0)) * np.minimum(z, rng.uniform(-4, -0.5))
 
@@ -105,7 +105,8 @@ def through_marginals(
 
 
 def sequenced(rng: np.random.Generator, counts: Counts, state: np.ndarray) -> np.ndarray:
-    """(N, M): what sequencing makes of log levels `state` (N, M), up to a level per gene."""
+    """(N, M): what sequencing makes of log levels `state` (N, M). Each gene has a level of its own,
+    to which its state is added."""
     n, m = state.shape
     basal = np.exp(counts.basal * rng.normal(size=(n, 1)))
     level = basal * np.exp(np.clip(counts.steep * state, -12, 7))

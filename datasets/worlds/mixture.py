@@ -17,9 +17,10 @@ from cdnbench.digest import generator
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of a mixture. share: of the steps, relative to the other parts. laws: of worlds, or of
-    the suites' generator. cells: about how many grid cells B R N^2 a batch has. most: datasets in
-    it. evidence_only: the part trains what is read of each variable alone."""
+    """A part of a mixture. share: its share of the steps, relative to the other parts. laws: those
+    of worlds, or those of the suites' generator. cells: about how many grid cells B R N^2 a batch
+    has. most: the most datasets B in a batch. evidence_only: the part trains only what the network
+    reads of each variable alone."""
 
     share: float
     laws: Laws | training.Laws

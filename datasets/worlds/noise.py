@@ -17,7 +17,7 @@ _STUDENT = 5.0
 
 
 def standard(rng: np.random.Generator, family: str, n_nodes: int, n_rows: int) -> np.ndarray:
-    """(n_nodes, n_rows) independent innovations of a family; Gaussian where only scales differ.
+    """(n_nodes, n_rows) independent innovations of a family; Gaussian for `SCALED` families.
 
     bursts: the logarithm of a gamma variable with a shape of 0.7 to 7, the law of promoters that
     fire in bursts: a long lower tail.
@@ -76,10 +76,11 @@ def dependent(noise: np.ndarray, starts: np.ndarray, memory: np.ndarray) -> np.n
 
 
 def lagged(values: np.ndarray, starts: np.ndarray, constant: float) -> np.ndarray:
-    """Values (M,) as something that follows them with a time constant, in rows, shows them.
+    """Values (M,) as seen through something that follows them with a lag.
 
-    starts: first row of each stretch, 0 first. The first two stretches, those without an
-    intervention, begin at the first value; the others at 0, the mean of values without one.
+    constant: the time constant of the lag, in rows. starts: first row of each stretch, 0 first. The
+    first two stretches are those without an intervention; the lagged values begin at the first
+    value there. In the others they begin at 0, the mean of values without an intervention.
     """
     a = float(np.exp(-1 / constant))
     result = np.empty_like(values)

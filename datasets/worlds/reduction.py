@@ -1,4 +1,4 @@
-"""Laws without one part of what makes worlds hard: for studies of what training needs."""
+"""Laws that lack one of the things that make worlds hard, for studies of what training needs."""
 
 from __future__ import annotations
 

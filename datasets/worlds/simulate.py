@@ -1,8 +1,9 @@
 """World -> simulation: states, measured samples, targets and graph.
 
 The rows of all data sets are simulated side by side, one node after another. In cyclic worlds the
-pass over the nodes is repeated until states settle. A hidden reference, rows that nobody gets to
-see, sets the scale of effects, interventions and measurement, so that three control rows will do.
+pass over the nodes is repeated until states settle. A hidden reference, rows without intervention
+that no method gets to see, sets the scale of effects, interventions and measurement. So a world may
+have as few as three control rows.
 """
 
 from __future__ import annotations
@@ -115,8 +116,8 @@ def _blows(
 ) -> tuple[np.ndarray, dict[int, list[Blow]]]:
     """Which rows were reached, and what happens to each node.
 
-    Where a node has no parents to reweight, or is held and has no noise, it is shifted; the
-    logarithmic families of a hidden node are as those of any other.
+    A node is shifted where its family could do nothing: "reweight" without parents, and "variance"
+    of a node that is held and has no noise. A hidden node is hit like any other.
     """
     affected = np.zeros(len(stretch), bool)
     blows: dict[int, list[Blow]] = {}
@@ -241,8 +242,8 @@ def _settle(
     spread: np.ndarray | None = None,
     rng: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """States at which every node is what its mechanism makes of the others. Sweeps stop when no
-    state moves by more than 1e-3."""
+    """States at which every node equals what its mechanism makes of its parents, plus its noise.
+    Sweeps stop when no state moves by more than 1e-3."""
     x = start.copy()
     seed = None if rng is None else rng.integers(2**63)
     for _ in range(sweeps):
@@ -303,7 +304,7 @@ def _standard(parents: np.ndarray, reference: slice) -> np.ndarray:
 
 
 def _own_levels(x: np.ndarray, blows: dict[int, list[Blow]]) -> np.ndarray:
-    """States as they can be measured: a knock-out may spare the messenger of its protein."""
+    """States as they can be measured: a knock-out may lower a protein and spare its messenger."""
     measured = x.copy()
     for node, struck in blows.items():
         for blow in struck:
@@ -330,8 +331,8 @@ def _measured(
 
 
 def _spread(values: np.ndarray) -> np.ndarray:
-    """Standard deviation over the last axis; 1 of what does not vary, which is as good a unit as
-    any."""
+    """Standard deviation over the last axis. It is 1 where nothing varies, since any unit will do
+    there."""
     sd = np.asarray(values.std(-1))
     return np.where(sd > 1e-7, sd, 1.0)
 

@@ -19,8 +19,8 @@ class Example:
     """A training dataset: what a method sees, and the answers.
 
     targets: (R, N) bool; rows without any are regimes in which no variable was hit. adjacency: (N,
-    N) bool, [i, j] is the edge i -> j. graph_known: whether it is all there is to know of what the
-    variables have in common; False with hidden causes.
+    N) bool, [i, j] is the edge i -> j. graph_known: whether this graph explains all dependence
+    between variables; False where there are hidden causes.
     """
 
     task: Task

@@ -15,13 +15,14 @@ from cdnbench.datasets.worlds.noise import NOISE
 class Rows:
     """The rows of a dataset and what ties them together.
 
-    counts: (D,) of each data set, the observational one first. memory: the coefficient of
-    autocorrelation of `persistent` of the nodes. drift: standard deviation of slow trends in what
-    enters from outside, in units of the noise of roots. batches: number of batches, whose measured
-    values are offset by `batch` control standard deviations; with `balanced` every data set has
-    all batches, otherwise in proportions of its own. lag: nodes follow their parents with time
-    constants of up to so many rows; 0: at once. onset: the rows that an intervention missed are
-    those before it began, or after it ended, in place of any.
+    counts: (D,) rows of each data set, the observational one first. memory: the coefficient of
+    autocorrelation, which a share `persistent` of the nodes has. drift: standard deviation of slow
+    trends in what enters from outside, in units of the noise of roots. batches: number of batches,
+    whose measured values are offset by `batch` control standard deviations. balanced: all data sets
+    have the batches in the same proportions; otherwise each has proportions of its own. lag: nodes
+    follow their parents with time constants of up to so many rows; 0: at once. onset: whether the
+    rows that an intervention missed are those before it began or after it ended; otherwise they are
+    random rows.
     """
 
     counts: tuple[int, ...]
@@ -41,9 +42,9 @@ class Counts:
 
     depth: median library size per gene. library: log standard deviation of library sizes. basal:
     log standard deviation of the genes' levels. dispersion: of extra gamma noise (0: Poisson).
-    rest: what is sequenced besides the variables, in units of their sum; the smaller, the more a
-    library size couples all genes. steep: log units per unit of state. output: "log-normalised",
-    "log" (log(1 + count)), "share" (per total) or "raw".
+    rest: what is sequenced besides the variables, in units of their sum. The smaller it is, the
+    more a change of one gene shows in the shares of all others. steep: log units per unit of state.
+    output: "log-normalised", "log" (log(1 + count)), "share" (per total) or "raw".
     """
 
     depth: float
@@ -63,9 +64,9 @@ class World:
     n_hidden: further nodes, causes of several variables, never measured.
     graph, density, cyclic: see `graphs`.
     mechanisms: each node has one of these.
-    calibrated: nodes have variance 1, of which noise makes a share log-uniform on `unexplained`.
-        Otherwise effects are as the mechanism makes them, and noise has standard deviations of
-        `level`.
+    calibrated: nodes have variance 1, and the share of it that is noise is log-uniform on
+        `unexplained`. Otherwise effects are as the mechanism makes them, and the standard
+        deviations of the noise are log-uniform on `level`.
     error: range of the standard deviation of measurement error, in control standard deviations;
         it does not act on children.
     held: share of roots that never vary unless they are hit: set points, configuration.

@@ -3,20 +3,22 @@
 The design is that of `cdn-suites` (mechanism tests between grid layers, `network`), with changes
 (`forms_network`):
 
-- It sees each variable as a level in robust units of the controls and as a normal score among the
-  controls, with the evidence behind each (`forms`, `evidence`), and learns which to trust. Units
-  mean nothing.
-- It was trained on worlds far from the suites' own generator (`cdnbench.datasets.worlds`): counts,
-  zeros, ties, saturation, dependent and drifting rows, few rows, noise-free relations whose effects
-  grow downstream, regimes in which nothing or only hidden variables moved.
+- It sees each variable in two forms: as a level in robust units of the controls, and as a normal
+  score, which says where a value stands among the controls (`forms`). Beside each form it sees how
+  strong the evidence is (`evidence`), and it learns which form to trust. Scaling or shifting a
+  column changes no score.
+- Besides the laws of the suites it was trained on worlds, which are far from the suites' own
+  generator (`cdnbench.datasets.worlds`). They have counts, zeros, ties, saturation, dependent and
+  drifting rows, few rows, noise-free relations whose effects grow downstream, and regimes in which
+  nothing moved or only hidden variables did.
 - It may say that nothing moved: the largest score of such a regime is small.
 
-Scores are logits: sigmoid(score) is the probability the network gives to "is a target" under its
-training laws. `calibration` turns them into probabilities that were checked on other laws.
+Scores are logits. sigmoid(score) is the probability, under the training laws, that the variable is
+a target. `calibration` turns scores into probabilities that were checked on other laws.
 
 `cdn-hard` is the same network with other weights: trained as the paper trains, on hard
 interventions under the suites' laws (`bench train cdn --laws paper`). Beside `cdn` and `cdn-axial`
-it tells what is due to the architecture and what to the training data.
+it shows what is due to the architecture and what to the training data.
 
 Parameters
     weights     name of shipped weights or path of a .safetensors file with its card beside it:
@@ -24,7 +26,7 @@ Parameters
     device      "cpu" or "cuda"
 
 It needs 2 rows per data set; training had 3 and more. Beyond 200 variables each regime is read
-alone, and the likeliest 200 variables enter the grid (`screening`).
+alone, and only the likeliest 200 variables enter the grid layers (`screening`).
 
 Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
 (arXiv 2410.03380, ICML 2025), give the idea. Our own code. Licence: MIT, with this package.
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from cdnbench.prediction.calibration import Calibration
 
 MODEL = "cdn"
-"""What cards of these networks are of, whatever the method that runs them is called."""
+"""The value of "model" in the cards of these networks. Methods of several names run them."""
 
 
 def forms_timeout_s(sizes: Sizes) -> float:
