@@ -89,6 +89,7 @@ class MechanismShift:
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="mechanism-shift",
+        version="2",
         summary="Mechanism Shift Score: change of each mechanism in the DAG under which the "
         "fewest changed",
         citation="Perry, von Kuegelgen, Schoelkopf 2022, Causal discovery in heterogeneous "
