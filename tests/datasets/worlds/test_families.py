@@ -11,7 +11,6 @@ from cdnbench.datasets.worlds.graphs import GRAPHS, ancestors, sweep_order, with
 from cdnbench.datasets.worlds.interventions import INTERVENTIONS, draw_blow, log_fold, strike
 from cdnbench.datasets.worlds.measurement import (
     MARGINALS,
-    MONOTONE,
     in_units,
     quantised,
     sequenced,
@@ -170,7 +169,10 @@ def test_drift_is_slow_and_of_its_size():
 # --- measurement
 
 
-@pytest.mark.parametrize("family", MONOTONE)
+@pytest.mark.parametrize(
+    "family",
+    ["plain", "skewed", "heavy", "light", "power", "saturated", "clipped", "full", "zeros"],
+)
 def test_monotone_marginals_keep_the_order(family):
     z = np.sort(rng(family).normal(size=(20, 400)), axis=1)
     values = through_marginals(rng(family), z, (family,))
