@@ -8,7 +8,6 @@ from typing import Any
 
 PAPER = "Wu et al. 2025"
 OWN = "this package"
-DESIGNS = ("", PAPER, OWN)
 OWN_NETWORK = (
     "This package's own network; the idea is that of Wu, Barzilay, Jaakkola 2025, Predicting "
     "Perturbation Targets with Causal Differential Networks, ICML"

@@ -32,8 +32,14 @@ COVERED = "-covered"
 """
 LEAVES_OUT = ("gears",)
 """Methods that the paper scores on covered genes alone."""
-COUNTERPARTS = {"genept": "genept-style", "cdn": "cdn-cells", "gears": "gears" + COVERED}
-"""Published method -> ours, where names differ."""
+PAPERS_OWN = ("cdn-axial-cells", "cdn-mlp-cells")
+"""The paper's networks for cells."""
+COUNTERPARTS = {
+    "genept": ("genept-style",),
+    "cdn": (*PAPERS_OWN, "cdn-cells"),
+    "gears": ("gears" + COVERED,),
+}
+"""Published method -> ours, where names differ. The first that has values stands beside it."""
 SPLITS = {
     "seen": "",
     "unseen-cl": "-cl",
@@ -42,7 +48,7 @@ SPLITS = {
 }
 """Split -> what it adds to the name of a method that is trained on it, as in the paper."""
 ORDER = ("random", "linear", "mlp", "genept", "gears", "pdgrapher", "cdn")
-_READING = ("label", "method", "variant")
+_READING = ("label", "short", "method", "variant")
 _UNSPLIT = ("split", "masking", SUBSAMPLE)
 
 
@@ -184,33 +190,61 @@ def are_simulated(results: Results, lines: Sequence[str]) -> bool:
     return simulated(readings[of_lines & (readings["suite"].astype(str) == SUITE)])
 
 
-def counterpart(published: str) -> str:
-    """The name that the printed method's counterpart among ours has: `genept-style`, `cdn-cells-cl`
-    of `cdn-cl`."""
-    stem, cl = published.removesuffix("-cl"), "-cl" if published.endswith("-cl") else ""
-    return COUNTERPARTS.get(stem, stem) + cl
+def counterparts(own: pd.DataFrame, printed: Sequence[str]) -> dict[str, str]:
+    """Published method -> name of our row that stands beside it: `genept-style` of `genept`,
+    `cdn-cells-cl` of `cdn-cl`. A method that no row of ours stands beside is left out.
+
+    Rows are found by their `short` label, as the designs and the knowledge in a name vary.
+    """
+    names: dict[str, list[str]] = {}
+    for name, label, short in own[["name", "label", "short"]].drop_duplicates().to_numpy():
+        names.setdefault(short + name.removeprefix(label), []).append(name)
+    with_values = set(own.loc[own["value"].notna(), "name"])
+    found = {}
+    for method in printed:
+        stem, cl, _ = method.partition("-cl")
+        wanted = [ours + cl for ours in COUNTERPARTS.get(stem, (stem,))]
+        there = [name for ours in wanted for name in sorted(names.get(ours, []))]
+        if there:
+            found[method] = next((name for name in there if name in with_values), there[0])
+    return found
 
 
 def row_order(own: pd.DataFrame, printed: Sequence[str]) -> list[tuple[str, str | None]]:
     """(our name or "", printed method or None) in the order of the table: the paper's methods with
     ours beside them, then our other readings of the same methods, then our other methods.
 
-    own: our rows, with `name` and `method`.
+    own: our rows, with the columns of `values`.
     """
     mine = dict(zip(own["name"], own["method"], strict=True))
+    beside = counterparts(own, printed)
+    placed = set(beside.values())
     order: list[tuple[str, str | None]] = []
     for stem in ORDER:
-        ours = COUNTERPARTS.get(stem, stem)
-        related = sorted(
-            name for name, method in mine.items() if method == ours.removesuffix(COVERED)
-        )
-        pairs = {counterpart(p): p for p in printed if p.removesuffix("-cl") == stem}
-        names = [*pairs, *(name for name in related if name not in pairs)]
-        order += [(name if name in mine else "", pairs.get(name)) for name in names]
-    placed = {name for name, _ in order}
+        order += [(beside.get(p, ""), p) for p in printed if p.removesuffix("-cl") == stem]
+        methods = {ours.removesuffix(COVERED) for ours in COUNTERPARTS.get(stem, (stem,))}
+        related = {name for name, method in mine.items() if method in methods} - placed
+        order += [(name, None) for name in sorted(related)]
+        placed |= related
     rest = [name for name in mine if name not in placed]
     rest.sort(key=lambda name: (mine[name] not in TRIVIAL, name))
     return [*order, *((name, None) for name in rest)]
+
+
+def networks_beside(own: pd.DataFrame, printed: Sequence[str]) -> list[str]:
+    """A note for each printed row of `cdn` that says whose network stands beside it."""
+    methods = dict(zip(own["name"], own["method"], strict=True))
+    notes = []
+    for method, name in counterparts(own, printed).items():
+        stem, cl, _ = method.partition("-cl")
+        if stem != "cdn":
+            continue
+        whose = "the paper's own network"
+        if methods[name] not in PAPERS_OWN:
+            missing = " or ".join(ours + cl for ours in PAPERS_OWN)
+            whose = f"which is this package's own network: there are no values of {missing}"
+        notes.append(f"Beside the printed {method} stands {name}, {whose}.")
+    return notes
 
 
 def printed_frame(rows: pd.DataFrame, value: str = "value") -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -23,7 +22,6 @@ TEXTS: Mapping[str, str] = {
     },
 }
 """Name of the file, without its end -> table."""
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _SHOWN = 12
 """Lines of a difference that are shown."""
 
@@ -61,17 +59,3 @@ def differences(report: Report, folder: Path) -> Iterator[str]:
             found = difflib.unified_diff(stored, made, "text", "store", n=0, lineterm="")
             lines = [line for _, line in zip(range(_SHOWN), found, strict=False)]
             yield "\n".join([f"{path} does not equal the table {table} of the stores:", *lines])
-
-
-def agree(one: str, other: str) -> bool:
-    """Whether two lines say the same, up to the last digit of each number: sums of floats differ in
-    their last bits between processors, and so may the rounded digit."""
-    numbers = [_NUMBER.findall(line) for line in (one, other)]
-    if _NUMBER.split(one) != _NUMBER.split(other):
-        return False
-    return all(a == b or _close(a, b) for a, b in zip(*numbers, strict=True))
-
-
-def _close(one: str, other: str) -> bool:
-    digits = [len(text.partition(".")[2]) for text in (one, other)]
-    return digits[0] == digits[1] > 0 and abs(float(one) - float(other)) < 1.5 * 10.0 ** -digits[0]

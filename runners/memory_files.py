@@ -110,11 +110,6 @@ class MemoryFiles:
         self._named = {path: about for path, about in young.items() if path in mine}
 
 
-def is_in_memory(folder: str | Path) -> bool:
-    """Whether a folder lies on a file system in memory."""
-    return os.stat(folder).st_dev in _in_memory()
-
-
 def _open_in_memory(pid: int, began: float) -> dict[tuple[int, int], int]:
     """(device, number) -> bytes of the files in memory that a process has open: those without a
     name, and younger ones than `began`; none of a /dev/shm of its own."""

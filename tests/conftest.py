@@ -25,7 +25,7 @@ def faulty(tmp_path, monkeypatch) -> Path:
     os.replace(folder / "entry_points.txt", info / "entry_points.txt")
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder))
-    for name in ("faulty_methods", "faulty_suites"):
+    for name in ("faulty_methods", "faulty_on_gpus", "faulty_processes", "faulty_suites"):
         sys.modules.pop(name, None)
     importlib.invalidate_caches()
     registry.entries.cache_clear()

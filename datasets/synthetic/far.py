@@ -38,8 +38,9 @@ from cdnbench.datasets.synthetic.draws import (
 from cdnbench.datasets.synthetic.generate import NOISE_VARIANCE
 from cdnbench.datasets.synthetic.graphs import erdos_renyi, topological_order
 from cdnbench.datasets.synthetic.mechanisms import MECHANISMS
+from cdnbench.datasets.synthetic.options import TRAINING
 from cdnbench.datasets.synthetic.sortability import r2_sortability, varsortability
-from cdnbench.datasets.synthetic.training_sets import OPTIONS, WithTraining
+from cdnbench.datasets.synthetic.training_sets import WithTraining
 from cdnbench.digest import digest, generator
 from cdnbench.suite import SuiteInfo, TaskSpec
 from cdnbench.task import Task
@@ -204,7 +205,7 @@ class SyntheticFar(WithTraining):
         summary="marginals, noise and interventions of families that no training data here has: "
         "64 datasets",
         setting=("n_nodes", "n_edges", "mechanism", "intervention", "noise", "marginal"),
-        options=OPTIONS,
+        options=TRAINING,
     )
     n_datasets: ClassVar[int] = 2
 

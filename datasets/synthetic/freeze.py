@@ -19,6 +19,7 @@ import numpy as np
 from cdnbench.datasets.synthetic.far import FarRecipe, SyntheticFar
 from cdnbench.datasets.synthetic.far import simulate as simulate_far
 from cdnbench.datasets.synthetic.generate import simulate
+from cdnbench.datasets.synthetic.options import DATASETS
 from cdnbench.datasets.synthetic.recipe import Recipe
 from cdnbench.datasets.synthetic.suites import (
     SUITES,
@@ -29,7 +30,7 @@ from cdnbench.datasets.synthetic.suites import (
     SyntheticSuite,
 )
 from cdnbench.datasets.synthetic.tasks import task
-from cdnbench.datasets.synthetic.training_sets import DATASETS, training_specs
+from cdnbench.datasets.synthetic.training_sets import training_specs
 from cdnbench.digest import digest
 
 FROZEN = Path(__file__).with_name("frozen.json")

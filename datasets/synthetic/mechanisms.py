@@ -13,17 +13,11 @@ for the out-of-distribution suite.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 
 from cdnbench.datasets.synthetic.draws import between, exponential, normal, signed_between, uniforms
-
-
-class Mechanism(Protocol):
-    noise_inside: ClassVar[bool]
-
-    def __call__(self, parents: np.ndarray, noise: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,6 @@ SCALE_RANGE = (1.5, 6.0)
 SHIFT_RANGE = (0.5, 2.0)
 
 HARD = ("hard-uniform", "hard-normal")
-SOFT = ("soft-scale", "soft-shift", "variance", "reweight")
 
 
 @dataclass(frozen=True, kw_only=True)

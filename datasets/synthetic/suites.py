@@ -14,38 +14,19 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
+from cdnbench.datasets.synthetic.options import (
+    PROTOCOL,
+    PROTOCOLS,
+    STANDARDISE,
+    TRACK,
+    TRAINING,
+    VARIABLES,
+    has_size,
+)
 from cdnbench.datasets.synthetic.recipe import HARD, PAPER_ROWS, SCALE_RANGE, SHIFT_RANGE, Recipe
-from cdnbench.datasets.synthetic.training_sets import OPTIONS, WithTraining
+from cdnbench.datasets.synthetic.training_sets import WithTraining, recipe_spec
 from cdnbench.suite import SuiteInfo, SuiteOption, TaskSpec
 from cdnbench.truth import LabelledTask
-
-PROTOCOL = SuiteOption(
-    name="protocol",
-    default="clean",
-    choices=("clean", "dcdi", "both"),
-    help="clean: roots U(-2, 2), one noise variance per node and dataset (for rankings). dcdi: a "
-    "reconstruction of the stock DCDI laws, with roots U(-1, 1) and a noise variance that is drawn "
-    "anew in each regime (to compare with printed numbers).",
-)
-STANDARDISE = SuiteOption(
-    name="standardise",
-    default="none",
-    choices=("none", "obs", "each"),
-    help="obs: by the mean and standard deviation of the observational data. each: every data set "
-    "by its own.",
-)
-TRACK = SuiteOption(
-    name="track",
-    default="joint",
-    choices=("joint", "single"),
-    help="joint: one task per dataset, with all of its regimes. single: one task per regime.",
-)
-VARIABLES = SuiteOption(
-    name="variables",
-    default="all",
-    choices=("all", "10", "20"),
-    help="10 or 20: only the datasets with that many variables.",
-)
 
 SETTING = (
     "protocol",
@@ -79,10 +60,10 @@ class SyntheticSuite(WithTraining):
     def recipes(self) -> Iterator[tuple[str, Recipe]]:
         """(challenge, recipe) of every task, in order."""
         protocol = self.options.get("protocol", "clean")
-        protocols = ("clean", "dcdi") if protocol == "both" else (protocol,)
-        n = self.options.get("variables", "all")
+        protocols = PROTOCOLS if protocol == "both" else (protocol,)
+        size = self.options.get("variables", "all")
         settings = [
-            (challenge, s) for challenge, s in self.settings() if n in ("all", str(s.n_variables))
+            (challenge, s) for challenge, s in self.settings() if has_size(s.n_variables, size)
         ]
         for index, (challenge, setting), protocol in product(
             range(self.n_datasets), settings, protocols
@@ -98,7 +79,10 @@ class SyntheticSuite(WithTraining):
 
     @cached_property
     def _specs(self) -> list[TaskSpec]:
-        return [_spec(challenge, recipe) for challenge, recipe in self.recipes()]
+        return [
+            recipe_spec(recipe, {"challenge": challenge} if challenge else {})
+            for challenge, recipe in self.recipes()
+        ]
 
     def specs(self) -> Sequence[TaskSpec]:
         return self._specs
@@ -107,22 +91,6 @@ class SyntheticSuite(WithTraining):
         from cdnbench.datasets.synthetic.tasks import labelled_task
 
         return labelled_task(spec.recipe)
-
-
-def _spec(challenge: str, recipe: Recipe) -> TaskSpec:
-    metadata = recipe.metadata()
-    if challenge:
-        metadata["challenge"] = challenge
-    return TaskSpec(
-        name=recipe.name,
-        hash=recipe.hash,
-        n_variables=recipe.n_variables,
-        n_regimes=recipe.n_regimes,
-        n_samples=recipe.rows,
-        metadata=metadata,
-        recipe=recipe,
-        origin=recipe.origin,
-    )
 
 
 def _setting(mechanism: str, intervention: str, **parameters: Any) -> Recipe:
@@ -163,7 +131,7 @@ def _info(
     return SuiteInfo(
         name=name,
         summary=summary,
-        options=(*options, *OPTIONS),
+        options=(*options, *TRAINING),
         setting=setting,
         factors=FACTORS,
     )

@@ -17,32 +17,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from cdnbench.datasets.synthetic.options import DATASETS, PROTOCOLS, has_size
 from cdnbench.datasets.synthetic.recipe import Recipe
 from cdnbench.datasets.synthetic.training import HELD_OUT_MECHANISMS
 from cdnbench.digest import digest
 from cdnbench.errors import InvalidParameter
-from cdnbench.suite import Suite, SuiteOption, TaskSpec
+from cdnbench.suite import Suite, TaskSpec
 from cdnbench.truth import LabelledTask
 
 SEED = ("training", "synthetic-dev")
 ROWS = (50, 100, 200, 500, 1000)
-PROTOCOLS = ("clean", "dcdi")
-DATASETS = 240
-
-TRAINING_DATASETS = SuiteOption(
-    name="training_datasets",
-    default=DATASETS,
-    help="how many labelled datasets a method with `fit` is trained on, from the laws of "
-    "synthetic-dev.",
-)
-TRAINING_VARIABLES = SuiteOption(
-    name="training_variables",
-    default="all",
-    choices=("all", "10", "20"),
-    help="10 or 20: all training datasets have that many variables, for a method that is made for "
-    "one number.",
-)
-OPTIONS = (TRAINING_DATASETS, TRAINING_VARIABLES)
 
 _PLAIN = {"marginal": "plain", "challenge": ""}
 """Names that some suites' settings have besides those of a recipe."""
@@ -51,7 +35,7 @@ _NUMBERS = ("n_nodes", "rows", "n_hidden")
 
 
 class WithTraining(Suite):
-    """A suite whose tasks methods can be trained for, with `OPTIONS` among its options.
+    """A suite whose tasks methods can be trained for, with `options.TRAINING` among its options.
 
     Raises
     ------
@@ -107,18 +91,17 @@ def training_specs(
 
     variables: "10" or "20" for datasets of that size alone. standardise: as in `Recipe`.
     """
-    settings = [
-        setting for setting in _settings() if variables in ("all", str(setting.n_variables))
-    ]
+    settings = [setting for setting in _settings() if has_size(setting.n_variables, variables)]
     # Their number and that of ROWS have no common factor: each setting meets each number of rows.
     return [
-        _spec(
+        recipe_spec(
             replace(
                 settings[i % len(settings)],
                 index=i,
                 rows=ROWS[i % len(ROWS)],
                 standardise=standardise,
-            )
+            ),
+            _PLAIN,
         )
         for i in range(n_datasets)
     ]
@@ -139,14 +122,15 @@ def _settings() -> list[Recipe]:
     return sorted(found, key=lambda setting: digest("order of training settings", setting.hash))
 
 
-def _spec(recipe: Recipe) -> TaskSpec:
+def recipe_spec(recipe: Recipe, more: Mapping[str, str]) -> TaskSpec:
+    """The spec of a recipe. more: metadata besides those of the recipe."""
     return TaskSpec(
         name=recipe.name,
         hash=recipe.hash,
         n_variables=recipe.n_variables,
         n_regimes=recipe.n_regimes,
         n_samples=recipe.rows,
-        metadata={**recipe.metadata(), **_PLAIN},
+        metadata={**recipe.metadata(), **more},
         recipe=recipe,
         origin=recipe.origin,
     )

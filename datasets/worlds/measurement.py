@@ -91,9 +91,6 @@ MARGINALS: dict[str, Callable[[np.random.Generator, np.ndarray], np.ndarray]] = 
     "dropout": _dropout,
     "count": _count,
 }
-MONOTONE = (
-    "plain", "skewed", "heavy", "light", "power", "saturated", "clipped", "full", "zeros",
-)  # fmt: skip
 
 
 def through_marginals(

@@ -161,25 +161,3 @@ def duration(value: float) -> str:
 def letter(axes: Axes, text: str) -> None:
     """A title of a panel."""
     axes.set_title(text, fontsize=TEXT, color=INK, pad=3)
-
-
-def apart(values: Sequence[float], least: float) -> list[float]:
-    """The values moved as little as needed to lie at least so far from each other, in their order.
-
-    >>> apart([1.0, 1.0, 5.0], 1.0)
-    [0.5, 1.5, 5.0]
-    """
-    order = np.argsort(values, kind="stable")
-    groups: list[list[float]] = []  # (sum of the wanted middles, members)
-    for i in order:
-        groups.append([float(values[i]), 1])
-        while len(groups) > 1:
-            (low, n), (high, m) = groups[-2:]
-            if high - low >= least * (n + m) / 2 - 1e-12:
-                break
-            groups[-2:] = [[(low * n + high * m) / (n + m), n + m]]
-    placed = [middle + (j - (n - 1) / 2) * least for middle, n in groups for j in range(int(n))]
-    found = [0.0] * len(values)
-    for place, i in zip(placed, order, strict=True):
-        found[int(i)] = float(place)
-    return found

@@ -18,7 +18,6 @@ from cdnbench.errors import InvalidParameter
 
 INCHES = {"one": 3.5, "two": 7.2}
 """Columns -> width in inches: one and two columns of a journal's page."""
-FORMATS = ("pdf", "svg", "png")
 TEXT, SMALL = 8.0, 7.0
 """Points: titles and axes, and ticks, legends and notes."""
 INK, RULE, FAINT = "#222222", "#c9ccc8", "#eceeec"

@@ -48,13 +48,12 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     """One figure per block with several settings; more where there are more panels than fit."""
     cast = Cast(results, look)
     means = statistics.dataset_means(results.regimes, [RANKING], [*results.factors.names, "label"])
-    settings = results.readings.drop_duplicates("setting")
     for block in blocks(results):
         own = results.factors.rows(means, block.key).astype({"setting": str, "label": str})
         if own["setting"].nunique() < 2:
             continue
         found = statistics.over_datasets(own, [RANKING], ["label", "setting"])
-        factors = _factors(settings, sorted(set(own["setting"])))
+        factors = _factors(sorted(set(own["setting"])))
         along, rest = _arranged(factors)
         places = list(factors.groupby(rest, sort=False)) if rest else [((), factors)]
         pages = [places[i : i + _PANELS] for i in range(0, len(places), _PANELS)]
@@ -134,7 +133,7 @@ def _panel(
     axes.tick_params(axis="x", length=0)
 
 
-def _factors(settings: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+def _factors(names: Sequence[str]) -> pd.DataFrame:
     """One row per setting, one column per factor that tells settings apart, values as text.
 
     A factor that another one determines is left out.

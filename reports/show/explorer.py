@@ -16,7 +16,6 @@ from cdnbench.reports.frame import Results
 from cdnbench.reports.show.packed import packed, small
 from cdnbench.reports.standings import RANKING, block_title, simulated
 
-NOT_RUN = 0
 STATUSES = ("not run", *map(str, Status))
 """What the codes in `status` mean."""
 _SAME_AS_ANOTHER = ("rank",)

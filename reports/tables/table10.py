@@ -79,7 +79,8 @@ def _block(
     columns = [(line, metric) for line in (*lines, MEAN) for metric in METRICS]
     methods = dict(zip(mine["name"], mine["method"], strict=True)) if len(mine) else {}
     rows: list[Row] = []
-    for name, published_name in cells.row_order(own, list(dict.fromkeys(printed["method"]))):
+    published_methods = list(dict.fromkeys(printed["method"]))
+    for name, published_name in cells.row_order(own, published_methods):
         for source, label, frame in ((OURS, name, mine), (PRINTED, published_name, theirs)):
             if not label:
                 continue
@@ -105,6 +106,7 @@ def _block(
         rounds = own.loc[own["metric"] == "rank", "n"]
         least, most = int(rounds.min()), int(rounds.max())
         notes.append(f"Rounds: {most}." if least == most else f"Rounds: {least} to {most}.")
+    notes += cells.networks_beside(own, published_methods)
     if not set(lines) <= set(LINES):
         notes.append("These are not the paper's lines, whose mean stands beside ours.")
     return Block(title, heads, tuple(rows), tuple(notes)), long

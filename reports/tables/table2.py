@@ -72,7 +72,8 @@ def _panel(
     methods = dict(zip(mine["name"], mine["method"], strict=True))
     partial = mine[mine["finished"] < mine["total"]]
     partial = set(zip(partial["name"], partial["cell_line"], strict=True))
-    order = cells.row_order(own, list(dict.fromkeys(printed["method"])))
+    published_methods = list(dict.fromkeys(printed["method"]))
+    order = cells.row_order(own, published_methods)
     best = _best(ours, [name for name, _ in order if name], columns)
     rows: list[Row] = []
     long: list[dict[str, object]] = []
@@ -108,6 +109,7 @@ def _panel(
         *(Column(METRICS[metric], group=line) for line, metric in columns),
     )
     notes = _notes(own, lines, bool(partial))
+    notes = (*notes, *cells.networks_beside(own, published_methods))
     if not set(lines) <= set(LINES):
         notes = (*notes, *_difficulty(mine, theirs))
     return Block(title, heads, tuple(rows), notes), pd.DataFrame(long)

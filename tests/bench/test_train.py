@@ -6,14 +6,14 @@ datasets.
 """
 
 import json
-import sys
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from train_commands import refused, succeeds, train
 
-from cdnbench import cli, load_method
+from cdnbench import load_method
 from cdnbench.datasets.synthetic.suites import SyntheticDev
 from cdnbench.datasets.synthetic.training import Laws
 from cdnbench.loaded import LoadedMethod
@@ -44,19 +44,6 @@ def small_worlds():
         patch.setattr(encodings, "ITEMS", 4)
         yield
     torch.set_num_threads(threads)
-
-
-def train(*arguments) -> None:
-    """`bench train ...`; raises SystemExit with the exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["bench", "train", *map(str, arguments)])
-        cli.main()
-
-
-def succeeds(*arguments) -> None:
-    with pytest.raises(SystemExit) as end:
-        train(*arguments)
-    assert end.value.code in (0, None)
 
 
 @pytest.fixture(scope="module")
@@ -322,70 +309,6 @@ def test_threads_are_those_that_were_asked_for(tmp_path):
     torch.set_num_threads(1)
 
 
-# --- what cannot be done
-
-
-def refused(words: str, capsys, *arguments) -> None:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
-        train(*arguments)
-    error = capsys.readouterr().err
-    assert end.value.code == 2 and words in error, error
-    assert error.startswith("bench: ") and error.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (
-            ["cdn-mlp", "--combination", "sum"],
-            "--combination takes concat or difference",
-        ),
-        (["cdn", "--device", "tpu"], "--device takes auto, cpu or cuda; got 'tpu'"),
-        (["sea", "--statistic", "mean"], "--statistic takes precision, corr, corr+cov; got 'mean'"),
-        (["sea", "--no-marginals", "--no-global"], "leave the encoder nothing to read"),
-        (
-            ["cdn-axial", "--statistic", "mean"],
-            "--statistic takes precision, corr, corr+cov",
-        ),
-        (
-            ["cdn-axial", "--encoder", "no.safetensors"],
-            "no.safetensors, which does not exist",
-        ),
-        (
-            ["sea", "--out", "weights.pt"],
-            "--out takes a file that ends in .safetensors; got weights.pt",
-        ),
-        (["cdn", "--out", "weights.bin"], "--out takes a file that ends in .safetensors"),
-        (
-            ["cdn-mlp", "--out", "weights"],
-            "--out takes a file that ends in .safetensors",
-        ),
-        (["cdn", "--out", "file/w.safetensors"], "file"),
-        (["cdn", "--out", "folder.safetensors"], "folder.safetensors is a folder"),
-    ],
-)
-def test_bad_options_are_told_before_any_work(tmp_path, monkeypatch, capsys, arguments, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "file").write_text("")
-    (tmp_path / "folder.safetensors").mkdir()
-    refused(words, capsys, *arguments)
-    assert {p.name for p in tmp_path.iterdir()} == {"file", "folder.safetensors"}
-
-
-def test_cuda_where_there_is_none(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    refused(
-        "torch sees no CUDA device. Use --device cpu",
-        capsys,
-        "sea",
-        "--device",
-        "cuda",
-        "--run",
-        tmp_path,
-    )
-
-
 def test_an_encoder_of_another_configuration(sea, tmp_path, capsys):
     command = [
         "cdn-mlp",
@@ -398,58 +321,6 @@ def test_an_encoder_of_another_configuration(sea, tmp_path, capsys):
     ]
     refused("is of another configuration", capsys, *command)
     assert not (tmp_path / "run").exists()
-
-
-# --- options that a command does not have
-
-
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["cdn", "--minuets", "3"], "option of `bench train cdn` named '--minuets'. Did you mean"),
-        (["cdn", "--minuets=3"], "Did you mean --minutes"),
-        (
-            ["cdn", "--joint"],
-            "`bench train cdn` has no option --joint; it belongs to `bench train cdn-axial` and "
-            "`bench train cdn-mlp`.",
-        ),
-        (["cdn", "--epochs", "3"], "it belongs to `bench train fine-tune`"),
-        (["cdn-mlp", "--cells", "500"], "`bench train cdn-mlp` has no option --cells"),
-        (["sea", "--no-pretrained"], "`bench train sea` has no option --no-pretrained"),
-        (["sea", "stray"], "`bench train sea` does not take 'stray'"),
-        (["ablations", "table9"], "table takes table7, table8 or cdn; got 'table9'"),
-        (["ablations", "table7", "--protocol", "x"], "--protocol takes clean, dcdi or both"),
-        (
-            ["ablations", "table7", "--variants", "full", "--minutes", "3"],
-            "`bench train ablations table7` does not take --minutes, --variants",
-        ),
-        (
-            ["ablations", "cdn", "--head-minutes", "3"],
-            "`bench train ablations cdn` does not take --head-minutes",
-        ),
-        (["ablations", "cdn", "--variants", "ful"], "Did you mean full"),
-        (["cdn", "--laws", "x"], "--laws takes cdn, worlds, suites or paper"),
-        (["cdn", "--without", "silences"], "Did you mean silence"),
-        (["cdn", "--no-evidence"], "leave them out"),
-        (["cdn-axial", "--laws", "worlds"], "--laws takes paper or cdn; got 'worlds'"),
-    ],
-)
-def test_an_option_of_another_command_is_told_with_its_place(
-    tmp_path, monkeypatch, capsys, arguments, words
-):
-    monkeypatch.chdir(tmp_path)
-    refused(words, capsys, *arguments)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "command", ["cdn", "cdn-suites", "cdn-axial", "cdn-mlp", "sea", "fine-tune", "ablations"]
-)
-def test_every_command_has_help_with_examples(command, capsys):
-    succeeds(command, "--help")
-    shown = capsys.readouterr().out
-    assert "Examples:" in shown and f"bench train {command} " in shown
-    assert "--model" not in shown
 
 
 def test_an_old_spelling_trains_the_same_network(sea, folder, tmp_path):

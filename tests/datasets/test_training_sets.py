@@ -151,6 +151,9 @@ def test_the_leak_check_counts_what_is_shared(monkeypatch):
     assert leaks["synthetic"].same_laws == 40 and leaks["synthetic-dev"].same_laws == 72
     assert leaks["synthetic-ood"].same_laws == leaks["synthetic-far"].same_laws == 0
     assert len(SyntheticOOD().specs()) == leaks["synthetic-ood"].n_test
-    stolen = [training_sets._spec(spec.recipe) for spec in SyntheticDev().specs()[:5]]
+    stolen = [
+        training_sets.recipe_spec(spec.recipe, training_sets._PLAIN)
+        for spec in SyntheticDev().specs()[:5]
+    ]
     monkeypatch.setattr(training_sets, "training_specs", lambda *_, **__: stolen)
     assert {leak.suite: leak.same_dataset for leak in audit()}["synthetic-dev"] == 5

@@ -18,7 +18,9 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from samples_of_files import LABELS, READERS, _gaf_text, _obo_text
+from samples_of_data import LABELS
+from samples_of_files import READERS
+from samples_of_knowledge import gaf_text, obo_text
 from scipy import sparse
 from trial import Trial, place
 
@@ -210,7 +212,7 @@ def _write_screen(path: Path, counts: np.ndarray, form, chunk: int) -> None:
 def test_annotations_mean_the_same_however_they_are_written(tmp_path, end, mark, packed):
     def write(folder: Path, end: bytes, mark: bytes, packed: bool):
         folder.mkdir()
-        for name, text in (("a.gaf", _gaf_text), ("go.obo", _obo_text)):
+        for name, text in (("a.gaf", gaf_text), ("go.obo", obo_text)):
             content = mark + text(random.Random(0)).encode().replace(b"\n", end)
             path = folder / (name + ".gz" * packed)
             path.write_bytes(gzip.compress(content) if packed else content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cdnbench.design import OWN, PAPER
 from cdnbench.reports import published
 from cdnbench.reports.frame import read
 from cdnbench.reports.tables import table1, table2, table5, table6, table9, table10
@@ -21,7 +22,7 @@ def cells(make_store):
 
     def add(
         cell_line, method, places, *,
-        split="seen", subsample=-1, masking="none", fit="", known=N, **facts,
+        split="seen", subsample=-1, masking="none", fit="", design="", known=N, **facts,
     ):  # fmt: skip
         targets = store.one_target_each(1, N)
         for i, place in enumerate(places):
@@ -43,7 +44,7 @@ def cells(make_store):
             if scores is not None and known < N:
                 scores[scores <= N - known] = np.nan  # the last ones are not known
             status = "timeout" if failed else "ok"
-            store.job(method, task, scores, status=status, fit=fit)
+            store.job(method, task, scores, status=status, fit=fit, design=design)
         return store
 
     return add
@@ -148,6 +149,39 @@ def test_cl_rows_come_from_the_other_split_and_the_untrained_have_one_row(cells)
     ]
 
 
+def test_the_printed_cdn_stands_beside_the_papers_own_network_where_it_has_values(cells):
+    """One after the other, and the table says whose network it is."""
+    for split in ("seen", "unseen-cl"):
+        store = cells("k562_gw", "cdn-cells", [1, 11], split=split, fit="f", design=OWN)
+    paper = {"fit": "f", "design": PAPER}
+
+    def shown():
+        block = table2.build(read([store.store])).blocks[0]
+        rows = [(row.cells[0].text, row.cells[1].text) for row in block.rows]
+        at = {method: rows.index((method, "printed")) for method in ("cdn", "cdn-cl")}
+        beside = [rows[place - 1] for place in at.values()]
+        gaps = [rows[place + 1] for place in at.values()]
+        assert {source for _, source in beside} == {"ours"}
+        assert gaps == [(name, "difference") for name, _ in beside]
+        named = [note for note in block.notes if "Beside the printed" in note]
+        assert len(rows) == len(set(rows)) and (f"cdn-cells ({OWN})", "ours") in rows
+        return [name for name, _ in beside], named
+
+    beside, notes = shown()
+    assert beside == [f"cdn-cells ({OWN})", f"cdn-cells ({OWN})-cl"]
+    assert notes[0].endswith("there are no values of cdn-axial-cells or cdn-mlp-cells.")
+    assert notes[1].endswith("there are no values of cdn-axial-cells-cl or cdn-mlp-cells-cl.")
+    cells("k562_gw", "cdn-mlp-cells", [1, 11], **paper)
+    beside, notes = shown()
+    assert beside == [f"cdn-mlp-cells ({PAPER})", f"cdn-cells ({OWN})-cl"]
+    assert notes[0].endswith(f"cdn stands cdn-mlp-cells ({PAPER}), the paper's own network.")
+    assert "which is this package's own network" in notes[1]
+    cells("k562_gw", "cdn-axial-cells", [None, None], **paper)
+    assert shown()[0][0] == f"cdn-mlp-cells ({PAPER})"  # no values, no place
+    cells("rpe1", "cdn-axial-cells", [1, 11], **paper)
+    assert shown()[0][0] == f"cdn-axial-cells ({PAPER})"
+
+
 def test_masked_and_subsampled_tasks_do_not_count(cells):
     cells("k562_gw", "random", [1, 1])
     cells("k562_gw", "random", [100, 100], masking="marginal")
@@ -168,11 +202,16 @@ def test_a_mean_over_fewer_tasks_is_marked(cells):
 def test_table_10_is_the_deviation_over_rounds(cells):
     for r, place in enumerate((1, 11, 21)):
         store = cells("k562_gw", "linear", [place, place], subsample=r, fit="f")
+        cells("k562_gw", "cdn-mlp-cells", [place, place], subsample=r, fit="f", design=PAPER)
     cells("k562_gw", "linear", [100, 100], fit="f")  # all cells: no round
     table = table10.build(read([store.store]))
     row = next(r for r in table.blocks[0].rows if r.cells[0].text == "linear")
     assert row.cells[2].text == "0.90 ± 0.10"
-    assert table.blocks[0].notes[0] == "Rounds: 3."
+    rounds, beside = table.blocks[0].notes
+    assert rounds == "Rounds: 3."
+    assert f"cdn stands cdn-mlp-cells ({PAPER}), the paper's own network" in beside
+    names = [(r.cells[0].text, r.cells[1].text) for r in table.blocks[0].rows]
+    assert names[names.index(("cdn", "printed")) - 1] == (f"cdn-mlp-cells ({PAPER})", "ours")
     printed = [r for r in table.blocks[0].rows if r.cells[1].text == "printed"]
     assert printed[0].cells[2].text == "0.50 ± 0.00"
 

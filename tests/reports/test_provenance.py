@@ -62,19 +62,3 @@ def test_texts_equal_their_stores_until_a_number_changes(fill, tmp_path):
     assert [str(folder / "real.txt") in what for what in texts.differences(report, folder)] == [
         True
     ]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("cdn  0.934 ± 0.010  12/12", "cdn  0.935 ± 0.010  12/12", True),
-        ("cdn  0.934  12/12", "cdn  0.936  12/12", False),
-        ("cdn  0.934  12/12", "cdn  0.934  11/12", False),
-        ("cdn  0.934", "dci  0.934", False),
-        ("cdn  0.934", "cdn  0.93", False),
-        ("cdn  12", "cdn  13", False),
-        ("cdn  0.9  0.8", "cdn  0.9", False),
-    ],
-)
-def test_texts_agree_up_to_the_last_digit_of_a_number(one, other, same):
-    assert texts.agree(one, other) is same

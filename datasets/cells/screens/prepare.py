@@ -169,9 +169,7 @@ def _kept_tests(
             progress("testing", rows.start, raw.n_cells)
             keep = found.label[rows] >= 0
             if keep.any():
-                sums.add(
-                    normalised(raw, found, options, rows, chunk, keep), found.label[rows][keep]
-                )
+                sums.add(normalised(found, options, rows, chunk, keep), found.label[rows][keep])
         shape = len(found.names), len(found.genes)
         change, adjusted, shift = (np.empty(shape, dtype=np.float32) for _ in range(3))
         for p in range(len(found.names)):
@@ -201,7 +199,7 @@ def _cells_where(
     for rows, chunk in raw.chunks():
         progress(what, rows.start, raw.n_cells)
         if keep[rows].any():
-            parts.append(normalised(raw, found, options, rows, chunk, keep[rows]))
+            parts.append(normalised(found, options, rows, chunk, keep[rows]))
     return sparse.csr_matrix(sparse.vstack(parts))
 
 
@@ -306,7 +304,7 @@ def _values_of(raw, found, options, wanted, progress) -> np.ndarray:
         keep = wanted[rows]
         if keep.any():
             n_values[np.flatnonzero(keep) + rows.start] = np.diff(
-                normalised(raw, found, options, rows, chunk, keep).indptr
+                normalised(found, options, rows, chunk, keep).indptr
             )
     return n_values
 
@@ -325,7 +323,7 @@ def _fill(raw, found, options, arrays, starts, progress) -> None:
             keep = start[rows] >= 0
             if not keep.any():
                 continue
-            cells = normalised(raw, found, options, rows, chunk, keep)
+            cells = normalised(found, options, rows, chunk, keep)
             counts = np.diff(cells.indptr)
             to = np.repeat(start[rows][keep] - cells.indptr[:-1], counts) + np.arange(cells.nnz)
             arrays[f"{group}/data"][to] = cells.data

@@ -152,7 +152,6 @@ def _labelled(raw, options, attrition, labels: Labels, selected, total, genes) -
 
 
 def normalised(
-    raw: RawCells,
     found: Survey,
     options: Preparation,
     rows: slice,

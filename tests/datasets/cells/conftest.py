@@ -86,3 +86,24 @@ def write(path: Path, **more) -> Path:
 def screen():
     """A small screen with known effects."""
     return SimpleNamespace(GENES=GENES, CONTROL=CONTROL, counts=counts, write=write)
+
+
+@pytest.fixture(scope="module")
+def small(screen):
+    """An AnnData of counts with totals, a batch and a label for each cell."""
+    import anndata
+
+    x, obs = screen.counts(per_perturbation=12, controls=40)
+    obs["total"] = 2 * np.asarray(x.sum(axis=1)).ravel()
+    var = pd.DataFrame({"gene_id": [f"ENSG{i}" for i in range(x.shape[1])]}, index=screen.GENES)
+    return anndata.AnnData(x, obs=obs, var=var)
+
+
+@pytest.fixture(scope="module")
+def expected(small):
+    """Name of a perturbation -> its rows, by a slow and obvious computation, and the controls."""
+    counts, totals = small.X.toarray(), small.obs["total"].to_numpy()
+    values = np.log1p(1e4 * counts / totals[:, None])
+    found = small.obs["perturbation"]
+    labels = found.astype(object).where(found.notna(), "").astype(str)
+    return {name: values[(labels == name).to_numpy()] for name in set(labels) if name}

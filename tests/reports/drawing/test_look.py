@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
 from cdnbench.errors import InvalidParameter, UnknownName
 from cdnbench.reports import build
-from cdnbench.reports.drawing.axes import apart, duration, plain_number
+from cdnbench.reports.drawing.axes import duration, plain_number
 from cdnbench.reports.drawing.cast import Cast, blocks
 from cdnbench.reports.drawing.look import Look, styled
 
@@ -81,12 +80,6 @@ def test_one_reading_of_each_method_the_best(make_store):
 def test_what_is_not_there_cannot_stand_out(make_store):
     with pytest.raises(UnknownName, match="no method named 'dcj'. Did you mean dci"):
         Cast(some(make_store), Look(highlight="dcj"))
-
-
-def test_labels_move_apart_as_little_as_needed():
-    found = apart([3.0, 1.0, 1.1, 1.2], 0.5)
-    assert np.diff(sorted(found)).min() >= 0.5 - 1e-9
-    assert found[0] == 3.0 and np.mean(found[1:]) == pytest.approx(1.1)
 
 
 def test_texts_of_numbers():

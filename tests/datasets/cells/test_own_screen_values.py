@@ -1,0 +1,128 @@
+"""In which values the rows of a user's own file are compared, and which values are refused."""
+
+import anndata
+import numpy as np
+import pytest
+from own_screens import CONTROL, LABEL, continuous, labelled, notes_of, opened, tasks_of
+from scipy import sparse
+
+from cdnbench.errors import BenchError, InvalidData
+from cdnbench.prediction.notes import notes_on_rows
+
+
+def test_counts_of_genes_are_normalised_by_their_sums(small):
+    screen = opened(small)
+    counts = small.X.toarray()[(small.obs[LABEL].astype(str) == "G3").to_numpy()]
+    sums = counts.sum(axis=1, keepdims=True)
+    found = tasks_of(screen)["G3"].regimes[0]
+    np.testing.assert_allclose(found, np.log1p(1e4 * counts / sums), rtol=1e-4)
+    assert screen.kind == "log" and "--total total looks like it" in notes_of(screen)
+
+
+def test_as_is_leaves_values(small):
+    screen = opened(small, as_is=True)
+    counts = small.X.toarray()[(small.obs[LABEL].astype(str) == "G3").to_numpy()]
+    np.testing.assert_array_equal(tasks_of(screen)["G3"].regimes[0], counts)
+    assert screen.kind == "counts" and "(--as-is)" in notes_of(screen)
+
+
+def test_normalised_counts_of_genes_get_a_logarithm(small):
+    values = 1e6 * small.X.toarray() / small.X.sum(axis=1)
+    screen = opened(anndata.AnnData(sparse.csr_matrix(values), obs=small.obs, var=small.var))
+    rows = (small.obs[LABEL].astype(str) == "G3").to_numpy()
+    np.testing.assert_allclose(tasks_of(screen)["G3"].regimes[0], np.log1p(values[rows]), rtol=1e-4)
+    assert screen.kind == "log" and "without a logarithm" in notes_of(screen)
+
+
+@pytest.mark.parametrize("most, kind", [(5, "up to"), (400, "too few for totals")])
+def test_whole_numbers_of_a_small_table_stay_as_they_are(most, kind):
+    values = np.random.default_rng(0).integers(0, most, size=(20, 6)).astype(float)
+    values[0, 0] = most
+    frame = labelled(values, [CONTROL] * 10 + ["a"] * 10)
+    screen = opened(frame)
+    np.testing.assert_array_equal(tasks_of(screen)["a"].regimes[0], values[10:])
+    assert kind in notes_of(screen)
+
+
+def lognorm(small, change=lambda values: values):
+    counts = small.X.toarray()
+    values = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))
+    return anndata.AnnData(sparse.csr_matrix(change(values)), obs=small.obs, var=small.var)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [(lambda v: v / np.log(2), "to base 2"), (lambda v: np.log1p(v), "logged twice")],
+)
+def test_logarithms_of_another_kind_are_refused(change, message, small):
+    odd = lognorm(small, change)
+    with pytest.raises(InvalidData, match=f"{message}.*--as-is"):
+        opened(odd)
+    assert message in notes_of(opened(odd, as_is=True))
+    assert opened(lognorm(small)).kind == "log"
+
+
+def test_repeated_entries_are_summed(small):
+    x = small.X.copy()
+    twice = sparse.csr_matrix(
+        (np.repeat(x.data / 2, 2), np.repeat(x.indices, 2), 2 * x.indptr), shape=x.shape
+    )
+    assert twice.nnz == 2 * x.nnz
+    found = tasks_of(opened(anndata.AnnData(twice, obs=small.obs, var=small.var)))["G2"]
+    np.testing.assert_allclose(found.regimes[0], tasks_of(opened(small))["G2"].regimes[0])
+
+
+def test_one_side_raw_and_the_other_normalised(small):
+    log = lognorm(small).X.toarray()
+    raw = (small.obs[LABEL].astype(str) == "G4").to_numpy()
+    mixed = np.where(raw[:, None], small.X.toarray(), log)
+    with pytest.raises(InvalidData, match="G4 and its controls hold different kinds of values"):
+        opened(anndata.AnnData(mixed, obs=small.obs, var=small.var))
+
+
+def test_copies_of_controls_are_refused(small):
+    control = small.obs[LABEL].astype(str) == CONTROL
+    copy = small[control][:10].copy()
+    copy.obs[LABEL] = "COPY"
+    copy.obs_names = [f"copy{i}" for i in range(10)]
+    both = anndata.concat([small, copy])
+    with pytest.raises(InvalidData, match=r"every row of COPY is also a control.*--as-is"):
+        opened(both)
+    assert "every row of COPY" in notes_of(opened(both, as_is=True))
+    frame = continuous()
+    frame.iloc[25, :6] = frame.iloc[0, :6]
+    assert "Some rows are also controls: b (1)" in notes_of(opened(frame))
+
+
+def test_few_rows_are_said_and_no_effect_is_none(small):
+    """Halves of the controls against each other, and two treated rows."""
+    values = np.random.default_rng(0).normal(size=(42, 30))
+    screen = opened(labelled(values, [CONTROL] * 20 + ["half"] * 20 + ["two"] * 2))
+    (block,) = screen.blocks()
+    (few,) = notes_on_rows(block.comparisons)
+    assert few.startswith("Few rows: two have fewer than 10 on a side")
+    assert min(e.smallest_p for e in block.effects) > 0.01
+    (block,) = opened(small).blocks()
+    effects = {c.name: e.smallest_p for c, e in zip(block.comparisons, block.effects, strict=True)}
+    assert effects["G1"] < 1e-3
+
+
+def test_differences_that_float32_cannot_hold_are_kept():
+    frame = continuous()
+    frame["v2"] += 1e9
+    screen = opened(frame)
+    spread = tasks_of(screen)["a"].regimes[0][:, 2].std()
+    assert 0.3 < spread < 3 and "their means were subtracted" in notes_of(screen)
+
+
+def test_text_and_truth_values_are_no_variables(tmp_path):
+    frame = continuous().assign(plate=["x", "y"] * 20, good=[True, False] * 20)
+    frame.to_csv(tmp_path / "a.csv")
+    screen = opened(tmp_path / "a.csv")
+    assert list(screen.variables) == [f"v{i}" for i in range(6)]
+    assert "'plate', 'good' hold text or true and false" in notes_of(screen)
+    frame["v3"] = frame["v3"].astype(object)
+    frame.loc[5, "v3"] = "ND"
+    frame.to_csv(tmp_path / "b.csv")
+    with pytest.raises(BenchError, match="'v3' hold text: 'ND' in row 6"):
+        opened(tmp_path / "b.csv")
