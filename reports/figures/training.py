@@ -30,6 +30,7 @@ NEEDS = (
 
 _CLOCK = ("step", "minutes", "left_out")
 _HUES = ("#0072b2", "#d55e00", "#117733", "#aa4499", "#d99a1c", "#4d5a66")
+_METRICS = ("dev mAP", "dev edge AP", "mAP")
 _MOST = 12
 """So many runs have room in one figure."""
 
@@ -70,32 +71,41 @@ def _figure(logs: dict[str, pd.DataFrame], look: Look) -> Figure:
     columns = min(3 if look.is_wide else 1, len(logs))
     figure = look.figure(0.2 + 1.75 * math.ceil(len(logs) / columns))
     figure.title("Training: loss on new batches, and validation")
+    curves = {name: _curves(log) for name, log in logs.items()}
+    every = list(dict.fromkeys(name for found in curves.values() for name in found))
+    hues = {name: _HUES[i % len(_HUES)] for i, name in enumerate(every)}
+    is_loss = {name: loss for found in curves.values() for name, loss in found.items()}
     for axes, (name, log) in zip(panels(figure, len(logs), columns), logs.items(), strict=True):
-        _panel(axes, log)
+        _panel(axes, log, curves[name], hues)
         letter(axes, name)
+    figure.legend_above([_handle(name, is_loss[name], hues[name]) for name in every])
     figure.note("Lines: parts of the loss, means since the last report. Points: validation.")
     return figure
 
 
-def _panel(axes: Axes, log: pd.DataFrame) -> None:
-    """Losses are on every row, metrics on some."""
+def _curves(log: pd.DataFrame) -> dict[str, bool]:
+    """The names of what is drawn, and whether it is a loss: losses are on every row, metrics on
+    some."""
     names = [str(n) for n in log if n not in _CLOCK and log[n].notna().any()]
     losses = [n for n in names if log[n].notna().mean() > 0.6 and " " not in n]
-    metrics = [n for n in names if n not in losses and n in ("dev mAP", "dev edge AP", "mAP")]
-    handles = []
-    for hue, name in zip(_HUES, [*losses, *metrics], strict=False):
+    metrics = [n for n in names if n not in losses and n in _METRICS]
+    return {**dict.fromkeys(losses, True), **dict.fromkeys(metrics, False)}
+
+
+def _panel(axes: Axes, log: pd.DataFrame, curves: dict[str, bool], hues: dict[str, str]) -> None:
+    for name, is_loss in curves.items():
         rows = log.dropna(subset=[name])
-        style = "-" if name in losses else "none"
-        marker = "none" if name in losses else "D"
-        axes.plot(
-            rows["minutes"], rows[name], linestyle=style, marker=marker, color=hue, markersize=4
-        )
-        handles.append(
-            Line2D([], [], linestyle=style, marker=marker, color=hue, markersize=4, label=name)
-        )
+        line = _handle(name, is_loss, hues[name])
+        line.set_data(rows["minutes"], rows[name])
+        axes.add_line(line)
+    axes.autoscale_view()
     axes.set_ylim(0, None)
     axes.set_xlim(0, None)
     axes.set_xlabel("minutes")
     axes.set_ylabel("loss, or metric")
     axes.grid()
-    axes.legend(handles=handles, loc="best", handlelength=1.2, borderpad=0.1, labelspacing=0.2)
+
+
+def _handle(name: str, is_loss: bool, hue: str) -> Line2D:
+    style, marker = ("-", "none") if is_loss else ("none", "D")
+    return Line2D([], [], linestyle=style, marker=marker, color=hue, markersize=4, label=name)
