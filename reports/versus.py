@@ -84,6 +84,8 @@ class Side:
                 for store in find_stores(self.folder)
                 for r in store.records()
             }
+            if not known:
+                raise BenchError(f"{self.folder} holds no result.")
             raise BenchError(
                 f"There is no result of {self.text} in {self.folder}. There are "
                 f"{', '.join(sorted(known))}."

@@ -146,3 +146,9 @@ def test_other_seeds_are_told(folder, tmp_path):
     )
     notes = versus(Side.of(str(folder), folder), other).notes
     assert "target-shift: seeds 0 in A and 3 in B." in notes
+
+
+def test_a_folder_without_results(tmp_path):
+    empty = Store(tmp_path / "empty").create().folder
+    with pytest.raises(BenchError, match="empty holds no result"):
+        Side.of(str(empty), empty).results()
