@@ -155,49 +155,69 @@ def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
     """Names and parameters from what follows `--methods` on the command line.
 
     Methods are separated by commas. Parameters follow a colon, or a comma after another parameter.
+    Commas and colons inside brackets or double quotes belong to the value.
 
     >>> parse_methods("bacadi-e:likelihood=fc,n_steps=100,dci")
     [('bacadi-e', {'likelihood': 'fc', 'n_steps': 100}), ('dci', {})]
+    >>> parse_methods('traversal:graph="calls, 2:3.csv"')
+    [('traversal', {'graph': 'calls, 2:3.csv'})]
 
     Raises
     ------
     InvalidParameter: the text is not of this form; the message names the part that is wrong.
     """
     methods: list[tuple[str, dict[str, Any]]] = []
-    for token in _split(text):
-        name, colon, parameters = token.partition(":")
+    for token in filter(None, _split(text, ",")):
+        name, *assignments = _split(token, ":")
         if "=" in name:
             if not methods or not methods[-1][1]:
                 raise InvalidParameter(
                     f"--methods: {token!r} is a parameter without a method; write "
                     "method:name=value."
                 )
-            assignments = [token]
+            assignments = [name, *assignments]
         else:
             if not name:
                 raise InvalidParameter(f"--methods: empty name in {text!r}.")
             methods.append((name, {}))
-            assignments = parameters.split(":") if colon else []
         for assignment in assignments:
             key, equals, value = assignment.partition("=")
             if not equals or not key:
                 raise InvalidParameter(
-                    f"--methods: {assignment!r} in {token!r} is not of the form name=value."
+                    f"--methods: {assignment!r} in {token!r} is not of the form name=value. A "
+                    'value with commas or colons goes in double quotes: name="a,b".'
                 )
             methods[-1][1][key.strip()] = _value(value.strip())
     return methods
 
 
-def _split(text: str) -> list[str]:
-    """Split at commas outside brackets."""
-    tokens, depth = [""], 0
+def _split(text: str, separator: str) -> list[str]:
+    """Split outside brackets and double quotes. A quote counts where a value begins, or inside
+    brackets.
+
+    Raises
+    ------
+    InvalidParameter: a bracket or a quote is not closed.
+    """
+    tokens, depth, quoted, escaped = [""], 0, False, False
     for character in text:
-        depth += (character in "[{(") - (character in "]})")
-        if character == "," and depth == 0:
+        if quoted:
+            quoted, escaped = character != '"' or escaped, character == "\\" and not escaped
+        elif character == '"' and (depth or tokens[-1].rstrip().endswith("=")):
+            quoted = True
+        elif character == separator and depth == 0:
             tokens.append("")
+            continue
         else:
-            tokens[-1] += character
-    return [token.strip() for token in tokens if token.strip()]
+            depth = max(0, depth + (character in "[{(") - (character in "]})"))
+        tokens[-1] += character
+    if quoted or depth:
+        what = "double quote" if quoted else "bracket"
+        raise InvalidParameter(
+            f"--methods: a {what} in {tokens[-1]!r} is not closed. A value with brackets, commas "
+            'or colons goes in double quotes: name="a(b".'
+        )
+    return [token.strip() for token in tokens]
 
 
 def _value(text: str) -> Any:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
+from cdnbench.metrics import METRICS
 from cdnbench.truth import LabelledTask
 
 _YES, _NO = ("true", "yes"), ("false", "no")
@@ -261,14 +262,59 @@ def check_suite(cls: type, where: str) -> None:
         raise BenchError(f"The suite {where} does not define {' and '.join(missing)}.")
 
 
+_COLUMNS = frozenset(
+    [
+        "average_rank",
+        "by_gene",
+        "dataset",
+        "failures",
+        "finished",
+        "high",
+        "is_default",
+        "job",
+        "key",
+        "kind",
+        "knowledge",
+        "label",
+        "low",
+        "method",
+        "metric",
+        "n_settings",
+        "n_units",
+        "parameters",
+        "regime",
+        "seconds",
+        "seed",
+        "setting",
+        "short",
+        "smallest_setting",
+        "spread",
+        "status",
+        "task",
+        "total",
+        "value",
+        "variant",
+        "wall_s",
+    ]
+)
+"""Columns of reports beside the metrics. A factor of such a name would be lost there, and what it
+tells apart averaged."""
+
+
 def check_specs(specs: Sequence[TaskSpec], info: SuiteInfo) -> None:
     """Check that specs are what the suite declares and can be told apart.
 
     Raises
     ------
-    BenchError: the metadata of a task lack a factor, a name of the setting or a stratum, so that a
-    report would average over it; or two tasks share a name or a hash.
+    BenchError: a factor has the name of a column of reports, or the metadata of a task lack a
+    factor, a name of the setting or a stratum, so that a report would average over it; or two tasks
+    share a name or a hash.
     """
+    if taken := sorted({*info.factors} & {*_COLUMNS, *METRICS}):
+        raise BenchError(
+            f"The suite {info.name} declares {', '.join(taken)} as factors, which are names of "
+            "columns that reports have for themselves. Choose other names."
+        )
     declared = (*info.factors, *info.setting, *info.strata)
     for spec in specs:
         if missing := [name for name in dict.fromkeys(declared) if name not in spec.metadata]:

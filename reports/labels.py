@@ -4,13 +4,19 @@ reading has its method, variant, parameters and knowledge as columns."""
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
 from cdnbench.design import BEFORE, told
+from cdnbench.digest import digest
 from cdnbench.method import label
+from cdnbench.printable import printable
 from cdnbench.record import JobRecord, Record
+
+_LONGEST = 100
+"""Characters of all parameters in a label. Files are named by their paths, which may be long."""
 
 
 def reading_label(record: JobRecord, variant: str) -> str:
@@ -47,12 +53,18 @@ def _shown_origin(record: JobRecord) -> str:
 
 
 def shown_parameters(parameters: Mapping[str, Any]) -> str:
-    """`[max_set_size=2]`, or nothing if there are none. See `told_apart` for what is left out."""
+    """`[max_set_size=2]`, or nothing if there are none. See `told_apart` for what is left out.
+
+    On one line. What is long is cut, and a digest of the whole keeps the labels of two readings
+    apart.
+    """
     texts = (
         f"{name}={value if isinstance(value, str) else json.dumps(value)}"
         for name, value in sorted(told_apart(parameters).items())
     )
-    shown = ", ".join(texts)
+    shown = printable(", ".join(texts), sys.maxsize)
+    if len(shown) > _LONGEST:
+        shown = f"{shown[: _LONGEST - 12]}... {digest(told_apart(parameters), size=4)}"
     return f"[{shown}]" if shown else ""
 
 

@@ -26,7 +26,8 @@ def of_methods(results: Results, names: Sequence[str]) -> Results:
     own = own[own["method"] != CEILING]
     known: dict[str, set[str]] = {}  # name -> labels
     for method, variant, label in own.itertuples(index=False):
-        for name in (method, f"{method}-{variant}", label, *_stem(label)):
+        reading = f"{method}-{variant}" if variant else method
+        for name in (method, reading, label, *_stem(label)):
             known.setdefault(name, set()).add(label)
     for name in names:
         if name not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from cdnbench.archive import find_stores
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
 from cdnbench.metrics import METRICS
 from cdnbench.record import Record, TaskRecord
-from cdnbench.registry import parse_methods, resolve_method
+from cdnbench.registry import METHODS, load_class, parse_methods, resolve_method
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import CEILING, Readable, Results, read
 from cdnbench.reports.standings import RANKING, block_title
@@ -59,8 +60,16 @@ class Side:
         return (
             self.method in ("", record.method)
             and self.version in ("", record.method_version)
-            and all(record.parameters.get(k) == v for k, v in self.parameters.items())
+            and all(self._value(record, k) == v for k, v in self.parameters.items())
         )
+
+    def _value(self, record: Record, parameter: str) -> Any:
+        """Of a parameter in a job. Records hold those that differ from the method's defaults."""
+        if parameter in record.parameters:
+            return record.parameters[parameter]
+        known = inspect.signature(load_class(METHODS, self.method)).parameters.get(parameter)
+        default = None if known is None else known.default
+        return list(default) if isinstance(default, tuple) else default
 
     def results(self) -> Results:
         """
@@ -75,6 +84,8 @@ class Side:
                 for store in find_stores(self.folder)
                 for r in store.records()
             }
+            if not known:
+                raise BenchError(f"{self.folder} holds no result.")
             raise BenchError(
                 f"There is no result of {self.text} in {self.folder}. There are "
                 f"{', '.join(sorted(known))}."
@@ -121,17 +132,18 @@ def versus(a: Side, b: Side, metric: str = RANKING) -> Table:
     results = {"A": a.results(), "B": b.results()}
     pair = f"{a.text} − {b.text}" if a.method or b.method else ""
     frames = [_named(side, results[letter], letter, pair) for letter, side in (("A", a), ("B", b))]
-    both = statistics.with_genes(pd.concat(frames, ignore_index=True))
     factors = results["A"].factors
     blocks, rows = [], []
-    for key, block in factors.blocks(both):
+    finished = all(map(len, frames))
+    both = statistics.with_genes(pd.concat(frames, ignore_index=True)) if finished else None
+    for key, block in () if both is None else factors.blocks(both):
         found = _differences(block, metric)
         if len(found):
             rows.append(found.assign(**dict(zip(factors.names, key, strict=True))))
             blocks.append(_block(block_title(results["A"], key), found, metric))
     notes = [f"A is {a.text}, B is {b.text}. Δ is A minus B.", *_ran(results)]
     if not blocks:
-        notes.append("There is nothing to compare: no task was finished on both sides.")
+        notes.append(f"There is nothing to compare: {_why_nothing(frames)}")
     return Table(
         name="compare",
         title=f"{METRICS[metric].title}, paired",
@@ -152,9 +164,24 @@ def _named(side: Side, results: Results, letter: str, pair: str) -> pd.DataFrame
         raise BenchError(
             f"{side.text} has more than one reading in {side.folder}: "
             f"{', '.join(sorted(labels.unique()))}. Say which, as in "
-            f"'{side.method or 'method'}:parameter=value'."
+            f"'{side.method or 'method'}:parameter=value'; a parameter that no reading names has "
+            "its default, which can be written out as well."
         )
     return frame.assign(label=letter if pair else letter + labels, pair=pair or labels)
+
+
+def _why_nothing(frames: Sequence[pd.DataFrame]) -> str:
+    for letter, frame in zip("AB", frames, strict=True):
+        if frame.empty:
+            return f"no job of {letter} was finished."
+    pairs = [set(frame["pair"].astype(str)) for frame in frames]
+    if not pairs[0] & pairs[1]:
+        a, b = (", ".join(sorted(each)) for each in pairs)
+        return (
+            f"no method is on both sides. A has {a}; B has {b}. To compare two methods, name "
+            "them in place of the folders, with --in FOLDER."
+        )
+    return "no task was finished on both sides."
 
 
 def _differences(block: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -206,14 +233,16 @@ def _block(title: str, rows: pd.DataFrame, metric: str) -> Block:
 
 
 def _ran(results: Mapping[str, Results]) -> list[str]:
-    """What else differs between the sides: the versions and the code of their methods."""
+    """What else differs between the sides: the versions, the code and the seeds of their
+    methods."""
     said = []
-    for what, column in (("versions", "method_version"), ("digests of code", "code")):
+    kinds = {"versions": "method_version", "digests of code": "code", "seeds": "seed"}
+    for what, column in kinds.items():
         found = {
             letter: {
                 (row["method"], row[column])
                 for _, row in each.jobs[["method", column]].drop_duplicates().iterrows()
-                if row[column]
+                if row[column] != ""
             }
             for letter, each in results.items()
         }
@@ -222,6 +251,10 @@ def _ran(results: Mapping[str, Results]) -> list[str]:
             own = {k: sorted(v for m, v in f if m == method) for k, f in found.items()}
             if own["A"] != own["B"]:
                 said.append(
-                    f"{method}: {what} {', '.join(own['A'])} in A and {', '.join(own['B'])} in B."
+                    f"{method}: {what} {_listed(own['A'])} in A and {_listed(own['B'])} in B."
                 )
     return said
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values)) or "none"

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cdnbench.commands.options import counted
+
 
 def merge(
     folders: Annotated[
@@ -28,6 +30,7 @@ def merge(
 
         bench merge part-1 part-2 results/synthetic
     """
+    from cdnbench.archive import Archive
     from cdnbench.errors import BenchError, InvalidParameter
     from cdnbench.merging import merge as put_together
     from cdnbench.store import Store
@@ -36,6 +39,12 @@ def merge(
     if not parts:
         raise InvalidParameter("bench merge takes the folders to merge and, at last, another one.")
     for part in parts:
+        if not Store.is_at(part) and Archive.is_at(part):
+            raise BenchError(
+                f"{part} holds compacted results, which are not merged. `bench report` reads them "
+                "as they are, also beside other folders in one; `bench compact` adds a folder of "
+                "results to them."
+            )
         if not Store.is_at(part):
             raise BenchError(f"{part} is not a folder of results; it has no jobs in it.")
         if part.resolve() == out.resolve():
@@ -44,4 +53,5 @@ def merge(
     merged = put_together([Store(part) for part in parts], into)
     for note in [*into.moved, *merged.notes]:
         print(f"note: {note}", file=sys.stderr)
-    print(f"{out}: {merged.jobs} jobs and {merged.fits} fits were added")
+    jobs, fits = counted(merged.jobs, "job"), counted(merged.fits, "fit")
+    print(f"{out}: added {jobs} and {fits}")

@@ -94,3 +94,8 @@ def suite_options(
         chosen[key] = value
     checked = suite.checked(chosen)
     return {key: checked[key] for key in chosen}
+
+
+def counted(n: int, what: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"

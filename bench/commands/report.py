@@ -130,8 +130,8 @@ def report(
     from cdnbench.reports import build
 
     with threadpool_limits(1):  # resampling waits for memory: more threads only burn time
-        made = build(folder, subset=subset, methods=_names(methods))
-        wanted = _names(columns)
+        made = build(folder, subset=subset, methods=names_in(methods))
+        wanted = names_in(columns)
         for note in made.notes:
             print(f"note: {note}", file=sys.stderr)
         if latex == STANDARD_OUTPUT:
@@ -161,9 +161,16 @@ def report(
             print(f"Wrote {target}.", file=sys.stderr)
 
 
-def _names(text: str | None) -> list[str]:
-    """`a, b` -> [a, b]."""
-    return [name.strip() for name in (text or "").split(",") if name.strip()]
+def names_in(text: str | None) -> list[str]:
+    """`a, b[x=1, y=2]` -> [a, b[x=1, y=2]]: commas inside brackets belong to a name."""
+    names, depth = [""], 0
+    for character in text or "":
+        depth = max(0, depth + (character in "[(") - (character in "])"))
+        if character == "," and depth == 0:
+            names.append("")
+        else:
+            names[-1] += character
+    return [name.strip() for name in names if name.strip()]
 
 
 def _formats(text: str | None) -> tuple[str, ...]:

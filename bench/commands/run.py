@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cdnbench.commands.distributed import Distributed
-from cdnbench.commands.options import spellings, suite_options
+from cdnbench.commands.options import counted, spellings, suite_options
 from cdnbench.errors import InvalidParameter
 from cdnbench.registry import SUITES, load_class
 
@@ -234,8 +234,7 @@ def execute(planned: Run, distributed: Distributed | None = None) -> None:
 
 
 def _wait_note(n_jobs: int) -> None:
-    jobs = "1 job" if n_jobs == 1 else f"{n_jobs} jobs"
-    print(f"waiting for {jobs} that other runs on this folder are at", flush=True)
+    print(f"waiting for {counted(n_jobs, 'job')} that other runs on this folder are at", flush=True)
 
 
 def _seeds(text: str) -> list[int]:
@@ -255,12 +254,18 @@ def _announce(planned: Run) -> None:
     plan, store, todo = planned.plan, planned.store, len(planned.todo)
     tasks, jobs = len({job.spec.hash for job in planned.mine}), len(planned.mine)
     done = jobs - todo
-    print(f"{plan.suite_name}: {tasks} tasks, {jobs} jobs, {done} of them done, in {store.folder}")
+    told = f"{counted(tasks, 'task')}, {counted(jobs, 'job')}, {done} of them done"
+    print(f"{plan.suite_name}: {told}, in {store.folder}")
+    if planned.shard.fits and not planned.fits:
+        print("No method of this plan has to be trained.")
+    elif not jobs and not planned.fits:
+        print(f"Nothing to do: of the plan's {counted(len(plan.jobs), 'job')}, none is in --shard.")
     for name, n in planned.outdated.items():
         results = "1 result was" if n == 1 else f"{n} results were"
         print(f"note: the code of {name} changed since {results} stored; --update repeats them")
     counts = Counter(job.method.info.name for job in planned.mine)
-    print("methods: " + ", ".join(f"{name} ({n})" for name, n in counts.items()))
+    if counts:
+        print("methods: " + ", ".join(f"{name} ({n})" for name, n in counts.items()))
     for name, why in plan.left_out.items():
         print(f"left out: {name}: {why}")
     reasons = ((job.method.info.name, planned.why_skip(job)) for job in planned.mine)
@@ -293,7 +298,8 @@ def _finish(planned: Run) -> None:
     from cdnbench.record import Status
 
     if not planned.mine:
-        _finish_fits(planned)
+        if planned.fits:
+            _finish_fits(planned)
         return
     if planned.shard.keys is None:  # jobs from a list are no ground for a ranking
         from rich.console import Console
@@ -309,8 +315,7 @@ def _finish(planned: Run) -> None:
     for method, reason, n in _alike(skipped):
         print(f"{n} x {method}: skipped: {reason}")
     if failed:
-        jobs = "1 job" if len(failed) == 1 else f"{len(failed)} jobs"
-        print(f"{jobs} failed; --retry runs failed jobs again.")
+        print(f"{counted(len(failed), 'job')} failed; --retry runs failed jobs again.")
         sys.exit(1)
 
 

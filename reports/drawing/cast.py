@@ -22,8 +22,8 @@ TRAINED_NOTE = f"{TRAINED} a network that was trained on simulated data."
 class Actor:
     """One reading as a figure draws it.
 
-    label: as in tables. name: short, for figures. order: among overlapping things, the highest is
-    on top. stands_out: it is highlighted. bold: for texts.
+    label: as in tables. name: short, for figures; `full` is the label as figures write it. order:
+    among overlapping things, the highest is on top. stands_out: it is highlighted. bold: for texts.
     """
 
     label: str
@@ -31,6 +31,10 @@ class Actor:
     method: str
     mark: Mark
     stands_out: bool = False
+
+    @property
+    def full(self) -> str:
+        return _drawn(self.label)
 
     @property
     def order(self) -> float:
@@ -50,7 +54,12 @@ def plain_actor(method: str, look: Look) -> Actor:
     """A method that is known by its name alone, as in tables beside stores."""
     own, chosen = mark(method), look.highlight == method
     pale = bool(look.highlight) and not chosen
-    return Actor(method, method, method, own.faded() if pale else own, chosen)
+    return Actor(method, _drawn(method), method, own.faded() if pale else own, chosen)
+
+
+def _drawn(name: str) -> str:
+    """A name as a text of a figure: what stands between dollars would be read as a formula."""
+    return name.replace("$", r"\$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +101,8 @@ class Cast:
             shown = label if name in twice else name + (TRAINED if label in trained else "")
             own = mark(method, is_default == "True")
             pale = bool(look.highlight) and not chosen and method != CEILING
-            self._actors[label] = Actor(label, shown, method, own.faded() if pale else own, chosen)
+            drawn = own.faded() if pale else own
+            self._actors[label] = Actor(label, _drawn(shown), method, drawn, chosen)
 
     def __getitem__(self, label: object) -> Actor:
         return self._actors[str(label)]

@@ -36,7 +36,7 @@ def dot_plot(rows: pd.DataFrame, title: str, cast: Cast, look: Look) -> Figure:
     names = []
     for place, row in enumerate(rows.to_dict("records")):
         actor, mean = cast[row["label"]], row[RANKING]
-        names.append(actor.label if look.is_wide else actor.name)
+        names.append(actor.full if look.is_wide else actor.name)
         interval(axes, actor, (max(row["low"], 0), min(row["high"], 1)), (place, place))
         point(axes, actor, mean, place)
         axes.annotate(

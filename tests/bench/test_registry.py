@@ -61,13 +61,19 @@ def test_parameters_that_equal_the_default_are_not_counted_as_changed():
         ("a:x=1,y=fc,b:z=[1,2]", [("a", {"x": 1, "y": "fc"}), ("b", {"z": [1, 2]})]),
         ("a:x=1:y=true", [("a", {"x": 1, "y": True})]),
         ("a:x=1e-3", [("a", {"x": 0.001})]),
+        ('a:x="p,q:r=(.csv",b', [("a", {"x": "p,q:r=(.csv"}), ("b", {})]),
+        ('a:x=["p,q","r:s"]:y=1', [("a", {"x": ["p,q", "r:s"], "y": 1})]),
+        (r'a:x="\",",b', [("a", {"x": '",'}), ("b", {})]),
+        ("a:x=1,y=2:z=3", [("a", {"x": 1, "y": 2, "z": 3})]),
+        ("a:x=1),b", [("a", {"x": "1)"}), ("b", {})]),
+        ('a:x=5",b', [("a", {"x": '5"'}), ("b", {})]),
     ],
 )
 def test_methods_on_the_command_line(text, parsed):
     assert parse_methods(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["x=1", "a,x=1", "a:x", ":x=1"])
+@pytest.mark.parametrize("text", ["x=1", "a,x=1", "a:x", ":x=1", "a:x=(1,b", 'a:x="1,b'])
 def test_methods_that_make_no_sense(text):
     with pytest.raises(InvalidParameter):
         parse_methods(text)

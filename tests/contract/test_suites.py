@@ -320,3 +320,13 @@ def test_specs_that_reports_would_mix_up_are_refused(specs, words):
     check_specs(doses(1, 2), Doses.info)
     with pytest.raises(BenchError, match=words):
         check_specs(specs, Doses.info)
+
+
+@pytest.mark.parametrize("column", ["kind", "label", "rank"])
+def test_a_factor_may_not_have_the_name_of_a_column_of_reports(column):
+    """The leaderboard's own column would take its place, and what it tells apart be averaged."""
+    info = SuiteInfo(name="odd", summary="", factors={column: ""})
+    with pytest.raises(
+        BenchError, match=f"odd declares {column} as factors, which are names of col"
+    ):
+        check_specs(doses(1, 2, metadata={column: "a"}), info)

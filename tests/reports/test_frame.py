@@ -178,6 +178,18 @@ def test_parameters_are_part_of_the_label(make_store):
     assert set(tidy([store.store])["label"]) == {"dci[max_set_size=2]", "dci-y[max_set_size=2]"}
 
 
+def test_labels_stay_on_one_line_and_long_ones_apart(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 4)
+    task = store.task("t0", targets)
+    for ending in ("a.csv", "b.csv", "\x1b[2J\n"):
+        store.job("dci", task, targets * 1.0, parameters={"file": "folder/" * 50 + ending})
+    store.job("dci", task, targets * 1.0, parameters={"file": "a\x1b[2J\nb"})
+    labels = set(tidy([store.store])["label"])
+    assert len(labels) == 4 and "dci[file=a\\x1b[2J\\nb]" in labels
+    assert all(label.isprintable() and len(label) < 120 for label in labels)
+
+
 def test_only_the_newest_record_of_a_job_counts(make_store):
     store = make_store()
     targets = store.one_target_each(2, 4)

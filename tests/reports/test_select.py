@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cdnbench.commands.report import names_in
 from cdnbench.errors import BenchError, UnknownName
 from cdnbench.reports.frame import read
 from cdnbench.reports.report import Report
@@ -37,8 +38,15 @@ def test_a_reading_can_be_named(results):
 
 
 def test_an_unknown_method_is_refused(results):
-    with pytest.raises(UnknownName, match="Did you mean second"):
+    with pytest.raises(UnknownName, match="Did you mean second") as raised:
         of_methods(results, ["secnd"])
+    assert "Known: first, second, third, two, two-a, two-b." in str(raised.value)
+
+
+def test_commas_in_brackets_belong_to_a_name():
+    text = "a[x=1, y=[2, 3]], b (this package; worlds, suites),, c"
+    assert names_in(text) == ["a[x=1, y=[2, 3]]", "b (this package; worlds, suites)", "c"]
+    assert names_in(None) == names_in(",") == []
 
 
 def test_columns_keep_their_order_and_what_a_row_is(results):

@@ -7,6 +7,7 @@ import pytest
 
 from cdnbench import run
 from cdnbench.errors import BenchError, UnknownName
+from cdnbench.record import Status
 from cdnbench.registry import load_method
 from cdnbench.reports.versus import Side, versus
 from cdnbench.store import Store
@@ -100,3 +101,54 @@ def test_a_metric_that_does_not_exist(folder):
     side = Side.of("target-shift", folder)
     with pytest.raises(UnknownName, match="average_precision"):
         versus(side, side, "average_precision_ti")
+
+
+def test_a_parameter_may_be_given_its_default(folder):
+    default = load_method("ut-igsp").method.alpha
+    a, b = (Side.of(f"ut-igsp:alpha={value}", folder) for value in (default, 0.2))
+    (row,) = versus(a, b).frame.to_dict("records")
+    assert row["n_datasets"] == 4 and row["difference"] != 0
+
+
+def only(folder, into, method, change=lambda record, scores: (record, scores)):
+    """A copy of the store with the jobs of one method."""
+    store, made = Store(folder), Store(into).create()
+    for record in store.jobs():
+        if record.method == method:
+            new, scores = change(record, store.scores(record.key))
+            made.write_task(store.task(record.task_hash))
+            made.write_job(new, scores)
+    made.close()
+    return Side.of(str(into), into)
+
+
+def test_why_there_is_nothing_to_compare(folder, tmp_path, recwarn):
+    a = only(folder, tmp_path / "a", "target-shift")
+    b = only(folder, tmp_path / "b", "ut-igsp")
+    note = versus(a, b).notes[-1]
+    assert "no method is on both sides. A has target-shift; B has ut-igsp, " in note
+    failed = only(
+        folder,
+        tmp_path / "failed",
+        "target-shift",
+        lambda record, scores: (dataclasses.replace(record, status=Status.error), None),
+    )
+    assert versus(a, failed).notes[-1].endswith("no job of B was finished.")
+    assert not [w for w in recwarn if issubclass(w.category, FutureWarning)]
+
+
+def test_other_seeds_are_told(folder, tmp_path):
+    other = only(
+        folder,
+        tmp_path / "other",
+        "target-shift",
+        lambda record, scores: (dataclasses.replace(record, seed=3), scores),
+    )
+    notes = versus(Side.of(str(folder), folder), other).notes
+    assert "target-shift: seeds 0 in A and 3 in B." in notes
+
+
+def test_a_folder_without_results(tmp_path):
+    empty = Store(tmp_path / "empty").create().folder
+    with pytest.raises(BenchError, match="empty holds no result"):
+        Side.of(str(empty), empty).results()

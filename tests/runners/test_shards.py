@@ -153,3 +153,26 @@ def test_the_command_says_what_it_needs(faulty, tmp_path):
         command([part, part])
     with pytest.raises(BenchError, match="is not a folder of results"):
         command([tmp_path / "none", tmp_path / "out"])
+
+
+def test_compacted_results_are_told_from_no_results(faulty, tmp_path):
+    from cdnbench.commands.merge import merge as command
+    from cdnbench.compaction import compact
+
+    part = sweep(tmp_path / "part", "good").store
+    (archive,) = compact(part, tmp_path / "compact").folders
+    with pytest.raises(BenchError, match="holds compacted results, which are not merged"):
+        command([archive, tmp_path / "out"])
+
+
+def test_a_shard_without_jobs_says_so(faulty, tmp_path, capsys):
+    from cdnbench.commands.run import _announce, _finish
+
+    plan = make_plan("synthetic-mini", {}, "random", limit=1)
+    of = next(n for n in range(2, 9) if not Shard(1, n).jobs(plan))
+    for shard, words in ((f"1/{of}", "of the plan's 1 job, none"), ("fits", "No method of")):
+        run = Run(plan, Store(tmp_path / "none"), shard=Shard.parse(shard))
+        _announce(run)
+        _finish(run)
+        printed = capsys.readouterr().out
+        assert words in printed and "0 of 0" not in printed and "methods:" not in printed

@@ -10,6 +10,7 @@ from cdnbench.reports import build
 from cdnbench.reports.drawing.axes import duration, plain_number
 from cdnbench.reports.drawing.cast import Cast, blocks
 from cdnbench.reports.drawing.look import Look, styled
+from cdnbench.reports.figures import write
 
 
 def test_a_sheet_keeps_its_width_and_grows_by_its_texts():
@@ -75,6 +76,19 @@ def test_one_reading_of_each_method_the_best(make_store):
     assert "dci-graph" in [a.name for a in graph.chosen(block.rows, 9)]
     assert graph["dci-graph"].stands_out and not graph["dci"].stands_out
     assert graph["dci-graph"].mark.is_open
+
+
+def test_dollars_in_a_name_are_no_formula(make_store, tmp_path):
+    store = make_store()
+    targets = store.one_target_each(4, 6)
+    for i in range(2):
+        task = store.task(f"d{i}", targets)
+        store.job("dci", task, targets * 1.0, parameters={"file": r"$\no{such}$"})
+    results = build(store.store).results
+    for width in ("one", "two"):
+        (path,) = write(results, "dots", tmp_path, Look(width), ("svg",))
+        text = path.read_text(encoding="utf-8")
+        assert r"dci[file=$\no{such}$]" in text
 
 
 def test_what_is_not_there_cannot_stand_out(make_store):
