@@ -38,7 +38,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from cdnbench.errors import CannotRun, InvalidData, InvalidParameter
 from cdnbench.knowledge.tables import read_pairs
@@ -71,6 +70,7 @@ class Traversal:
         reference="https://github.com/amazon-science/petshop-root-cause-analysis",
         supervised="pretrained",
         default=False,
+        preload=("scipy.sparse.csgraph",),
         min_samples=1,
         timeout_s=lambda sizes: 60.0 + 0.02 * sizes.n_variables * sizes.n_regimes,
         trial=Trial(parameters=_trial_graph),
@@ -145,6 +145,8 @@ def causes_among(names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> np.n
     """(N, N) int64, 1 at [i, j] where i is a cause of j: by a pair, or by a chain of pairs through
     variables that are not among the names. Variables on a common cycle are not causes of each
     other."""
+    from scipy.sparse.csgraph import connected_components
+
     every = sorted({*names, *(name for pair in pairs for name in pair)})
     place = {name: i for i, name in enumerate(every)}
     effects: list[list[int]] = [[] for _ in every]

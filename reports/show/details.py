@@ -88,6 +88,7 @@ def _measured(group: Sequence[tuple[int, Piece, np.ndarray]]) -> Iterator[tuple[
     missing = max(0, TIERS[0][0] - value.shape[1])
     if missing:
         value = np.pad(value, ((0, 0), (0, missing)), constant_values=-np.inf)
+        candidates = np.pad(candidates, ((0, 0), (0, missing)))
     columns = np.argsort(-value, axis=1, kind="stable")[:, : TIERS[0][0]]
     best = np.take_along_axis(value, columns, axis=1)
     row, column = np.nonzero(targets)
