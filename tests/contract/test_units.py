@@ -28,6 +28,12 @@ def streams_without_units(monkeypatch):
     monkeypatch.setattr(relabelling, "digest", lambda *columns: digest(*map(ranks, columns)))
 
 
+@pytest.fixture(scope="module")
+def models() -> dict[str, dict]:
+    """What is learnt here is learnt under other streams, so other files must not get it."""
+    return {}
+
+
 def other_units(task: Task, seed: int) -> Task:
     """Column i times 10^U(-2, 2), then shifted by up to three of its standard deviations."""
     rng = np.random.default_rng([seed, 7])
