@@ -27,18 +27,23 @@ TABLE = "scaling.csv"
 _COLUMNS = {
     "method": ("method", "label"),
     "n": ("n", "n_variables", "n_nodes", "variables"),
-    "seconds": ("seconds", "wall_s", "time_s"),
+    "seconds": ("seconds", "cpu_s", "wall_s", "time_s"),
     "megabytes": ("megabytes", "memory_mb", "peak_rss_mb", "mb"),
 }
-"""Our names -> the names that a column of the table may have."""
+"""Our names -> the names that a column of the table may have. The first that is there counts."""
+
+_LEAST_MEMORY = 1.0
+"""MB. The growth of a small process is 0 or a few pages; a logarithmic axis shows it here."""
 
 
 def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     """The measurements beside the stores, then the records."""
     path = beside.found(results, TABLE)
     if path is not None:
-        rows = measured(beside.read_table(path, ()), str(path))
-        yield "", _figure(rows, "Time and memory against the number of variables", "", look)
+        table = beside.read_table(path, ())
+        rows = measured(table, str(path))
+        note = _note_of(table)
+        yield "", _figure(rows, "Time and memory against the number of variables", note, look)
     rows = recorded(results)
     if rows["n"].nunique() > 1:
         note = (
@@ -51,8 +56,9 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
 
 
 def measured(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The table with the columns `method`, `n`, `seconds`, `megabytes`; those that did not finish
-    have no seconds.
+    """The table with the columns `method`, `n`, `seconds`, `megabytes` and `gave_up`: whether the
+    method took too long or failed at this size, or already at fewer variables. There are no seconds
+    where a method gave up, nor where it does not take so many variables.
 
     Raises
     ------
@@ -67,10 +73,24 @@ def measured(table: pd.DataFrame, where: str) -> pd.DataFrame:
     rows = pd.DataFrame(found)
     for name in ("n", "seconds", "megabytes"):
         rows[name] = pd.to_numeric(rows[name], errors="coerce")
-    if "status" in table:
-        rows.loc[table["status"].astype(str) != "ok", ["seconds", "megabytes"]] = np.nan
+    status = table.get("status", pd.Series("ok", index=table.index)).astype(str)
+    rows.loc[status != "ok", ["seconds", "megabytes"]] = np.nan
+    rows["gave_up"] = (status != "ok") & ~status.str.contains("skipped")
     rows["method"] = rows["method"].astype(str)
     return rows.groupby(["method", "n"], sort=False, as_index=False).median()
+
+
+def _note_of(table: pd.DataFrame) -> str:
+    """What the figure cannot show about the measurements."""
+    limits = table["limit_s"].unique() if "limit_s" in table else []
+    cpu = "seconds" not in table and "cpu_s" in table
+    return " ".join(
+        [
+            "CPU time of one call on one core." if cpu else "",
+            "Memory: growth of the process during the call." if "memory_mb" in table else "",
+            f"The limit was {limits[0]:g} s." if len(limits) == 1 else "",
+        ]
+    ).strip()
 
 
 def recorded(results: Results) -> pd.DataFrame:
@@ -84,7 +104,7 @@ def recorded(results: Results) -> pd.DataFrame:
     ].astype({"label": str})
     memory = results.jobs["peak_rss_mb"].reindex(readings["job"]).to_numpy()
     columns = {"label": "method", "n_variables": "n", "wall_s": "seconds"}
-    rows = readings[list(columns)].rename(columns=columns).assign(megabytes=memory)
+    rows = readings[list(columns)].rename(columns=columns).assign(megabytes=memory, gave_up=False)
     return rows.groupby(["method", "n"], sort=False, as_index=False).median()
 
 
@@ -104,10 +124,13 @@ def _figure(
     for axes, kind in zip(figure.subplots(*shape, squeeze=False).ravel(), kinds, strict=True):
         _panel(axes, rows, actors, kind)
     figure.legend_above([handle(a, line=True) for a in actors], [a.stands_out for a in actors])
-    missing = rows[rows["seconds"].isna()]
+    small = rows["megabytes"].lt(_LEAST_MEMORY).any()
+    skipped = (rows["seconds"].isna() & (rows["gave_up"] == 0)).any()
     figure.note(
         note,
-        "Crosses: did not finish within the limit." if len(missing) else "",
+        "Crosses: did not finish within the limit, or failed." if rows["gave_up"].any() else "",
+        "Lines that end without a cross: the method takes no more variables." if skipped else "",
+        f"Less than {_LEAST_MEMORY:g} MB is drawn as {_LEAST_MEMORY:g} MB." if small else "",
         cast.notes(a.label for a in actors) if cast else "",
     )
     return figure
@@ -116,27 +139,37 @@ def _figure(
 def _panel(axes: Axes, rows: pd.DataFrame, actors: Sequence[Actor], kind: str) -> None:
     sizes = sorted(set(rows["n"]))
     values = rows[kind].dropna()
-    axes.set_ylim(values.min() / 1.6, values.max() * 2.5)
+    if kind == "megabytes":
+        values = values.clip(lower=_LEAST_MEMORY)
+    top = values.max()
+    crosses = dict.fromkeys(sizes, 0)
     for actor in actors:
         own = rows[rows["method"] == actor.label].sort_values("n")
-        done = own.dropna(subset=[kind])
+        n = own["n"].to_numpy()
+        y = values.reindex(own.index).to_numpy()
+        style = {"color": actor.mark.colour, "linewidth": actor.width, "zorder": actor.order}
+        done = np.isfinite(y)
         axes.plot(
-            done["n"],
-            done[kind],
+            n[done],
+            y[done],
             marker=actor.mark.shape,
-            color=actor.mark.colour,
             markerfacecolor=actor.mark.face,
             markersize=3.8,
-            linewidth=actor.width,
-            zorder=actor.order,
+            **style,
         )
-        lost = own[own["seconds"].isna()]
-        if kind == "seconds" and len(lost):
-            top = [axes.get_ylim()[1] / 1.25] * len(lost)
-            axes.plot(lost["n"], top, "x", color=actor.mark.colour, markersize=5, clip_on=False)
+        lost = np.flatnonzero(own["gave_up"] > 0)
+        if kind == "seconds" and len(lost) and lost[0]:
+            first = lost[0]  # crosses at one size stand above each other
+            crosses[n[first]] += 1
+            height = values.max() * 1.7 ** crosses[n[first]]
+            top = max(top, height)
+            last = first - 1
+            axes.plot(n[[last, first]], [y[last], height], linestyle=":", **style)
+            axes.plot(n[first], height, "x", color=actor.mark.colour, markersize=5)
+    axes.set_ylim(values.min() / 1.6, top * (1.4 if any(crosses.values()) else 2.5))
     axes.set_xlim(min(sizes) / 1.25, max(sizes) * 1.25)
     log_sizes(axes, sizes)
     log_axis(axes, "y", duration if kind == "seconds" else None)
     axes.set_xlabel("number of variables N")
-    axes.set_ylabel("time of a task" if kind == "seconds" else "peak memory, MB")
+    axes.set_ylabel("time of a task" if kind == "seconds" else "memory, MB")
     letter(axes, "time" if kind == "seconds" else "memory")

@@ -1,0 +1,60 @@
+"""The figure `scaling` from a table of measurements."""
+
+import pandas as pd
+
+from cdnbench.reports.drawing.cast import plain_actor
+from cdnbench.reports.drawing.look import Look
+from cdnbench.reports.figures import scaling
+
+TABLE = pd.DataFrame(
+    {
+        "method": ["quick"] * 3 + ["slow"] * 3 + ["small"] * 3,
+        "n_variables": [10, 100, 1000] * 3,
+        "status": ["ok", "ok", "ok"]
+        + ["ok", "did not finish", "not tried: did not finish at fewer"]
+        + ["ok", "skipped: 100 variables; small takes at most 50", "not tried: skipped at fewer"],
+        "cpu_s": [0.001, 0.01, 0.1, 2.0, None, None, 0.01, None, None],
+        "wall_s": [9.0] * 9,
+        "memory_mb": [0.0, 0.0, 300.0, 20.0, None, None, 0.0, None, None],
+        "limit_s": [30] * 9,
+    }
+)
+
+
+def drawn():
+    rows = scaling.measured(TABLE, "here")
+    return rows, scaling._figure(rows, "title", scaling._note_of(TABLE), Look())
+
+
+def test_cpu_time_goes_before_wall_time():
+    rows, _ = drawn()
+    assert rows["seconds"].max() == 2.0
+
+
+def test_a_method_that_takes_no_more_variables_did_not_give_up():
+    rows, _ = drawn()
+    gave_up = rows.loc[rows["gave_up"] > 0, ["method", "n"]]
+    assert gave_up.to_numpy().tolist() == [["slow", 100], ["slow", 1000]]
+
+
+def test_one_cross_where_a_method_first_gave_up():
+    _, figure = drawn()
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert [list(line.get_xdata()) for line in crosses] == [[100]]
+    assert crosses[0].get_color() == plain_actor("slow", Look()).mark.colour
+
+
+def test_memory_that_did_not_grow_keeps_the_axis_readable():
+    _, figure = drawn()
+    low, high = figure.axes[1].get_ylim()
+    assert 0.5 < low < 1
+    assert 300 < high < 3000
+
+
+def test_the_note_says_what_was_measured():
+    _, figure = drawn()
+    note = " ".join(" ".join(text.get_text() for text in figure.texts).split())
+    assert "CPU time of one call on one core." in note
+    assert "The limit was 30 s." in note
+    assert "takes no more variables" in note
+    assert "Less than 1 MB is drawn as 1 MB." in note
