@@ -45,6 +45,13 @@ def ablations(
         int | None,
         typer.Option(min=1, help="Tables 7 and 8: size of the training collection, 2000."),
     ] = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Tables 7 and 8: SEA weights that read the inverse covariance, by shipped name or "
+            "path, used as they are; absent: trained too."
+        ),
+    ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(help="The synthetic suite's protocol: clean, dcdi or both; dcdi by default."),
@@ -99,14 +106,14 @@ def ablations(
     """Train, run and show the variants of Table 7 or 8, or of cdn.
 
     Every variant is trained with one budget. An encoder of another statistic (Table 8) is trained
-    on from that of the inverse covariance. The variants of Tables 7 and 8 run on `synthetic`;
-    those of cdn, each without one thing, run on `synthetic-dev` and on the real data sets that
-    choices may be made on, and start from the same weights. Weights and results that are there
-    already are used as they are. Repeat the command to go on after an interruption.
+    on from that of the inverse covariance, which `--encoder` can name. The variants of Tables 7 and
+    8 run on `synthetic`; those of cdn, each without one thing, run on `synthetic-dev` and on the
+    real data sets that choices may be made on, and start from the same weights. Weights and results
+    that are there already are used as they are. Repeat the command to go on after an interruption.
 
     Examples:
 
-        bench train ablations table8
+        bench train ablations table8 --encoder sea
 
         bench train ablations table7 --encoder-minutes 3 --head-minutes 2 --limit 24
 
@@ -118,6 +125,7 @@ def ablations(
         "--encoder-minutes": encoder_minutes,
         "--head-minutes": head_minutes,
         "--datasets": datasets,
+        "--encoder": encoder,
         "--protocol": protocol,
     }
     of_cdn = {
@@ -149,7 +157,7 @@ def ablations(
             device=chosen,
             workers=workers,
         )
-        _of_cdn(budget, run.resolve(), out or Path("results/ablations"), variants, data, limit)
+        _of_cdn(budget, run, out or Path("results/ablations"), variants, data, limit)
         return
     from cdnbench.training.ablations import Budget
 
@@ -162,8 +170,9 @@ def ablations(
             seed=seed,
             device=chosen,
             workers=workers,
+            encoder=encoder or "",
         ),
-        run.resolve(),
+        run,
         out or Path("results") / table,
         protocol or "dcdi",
         limit,

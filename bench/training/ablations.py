@@ -41,7 +41,11 @@ UNLIMITED = 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Minutes of wall clock for every encoder and every head, and what they are trained with."""
+    """Minutes of wall clock for every encoder and every head, and what they are trained with.
+
+    encoder: weights of an encoder of all inputs that reads the inverse covariance, by shipped name
+    or path, which is used as it is; "" to train one.
+    """
 
     encoder_minutes: float
     head_minutes: float
@@ -49,6 +53,7 @@ class Budget:
     seed: int
     device: str
     workers: int
+    encoder: str = ""
 
 
 def train_variants(table: str, folder: Path, budget: Budget, origin: Origin) -> dict[str, Path]:
@@ -62,7 +67,7 @@ def train_variants(table: str, folder: Path, budget: Budget, origin: Origin) -> 
         if not path.exists():
             encoder = ""
             if config.pretrained:
-                encoder = str(_train_encoder(config.encoder, folder, budget, origin))
+                encoder = _train_encoder(config.encoder, folder, budget, origin)
             print(f"{table}: {variant}", flush=True)
             _save(path, _train_head(config, encoder, variant, folder, budget), budget, origin)
         found[variant] = path
@@ -76,12 +81,14 @@ def method_names(weights: dict[str, Path], table: str) -> str:
     )
 
 
-def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: Origin) -> Path:
+def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: Origin) -> str:
     """Weights of the encoder that variants of one configuration share.
 
     One of another statistic is trained on from the one that reads the inverse covariance, as in the
     paper.
     """
+    if config == FULL and budget.encoder:
+        return budget.encoder
     parts = [config.statistic]
     parts += [] if config.marginals else ["no-marginals"]
     parts += [] if config.global_statistic else ["no-global"]
@@ -91,7 +98,7 @@ def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: 
         start = ""
         if config.statistic != FULL.statistic:
             first = replace(config, statistic=FULL.statistic)
-            start = str(_train_encoder(first, folder, budget, origin))
+            start = _train_encoder(first, folder, budget, origin)
         print(f"encoder: {name}", flush=True)
         product = train_sea(
             folder / "encoders" / name,
@@ -104,7 +111,7 @@ def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: 
             start=start,
         )
         _save(path, product, budget, origin)
-    return path
+    return str(path)
 
 
 def _train_head(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cdnbench.training import ablations
@@ -11,7 +12,7 @@ from cdnbench.training.card import Origin
 BUDGET = Budget(encoder_minutes=1, head_minutes=1, datasets=1, seed=0, device="cpu", workers=0)
 
 
-def starts(table: str, folder: Path, monkeypatch) -> dict[str, str]:
+def starts(table: str, folder: Path, monkeypatch, budget: Budget = BUDGET) -> dict[str, str]:
     """The folder of each encoder that is trained -> what it starts from."""
     found: dict[str, str] = {}
 
@@ -25,7 +26,7 @@ def starts(table: str, folder: Path, monkeypatch) -> dict[str, str]:
     monkeypatch.setattr(ablations, "train_sea", train_sea)
     monkeypatch.setattr(ablations, "train_differential", lambda *a, **k: None)
     monkeypatch.setattr(ablations, "_save", save)
-    train_variants(table, folder, BUDGET, Origin(command="", provenance={}))
+    train_variants(table, folder, budget, Origin(command="", provenance={}))
     return found
 
 
@@ -38,3 +39,9 @@ def test_encoders_of_other_statistics_start_from_the_inverse_covariance(tmp_path
 def test_encoders_that_lack_an_input_start_from_nothing(tmp_path, monkeypatch):
     found = starts("table7", tmp_path, monkeypatch)
     assert found == {"precision": "", "precision-no-marginals": "", "precision-no-global": ""}
+
+
+def test_an_encoder_that_is_there_is_not_trained_again(tmp_path, monkeypatch):
+    budget = replace(BUDGET, encoder="sea")
+    found = starts("table8", tmp_path, monkeypatch, budget)
+    assert found == {"corr": "sea", "corr+cov": "sea"}
