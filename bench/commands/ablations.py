@@ -56,6 +56,14 @@ def ablations(
         str | None,
         typer.Option(help="The synthetic suite's protocol: clean, dcdi or both; dcdi by default."),
     ] = None,
+    cells_epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Table 7: epochs of fine-tuning on cells at most; absent: the methods' 30; 0: "
+            "nothing is run on cells.",
+        ),
+    ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(min=0.01, help="cdn: budget of each variant, 15 by default."),
@@ -107,15 +115,17 @@ def ablations(
 
     Every variant is trained with one budget. An encoder of another statistic (Table 8) is trained
     on from that of the inverse covariance, which `--encoder` can name. The variants of Tables 7 and
-    8 run on `synthetic`; those of cdn, each without one thing, run on `synthetic-dev` and on the
-    real data sets that choices may be made on, and start from the same weights. Weights and results
-    that are there already are used as they are. Repeat the command to go on after an interruption.
+    8 run on `synthetic`, those of Table 7 also on `perturbseq`, fine-tuned on its training
+    perturbations, which takes hours. Those of cdn, each without one thing, run on `synthetic-dev`
+    and on the real data sets that choices may be made on, and start from the same weights. Weights
+    and results that are there already are used as they are. Repeat the command to go on after an
+    interruption.
 
     Examples:
 
         bench train ablations table8 --encoder sea
 
-        bench train ablations table7 --encoder-minutes 3 --head-minutes 2 --limit 24
+        bench train ablations table7 --encoder-minutes 3 --head-minutes 2 --cells-epochs 1
 
         bench train ablations cdn --minutes 15 --threads 1 --workers 1
 
@@ -127,6 +137,7 @@ def ablations(
         "--datasets": datasets,
         "--encoder": encoder,
         "--protocol": protocol,
+        "--cells-epochs": cells_epochs,
     }
     of_cdn = {
         "--minutes": minutes,
@@ -140,6 +151,8 @@ def ablations(
     refuse(of_paper if table == CDN else of_cdn, f"`bench train ablations {table}`")
     if protocol not in (None, "clean", "dcdi", "both"):
         raise InvalidParameter(f"--protocol takes clean, dcdi or both; got {protocol!r}.")
+    if table == "table8":
+        refuse({"--cells-epochs": cells_epochs}, "`bench train ablations table8`")
     chosen = prepare(device, threads, None)
     if table == CDN:
         from cdnbench.training.variants import UNLIMITED
@@ -176,24 +189,39 @@ def ablations(
         out or Path("results") / table,
         protocol or "dcdi",
         limit,
+        0 if table == "table8" else cells_epochs,
     )
 
 
 def _of_paper(
-    table: str, budget: Budget, run: Path, out: Path, protocol: str, limit: int | None
+    table: str,
+    budget: Budget,
+    run: Path,
+    out: Path,
+    protocol: str,
+    limit: int | None,
+    cells_epochs: int | None,
 ) -> None:
+    """Train and run the variants and show their table. cells_epochs: of fine-tuning on cells, None
+    for the methods' own number, 0 for nothing on cells."""
     from rich.console import Console
 
     from cdnbench.reports import build
     from cdnbench.runners.api import prepared
     from cdnbench.runners.plan import make_plan
-    from cdnbench.training.ablations import method_names, train_variants
+    from cdnbench.training.ablations import method_names, methods_on_cells, train_variants
 
     weights = train_variants(table, run, budget, origin())
-    names = method_names(weights, table)
-    planned = prepared(make_plan("synthetic", {"protocol": protocol}, names, limit=limit), out)
-    planned.execute()
-    build([planned.store]).show(Console(), table)
+    runs = [("synthetic", {"protocol": protocol}, method_names(weights, table))]
+    if cells_epochs != 0:
+        names = methods_on_cells(weights, table, cells_epochs)
+        runs.append(("perturbseq", {"split": "seen"}, names))
+    stores = []
+    for suite, options, names in runs:
+        planned = prepared(make_plan(suite, options, names, limit=limit), out / suite)
+        planned.execute()
+        stores.append(planned.store)
+    build(stores).show(Console(), table)
 
 
 def _of_cdn(

@@ -81,6 +81,16 @@ def method_names(weights: dict[str, Path], table: str) -> str:
     )
 
 
+def methods_on_cells(weights: dict[str, Path], table: str, epochs: int | None) -> str:
+    """The methods that fine-tune these weights on perturbations of cells. epochs: at most; None for
+    the methods' own number."""
+    most = f",epochs={epochs}" if epochs else ""
+    return ",".join(
+        f"cdn-{TABLES[table][variant].head}-cells:weights={path}{most}"
+        for variant, path in weights.items()
+    )
+
+
 def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: Origin) -> str:
     """Weights of the encoder that variants of one configuration share.
 

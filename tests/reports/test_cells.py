@@ -1,4 +1,4 @@
-"""Tables 2, 10, 1, 5, 6 and 9: ours by line beside the printed values."""
+"""Tables 2, 7, 10, 1, 5, 6 and 9: ours by line beside the printed values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from cdnbench.design import OWN, PAPER
 from cdnbench.reports import published
 from cdnbench.reports.frame import read
-from cdnbench.reports.tables import table1, table2, table5, table6, table9, table10
+from cdnbench.reports.tables import table1, table2, table5, table6, table7, table9, table10
 
 N = 101  # rank of place p is 1 - (p - 1) / 100
 FACTORS = {"split": "", "masking": "none", "subsample": "-1"}
@@ -22,7 +22,7 @@ def cells(make_store):
 
     def add(
         cell_line, method, places, *,
-        split="seen", subsample=-1, masking="none", fit="", design="", known=N, **facts,
+        split="seen", subsample=-1, masking="none", fit="", design="", known=N, weights="", **facts,
     ):  # fmt: skip
         targets = store.one_target_each(1, N)
         for i, place in enumerate(places):
@@ -44,7 +44,8 @@ def cells(make_store):
             if scores is not None and known < N:
                 scores[scores <= N - known] = np.nan  # the last ones are not known
             status = "timeout" if failed else "ok"
-            store.job(method, task, scores, status=status, fit=fit, design=design)
+            own = {"parameters": {"weights": weights}} if weights else {}
+            store.job(method, task, scores, status=status, fit=fit, design=design, **own)
         return store
 
     return add
@@ -80,6 +81,34 @@ def test_panels_lines_and_differences(cells):
     assert value(ours, cell_line="mean", **gap) == pytest.approx(
         0.775 - np.mean(list(told.values()))
     )
+
+
+def test_table_7_has_the_variants_on_perturbations_that_are_not_trivial(cells):
+    of = "results/train/ablations/table7/{}.safetensors"
+    cells("sim-a", "cdn-axial-cells", [1, 11, 31], fit="f", weights=of.format("cdn"))
+    cells("sim-b", "cdn-axial-cells", [1, 41, 41], fit="f", weights=of.format("cdn"))
+    cells("sim-a", "cdn-axial-cells", [1, 61, 61], fit="g", weights=of.format("no_global"))
+    cells("sim-a", "cdn-axial-cells", [1, 1, 1], fit="h", weights="elsewhere/no_global.safetensors")
+    cells("sim-a", "cdn-axial-cells", [9, 9, 9], fit="i", split="unseen-cl", weights=of.format("x"))
+    store = cells("sim-a", "cdn-axial-cells", [1, 1, 1], fit="j")
+    table = table7.build(read([store.store]))
+    rank = table.frame[table.frame["metric"] == "rank"].rename(columns={"mean": "value"})
+    ours = rank[rank["source"] == "ours"]
+    assert value(ours, label="cdn", cell_line="sim-a") == pytest.approx(0.8)
+    assert value(ours, label="cdn", cell_line="sim-b") == pytest.approx(0.6)
+    assert value(ours, label="cdn", cell_line="mean") == pytest.approx(0.7)
+    assert value(ours, label="no_global", cell_line="mean") == pytest.approx(0.4)
+    assert set(ours["label"]) == {"cdn", "no_global"}
+    printed = published.load("table7_ablations").query("variant == 'cdn' and metric == 'rank'")
+    gap = rank[rank["source"] == "difference"]
+    assert value(gap, label="cdn") == pytest.approx(0.7 - printed["value"].mean())
+    (block,) = table.blocks
+    assert block.title.endswith("[SIMULATED DATA]")
+    assert any("not the paper's lines" in note for note in block.notes)
+    names = [tuple(cell.text for cell in row.cells[:2]) for row in block.rows]
+    assert names[:4] == [
+        ("cdn", "ours"), ("cdn", "printed"), ("cdn", "difference"), ("no_pretrain", "printed"),
+    ]  # fmt: skip
 
 
 def test_gears_has_a_row_without_the_genes_that_it_does_not_cover(cells):

@@ -47,7 +47,6 @@ FILLED = set(TABLES.names) - {
     "distribution",
     "real",
     "strata",
-    "table7",
 }  # which take special results; they have their own tests
 
 

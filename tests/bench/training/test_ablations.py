@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cdnbench.training import ablations
-from cdnbench.training.ablations import Budget, train_variants
+from cdnbench.training.ablations import Budget, methods_on_cells, train_variants
 from cdnbench.training.card import Origin
 
 BUDGET = Budget(encoder_minutes=1, head_minutes=1, datasets=1, seed=0, device="cpu", workers=0)
@@ -45,3 +45,10 @@ def test_an_encoder_that_is_there_is_not_trained_again(tmp_path, monkeypatch):
     budget = replace(BUDGET, encoder="sea")
     found = starts("table8", tmp_path, monkeypatch, budget)
     assert found == {"corr": "sea", "corr+cov": "sea"}
+
+
+def test_variants_on_cells_are_fine_tuned_by_the_method_of_their_head():
+    weights = {"cdn": Path("w/table7/cdn.safetensors")}
+    names = methods_on_cells(weights, "table7", None)
+    assert names == "cdn-axial-cells:weights=w/table7/cdn.safetensors"
+    assert methods_on_cells(weights, "table7", 3) == f"{names},epochs=3"
