@@ -66,9 +66,10 @@ def _timeout_s(sizes: Sizes) -> float:
     )
 
 
-def _info(name: str, summary: str) -> MethodInfo:
+def _info(name: str, summary: str, version: str = "1") -> MethodInfo:
     return MethodInfo(
         name=name,
+        version=version,
         summary=summary,
         citation="Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation "
         "targets through causal "
@@ -98,7 +99,7 @@ class CDNAxial:
     model: ClassVar[str] = "cdn-axial"
 
     info: ClassVar[MethodInfo] = _info(
-        "cdn-axial", "Causal differential network of the paper: SEA, then an axial layer"
+        "cdn-axial", "Causal differential network of the paper: SEA, then an axial layer", "2"
     )
 
     def __post_init__(self) -> None:
@@ -152,7 +153,7 @@ class CDNMLP:
     model: ClassVar[str] = "cdn-mlp"
 
     info: ClassVar[MethodInfo] = _info(
-        "cdn-mlp", "Causal differential network of the paper: SEA, then a perceptron"
+        "cdn-mlp", "Causal differential network of the paper: SEA, then a perceptron", "2"
     )
 
     def __post_init__(self) -> None:
