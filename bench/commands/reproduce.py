@@ -20,6 +20,10 @@ KEPT = Path("docs/results/store")
 """Where a checkout of this project keeps finished stores."""
 _MINUTES = {Scale.small: (3.0, 2.0), Scale.full: (10.0, 5.0)}
 """Budgets of encoders and heads of Tables 7 and 8."""
+OF_RUNS = {
+    ("table7", Scale.small): "; on cells, where each variant is fine-tuned, some 6 minutes each",
+    ("table7", Scale.full): "; on cells, where each variant is fine-tuned, over an hour each",
+}
 FIRST_ENCODER = {"table8": "sea"}
 """Weights that encoders of other statistics go on from. In Table 7 each encoder starts from
 nothing, so that all have one budget."""
@@ -161,7 +165,7 @@ def _trained(table: str, scale: Scale, out: Path, dry_run: bool) -> None:
     print(
         f"{table}, scale {scale}: {variants} variants with up to {encoder:g} minutes for an "
         f"encoder and {head:g} for a head each: at most {variants * (encoder + head):g} minutes of "
-        "training, and then the runs"
+        f"training, and then the runs{OF_RUNS.get((table, scale), '')}"
     )
     if not dry_run:
         ablations(
