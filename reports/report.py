@@ -111,9 +111,10 @@ class Report:
         folder: Path | str,
         look: Look | None = None,
         formats: Sequence[str] = figures.FORMATS,
+        names: Sequence[str] = figures.FIGURES.names,
     ) -> tuple[list[Path], list[str]]:
-        """Write every figure that has something to show. Returns the files, and what the others
-        lack.
+        """Write every figure of `names` that has something to show. Returns the files, and what the
+        others lack.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class Report:
 
         for _ in cast.blocks(self.results):  # what most figures start from, once for all
             pass
-        found = list(parallel.each(made, figures.FIGURES.names))
+        found = list(parallel.each(made, names))
         written = [path for part in found if not isinstance(part, str) for path in part]
         missing = [part for part in found if isinstance(part, str)]
         if not written:

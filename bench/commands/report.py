@@ -23,7 +23,10 @@ def report(
         Path, typer.Argument(help="A folder of results, or a folder of such folders.")
     ] = Path("results"),
     table: Annotated[
-        str, typer.Option(help="Which table; `bench list tables` shows them.")
+        str,
+        typer.Option(
+            help="Which table, or several, as in table2,table11; `bench list tables` shows them."
+        ),
     ] = LEADERBOARD,
     latex: Annotated[
         str | None,
@@ -43,8 +46,9 @@ def report(
     figure: Annotated[
         str | None,
         typer.Option(
-            help="Write a figure as PDF, SVG and PNG; `bench list figures` shows them. `all` "
-            "writes each that has something to show, and says what the others lack."
+            help="Write figures as PDF, SVG and PNG: one or several, as in dots,ranks; `bench list "
+            "figures` shows them. `all` writes each that has something to show, and says what the "
+            "others lack."
         ),
     ] = None,
     out: Annotated[
@@ -106,10 +110,18 @@ def report(
         bench report results/synthetic --figure dots --out figures
 
         bench report --figure all --width one --format pdf --highlight my-method
+
+        bench report --table table2,table11 --latex paper.tex --figure figure5,figure9
     """
-    TABLES.check(table)
-    if figure not in (None, EVERY):
-        FIGURES.check(figure)
+    tables = names_in(table) or [table]
+    drawn = names_in(figure) or [figure or ""]
+    for name in tables:
+        TABLES.check(name)
+    if figure is not None and drawn != [EVERY]:
+        for name in drawn:
+            FIGURES.check(name)
+    if csv is not None and len(tables) > 1:
+        raise InvalidParameter(f"--csv takes one table; --table names {len(tables)}.")
     given = {"--out": out, "--format": format, "--width": width, "--highlight": highlight}
     for name, value in given.items():
         if value is not None and figure is None:
@@ -134,29 +146,33 @@ def report(
         wanted = names_in(columns)
         for note in made.notes:
             print(f"note: {note}", file=sys.stderr)
-        if latex == STANDARD_OUTPUT:
-            print(made.to_latex(table, wanted))
-        elif latex is not None:
-            Path(latex).write_text(made.to_latex(table, wanted), encoding="utf-8")
+        if latex is not None:
+            text = "\n".join(made.to_latex(name, wanted) for name in tables)
+            if latex == STANDARD_OUTPUT:
+                print(text)
+            else:
+                Path(latex).write_text(text, encoding="utf-8")
         if html is not None:
             html.write_text(made.to_html(), encoding="utf-8")
         if csv is not None:
-            made.to_csv(csv, table)
+            made.to_csv(csv, tables[0])
         if figure is not None:
             from cdnbench.reports.drawing.look import Look
 
             look, folder = Look(width or "two", highlight or ""), out or Path("figures")
-            if figure == EVERY:
-                written, missing = made.figures(folder, look, formats)
+            if len(drawn) == 1 and drawn != [EVERY]:
+                targets += made.figure(drawn[0], folder, look, formats)
+            else:
+                several = FIGURES.names if drawn == [EVERY] else drawn
+                written, missing = made.figures(folder, look, formats, several)
                 targets += written
                 for line in missing:
                     print(f"note: {line}", file=sys.stderr)
-            else:
-                targets += made.figure(figure, folder, look, formats)
         if not (targets or latex):
             from rich.console import Console
 
-            made.show(Console(), table, wanted)
+            for name in tables:
+                made.show(Console(), name, wanted)
         for target in targets:
             print(f"Wrote {target}.", file=sys.stderr)
 

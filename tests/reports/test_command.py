@@ -42,6 +42,18 @@ def test_a_subset_is_a_filter(folder):
         run("report", folder, "--subset", "easy")
 
 
+def test_several_tables_and_figures_at_once(folder, tmp_path):
+    printed = run("report", folder, "--table", "jobs,provenance")
+    parts = [run("report", folder, "--table", name) for name in ("jobs", "provenance")]
+    assert printed == "".join(parts)
+    latex = tmp_path / "both.tex"
+    run("report", folder, "--table", "leaderboard,provenance", "--latex", latex)
+    assert latex.read_text().count(r"\begin{tabular}") == 2
+    out = tmp_path / "figures"
+    run("report", folder, "--figure", "dots,ranks,places", "--out", out, "--format", "png")
+    assert {path.stem.split("-")[0] for path in out.iterdir()} >= {"dots", "places"}
+
+
 def test_figures_are_written_and_nothing_is_printed(folder, tmp_path):
     for name in ("dots", "all"):
         out = tmp_path / name
@@ -54,6 +66,10 @@ def test_figures_are_written_and_nothing_is_printed(folder, tmp_path):
     [
         (["--figure", "dot"], UnknownName, "Did you mean dots"),
         (["--table", "job"], UnknownName, "Did you mean jobs"),
+        (["--table", "jobs,lines"], UnknownName, "no table named 'lines'"),
+        (["--figure", "dots,rank"], UnknownName, "Did you mean ranks"),
+        (["--figure", ""], UnknownName, "no figure named ''"),
+        (["--table", "jobs,regimes", "--csv", "x.csv"], InvalidParameter, "--csv takes one table"),
         (["--out", "x"], InvalidParameter, "only applies together with --figure"),
     ],
 )
