@@ -48,8 +48,8 @@ def ablations(
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="Tables 7 and 8: SEA weights that read the inverse covariance, by shipped name or "
-            "path, used as they are; absent: trained too."
+            help="Table 8: SEA weights that read the inverse covariance, by shipped name or path, "
+            "used as they are; absent: trained too."
         ),
     ] = None,
     protocol: Annotated[
@@ -151,8 +151,8 @@ def ablations(
     refuse(of_paper if table == CDN else of_cdn, f"`bench train ablations {table}`")
     if protocol not in (None, "clean", "dcdi", "both"):
         raise InvalidParameter(f"--protocol takes clean, dcdi or both; got {protocol!r}.")
-    if table == "table8":
-        refuse({"--cells-epochs": cells_epochs}, "`bench train ablations table8`")
+    of_other = {"table7": {"--encoder": encoder}, "table8": {"--cells-epochs": cells_epochs}}
+    refuse(of_other.get(table, {}), f"`bench train ablations {table}`")
     chosen = prepare(device, threads, None)
     if table == CDN:
         from cdnbench.training.variants import UNLIMITED

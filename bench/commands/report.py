@@ -48,7 +48,7 @@ def report(
         typer.Option(
             help="Write figures as PDF, SVG and PNG: one or several, as in dots,ranks; `bench list "
             "figures` shows them. `all` writes each that has something to show, and says what the "
-            "others lack."
+            "others lack; one that is named and has nothing to show is an error."
         ),
     ] = None,
     out: Annotated[
@@ -114,10 +114,11 @@ def report(
         bench report --table table2,table11 --latex paper.tex --figure figure5,figure9
     """
     tables = names_in(table) or [table]
-    drawn = names_in(figure) or [figure or ""]
+    drawn = list(dict.fromkeys(names_in(figure))) or [figure or ""]
+    every = EVERY in drawn
     for name in tables:
         TABLES.check(name)
-    if figure is not None and drawn != [EVERY]:
+    if figure is not None and not every:
         for name in drawn:
             FIGURES.check(name)
     if csv is not None and len(tables) > 1:
@@ -156,15 +157,16 @@ def report(
             html.write_text(made.to_html(), encoding="utf-8")
         if csv is not None:
             made.to_csv(csv, tables[0])
+        missing: list[str] = []
         if figure is not None:
             from cdnbench.reports.drawing.look import Look
 
             look, folder = Look(width or "two", highlight or ""), out or Path("figures")
-            if len(drawn) == 1 and drawn != [EVERY]:
+            if len(drawn) == 1 and not every:
                 targets += made.figure(drawn[0], folder, look, formats)
             else:
-                several = FIGURES.names if drawn == [EVERY] else drawn
-                written, missing = made.figures(folder, look, formats, several)
+                names = FIGURES.names if every else drawn
+                written, missing = made.figures(folder, look, formats, names)
                 targets += written
                 for line in missing:
                     print(f"note: {line}", file=sys.stderr)
@@ -175,6 +177,8 @@ def report(
                 made.show(Console(), name, wanted)
         for target in targets:
             print(f"Wrote {target}.", file=sys.stderr)
+        if missing and not every:
+            sys.exit(1)
 
 
 def names_in(text: str | None) -> list[str]:

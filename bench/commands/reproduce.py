@@ -72,7 +72,9 @@ def reproduce(
         raise did_you_mean("table of the paper", table, sorted((*RECIPES, *TRAINED)))
     if table in TRAINED:
         if data is not None:
-            raise InvalidParameter(f"--data is for tables on cells; {table} is on synthetic data.")
+            raise InvalidParameter(
+                f"--data does not apply to {table}: its variants run on simulated data alone."
+            )
         _trained(table, scale, out, dry_run)
         return
     recipes = RECIPES[table][scale]

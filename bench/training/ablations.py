@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
 from cdnbench.methods.cdn.paper.differential import DifferentialConfig
-from cdnbench.methods.cdn.weights import save_weights
+from cdnbench.methods.cdn.weights import read_card, save_weights
 from cdnbench.training.card import Origin, Product, card
 from cdnbench.training.encoder import train_sea
 from cdnbench.training.heads import train_differential
@@ -60,7 +61,17 @@ def train_variants(table: str, folder: Path, budget: Budget, origin: Origin) -> 
     """Train the variants of a table, and return the weights of each.
 
     Weights that are there are not made again, and an interrupted run goes on.
+
+    Raises
+    ------
+    InvalidParameter: the encoder of the budget is missing, or does not read all inputs and the
+    inverse covariance.
     """
+    if budget.encoder and EncoderConfig(**read_card(budget.encoder, "sea")["config"]) != FULL:
+        raise InvalidParameter(
+            f"The encoder {budget.encoder} is not one of all inputs that reads the inverse "
+            "covariance, as `bench train sea` makes without further options."
+        )
     found = {}
     for variant, config in TABLES[table].items():
         path = folder / table / f"{variant}.safetensors"

@@ -48,7 +48,7 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     if rows["n"].nunique() > 1:
         note = (
             "Medians over the tasks of the synthetic suites that have this size. They differ in "
-            "rows and regimes too, so compare methods at one size."
+            "rows and regimes too, so compare methods at one size. Memory: peak of the process."
         )
         cast = Cast(results, look)
         figure = _figure(rows, "Time and memory of a task by its variables", note, look, cast)
@@ -58,12 +58,16 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
 def measured(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The table with the columns `method`, `n`, `seconds`, `megabytes` and `gave_up`: whether the
     method took too long or failed at this size, or already at fewer variables. There are no seconds
-    where a method gave up, nor where it does not take so many variables.
+    where a method gave up, nor where its limits leave such data out. Of several versions of a
+    method the newest counts.
 
     Raises
     ------
-    BenchError: a column is missing.
+    BenchError: a column is missing, or nothing was finished.
     """
+    if "version" in table:
+        version = table["version"].astype(str).map(_version)
+        table = table[version == version.groupby(table["method"]).transform("max")]
     found = {}
     for name, spellings in _COLUMNS.items():
         known = [spelling for spelling in spellings if spelling in table]
@@ -75,9 +79,16 @@ def measured(table: pd.DataFrame, where: str) -> pd.DataFrame:
         rows[name] = pd.to_numeric(rows[name], errors="coerce")
     status = table.get("status", pd.Series("ok", index=table.index)).astype(str)
     rows.loc[status != "ok", ["seconds", "megabytes"]] = np.nan
-    rows["gave_up"] = (status != "ok") & ~status.str.contains("skipped")
+    rows["gave_up"] = (status != "ok") & ~status.str.match(r"(not tried: )?skipped")
     rows["method"] = rows["method"].astype(str)
+    if rows["seconds"].isna().all():
+        raise BenchError(f"{where} has no measurement that finished. Make it again.")
     return rows.groupby(["method", "n"], sort=False, as_index=False).median()
+
+
+def _version(text: str) -> tuple[int, str]:
+    """Orders "2" before "10"."""
+    return (int(text), "") if text.isdigit() else (0, text)
 
 
 def _note_of(table: pd.DataFrame) -> str:
@@ -114,7 +125,7 @@ def _figure(
     methods = [str(m) for m in dict.fromkeys(rows["method"])]
     several = [m for m in methods if rows.loc[rows["method"] == m, "n"].nunique() > 1]
     actors = [cast[m] if cast else plain_actor(m, look) for m in several]
-    actors.sort(key=lambda a: -rows.loc[rows["method"] == a.label, "seconds"].max())
+    actors.sort(key=lambda a: -rows.loc[rows["method"] == a.label, "seconds"].fillna(0).max())
     has_memory = rows["megabytes"].notna().any()
     kinds = ["seconds", "megabytes"] if has_memory else ["seconds"]
     side_by_side = look.is_wide or len(kinds) == 1
@@ -129,7 +140,9 @@ def _figure(
     figure.note(
         note,
         "Crosses: did not finish within the limit, or failed." if rows["gave_up"].any() else "",
-        "Lines that end without a cross: the method takes no more variables." if skipped else "",
+        "Lines that end without a cross: larger data are beyond the method's limits."
+        if skipped
+        else "",
         f"Less than {_LEAST_MEMORY:g} MB is drawn as {_LEAST_MEMORY:g} MB." if small else "",
         cast.notes(a.label for a in actors) if cast else "",
     )
@@ -158,13 +171,13 @@ def _panel(axes: Axes, rows: pd.DataFrame, actors: Sequence[Actor], kind: str) -
             **style,
         )
         lost = np.flatnonzero(own["gave_up"] > 0)
-        if kind == "seconds" and len(lost) and lost[0]:
-            first = lost[0]  # crosses at one size stand above each other
-            crosses[n[first]] += 1
+        if kind == "seconds" and len(lost):
+            first = lost[0]
+            crosses[n[first]] += 1  # those at one size stand above each other
             height = values.max() * 1.7 ** crosses[n[first]]
             top = max(top, height)
-            last = first - 1
-            axes.plot(n[[last, first]], [y[last], height], linestyle=":", **style)
+            if first:
+                axes.plot(n[[first - 1, first]], [y[first - 1], height], linestyle=":", **style)
             axes.plot(n[first], height, "x", color=actor.mark.colour, markersize=5)
     axes.set_ylim(values.min() / 1.6, top * (1.4 if any(crosses.values()) else 2.5))
     axes.set_xlim(min(sizes) / 1.25, max(sizes) * 1.25)

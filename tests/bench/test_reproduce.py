@@ -61,9 +61,9 @@ def test_the_estimate_rests_on_earlier_records(quick, tmp_path, capsys, monkeypa
 def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(UnknownName, match="Did you mean table2"):
         reproduce(tmp_path, "tabel2")
-    with pytest.raises(InvalidParameter, match="on synthetic data"):
+    with pytest.raises(InvalidParameter, match="on (synthetic|simulated) data"):
         reproduce(tmp_path, "table11", data=tmp_path)
-    with pytest.raises(InvalidParameter, match="on synthetic data"):
+    with pytest.raises(InvalidParameter, match="on (synthetic|simulated) data"):
         reproduce(tmp_path, "table8", data=tmp_path)
     with pytest.raises(BenchError, match="No results"):
         reproduce(tmp_path, "table11", records=tmp_path)

@@ -78,6 +78,10 @@ def test_cuda_where_there_is_none(tmp_path, monkeypatch, capsys):
             "`bench train ablations table7` does not take --minutes, --variants",
         ),
         (
+            ["ablations", "table7", "--encoder", "sea"],
+            "`bench train ablations table7` does not take --encoder",
+        ),
+        (
             ["ablations", "table8", "--cells-epochs", "3"],
             "`bench train ablations table8` does not take --cells-epochs",
         ),

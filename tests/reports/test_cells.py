@@ -22,7 +22,8 @@ def cells(make_store):
 
     def add(
         cell_line, method, places, *,
-        split="seen", subsample=-1, masking="none", fit="", design="", known=N, weights="", **facts,
+        split="seen", subsample=-1, masking="none", fit="", design="", known=N, weights="",
+        epochs=None, **facts,
     ):  # fmt: skip
         targets = store.one_target_each(1, N)
         for i, place in enumerate(places):
@@ -44,7 +45,8 @@ def cells(make_store):
             if scores is not None and known < N:
                 scores[scores <= N - known] = np.nan  # the last ones are not known
             status = "timeout" if failed else "ok"
-            own = {"parameters": {"weights": weights}} if weights else {}
+            own = {"weights": weights, "epochs": epochs}
+            own = {"parameters": {name: value for name, value in own.items() if value}}
             store.job(method, task, scores, status=status, fit=fit, design=design, **own)
         return store
 
@@ -109,6 +111,30 @@ def test_table_7_has_the_variants_on_perturbations_that_are_not_trivial(cells):
     assert names[:4] == [
         ("cdn", "ours"), ("cdn", "printed"), ("cdn", "difference"), ("no_pretrain", "printed"),
     ]  # fmt: skip
+
+
+def test_table_7_compares_with_the_printed_values_of_the_same_lines(cells):
+    weights = "table7/cdn.safetensors"
+    cells("k562_gw", "cdn-axial-cells", [1, 11, 31], fit="f", weights=weights)
+    store = cells("rpe1", "cdn-axial-cells", [1, 11, None], fit="f", weights=weights)
+    table = table7.build(read([store.store]))
+    rank = table.frame[table.frame["metric"] == "rank"].rename(columns={"mean": "value"})
+    gap = rank[(rank["source"] == "difference") & (rank["label"] == "cdn")]
+    assert value(gap, cell_line="mean") == pytest.approx((0.8 + 0.9) / 2 - (0.72 + 0.59) / 2)
+    (block,) = table.blocks
+    marks = dict(zip([c.group for c in block.columns], block.rows[0].cells, strict=True))
+    assert marks["rpe1"].mark == "†" and not marks["k562_gw"].mark
+    assert any("fewer tasks" in note for note in block.notes)
+
+
+def test_table_7_tells_apart_two_ways_of_fine_tuning_one_variant(cells):
+    weights = "table7/cdn.safetensors"
+    cells("sim-a", "cdn-axial-cells", [1, 11, 31], fit="f", weights=weights)
+    store = cells("sim-a", "cdn-axial-cells", [1, 61, 61], fit="g", weights=weights, epochs=1)
+    frame = table7.build(read([store.store])).frame
+    ours = frame[(frame["source"] == "ours") & (frame["metric"] == "rank")]
+    ours = ours[ours["cell_line"] == "mean"].set_index("label")["mean"]
+    assert ours.to_dict() == {"cdn": pytest.approx(0.8), "cdn [epochs=1]": pytest.approx(0.4)}
 
 
 def test_gears_has_a_row_without_the_genes_that_it_does_not_cover(cells):

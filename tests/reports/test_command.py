@@ -23,13 +23,13 @@ def folder(make_store, tmp_path):
     return tmp_path / "perturbseq"
 
 
-def run(*arguments) -> str:
-    """What it prints to standard output; errors are raised."""
+def run(*arguments, code: int = 0) -> str:
+    """What it prints to standard output; errors are raised. code: the exit code."""
     app = typer.Typer()
     app.command("report")(report)
     app.command("list")(list_names)
     done = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == code, done.output
     return done.stdout
 
 
@@ -50,8 +50,15 @@ def test_several_tables_and_figures_at_once(folder, tmp_path):
     run("report", folder, "--table", "leaderboard,provenance", "--latex", latex)
     assert latex.read_text().count(r"\begin{tabular}") == 2
     out = tmp_path / "figures"
-    run("report", folder, "--figure", "dots,ranks,places", "--out", out, "--format", "png")
+    run("report", folder, "--figure", "dots,places", "--out", out, "--format", "png")
     assert {path.stem.split("-")[0] for path in out.iterdir()} >= {"dots", "places"}
+
+
+def test_a_named_figure_that_has_nothing_to_show_is_no_success(folder, tmp_path):
+    options = ["--out", tmp_path / "figures", "--format", "png"]
+    run("report", folder, "--figure", "dots,real", *options, code=1)
+    assert (tmp_path / "figures").is_dir()  # the other one is there
+    run("report", folder, "--figure", "dots,all", *options)
 
 
 def test_figures_are_written_and_nothing_is_printed(folder, tmp_path):

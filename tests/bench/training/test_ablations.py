@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from cdnbench.commands.ablations import _of_paper
+from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.training import ablations
 from cdnbench.training.ablations import Budget, methods_on_cells, train_variants
 from cdnbench.training.card import Origin
@@ -52,3 +57,45 @@ def test_variants_on_cells_are_fine_tuned_by_the_method_of_their_head():
     names = methods_on_cells(weights, "table7", None)
     assert names == "cdn-axial-cells:weights=w/table7/cdn.safetensors"
     assert methods_on_cells(weights, "table7", 3) == f"{names},epochs=3"
+
+
+def test_an_encoder_that_does_not_exist_is_refused_before_training(tmp_path, monkeypatch):
+    with pytest.raises(BenchError, match="nonsense"):
+        starts("table8", tmp_path, monkeypatch, replace(BUDGET, encoder="nonsense.safetensors"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_of_another_statistic_is_refused(tmp_path, monkeypatch):
+    card = {"config": {**asdict(ablations.FULL), "statistic": "corr"}}
+    monkeypatch.setattr(ablations, "read_card", lambda *_: card)
+    with pytest.raises(InvalidParameter, match="reads the inverse covariance"):
+        starts("table8", tmp_path, monkeypatch, replace(BUDGET, encoder="other"))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "suites"), [(0, ["synthetic"]), (2, ["synthetic", "perturbseq"])]
+)
+def test_variants_run_on_synthetic_data_and_fine_tuned_on_cells(
+    tmp_path, monkeypatch, epochs, suites
+):
+    planned = {}
+
+    def prepared(plan, out):
+        planned[out.name] = plan
+        return SimpleNamespace(execute=lambda: None, store=None)
+
+    weights = {"cdn": Path("w/table7/cdn.safetensors")}
+    monkeypatch.setattr(ablations, "train_variants", lambda *_: weights)
+    monkeypatch.setattr(
+        "cdnbench.runners.plan.make_plan", lambda suite, options, names, limit: names
+    )
+    monkeypatch.setattr("cdnbench.runners.api.prepared", prepared)
+    monkeypatch.setattr("cdnbench.reports.build", lambda _: SimpleNamespace(show=lambda *_: None))
+    _of_paper("table7", BUDGET, tmp_path, tmp_path, "dcdi", None, epochs)
+    assert list(planned) == suites
+    assert planned["synthetic"] == "cdn-axial:weights=w/table7/cdn.safetensors"
+    if epochs:
+        assert (
+            planned["perturbseq"].startswith("cdn-axial-cells:")
+            and "epochs=2" in planned["perturbseq"]
+        )

@@ -1,7 +1,9 @@
 """The figure `scaling` from a table of measurements."""
 
 import pandas as pd
+import pytest
 
+from cdnbench.errors import BenchError
 from cdnbench.reports.drawing.cast import plain_actor
 from cdnbench.reports.drawing.look import Look
 from cdnbench.reports.figures import scaling
@@ -9,6 +11,7 @@ from cdnbench.reports.figures import scaling
 TABLE = pd.DataFrame(
     {
         "method": ["quick"] * 3 + ["slow"] * 3 + ["small"] * 3,
+        "version": [2] * 9,
         "n_variables": [10, 100, 1000] * 3,
         "status": ["ok", "ok", "ok"]
         + ["ok", "did not finish", "not tried: did not finish at fewer"]
@@ -44,6 +47,25 @@ def test_one_cross_where_a_method_first_gave_up():
     assert crosses[0].get_color() == plain_actor("slow", Look()).mark.colour
 
 
+def test_of_several_versions_the_newest_counts():
+    old = TABLE.assign(version=1, status="did not finish")
+    rows = scaling.measured(pd.concat([old, TABLE]), "here")
+    pd.testing.assert_frame_equal(rows, scaling.measured(TABLE, "here"))
+
+
+def test_a_method_that_never_finished_has_a_cross_at_the_smallest_size():
+    never = TABLE.assign(method="never", status="did not finish")
+    rows = scaling.measured(pd.concat([TABLE, never.iloc[:3]]), "here")
+    axes = scaling._figure(rows, "title", "", Look()).axes[0]
+    crosses = {line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"}
+    assert crosses == {10, 100}
+
+
+def test_a_table_in_which_nothing_finished_is_refused():
+    with pytest.raises(BenchError, match="no measurement that finished"):
+        scaling.measured(TABLE.assign(status="did not finish"), "here")
+
+
 def test_memory_that_did_not_grow_keeps_the_axis_readable():
     _, figure = drawn()
     low, high = figure.axes[1].get_ylim()
@@ -56,5 +78,5 @@ def test_the_note_says_what_was_measured():
     note = " ".join(" ".join(text.get_text() for text in figure.texts).split())
     assert "CPU time of one call on one core." in note
     assert "The limit was 30 s." in note
-    assert "takes no more variables" in note
+    assert "larger data are beyond the method's limits" in note
     assert "Less than 1 MB is drawn as 1 MB." in note
