@@ -140,6 +140,7 @@ class CDNHard(CDN):
     info: ClassVar[MethodInfo] = replace(
         CDN.info,
         name="cdn-hard",
+        version="3",
         summary="the network of cdn, trained on hard interventions only, as cdn-axial",
         default=False,
     )
