@@ -1,13 +1,13 @@
 """Does attention beat the perceptron? The paper's two heads, by training seed and kind of
 intervention.
 
-    python benchmarks/attention_or_mlp.py > docs/results/attention.txt
+    python benchmarks/attention_or_mlp.py      # docs/results/attention.txt, see benchmarks/texts.py
 
 Compares `cdn-axial` and `cdn-mlp` on the datasets of `synthetic` under the dcdi protocol, of which
 both networks know hard interventions alone: mean average precision of each, and the paired
-difference (axial less MLP) with its 95 % interval and p-value over datasets. Networks are told
-apart by the folder of their weights. Each pair has the same encoder, training data and seed. The
-results are those of `docs/results/store` and `docs/results/variants`; nothing is run.
+difference (axial less MLP) with its 95 % interval and p-value over datasets. Each pair has the same
+encoder, training data and seed. The results are those of `docs/results/store` and
+`docs/results/variants`; nothing is run.
 """
 
 from __future__ import annotations
@@ -19,18 +19,24 @@ from pathlib import Path
 import pandas as pd
 
 from cdnbench.archive import find_stores
+from cdnbench.registry import parse_methods
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import read
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 METRIC = "average_precision"
-HEADS = {"cdn-axial": "axial", "cdn-mlp": "mlp"}
 PAIRS = {
-    "": "as shipped (seed 0)",
-    "cdn-HEAD-seed-1": "heads of seed 1",
-    "table8": "Table 8 (5 minutes a head)",
+    "as shipped (seed 0)": {"axial": "cdn-axial", "mlp": "cdn-mlp"},
+    "heads of seed 1": {
+        "axial": "cdn-axial:weights=results/train/cdn-axial-seed-1/weights.safetensors",
+        "mlp": "cdn-mlp:weights=results/train/cdn-mlp-seed-1/weights.safetensors",
+    },
+    "Table 8 (5 minutes a head)": {
+        "axial": "cdn-axial:weights=results/train/ablations/table8/axial.safetensors",
+        "mlp": "cdn-mlp:weights=results/train/ablations/table8/mlp.safetensors",
+    },
 }
-"""Folder of the weights -> what the pair of networks is called. HEAD: either head."""
+"""What a pair of networks is called -> its methods."""
 PARTS = {
     "hard": {"intervention": "hard-uniform"},
     "soft": {"intervention": "soft-scale"},
@@ -41,63 +47,50 @@ PARTS = {
 }
 
 
-def main() -> None:
+def table() -> Iterator[str]:
+    """The lines of the comparison."""
     means = dataset_means()
     columns = "datasets   axial     mlp  difference  95 %               p"
-    print(f"{'part':<17}  {'networks':<28}  {columns}")
+    yield f"{'part':<17}  {'networks':<28}  {columns}"
     for part, where in PARTS.items():
-        for folder, name in PAIRS.items():
-            for line in lines(means, where, folder):
-                print(f"{part:<17}  {name:<28}  {line}")
+        for name, methods in PAIRS.items():
+            yield f"{part:<17}  {name:<28}  {compared(means, where, methods)}"
 
 
 def dataset_means() -> pd.DataFrame:
-    """The mean of each (head, pair, dataset)."""
-    folders = [FOLDER / "store", FOLDER / "variants"]
-    stores = [store for folder in folders if folder.is_dir() for store in find_stores(folder)]
-    regimes = read([store for store in stores if "synthetic-dcdi" in str(store.folder)]).regimes
-    regimes = regimes[regimes["method"].isin(HEADS)]
-    columns = ["method", "parameters", "intervention", "mechanism"]
-    regimes = regimes.astype(dict.fromkeys(columns, str))
-    pair = regimes["parameters"].map(pair_of)
-    regimes = regimes.assign(head=regimes["method"].map(HEADS), pair=pair)
-    return statistics.dataset_means(
-        regimes, [METRIC], ["head", "pair", "intervention", "mechanism"]
-    )
+    """The mean of each (method with its parameters, dataset)."""
+    stores = [store for name in ("store", "variants") for store in find_stores(FOLDER / name)]
+    stores = [store for store in stores if store.folder.name == "synthetic-dcdi"]
+    regimes = read(stores).regimes
+    regimes = regimes[regimes["method"].isin(["cdn-axial", "cdn-mlp"])]
+    about = ["intervention", "mechanism"]
+    regimes = regimes.astype(dict.fromkeys(["method", "parameters", *about], str))
+    regimes = regimes.assign(network=regimes["method"] + regimes["parameters"])
+    return statistics.dataset_means(regimes, [METRIC], ["network", *about])
 
 
-def pair_of(parameters: str) -> str:
-    """The folder of the weights, with HEAD for the name of a head."""
-    weights = json.loads(parameters).get("weights")
-    if weights in (None, *HEADS):
-        return ""
-    folder = Path(weights).parent.name
-    for head in HEADS:
-        folder = folder.replace(head, "cdn-HEAD")
-    return folder
-
-
-def lines(means: pd.DataFrame, where: dict[str, str], pair: str) -> Iterator[str]:
-    """One line if both heads of the pair have results."""
-    rows = means[means["pair"] == pair]
+def compared(means: pd.DataFrame, where: dict[str, str], methods: dict[str, str]) -> str:
+    """Both means over the datasets of this part that both networks finished, and the difference."""
+    rows = means
     for column, wanted in where.items():
         rows = rows[rows[column] == wanted]
-    table = rows.pivot_table(METRIC, [*statistics.UNIT], "head", observed=True, sort=False).reindex(
-        columns=["axial", "mlp"]
-    )
-    table = table.dropna()
-    if table.empty:
-        return
-    gap = (table["axial"] - table["mlp"]).to_numpy()
-    settings = table.index.get_level_values(statistics.UNIT[0]).astype(str).to_numpy()
+    sides = {}
+    for head, method in methods.items():
+        ((name, parameters),) = parse_methods(method)
+        own = rows[rows["network"] == name + json.dumps(parameters)]
+        sides[head] = own.set_index(list(statistics.UNIT))[METRIC]
+    both = pd.DataFrame(sides).dropna()
+    if both.empty:
+        return "no results"
+    gap = (both["axial"] - both["mlp"]).to_numpy()
+    settings = both.index.get_level_values(statistics.UNIT[0]).astype(str).to_numpy()
     low, high = statistics.mean_interval(gap, settings)
-    axial, mlp = table.mean()
     p = statistics.sign_flip_test(gap)
-    yield (
-        f"{len(table):8d}  {axial:6.3f}  {mlp:6.3f}  {gap.mean():+10.3f}  "
-        f"{low:+.3f} to {high:+.3f}  {p:.4f}"
+    return (
+        f"{len(both):8d}  {both['axial'].mean():6.3f}  {both['mlp'].mean():6.3f}  "
+        f"{gap.mean():+10.3f}  {low:+.3f} to {high:+.3f}  {p:.4f}"
     )
 
 
 if __name__ == "__main__":
-    main()
+    print("\n".join(table()))

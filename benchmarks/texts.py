@@ -4,8 +4,9 @@
     python benchmarks/texts.py --check   # exit code 1 if one differs
 
 No text may be edited by hand: every number of theirs comes from a store, and `provenance.txt` tells
-which results and weights come from a tree with uncommitted changes. weights.txt is made of the
-cards beside the weights.
+which results and weights come from a tree with uncommitted changes. table7.txt, table8.txt and
+attention.txt rest on the stores in `variants` as well; weights.txt is made of the cards beside the
+weights.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import attention_or_mlp
+
 from cdnbench import report
 from cdnbench.reports import texts
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 CARDS = Path(__file__).parents[1] / "methods" / "cdn" / "weights"
-WEIGHTS = "weights.txt"
+WEIGHTS, ATTENTION = "weights.txt", "attention.txt"
 
 
 def main() -> int:
@@ -30,15 +33,25 @@ def main() -> int:
         "--check", action="store_true", help="write nothing, and fail if one differs"
     )
     check = parser.parse_args().check
-    made, cards = report(FOLDER / "store"), weights()
+    made = [
+        (report(FOLDER / "store"), texts.TEXTS),
+        (report(FOLDER / "variants"), texts.OF_VARIANTS),
+    ]
+    others = {WEIGHTS: weights(), ATTENTION: "\n".join(attention_or_mlp.table()) + "\n"}
     if not check:
-        for path in texts.write(made, FOLDER):
-            print(f"Wrote {path}.")
-        (FOLDER / WEIGHTS).write_text(cards, encoding="utf-8")
+        for one, names in made:
+            for path in texts.write(one, FOLDER, names):
+                print(f"Wrote {path}.")
+        for name, text in others.items():
+            (FOLDER / name).write_text(text, encoding="utf-8")
         return 0
-    wrong = list(texts.differences(made, FOLDER))
-    if (FOLDER / WEIGHTS).read_text(encoding="utf-8") != cards:
-        wrong.append(f"{FOLDER / WEIGHTS} does not equal the cards beside the weights.")
+    wrong = [what for one, names in made for what in texts.differences(one, FOLDER, names)]
+    for name, text in others.items():
+        path = FOLDER / name
+        if not path.exists():
+            wrong.append(f"{path} does not exist.")
+        elif path.read_text(encoding="utf-8") != text:
+            wrong.append(f"{path} does not equal what it is made from.")
     for what in wrong:
         print(what)
     if wrong:

@@ -22,6 +22,9 @@ TEXTS: Mapping[str, str] = {
     },
 }
 """Name of the file, without its end -> table."""
+OF_VARIANTS: Mapping[str, str] = {"table7": "table7", "table8": "table8"}
+"""The same of tables on variants of a network, whose stores lie apart: a leaderboard of methods
+should not rank them."""
 _SHOWN = 12
 """Lines of a difference that are shown."""
 
@@ -33,10 +36,10 @@ def text(report: Report, name: str) -> str:
     return out.getvalue().rstrip() + "\n"
 
 
-def write(report: Report, folder: Path) -> list[Path]:
+def write(report: Report, folder: Path, texts: Mapping[str, str] = TEXTS) -> list[Path]:
     """Write every text, and return the files that changed."""
     changed = []
-    for name, table in TEXTS.items():
+    for name, table in texts.items():
         path, made = folder / f"{name}.txt", text(report, table)
         if not path.exists() or path.read_text(encoding="utf-8") != made:
             path.write_text(made, encoding="utf-8")
@@ -44,9 +47,9 @@ def write(report: Report, folder: Path) -> list[Path]:
     return changed
 
 
-def differences(report: Report, folder: Path) -> Iterator[str]:
+def differences(report: Report, folder: Path, texts: Mapping[str, str] = TEXTS) -> Iterator[str]:
     """What is wrong with each text that does not equal its table, in words."""
-    for name, table in TEXTS.items():
+    for name, table in texts.items():
         path = folder / f"{name}.txt"
         if not path.exists():
             yield f"{path} does not exist."
