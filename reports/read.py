@@ -316,6 +316,23 @@ def _current(found: Sequence[Loaded], factors: Factors) -> set[int]:
     return {i for _, i in newest.values()}
 
 
+def replaced(read: Read) -> tuple[set[str], int]:
+    """The keys of the superseded jobs of which there is a current result: of the same method with
+    the same parameters on the task of the same name. And how many superseded jobs have none, since
+    the method was not run on the newer version of the data."""
+
+    def identity(one: Loaded, record: JobRecord) -> tuple:
+        name = one.task.name if one.task else record.task
+        what = record.method, _json(record.parameters), _json(digests(record.knowledge))
+        return (*_place(one, read.factors), name, *what, record.seed)
+
+    jobs = [(one, one.record) for one in read.loaded if isinstance(one.record, JobRecord)]
+    current = {identity(*job) for job in jobs if not job[0].superseded}
+    old = [job for job in jobs if job[0].superseded]
+    keys = {record.key for one, record in old if identity(one, record) in current}
+    return keys, len(old) - len(keys)
+
+
 def _place(one: Loaded, factors: Factors) -> tuple[str, ...]:
     """The factors of a job; those of a job whose task is lost are not known."""
     if one.task is None:

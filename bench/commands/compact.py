@@ -53,10 +53,15 @@ def compact(
 def _drop_superseded(folders: Sequence[Path]) -> None:
     from cdnbench.archive import Archive
     from cdnbench.compaction import drop
-    from cdnbench.reports.read import load
+    from cdnbench.reports.read import load, replaced
 
     for folder in folders:
-        found = load([Archive(folder)]).loaded
-        old = {one.record.key for one in found if one.superseded}
+        old, others = replaced(load([Archive(folder)]))
         if old:
             print(f"{folder}: {drop(folder, old)} superseded results are left out")
+        if others:
+            print(
+                f"note: {folder}: {others} results on an older version of the data stay. Reports "
+                "do not count them, and nothing newer of their methods is there in their place.",
+                file=sys.stderr,
+            )

@@ -158,6 +158,26 @@ def test_results_that_newer_ones_supersede_can_be_left_out(store, tmp_path):
     assert len(list(Archive(into / "s-dcdi").records())) == 4
 
 
+def test_results_on_older_data_stay_where_nothing_newer_replaces_them(store, tmp_path):
+    """A newer version of a task makes all results on the older one useless to a report. Only the
+    method that was run again has something in its place."""
+    into = tmp_path / "archive"
+    compact(store, into)
+    newer = Store(tmp_path / "newer").create()
+    old = store.job("mclean0")
+    newer.write_task(replace(store.task("clean0"), hash="clean0-again"))
+    newer.write_job(
+        replace(old, key="m2", task_hash="clean0-again", started_at="2030-01-01T00:00:00+00:00"),
+        store.scores("mclean0"),
+    )
+    found = CliRunner().invoke(app, ["compact", str(newer.folder), str(into), "--drop-superseded"])
+    assert found.exit_code == 0
+    assert "1 superseded results are left out" in found.output
+    assert "1 results on an older version of the data stay" in found.output
+    keys = {record.key for record in Archive(into / "s-clean").records()}
+    assert keys == {"m2", "nclean0", "mclean1", "nclean1"}
+
+
 def test_a_file_of_which_nothing_is_left_is_removed(store, tmp_path):
     (folder, _) = compact(store, tmp_path).folders
     assert drop(folder, {"nclean0", "nclean1", "unknown"}) == 2
