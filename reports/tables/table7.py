@@ -116,8 +116,16 @@ def _panel(
             style = "method" if source == OURS else "published"
             rows.append(Row((Cell(name), Cell(source), *texts), style))
             long += [
-                {"suite": cells.SUITE, "split": _SPLIT, "part": title, "label": name}
-                | {"source": source, "cell_line": c[0], "metric": c[1], "mean": v}
+                {
+                    "suite": cells.SUITE,
+                    "split": _SPLIT,
+                    "part": title,
+                    "label": name,
+                    "source": source,
+                    "cell_line": c[0],
+                    "metric": c[1],
+                    "mean": v,
+                }
                 for c, v in zip(columns, values, strict=True)
                 if not np.isnan(v)
             ]
