@@ -14,8 +14,9 @@ profile_names, profile_targets, profile_cells, profiles
                          (Q,), (Q,), (Q,), (Q, G) float32: mean shift of every perturbation with
                          enough cells
 attributes               format, name, hash, options, source, attrition, simulated. The hash is
-                         taken over all arrays but the noise ceiling, whose last digits depend on
-                         the machine and from which no task is made.
+                         the identity of the line: it covers the values as the raw file has them,
+                         and all arrays but those of computed numbers, whose last digits depend
+                         on the processor.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from scipy import sparse
 
 from cdnbench.errors import InvalidData
 
-FORMAT = 3
+FORMAT = 4
 SUFFIX = ".cells.h5"
 NOISE = ("reliability", "retrieval")
 
@@ -257,13 +258,14 @@ class Writer:
             for name, (offset, dtype, shape) in self._places.items()
         }
 
-    def finish(self, attributes: dict[str, Any]) -> None:
-        """Hash what was written, add the attributes, and give the file its name."""
+    def finish(self, attributes: dict[str, Any], values: str) -> None:
+        """Hash what was written, add the attributes, and give the file its name. values: digest of
+        the values that the computed numbers come from."""
         import h5py
 
         from cdnbench.digest import canonical_json
 
-        content = _hash(self.partial)
+        content = _hash(self.partial, values)
         with h5py.File(self.partial, "a") as file:
             file.attrs["attributes"] = canonical_json(
                 {"format": FORMAT, "hash": content, **attributes}
@@ -271,16 +273,17 @@ class Writer:
         os.replace(self.partial, self.path)
 
 
-def _hash(path: Path) -> str:
-    """Digest of the names and contents of all arrays but the noise ceiling, sorted by name."""
+def _hash(path: Path, values: str) -> str:
+    """Digest of `values`, and of the names and contents of all arrays of text, whole numbers and
+    truth values, sorted by name."""
     import hashlib
 
     import h5py
 
-    h = hashlib.blake2b(digest_size=16)
+    h = hashlib.blake2b(f"values:{values};".encode(), digest_size=16)
     with h5py.File(path, "r") as file:
         for name, dataset in sorted(_datasets(file), key=lambda pair: pair[0]):
-            if name in NOISE:
+            if dataset.dtype.kind == "f":
                 continue
             h.update(f"{name}:{dataset.dtype.str}:{dataset.shape};".encode())
             for low in range(0, dataset.shape[0], 2**22 if dataset.ndim == 1 else 2**8):

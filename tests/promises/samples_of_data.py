@@ -205,7 +205,9 @@ def _prepared(folder: Path, rng: random.Random) -> Path:
     writer.put("profile_cells", np.array([3, 4, 5]))
     writer.put("profiles", np.abs(sample_values(rng, 3, 5)).astype("f4"))
     writer.mapped()
-    writer.finish({"name": "x", "options": {}, "source": {}, "attrition": {}, "simulated": False})
+    writer.finish(
+        {"name": "x", "options": {}, "source": {}, "attrition": {}, "simulated": False}, ""
+    )
     return path
 
 

@@ -153,8 +153,11 @@ def _another_logarithm(logs: np.ndarray, per_cell: np.ndarray) -> str:
 
 def log_normalise(counts: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:
     """log(1 + 10,000 counts / total) in float32. totals: (M,) counts of each cell over all genes of
-    the file, not only those that are kept."""
-    totals = np.asarray(totals, dtype=np.float32)
-    scale = np.repeat(totals / np.float32(TARGET_SUM), np.diff(counts.indptr))
-    data = np.log1p(counts.data.astype(np.float32) / scale)
+    the file, not only those that are kept.
+
+    It is computed in float64. Logarithms of float32 differ between processors in the last digit,
+    and with them which values tie, which changes tests and so the candidates of a task.
+    """
+    scale = np.repeat(np.asarray(totals, dtype=np.float64) / TARGET_SUM, np.diff(counts.indptr))
+    data = np.log1p(counts.data / scale).astype(np.float32)
     return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)

@@ -9,6 +9,7 @@ preparation that was stopped continues from there.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import shutil
@@ -25,11 +26,18 @@ from cdnbench.datasets.cells.screens.differential import Controls, RankSums
 from cdnbench.datasets.cells.screens.noise import noise_ceiling
 from cdnbench.datasets.cells.screens.options import SEPARATOR, Attrition, Preparation
 from cdnbench.datasets.cells.screens.raw import RawCells
-from cdnbench.datasets.cells.screens.survey import CONTROL, Progress, Survey, normalised, survey
+from cdnbench.datasets.cells.screens.survey import (
+    CONTROL,
+    Progress,
+    Survey,
+    kept_values,
+    normalised,
+    survey,
+)
 from cdnbench.digest import digest, generator
 from cdnbench.errors import InvalidData, InvalidParameter
 
-READING = 2
+READING = 3
 """Goes up when raw files are read in another way, so that what was kept before is made anew."""
 LONGEST_NAME = 100
 """Bytes of the name of a line, to which file systems and tasks add theirs."""
@@ -219,13 +227,7 @@ def _write(
     number[tasks.perturbations] = np.arange(len(tasks.names))
     task = np.where(found.label >= 0, number[np.maximum(found.label, 0)], -1)
     rows = {"controls": controls, "cells": np.argsort(task, kind="stable")[(task < 0).sum() :]}
-    n_values = _values_of(
-        raw,
-        found,
-        options,
-        np.isin(np.arange(raw.n_cells), np.concatenate(list(rows.values()))),
-        progress,
-    )
+    n_values, content = _values_of(raw, found, options, progress)
 
     writer = Writer(path)
     words = {
@@ -280,7 +282,7 @@ def _write(
     for name, values in zip(NOISE, found_noise, strict=True):
         arrays[name][:] = values
         arrays[name].flush()  # type: ignore[attr-defined]
-    writer.finish(about)
+    writer.finish(about, digest(READING, options.values, content))
 
 
 def _rows(arrays, group: str, n_values, n_genes: int, ends) -> Iterator[sparse.csr_matrix]:
@@ -296,17 +298,24 @@ def _rows(arrays, group: str, n_values, n_genes: int, ends) -> Iterator[sparse.c
         yield sparse.csr_matrix(parts, shape=(high - low, n_genes))
 
 
-def _values_of(raw, found, options, wanted, progress) -> np.ndarray:
-    """(M,) number of non-zero values in the kept genes; 0 for cells that are not wanted."""
+def _values_of(raw, found, options, progress) -> tuple[np.ndarray, list[str]]:
+    """(M,) number of non-zero values in the kept genes, 0 for cells that are left out; and digests
+    of the labels, values and totals of the others, as the file has them."""
     n_values = np.zeros(raw.n_cells, dtype=np.int64)
+    parts = [hashlib.blake2b(digest_size=16) for _ in range(5)]
     for rows, chunk in raw.chunks():
         progress("counting", rows.start, raw.n_cells)
-        keep = wanted[rows]
-        if keep.any():
-            n_values[np.flatnonzero(keep) + rows.start] = np.diff(
-                normalised(found, options, rows, chunk, keep).indptr
-            )
-    return n_values
+        label = found.label[rows]
+        keep = (label >= 0) | (label == CONTROL)
+        values = kept_values(found, rows, chunk, keep)
+        n_values[rows][keep] = counts = np.diff(values.indptr)
+        totals = found.total[rows][keep] if options.values == "counts" else np.zeros(0)
+        for part, array in zip(
+            parts, (label[keep], counts, values.indices, values.data, totals), strict=True
+        ):
+            kind = "<f4" if array.dtype.kind == "f" else "<i8"
+            part.update(np.ascontiguousarray(array, dtype=kind).data)
+    return n_values, [part.hexdigest() for part in parts]
 
 
 def _starts(rows: np.ndarray, n_values: np.ndarray, n_cells: int) -> np.ndarray:

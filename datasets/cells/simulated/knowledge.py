@@ -60,7 +60,7 @@ def write_knowledge(simulation: Simulation, error: float, folder: Path) -> dict[
     paths = {kind: folder / f"{kind}.tsv" for kind in KINDS}
     if all(path.exists() for path in paths.values()):
         return paths
-    rng = generator("cells", "knowledge", VERSION, simulation.hash, error)
+    rng = generator("cells", "knowledge", VERSION, simulation.stream, error)
     truth = true_knowledge(simulation)
     terms = known_annotations(truth, error, rng)
     of_gene: dict[int, list[str]] = {}
@@ -108,7 +108,7 @@ def known_annotations(
 
 def true_knowledge(simulation: Simulation) -> Truth:
     """What the simulator knows, before any errors."""
-    rng = generator("cells", "knowledge", VERSION, simulation.hash, "truth")
+    rng = generator("cells", "knowledge", VERSION, simulation.stream, "truth")
     net = network(simulation, None)
     processes = _processes(net, rng)
     complexes = _complexes(net, processes[:, 0], simulation.largest_complex, rng)

@@ -7,7 +7,8 @@ u_g is the expression of gene g relative to unperturbed cells of its line:
 
 solved by iteration. r_g is what a knock-down leaves of its target (1 elsewhere). e_g is the cell's
 own noise, which the network passes on, so that genes correlate as they are wired. Molecules are
-Poisson around library size x share of gene x u_g x batch.
+Poisson around library size x share of gene x u_g x batch. All is computed in float64, so that
+processors, which differ in the last digit, still draw the same counts.
 
 What is drawn
     complexes  1 to `largest_complex` regulators that act together: most of the genes that a member
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTROL = "non-targeting"
-VERSION = 2
+VERSION = 3
+_STREAM = 2
+"""The version that names the random streams: version 3 draws the same networks and perturbations
+as version 2, in float64."""
 _CELLS_AT_ONCE = 4000
 _ITERATIONS = 12
 
@@ -84,6 +88,11 @@ class Simulation:
     @property
     def hash(self) -> str:
         return digest(VERSION, asdict(self))
+
+    @property
+    def stream(self) -> str:
+        """What names the random streams of all that is drawn beside the cells."""
+        return digest(_STREAM, asdict(self))
 
 
 DRUGS = Simulation(
@@ -136,8 +145,8 @@ class Network:
 def network(simulation: Simulation, line: str | None) -> Network:
     """The network of a line: the shared one with a share of its edges drawn anew. None: the shared
     network itself."""
-    shared = generator("cells", "simulate", VERSION, simulation.seed, "network")
-    own = generator("cells", "simulate", VERSION, simulation.seed, "network", line)
+    shared = generator("cells", "simulate", _STREAM, simulation.seed, "network")
+    own = generator("cells", "simulate", _STREAM, simulation.seed, "network", line)
     n, t = simulation.n_genes, simulation.n_regulators
     regulators = shared.choice(n, t, replace=False)
     sizes = shared.integers(1, simulation.largest_complex + 1, size=t)
@@ -164,9 +173,7 @@ def network(simulation: Simulation, line: str | None) -> Network:
 
 def _edges(rng: np.random.Generator, simulation: Simulation, chance: np.ndarray) -> np.ndarray:
     shape = simulation.n_genes, len(chance)
-    return np.where(
-        rng.random(shape) < chance, simulation.weight * rng.normal(size=shape), 0.0
-    ).astype(np.float32)
+    return np.where(rng.random(shape) < chance, simulation.weight * rng.normal(size=shape), 0.0)
 
 
 def steady_state(net: Network, offset: np.ndarray) -> np.ndarray:
@@ -174,14 +181,14 @@ def steady_state(net: Network, offset: np.ndarray) -> np.ndarray:
     log_u = offset.copy()
     for _ in range(_ITERATIONS):
         regulator = np.exp(np.clip(2 * log_u[:, net.regulators], -20, 20))
-        pull = (regulator / (1 + regulator) - 0.5).astype(np.float32) @ net.weights.T
+        pull = (regulator / (1 + regulator) - 0.5) @ net.weights.T
         log_u = 0.4 * log_u + 0.6 * (offset + pull)
     return np.exp(np.clip(log_u, -8, 3))
 
 
 def targets_of(simulation: Simulation) -> dict[str, list[int]]:
     """Perturbation -> numbers of its target genes; the same in all lines."""
-    rng = generator("cells", "simulate", VERSION, simulation.seed, "targets")
+    rng = generator("cells", "simulate", _STREAM, simulation.seed, "targets")
     regulators = network(simulation, simulation.lines[0]).regulators
     if simulation.kind == "drug":
         return {
@@ -204,7 +211,7 @@ def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix,
     order."""
     import pandas as pd
 
-    rng = generator("cells", "simulate", VERSION, simulation.seed, "cells", line)
+    rng = generator("cells", "simulate", _STREAM, simulation.seed, "cells", line)
     net = network(simulation, line)
     targets = targets_of(simulation)
     median, spread = simulation.cells
@@ -212,7 +219,7 @@ def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix,
         25, np.round(median * np.exp(spread * rng.normal(size=len(targets))))
     ).astype(int)
     n_genes = simulation.n_genes
-    effect = np.zeros((1 + len(targets), n_genes), dtype=np.float32)
+    effect = np.zeros((1 + len(targets), n_genes))
     for i, genes in enumerate(targets.values(), 1):
         effect[i, genes] = np.log(rng.uniform(*simulation.residual, size=len(genes)))
     condition = rng.permutation(np.repeat(np.arange(len(effect)), [simulation.n_controls, *sizes]))
@@ -224,9 +231,7 @@ def simulate_line(simulation: Simulation, line: str) -> tuple[sparse.csr_matrix,
     parts = []
     for low in range(0, len(condition), _CELLS_AT_ONCE):
         some = slice(low, low + _CELLS_AT_ONCE)
-        noise = simulation.noise * rng.standard_normal(
-            (len(condition[some]), n_genes), dtype=np.float32
-        )
+        noise = simulation.noise * rng.standard_normal((len(condition[some]), n_genes))
         u = steady_state(net, noise + effect[condition[some]] * works[some, None])
         mean = library[some, None] * net.basal * u * of_batch[batch[some]]
         parts.append(sparse.csr_matrix(rng.poisson(mean).astype(np.float32)))
