@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from cdnbench.reports import cells, published
-from cdnbench.reports.cells import DIFFERENCE, LINES, MEAN, METRICS, OURS, PRINTED
+from cdnbench.reports.beside import PARTIAL, partial_of, side_by_side, sizes
+from cdnbench.reports.cells import LINES, MEAN
 from cdnbench.reports.frame import Results
 from cdnbench.reports.standings import kind
-from cdnbench.reports.table import Block, Cell, Column, Row, Table, number, place_best
+from cdnbench.reports.table import Block, Table
 
 SUMMARY = "the paper's Table 2 (cells, trivial and non-trivial), ours beside the printed values"
 PANELS = {True: "trivial", False: "nontrivial"}
@@ -65,54 +65,17 @@ def _panel(
 ) -> tuple[Block, pd.DataFrame]:
     """The block, and its numbers in the long form."""
     mine = cells.with_means(own, ["name", "label", "method", "variant", "trivial"])
-    theirs = cells.printed_frame(printed)
-    ours, other = cells.lookup(mine), cells.lookup(theirs)
-    places = [*lines, MEAN]
-    columns = [(line, metric) for line in places for metric in METRICS]
-    methods = dict(zip(mine["name"], mine["method"], strict=True))
-    partial = mine[mine["finished"] < mine["total"]]
-    partial = set(zip(partial["name"], partial["cell_line"], strict=True))
     published_methods = list(dict.fromkeys(printed["method"]))
-    order = cells.row_order(own, published_methods)
-    best = _best(ours, [name for name, _ in order if name], columns)
-    rows: list[Row] = []
-    long: list[dict[str, object]] = []
-    for name, published_name in order:
-        got = np.array([ours.get((name, *c), np.nan) for c in columns])
-        told = np.array([other.get((published_name or "", *c), np.nan) for c in columns])
-        kinds = []
-        if name:
-            texts = [
-                Cell(number(v, 2), bool(best[name][i]), "†" if (name, c[0]) in partial else "")
-                for i, (v, c) in enumerate(zip(got, columns, strict=True))
-            ]
-            rows.append(Row((Cell(name), Cell(OURS), *texts), kind(methods[name])))
-            kinds.append((OURS, name, got))
-        if published_name:
-            texts = [Cell("" if np.isnan(v) else number(v, 2)) for v in told]
-            rows.append(Row((Cell(published_name), Cell(PRINTED), *texts), "published"))
-            kinds.append((PRINTED, published_name, told))
-        if name and published_name:
-            gap = got - told
-            texts = [Cell("" if np.isnan(v) else cells.signed(v)) for v in gap]
-            rows.append(Row((Cell(name), Cell(DIFFERENCE), *texts), "published"))
-            kinds.append((DIFFERENCE, name, gap))
-        long += [
-            {"name": n, "source": source, "cell_line": c[0], "metric": c[1], "value": v}
-            for source, n, values in kinds
-            for c, v in zip(columns, values, strict=True)
-            if not np.isnan(v)
-        ]
-    heads = (
-        Column("method", align="left"),
-        Column("source", align="left"),
-        *(Column(METRICS[metric], group=line) for line, metric in columns),
-    )
-    notes = _notes(own, lines, bool(partial))
-    notes = (*notes, *cells.networks_beside(own, published_methods))
+    groups = [
+        ([name] if name else [], beside) for name, beside in cells.row_order(own, published_methods)
+    ]
+    styles = {name: kind(m) for name, m in zip(mine["name"], mine["method"], strict=True)}
+    found = side_by_side("method", groups, lines, mine, printed, styles, mark_best=True)
+    notes = [*_notes(own, lines), *([PARTIAL] if partial_of(mine) else [])]
+    notes += cells.networks_beside(own, published_methods)
     if not set(lines) <= set(LINES):
-        notes = (*notes, *_difficulty(mine, theirs))
-    return Block(title, heads, tuple(rows), notes), pd.DataFrame(long)
+        notes += _difficulty(mine, cells.printed_frame(printed))
+    return Block(title, found.heads, found.rows, tuple(notes)), found.numbers
 
 
 SIMPLE = "target-shift"
@@ -137,26 +100,11 @@ def _difficulty(mine: pd.DataFrame, printed: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def _best(
-    ours: dict[tuple[str, str, str], float], names: list[str], columns: Sequence[tuple[str, str]]
-) -> dict[str, np.ndarray]:
-    values = np.array([[ours.get((n, *c), np.nan) for c in columns] for n in names]).reshape(
-        len(names), len(columns)
-    )
-    flags = [place_best(values[:, i], digits=2) for i in range(len(columns))]
-    return {name: np.array([flag[i] for flag in flags]) for i, name in enumerate(names)}
-
-
-def _notes(own: pd.DataFrame, lines: Sequence[str], partial: bool) -> tuple[str, ...]:
-    notes = []
-    if len(own):
-        sizes = own.groupby("cell_line")["total"].max()
-        notes.append("Tasks: " + ", ".join(f"{line} {sizes[line]}" for line in lines) + ".")
+def _notes(own: pd.DataFrame, lines: Sequence[str]) -> list[str]:
+    notes = [] if own.empty else [sizes(own, lines)]
     if not set(lines) <= set(LINES):
         notes.append(
             "These are not the paper's lines, whose mean stands beside ours: a difference says how "
             "far apart two kinds of data are, not whether a method agrees with the paper."
         )
-    if partial:
-        notes.append("† rests on fewer tasks than were run.")
-    return tuple(notes)
+    return notes

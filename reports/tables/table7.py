@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
-import numpy as np
 import pandas as pd
 
 from cdnbench.reports import cells, published
-from cdnbench.reports.cells import DIFFERENCE, LINES, MEAN, METRICS, OURS, PRINTED
+from cdnbench.reports.beside import PARTIAL, partial_of, side_by_side, sizes
+from cdnbench.reports.cells import LINES
 from cdnbench.reports.frame import Results
 from cdnbench.reports.paper import ablation
-from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
+from cdnbench.reports.table import Block, Table
 
 SUMMARY = (
     "the paper's Table 7 (ablations of cdn-axial), ours beside the printed values; `bench train "
@@ -91,50 +91,13 @@ def _panel(
     if set(lines) <= set(LINES):
         printed = printed[printed["cell_line"].isin(lines)]
     mine = cells.with_means(own, ["name"])
-    ours, theirs = cells.lookup(mine), cells.lookup(cells.printed_frame(printed))
-    partial = mine[mine["finished"] < mine["total"]]
-    partial = set(zip(partial["name"], partial["cell_line"], strict=True))
-    columns = [(line, metric) for line in (*lines, MEAN) for metric in METRICS]
-    rows: list[Row] = []
-    long: list[dict[str, object]] = []
-    for variant, names in _order(own, printed).items():
-        told = np.array([theirs.get((variant, *c), np.nan) for c in columns])
-        got = {name: np.array([ours.get((name, *c), np.nan) for c in columns]) for name in names}
-        kinds = [(OURS, name, values) for name, values in got.items()]
-        if not np.isnan(told).all():
-            kinds += [(PRINTED, variant, told)]
-            kinds += [(DIFFERENCE, name, values - told) for name, values in got.items()]
-        for source, name, values in kinds:
-            text = cells.signed if source == DIFFERENCE else lambda v: number(v, 2)
-            texts = [
-                Cell(
-                    "" if np.isnan(v) else text(v),
-                    mark="†" if source == OURS and (name, c[0]) in partial else "",
-                )
-                for v, c in zip(values, columns, strict=True)
-            ]
-            style = "method" if source == OURS else "published"
-            rows.append(Row((Cell(name), Cell(source), *texts), style))
-            long += [
-                {
-                    "suite": cells.SUITE,
-                    "split": _SPLIT,
-                    "part": title,
-                    "label": name,
-                    "source": source,
-                    "cell_line": c[0],
-                    "metric": c[1],
-                    "mean": v,
-                }
-                for c, v in zip(columns, values, strict=True)
-                if not np.isnan(v)
-            ]
-    heads = (
-        Column("variant", align="left"),
-        Column("source", align="left"),
-        *(Column(METRICS[metric], group=line) for line, metric in columns),
-    )
-    return Block(title, heads, tuple(rows), _notes(own, lines, bool(partial))), pd.DataFrame(long)
+    styles = dict.fromkeys(mine["name"], "method")
+    groups = [(names, variant) for variant, names in _order(own, printed).items()]
+    found = side_by_side("variant", groups, lines, mine, printed, styles)
+    notes = () if own.empty else (sizes(own, lines), *_notes(lines, bool(partial_of(mine))))
+    numbers = found.numbers.rename(columns={"name": "label", "value": "mean"})
+    where = pd.DataFrame({"suite": cells.SUITE, "split": _SPLIT, "part": title}, numbers.index)
+    return Block(title, found.heads, found.rows, notes), where.join(numbers)
 
 
 def _order(own: pd.DataFrame, printed: pd.DataFrame) -> dict[str, list[str]]:
@@ -145,16 +108,9 @@ def _order(own: pd.DataFrame, printed: pd.DataFrame) -> dict[str, list[str]]:
     return order
 
 
-def _notes(own: pd.DataFrame, lines: Sequence[str], partial: bool) -> tuple[str, ...]:
-    if own.empty:
-        return ()
-    sizes = own.groupby("cell_line")["total"].max()
-    return (
-        "Tasks: " + ", ".join(f"{line} {sizes[line]}" for line in lines) + ".",
-        *(
-            ["These are not the paper's lines, whose mean stands beside ours."]
-            if not set(lines) <= set(LINES)
-            else []
-        ),
-        *(["† rests on fewer tasks than were run."] if partial else []),
-    )
+def _notes(lines: Sequence[str], partial: bool) -> list[str]:
+    known = set(lines) <= set(LINES)
+    return [
+        *([] if known else ["These are not the paper's lines, whose mean stands beside ours."]),
+        *([PARTIAL] if partial else []),
+    ]
