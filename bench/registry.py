@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -232,8 +233,10 @@ def _typed(method: str, name: str, value: Any, default: Any) -> Any:
 
     Raises
     ------
-    InvalidParameter: it has another type.
+    InvalidParameter: it has another type, or is not a number where it is one by type.
     """
+    if _has_nan(value):
+        raise InvalidParameter(f"{method}: {name} is NaN, which is not a number; give one.")
     if isinstance(default, tuple) and isinstance(value, int | float | list | tuple):
         return tuple(value) if isinstance(value, list | tuple) else (value,)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -246,3 +249,12 @@ def _typed(method: str, name: str, value: Any, default: Any) -> Any:
             f"{default!r}; got {value!r}."
         )
     return value
+
+
+def _has_nan(value: Any) -> bool:
+    """Whether a value is NaN, or holds one."""
+    if isinstance(value, Mapping):
+        return any(map(_has_nan, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_nan, value))
+    return isinstance(value, float) and math.isnan(value)

@@ -33,6 +33,12 @@ def test_a_name_may_belong_to_a_package_that_is_not_installed():
 def test_values_are_checked_when_they_are_given():
     with pytest.raises(InvalidParameter, match="max_set_size takes a value of type int"):
         load_method("dci", max_set_size="two")
+    with pytest.raises(InvalidParameter, match="ut-igsp: alpha is NaN, which is not a number"):
+        load_method("ut-igsp", alpha=float("nan"))
+    with pytest.raises(InvalidParameter, match="target-shift: winsorised is NaN"):
+        load_method(
+            "target-shift", **dict(parse_methods("target-shift:winsorised=[NaN]"))["target-shift"]
+        )
     with pytest.raises(InvalidParameter, match="protocol takes clean, dcdi, both; got 'dirty'"):
         load_suite("synthetic", protocol="dirty")
 
