@@ -6,8 +6,9 @@ intervention.
 Compares `cdn-axial` and `cdn-mlp` on the datasets of `synthetic` under the dcdi protocol, of which
 both networks know hard interventions alone: mean average precision of each, and the paired
 difference (axial less MLP) with its 95 % interval and p-value over datasets. Each pair has the same
-encoder, training data and seed. The results are those of `docs/results/store` and
-`docs/results/variants`; nothing is run.
+encoder, training data and seed. The second part takes the seeds of the full recipe as the unit:
+means and standard deviations over seeds, and a t-interval of the difference. The results are those
+of `docs/results/store` and `docs/results/variants`; nothing is run.
 """
 
 from __future__ import annotations
@@ -25,17 +26,23 @@ from cdnbench.reports.frame import read
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 METRIC = "average_precision"
-PAIRS = {
+SEEDS = range(1, 5)
+"""Seeds of the full recipe beside that of the shipped weights, which is 0."""
+
+
+def of_run(run: str) -> dict[str, str]:
+    """The two methods with the weights of a training; `run` has the place of the head."""
+    return {
+        head: f"cdn-{head}:weights=results/train/{run.format(head)}.safetensors"
+        for head in ("axial", "mlp")
+    }
+
+
+RECIPE = {
     "as shipped (seed 0)": {"axial": "cdn-axial", "mlp": "cdn-mlp"},
-    "heads of seed 1": {
-        "axial": "cdn-axial:weights=results/train/cdn-axial-seed-1/weights.safetensors",
-        "mlp": "cdn-mlp:weights=results/train/cdn-mlp-seed-1/weights.safetensors",
-    },
-    "Table 8 (5 minutes a head)": {
-        "axial": "cdn-axial:weights=results/train/ablations/table8/axial.safetensors",
-        "mlp": "cdn-mlp:weights=results/train/ablations/table8/mlp.safetensors",
-    },
+    **{f"heads of seed {seed}": of_run(f"cdn-{{}}-seed-{seed}/weights") for seed in SEEDS},
 }
+PAIRS = {**RECIPE, "Table 8 (5 minutes a head)": of_run("ablations/table8/{}")}
 """What a pair of networks is called -> its methods."""
 PARTS = {
     "hard": {"intervention": "hard-uniform"},
@@ -50,11 +57,20 @@ PARTS = {
 def table() -> Iterator[str]:
     """The lines of the comparison."""
     means = dataset_means()
+    pairs = {
+        (part, name): both_on(means, where, methods)
+        for part, where in PARTS.items()
+        for name, methods in PAIRS.items()
+    }
     columns = "datasets   axial     mlp  difference  95 %               p"
     yield f"{'part':<17}  {'networks':<28}  {columns}"
-    for part, where in PARTS.items():
-        for name, methods in PAIRS.items():
-            yield f"{part:<17}  {name:<28}  {compared(means, where, methods)}"
+    for (part, name), both in pairs.items():
+        yield f"{part:<17}  {name:<28}  {over_datasets(both)}"
+    yield ""
+    yield f"{'part':<17}  seeds  axial (sd)      mlp (sd)        difference (sd)  95 % over seeds"
+    for part in PARTS:
+        of_seeds = [pairs[part, name].mean() for name in RECIPE if len(pairs[part, name])]
+        yield f"{part:<17}  {over_seeds(pd.DataFrame(of_seeds))}"
 
 
 def dataset_means() -> pd.DataFrame:
@@ -69,8 +85,8 @@ def dataset_means() -> pd.DataFrame:
     return statistics.dataset_means(regimes, [METRIC], ["network", *about])
 
 
-def compared(means: pd.DataFrame, where: dict[str, str], methods: dict[str, str]) -> str:
-    """Both means over the datasets of this part that both networks finished, and the difference."""
+def both_on(means: pd.DataFrame, where: dict[str, str], methods: dict[str, str]) -> pd.DataFrame:
+    """Values of the two heads (columns) on the datasets of this part that both finished."""
     rows = means
     for column, wanted in where.items():
         rows = rows[rows[column] == wanted]
@@ -79,7 +95,11 @@ def compared(means: pd.DataFrame, where: dict[str, str], methods: dict[str, str]
         ((name, parameters),) = parse_methods(method)
         own = rows[rows["network"] == name + json.dumps(parameters)]
         sides[head] = own.set_index(list(statistics.UNIT))[METRIC]
-    both = pd.DataFrame(sides).dropna()
+    return pd.DataFrame(sides).dropna()
+
+
+def over_datasets(both: pd.DataFrame) -> str:
+    """Means and their difference, with what the datasets say about it."""
     if both.empty:
         return "no results"
     gap = (both["axial"] - both["mlp"]).to_numpy()
@@ -89,6 +109,17 @@ def compared(means: pd.DataFrame, where: dict[str, str], methods: dict[str, str]
     return (
         f"{len(both):8d}  {both['axial'].mean():6.3f}  {both['mlp'].mean():6.3f}  "
         f"{gap.mean():+10.3f}  {low:+.3f} to {high:+.3f}  {p:.4f}"
+    )
+
+
+def over_seeds(seeds: pd.DataFrame) -> str:
+    """The same with seeds as the unit. seeds: the means of each, with a column per head."""
+    gap = seeds["axial"] - seeds["mlp"]
+    half = float(statistics.t_halfwidth(gap.std(ddof=1), len(gap)))
+    told = [f"{seeds[head].mean():.3f} ({seeds[head].std(ddof=1):.3f})" for head in seeds]
+    return (
+        f"{len(gap):5d}  {told[0]:<14}  {told[1]:<14}  {gap.mean():+.3f} ({gap.std(ddof=1):.3f})"
+        f"   {gap.mean() - half:+.3f} to {gap.mean() + half:+.3f}"
     )
 
 
