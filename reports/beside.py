@@ -10,7 +10,7 @@ import pandas as pd
 
 from cdnbench.reports import cells
 from cdnbench.reports.cells import DIFFERENCE, MEAN, METRICS, OURS, PRINTED
-from cdnbench.reports.table import Cell, Column, Row, number, place_best
+from cdnbench.reports.table import Cell, Column, Kind, Row, number, place_best
 
 PARTIAL = "† rests on fewer tasks than were run."
 
@@ -30,7 +30,7 @@ def side_by_side(
     lines: Sequence[str],
     mine: pd.DataFrame,
     printed: pd.DataFrame,
-    styles: Mapping[str, str],
+    styles: Mapping[str, Kind],
     mark_best: bool = False,
 ) -> Beside:
     """One group of rows after the other: ours, the printed one, and ours less the printed one.
@@ -68,7 +68,7 @@ def side_by_side(
                 else:
                     text = cells.signed(value) if source == DIFFERENCE else number(value, 2)
                     texts.append(Cell("" if np.isnan(value) else text))
-            style = styles[name] if source == OURS else "published"
+            style: Kind = styles[name] if source == OURS else "published"
             rows.append(Row((Cell(name), Cell(source), *texts), style))
             numbers += [
                 {"name": name, "source": source, "cell_line": line, "metric": metric, "value": v}

@@ -11,7 +11,7 @@ from cdnbench.reports.beside import PARTIAL, partial_of, side_by_side, sizes
 from cdnbench.reports.cells import LINES, MEAN
 from cdnbench.reports.frame import Results
 from cdnbench.reports.standings import kind
-from cdnbench.reports.table import Block, Table
+from cdnbench.reports.table import Block, Kind, Table
 
 SUMMARY = "the paper's Table 2 (cells, trivial and non-trivial), ours beside the printed values"
 PANELS = {True: "trivial", False: "nontrivial"}
@@ -69,7 +69,8 @@ def _panel(
     groups = [
         ([name] if name else [], beside) for name, beside in cells.row_order(own, published_methods)
     ]
-    styles = {name: kind(m) for name, m in zip(mine["name"], mine["method"], strict=True)}
+    names, methods = mine["name"], mine["method"]
+    styles: dict[str, Kind] = {n: kind(m) for n, m in zip(names, methods, strict=True)}
     found = side_by_side("method", groups, lines, mine, printed, styles, mark_best=True)
     notes = [*_notes(own, lines), *([PARTIAL] if partial_of(mine) else [])]
     notes += cells.networks_beside(own, published_methods)

@@ -16,7 +16,7 @@ from cdnbench.reports.beside import PARTIAL, partial_of, side_by_side, sizes
 from cdnbench.reports.cells import LINES
 from cdnbench.reports.frame import Results
 from cdnbench.reports.paper import ablation
-from cdnbench.reports.table import Block, Table
+from cdnbench.reports.table import Block, Kind, Table
 
 SUMMARY = (
     "the paper's Table 7 (ablations of cdn-axial), ours beside the printed values; `bench train "
@@ -91,7 +91,7 @@ def _panel(
     if set(lines) <= set(LINES):
         printed = printed[printed["cell_line"].isin(lines)]
     mine = cells.with_means(own, ["name"])
-    styles = dict.fromkeys(mine["name"], "method")
+    styles: dict[str, Kind] = dict.fromkeys(mine["name"], "method")
     groups = [(names, variant) for variant, names in _order(own, printed).items()]
     found = side_by_side("variant", groups, lines, mine, printed, styles)
     notes = () if own.empty else (sizes(own, lines), *_notes(lines, bool(partial_of(mine))))
