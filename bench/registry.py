@@ -233,7 +233,7 @@ def _typed(method: str, name: str, value: Any, default: Any) -> Any:
 
     Raises
     ------
-    InvalidParameter: it has another type, or is not a number where it is one by type.
+    InvalidParameter: it has another type, or it is or holds NaN.
     """
     if _has_nan(value):
         raise InvalidParameter(f"{method}: {name} is NaN, which is not a number; give one.")
