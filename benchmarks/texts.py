@@ -6,24 +6,29 @@
 No text may be edited by hand: every number of theirs comes from a store, and `provenance.txt` tells
 which results and weights come from a tree with uncommitted changes. table7.txt, table8.txt and
 attention.txt rest on the stores in `variants` as well; weights.txt is made of the cards beside the
-weights.
+weights. The check fails too where a result or a card names a commit that the history of this
+checkout does not have, since nobody could make it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import attention_or_mlp
+import pandas as pd
 
 from cdnbench import report
 from cdnbench.reports import texts
 
-FOLDER = Path(__file__).parents[1] / "docs" / "results"
-CARDS = Path(__file__).parents[1] / "methods" / "cdn" / "weights"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "results"
+CARDS = ROOT / "methods" / "cdn" / "weights"
 WEIGHTS, ATTENTION = "weights.txt", "attention.txt"
 
 
@@ -52,11 +57,44 @@ def main() -> int:
             wrong.append(f"{path} does not exist.")
         elif path.read_text(encoding="utf-8") != text:
             wrong.append(f"{path} does not equal what it is made from.")
+    named = pd.concat([one.jobs["git_sha"] for one, _ in made]).dropna().astype(str)
+    wrong += unknown_commits(named.value_counts().to_dict() | _commits_of_cards())
     for what in wrong:
         print(what)
     if wrong:
-        print("`python benchmarks/texts.py` makes them anew.")
+        print("`python benchmarks/texts.py` makes texts anew.")
     return bool(wrong)
+
+
+def unknown_commits(named: dict[str, int | str], checkout: Path = ROOT) -> list[str]:
+    """What is wrong with `named`: commit -> the number of jobs, or the weights, that name it."""
+    if _git(checkout, "rev-parse", "--is-shallow-repository") != "false":
+        return [f"{checkout} is no clone with a full history: commits cannot be looked up."]
+    known = set(_git(checkout, "rev-list", "HEAD").split())
+    return [
+        f"{commit} is named by {f'{who} jobs' if isinstance(who, int) else who} and is no commit "
+        "of this history: run them again from one that is."
+        for commit, who in named.items()
+        if commit not in known
+    ]
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", checkout, *arguments], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _commits_of_cards() -> dict[str, int | str]:
+    cards = {path.stem: _card(path) for path in _weights()}
+    return {card["git_sha"]: f"the card of {name}" for name, card in cards.items()}
+
+
+def _card(weights: Path) -> dict[str, Any]:
+    return json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def _weights() -> list[Path]:
+    return sorted(CARDS.glob("*.safetensors"))
 
 
 def weights() -> str:
@@ -66,8 +104,8 @@ def weights() -> str:
 
 
 def _cards() -> Iterator[str]:
-    for path in sorted(CARDS.glob("*.safetensors")):
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    for path in _weights():
+        card = _card(path)
         sha, dirty = card.get("git_sha") or "unknown", card.get("dirty")
         told = "unknown" if dirty is None else "yes" if dirty else "no"
         yield f"{path.stem:<14}  {sha[:8]:<8}  {card.get('date', 'unknown'):<10}  {told}"

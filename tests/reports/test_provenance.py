@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from cdnbench.record import Provenance
@@ -62,3 +66,22 @@ def test_texts_equal_their_stores_until_a_number_changes(fill, tmp_path):
     assert [str(folder / "real.txt") in what for what in texts.differences(report, folder)] == [
         True
     ]
+
+
+def test_a_commit_that_nobody_has_is_reported(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    unknown_commits = importlib.import_module("texts").unknown_commits
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    here = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    lost = "0" * 40
+    assert unknown_commits({here: 7}, tmp_path) == []
+    (jobs,) = unknown_commits({here: 7, lost: 3}, tmp_path)
+    assert lost in jobs and "3 jobs" in jobs
+    (card,) = unknown_commits({lost: "the card of cdn"}, tmp_path)
+    assert "the card of cdn" in card
+    (no_history,) = unknown_commits({here: 7}, tmp_path / "nowhere")
+    assert "full history" in no_history
