@@ -90,6 +90,6 @@ def partial_of(mine: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def sizes(own: pd.DataFrame, lines: Sequence[str]) -> str:
-    """A note on how many tasks each line has."""
+    """A note on how many tasks each line has. A line may have none of the kind that is shown."""
     found = own.groupby("cell_line")["total"].max()
-    return "Tasks: " + ", ".join(f"{line} {found[line]}" for line in lines) + "."
+    return "Tasks: " + ", ".join(f"{line} {found.get(line, 0)}" for line in lines) + "."
