@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cdnbench.errors import BenchError
+from cdnbench.reports import times
 from cdnbench.reports.drawing import beside
 from cdnbench.reports.drawing.axes import duration, handle, letter, log_axis, log_sizes
 from cdnbench.reports.drawing.cast import Actor, Cast, plain_actor
@@ -44,12 +45,13 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
         rows = measured(table, str(path))
         note = _note_of(table)
         yield "", _figure(rows, "Time and memory against the number of variables", note, look)
-    rows = recorded(results)
+    rows, taken = recorded(results)
     if rows["n"].nunique() > 1:
         note = (
             "Medians over the tasks of the synthetic suites that have this size. They differ in "
-            "rows and regimes too, so compare methods at one size. Memory: peak of the process."
-        )
+            "rows and regimes too, so compare methods at one size. Memory: peak of the process. "
+            f"Times: {taken.conditions}. {taken.note('Times')}"
+        ).strip()
         cast = Cast(results, look)
         figure = _figure(rows, "Time and memory of a task by its variables", note, look, cast)
         yield "records", figure
@@ -104,8 +106,9 @@ def _note_of(table: pd.DataFrame) -> str:
     ).strip()
 
 
-def recorded(results: Results) -> pd.DataFrame:
-    """The same columns from records of the synthetic suites; `method` is a label."""
+def recorded(results: Results) -> tuple[pd.DataFrame, times.Times]:
+    """The same columns from records of the synthetic suites; `method` is a label. All are of one
+    machine, see `times.comparable`."""
     readings = results.readings
     readings = readings[
         readings["suite"].astype(str).str.startswith("synthetic")
@@ -113,10 +116,12 @@ def recorded(results: Results) -> pd.DataFrame:
         & readings["is_default"].eq(True)
         & (readings["job"] >= 0)
     ].astype({"label": str})
+    taken = times.comparable(results.jobs, readings)
+    readings = readings[taken.seconds.notna()]
     memory = results.jobs["peak_rss_mb"].reindex(readings["job"]).to_numpy()
-    columns = {"label": "method", "n_variables": "n", "wall_s": "seconds"}
-    rows = readings[list(columns)].rename(columns=columns).assign(megabytes=memory, gave_up=False)
-    return rows.groupby(["method", "n"], sort=False, as_index=False).median()
+    rows = readings[["label", "n_variables"]].set_axis(["method", "n"], axis=1)
+    rows = rows.assign(seconds=taken.seconds, megabytes=memory, gave_up=False)
+    return rows.groupby(["method", "n"], sort=False, as_index=False).median(), taken
 
 
 def _figure(

@@ -8,10 +8,10 @@ import pandas as pd
 from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.standings import kind
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, seconds
+from cdnbench.reports.times import ALONE, BESIDE, MACHINE, machine_in_words
 
 SUMMARY = "the paper's Table 9 (running times); its values are lost, so ours stand alone"
-ALONE, BESIDE = "timed alone", "timed beside other jobs"
-_MACHINE = ("host", "device", "threads", "timed")
+_MACHINE = (*MACHINE, "timed")
 _SIZES = ("suite", "size")
 _BANDS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Upper ends of the bands of sizes, where a suite has many sizes."""
@@ -74,8 +74,7 @@ def _bands(sizes: pd.Series) -> pd.Series:
 
 
 def _block(machine: dict[str, str], rows: pd.DataFrame) -> Block:
-    threads = "1 thread" if machine["threads"] == "1" else f"{machine['threads']} threads"
-    title = f"{machine['host']}, {machine['device']}, {threads}, {machine['timed']}"
+    of = machine_in_words(machine["host"], machine["device"], int(machine["threads"]))
     sizes = sorted(set(zip(rows["suite"], rows["size"], strict=True)))
     labels = rows.groupby("label")["seconds"].median().sort_values().index
     cells = {
@@ -93,4 +92,4 @@ def _block(machine: dict[str, str], rows: pd.DataFrame) -> Block:
         Column("method", align="left"),
         *(Column(f"N {'≤' if banded[suite] else '='} {n}", group=suite) for suite, n in sizes),
     )
-    return Block(title, heads, tuple(lines))
+    return Block(f"{of}, {machine['timed']}", heads, tuple(lines))
