@@ -74,7 +74,7 @@ def standings(results: Results) -> pd.DataFrame:
                     "total": total if method != CEILING else finished(own.assign(status="ok")),
                     "failures": "" if ok.all() else failures(own),
                     "average_rank": ranks.get(str(label), np.nan),
-                    "seconds": seconds[own.index].median(),
+                    "seconds": seconds[own.index].dropna().median(),
                 }
             )
     frame = pd.DataFrame(rows)

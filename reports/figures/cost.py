@@ -60,6 +60,7 @@ def _figure(results: Results, block: Block, rows: pd.DataFrame, cast: Cast, look
         if len(ceiling)
         else "Grey line: nothing is both faster and better. No ceiling.",
         "Time of scoring a task; training is not in it.",
+        *taken.caveats,
         taken.note("Times"),
         _partial(rows, cast),
         cast.notes(rows["label"]),

@@ -35,7 +35,7 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     readings = readings[readings["cell_line"].notna() & (readings["job"] >= 0)]
     for suite, own in readings.groupby("suite", observed=True):
         done = own[(own["status"] == "ok") & own["is_default"].eq(True)]
-        taken = times.comparable(results.jobs, done.drop_duplicates("job"))
+        taken = times.comparable(results.jobs, done.drop_duplicates("job"), each=True)
         if taken.machine:
             yield slug(str(suite)), _figure(results, str(suite), done, taken, cast, look)
 
@@ -87,6 +87,7 @@ def _figure(
     figure.note(
         "Median, quartiles and range over tasks; splits and maskings together.",
         "Stars: one training." if fits else "Training is not in the records, and not in the times.",
+        *taken.caveats,
         taken.note("Times"),
         cast.notes(order),
     )

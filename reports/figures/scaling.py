@@ -44,16 +44,20 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
         table = beside.read_table(path, ())
         rows = measured(table, str(path))
         note = _note_of(table)
-        yield "", _figure(rows, "Time and memory against the number of variables", note, look)
+        clock = f"{'CPU time' if _is_cpu(table) else 'time'} of a call, one core"
+        text = "Time and memory against the number of variables"
+        yield "", _figure(rows, text, note, clock, look)
     rows, taken = recorded(results)
     if rows["n"].nunique() > 1:
         note = (
             "Medians over the tasks of the synthetic suites that have this size. They differ in "
             "rows and regimes too, so compare methods at one size. Memory: peak of the process. "
-            f"Times: {taken.conditions}. {taken.note('Times')}"
+            f"Times: {taken.conditions}. {' '.join([*taken.caveats, taken.note('Times')])}"
         ).strip()
         cast = Cast(results, look)
-        figure = _figure(rows, "Time and memory of a task by its variables", note, look, cast)
+        clock = f"time of a task\n({taken.timed})"
+        text = "Time and memory of a task by its variables"
+        figure = _figure(rows, text, note, clock, look, cast)
         yield "records", figure
 
 
@@ -96,14 +100,17 @@ def _version(text: str) -> tuple[int, str]:
 def _note_of(table: pd.DataFrame) -> str:
     """What the figure cannot show about the measurements."""
     limits = table["limit_s"].unique() if "limit_s" in table else []
-    cpu = "seconds" not in table and "cpu_s" in table
     return " ".join(
         [
-            "CPU time of one call on one core." if cpu else "",
+            "CPU time of one call on one core." if _is_cpu(table) else "",
             "Memory: growth of the process during the call." if "memory_mb" in table else "",
             f"The limit was {limits[0]:g} s." if len(limits) == 1 else "",
         ]
     ).strip()
+
+
+def _is_cpu(table: pd.DataFrame) -> bool:
+    return "seconds" not in table and "cpu_s" in table
 
 
 def recorded(results: Results) -> tuple[pd.DataFrame, times.Times]:
@@ -125,8 +132,9 @@ def recorded(results: Results) -> tuple[pd.DataFrame, times.Times]:
 
 
 def _figure(
-    rows: pd.DataFrame, title: str, note: str, look: Look, cast: Cast | None = None
+    rows: pd.DataFrame, title: str, note: str, clock: str, look: Look, cast: Cast | None = None
 ) -> Figure:
+    """clock: the label of the axis of times."""
     methods = [str(m) for m in dict.fromkeys(rows["method"])]
     several = [m for m in methods if rows.loc[rows["method"] == m, "n"].nunique() > 1]
     actors = [cast[m] if cast else plain_actor(m, look) for m in several]
@@ -139,6 +147,7 @@ def _figure(
     shape = (1, len(kinds)) if side_by_side else (len(kinds), 1)
     for axes, kind in zip(figure.subplots(*shape, squeeze=False).ravel(), kinds, strict=True):
         _panel(axes, rows, actors, kind)
+        axes.set_ylabel(clock if kind == "seconds" else "memory, MB")
     figure.legend_above([handle(a, line=True) for a in actors], [a.stands_out for a in actors])
     small = rows["megabytes"].lt(_LEAST_MEMORY).any()
     skipped = (rows["seconds"].isna() & (rows["gave_up"] == 0)).any()
@@ -189,5 +198,4 @@ def _panel(axes: Axes, rows: pd.DataFrame, actors: Sequence[Actor], kind: str) -
     log_sizes(axes, sizes)
     log_axis(axes, "y", duration if kind == "seconds" else None)
     axes.set_xlabel("number of variables N")
-    axes.set_ylabel("time of a task" if kind == "seconds" else "memory, MB")
     letter(axes, "time" if kind == "seconds" else "memory")

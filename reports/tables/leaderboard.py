@@ -192,7 +192,8 @@ def _unconverged(results: Results, key: tuple[str, ...]) -> list[str]:
 
 
 def _machines(results: Results, key: tuple[str, ...]) -> list[str]:
-    """Which machine the times are of, where the methods ran on several."""
+    """Which machine the times are of where the methods ran on several, and how they were taken
+    where that is not as usual, beside other jobs."""
     taken = times.comparable(results.jobs, results.factors.rows(results.readings, key))
-    note = taken.note("s/task")
-    return [note] if note else []
+    alone = f"s/task: {times.ALONE}." if taken.timed == times.ALONE else ""
+    return [note for note in (alone, *taken.caveats, taken.note("s/task")) if note]

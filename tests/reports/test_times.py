@@ -12,6 +12,7 @@ from cdnbench.reports.drawing.look import Look
 from cdnbench.reports.figures import FIGURES, scaling
 from cdnbench.reports.frame import read
 from cdnbench.reports.standings import standings
+from cdnbench.reports.table import seconds
 from cdnbench.reports.tables import build
 
 HERE, OTHER = Provenance(host="Linux, AMD"), Provenance(host="Linux, Xeon")
@@ -80,3 +81,47 @@ def test_times_alone_count_where_every_method_has_some(make_store, left):
     assert taken.timed == (times.BESIDE if left else times.ALONE)
     assert set(taken.seconds) == {9.0 if left else 2.0}
     assert taken.conditions == f"cpu, 1 thread, {taken.timed}"
+
+
+@pytest.fixture
+def timed(make_store):
+    """`calm` and `hasty` were timed alone, `hasty` on a busy machine; `rest` never was."""
+    store = make_store("perturbseq")
+    targets = store.one_target_each(1, 10)
+    loads = {"calm": 0.9, "hasty": 3.9}
+    for i in range(3):
+        task = store.task(f"t{i}", targets, cell_line="a", split="seen", simulated=True)
+        for method in ("calm", "hasty", "rest"):
+            alone = {"wall_s_single": 0.0003, "timing": {"load_average": loads.get(method)}}
+            of = alone if method in loads and i else {}
+            store.job(method, task, store.at_place(targets, 1), wall_s=8.0, **of)
+    return store.store
+
+
+def test_table9_says_which_times_are_of_a_busy_machine(timed):
+    table = build(read([timed]), "table9")
+    alone, beside = table.blocks
+    shown = {row.cells[0].text: row.cells[1].shown for row in alone.rows}
+    assert shown == {"calm": "0.0003", "hasty": "0.0003‡"}
+    assert [row.cells[0].text for row in beside.rows] == ["rest"]
+    (note,) = [note for note in table.notes if note.startswith("‡")]
+    assert "load average up to 3.9" in note and note.endswith("alone: hasty.")
+
+
+def test_figure9_has_times_alone_where_there_are_some(timed):
+    results = report(timed).results
+    ((_, figure),) = FIGURES.load("figure9").draw(results, Look())
+    (axes,) = figure.axes
+    middles = {float(line.get_xdata()[0]) for line in axes.lines if len(line.get_xdata()) == 1}
+    assert middles == {0.0003, 8.0}
+    assert "some timed alone, some beside other jobs" in axes.get_xlabel()
+    assert "First calls, timed beside other jobs: rest." in said(figure)
+    assert "load average up to 3.9" in said(figure) and "alone: hasty." in said(figure)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "<0.00001"), (3e-5, "0.00003"), (4.2e-4, "0.0004"), (9.6e-4, "0.001"), (1.234, "1.2")],
+)
+def test_no_time_is_nothing(value, text):
+    assert seconds(value) == text

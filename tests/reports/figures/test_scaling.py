@@ -26,7 +26,7 @@ TABLE = pd.DataFrame(
 
 def drawn():
     rows = scaling.measured(TABLE, "here")
-    return rows, scaling._figure(rows, "title", scaling._note_of(TABLE), Look())
+    return rows, scaling._figure(rows, "title", scaling._note_of(TABLE), "CPU time", Look())
 
 
 def test_cpu_time_goes_before_wall_time():
@@ -56,7 +56,7 @@ def test_of_several_versions_the_newest_counts():
 def test_a_method_that_never_finished_has_a_cross_at_the_smallest_size():
     never = TABLE.assign(method="never", status="did not finish")
     rows = scaling.measured(pd.concat([TABLE, never.iloc[:3]]), "here")
-    axes = scaling._figure(rows, "title", "", Look()).axes[0]
+    axes = scaling._figure(rows, "title", "", "CPU time", Look()).axes[0]
     crosses = {line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"}
     assert crosses == {10, 100}
 
