@@ -323,3 +323,10 @@ def test_figure7_has_every_perturbation_and_the_printed_medians(results):
     assert shown == sorted(table["differential"])
     (diamonds,) = (line for line in axes.lines if line.get_marker() == "D")
     assert list(diamonds.get_xdata()) == [81, 226, 399, 271, 162]
+
+
+def test_figure6_has_printed_means_without_controls(results):
+    """Table 1 counts cells with the controls: (492,096 - 75,328) / 1,767 for the first screen."""
+    _, figure = next(iter(FIGURES.load("figure6").draw(results, Look())))
+    (diamonds,) = (line for line in figure.axes[0].lines if line.get_marker() == "D")
+    assert [round(x) for x in diamonds.get_xdata()] == [236, 191, 175, 119, 160]
