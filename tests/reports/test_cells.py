@@ -85,6 +85,12 @@ def test_panels_lines_and_differences(cells):
     )
 
 
+@pytest.mark.parametrize("table", [table2, table7])
+def test_r_is_of_the_first_candidate_that_has_a_profile(cells, table):
+    notes = " ".join(table.build(read([cells("sim-a", "linear", [1, 2], fit="f").store])).notes)
+    assert "that of the first candidate that has a profile" in notes
+
+
 def test_a_line_may_have_trivial_tasks_alone(cells):
     cells("k562_gw", "linear", [11, 21, 41], fit="f")
     store = cells("rpe1", "linear", [1], fit="f")
