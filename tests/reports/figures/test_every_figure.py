@@ -308,6 +308,19 @@ def test_points_of_published_are_ours_against_the_printed(results):
     }
 
 
+def test_figure5_covers_no_row_and_has_clusters_at_the_side(results):
+    """Separators of the colour of 0 across the map hid rows, since many clusters have one row."""
+    import pandas as pd
+
+    _, figure = next(iter(FIGURES.load("figure5").draw(results, Look())))
+    axes = figure.axes[0]
+    clusters = pd.read_csv(RESULTS / "screens" / "profiles-sim-a.csv.gz")["cluster"]
+    assert not axes.lines
+    assert all(one.get_x() + one.get_width() < 0 for one in axes.patches)
+    assert len(axes.patches) == (clusters != clusters.shift()).sum()
+    assert sum(one.get_height() for one in axes.patches) == len(clusters)
+
+
 def test_figure7_has_every_perturbation_and_the_printed_medians(results):
     import pandas as pd
 
