@@ -7,8 +7,10 @@ three hard interventions on one, two and three variables. Each method has a proc
 to one core and one thread, in which it first solves a task of 6 variables; that call and all
 imports are not counted. A method that has not answered within --limit CPU seconds did not finish,
 and larger tasks are not tried; one that needs more than 8 GB has failed. CPU seconds rather than
-wall time, since other work may share the machine; both are in the file. `memory_mb` is the growth
-of the process's peak during the call.
+wall time, since other work may share the machine; both are in the file. `added_mb` is the peak of
+resident memory during the call less what the process held just before it: the task itself, imports,
+and what the method keeps from its first call, such as weights, are not in it. (Off Linux it is a
+lower bound, see `PeakMemory`.)
 
 The file is written after each measurement, and the same command goes on where it ended. It holds
 one machine's figures: another machine has to write another file.
@@ -27,13 +29,14 @@ from pathlib import Path
 
 from cdnbench.errors import CannotRun
 from cdnbench.registry import METHODS, entries, load_class, load_method
+from cdnbench.runners.memory import PeakMemory
 from cdnbench.runners.provenance import host
 from cdnbench.runners.timing import on_one_core
 from cdnbench.task import Task
 
 SIZES = (10, 20, 50, 100, 300, 1000)
 COLUMNS = (
-    "method", "version", "n_variables", "status", "cpu_s", "wall_s", "memory_mb", "limit_s",
+    "method", "version", "n_variables", "status", "cpu_s", "wall_s", "added_mb", "limit_s",
     "load_average", "host",
 )  # fmt: skip
 MEMORY_GB = 8
@@ -85,17 +88,19 @@ def measure(name: str, n_variables: int, limit_s: int) -> dict:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_GB << 30, MEMORY_GB << 30))
     soft = int(used) + limit_s + 1
     resource.setrlimit(resource.RLIMIT_CPU, (soft, soft + 5))
+    memory = PeakMemory()
     begin = time.perf_counter()
     try:
         method.predict(task, seed=0)
     except CannotRun as error:
         return {"status": f"skipped: {error}"}
+    wall_s, added_mb = time.perf_counter() - begin, memory.mb()
     after = resource.getrusage(resource.RUSAGE_SELF)
     return {
         "status": "ok",
         "cpu_s": round(after.ru_utime + after.ru_stime - used, 4),
-        "wall_s": round(time.perf_counter() - begin, 4),
-        "memory_mb": round((after.ru_maxrss - before.ru_maxrss) / 1024, 1),
+        "wall_s": round(wall_s, 4),
+        "added_mb": round(added_mb, 1),
     }
 
 
@@ -131,6 +136,11 @@ def main() -> None:
     if arguments.out.exists():
         with arguments.out.open(newline="") as file:
             rows = list(csv.DictReader(file))
+    if any(set(row) != set(COLUMNS) for row in rows):
+        sys.exit(
+            f"{arguments.out} is of an earlier version, which measured memory in another way; "
+            "name another file with --out, or move it away."
+        )
     if any(row["host"] != host() for row in rows):
         sys.exit(f"{arguments.out} is of another machine; name another file with --out.")
     methods = arguments.methods.split(",") if arguments.methods else default_methods()

@@ -12,6 +12,12 @@ from cdnbench.reports import cells
 from cdnbench.reports.cells import DIFFERENCE, MEAN, METRICS, OURS, PRINTED
 from cdnbench.reports.table import Cell, Column, Kind, Row, number, place_best
 
+METRICS_NOTE = (
+    "rank: 1 is first, .5 chance. R20: share of targets among the first 20. r: Pearson correlation "
+    "between the profile of the target and that of the first candidate that has a profile. mean: "
+    "over the lines, each counts once."
+)
+"""What the columns of `METRICS` and the column `MEAN` hold."""
 PARTIAL = "† rests on fewer tasks than were run."
 
 
@@ -90,6 +96,6 @@ def partial_of(mine: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def sizes(own: pd.DataFrame, lines: Sequence[str]) -> str:
-    """A note on how many tasks each line has."""
+    """A note on how many tasks each line has. A line may have none of the kind that is shown."""
     found = own.groupby("cell_line")["total"].max()
-    return "Tasks: " + ", ".join(f"{line} {found[line]}" for line in lines) + "."
+    return "Tasks: " + ", ".join(f"{line} {found.get(line, 0)}" for line in lines) + "."

@@ -35,6 +35,7 @@ _NUMBERS = (
     "batch_size",
     "wall_s",
     "wall_s_single",
+    "load_average",
     "cpu_s",
     "peak_rss_mb",
     "peak_gpu_mb",
@@ -245,6 +246,8 @@ def _jobs_frame(loaded: Sequence[Loaded]) -> pd.DataFrame:
     columns: dict[str, Any] = {
         name: [getattr(record, name, None) for record in records] for name in _JOB_COLUMNS
     }
+    timings = [getattr(record, "timing", {}) for record in records]
+    columns["load_average"] = [timing.get("load_average") for timing in timings]
     for name in ("versions", "git_sha", "dirty", "host"):
         columns[name] = [getattr(record.provenance, name) for record in records]
     shared = {id(versions): versions for versions in columns["versions"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -54,14 +55,21 @@ def report(
     else:
         stores = list(source) if isinstance(source, Iterable) else [source]
     results = read(stores, subset)
-    return Report(of_methods(results, methods) if methods else results)
+    asked = [str(source)] if isinstance(source, str | Path) and str(source) != "results" else []
+    asked += ["--subset", subset] if subset != EVERY else []
+    asked += ["--methods", ",".join(methods)] if methods else []
+    return Report(of_methods(results, methods) if methods else results, asked)
 
 
 class Report:
-    """Tables and figures of what stores hold. Each is made once, when it is first asked for."""
+    """Tables and figures of what stores hold. Each is made once, when it is first asked for.
 
-    def __init__(self, results: Results) -> None:
+    asked: what `bench report` was given for it, for the comment in LaTeX that names the command.
+    """
+
+    def __init__(self, results: Results, asked: Sequence[str] = ()) -> None:
         self.results = results
+        self._asked = tuple(asked)
         self._tables: dict[str, Table] = {}
 
     @cached_property
@@ -161,7 +169,9 @@ class Report:
         ------
         BenchError: the table has no such column.
         """
-        return latex.latex(self._with_columns(name, columns))
+        chosen = ["--columns", ",".join(columns)] if columns else []
+        command = ["bench", "report", *self._asked, "--table", name, *chosen, "--latex"]
+        return latex.latex(self._with_columns(name, columns), shlex.join(command))
 
     def _with_columns(self, name: str, columns: Sequence[str]) -> Table:
         table = self.table(name)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.metrics import METRICS
-from cdnbench.reports import statistics
+from cdnbench.reports import statistics, times
 from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.table import Kind
 
@@ -30,13 +30,13 @@ def standings(results: Results) -> pd.DataFrame:
     of paired differences from its best method, and on how many genes or datasets they rest;
     `by_gene`, whether on genes; `n_settings` and `smallest_setting` (datasets); `finished` and
     `total` datasets; `failures` as text; `average_rank` with failures last; `seconds`, the median
-    wall time of a task; `kind` of the method.
+    wall time of a task on one machine, see `times.comparable`; `kind` of the method.
     """
     names, factors = list(METRICS), results.factors
     # Only the columns that are needed: each selection of rows copies all that there are.
     needed = [*factors.names, "label", "method", *statistics.UNIT]
     told = [name for name in ("perturbation",) if name in results.regimes]
-    all_readings = results.readings[[*needed, "status", "wall_s"]]
+    all_readings = results.readings[[*needed, "status", "wall_s", "job"]]
     means = statistics.dataset_means(
         statistics.with_genes(results.regimes[[*needed, *told, *names]]),
         names,
@@ -49,6 +49,7 @@ def standings(results: Results) -> pd.DataFrame:
         total = finished(readings[readings["method"] != CEILING].assign(status="ok"))
         ranks = _average_ranks(readings, values)
         spread, n_units, by_gene = _spread(values)
+        seconds = times.comparable(results.jobs, readings).seconds
         for label, own in readings.groupby("label", observed=True, sort=False):
             found = values.iloc[labels.get(str(label), [])]
             numbers = found[names].to_numpy(float).T
@@ -56,8 +57,6 @@ def standings(results: Results) -> pd.DataFrame:
             sizes = np.unique(statistics.codes_of(found["setting"]), return_counts=True)[1]
             method = own["method"].iloc[0]
             ok = (own["status"] == "ok").to_numpy()
-            times = own["wall_s"].to_numpy(float)[ok]
-            times = times[~np.isnan(times)]
             rows.append(
                 {
                     **dict(zip(factors.names, key, strict=True)),
@@ -75,7 +74,7 @@ def standings(results: Results) -> pd.DataFrame:
                     "total": total if method != CEILING else finished(own.assign(status="ok")),
                     "failures": "" if ok.all() else failures(own),
                     "average_rank": ranks.get(str(label), np.nan),
-                    "seconds": np.median(times) if len(times) else np.nan,
+                    "seconds": seconds[own.index].dropna().median(),
                 }
             )
     frame = pd.DataFrame(rows)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -120,9 +121,13 @@ def interval(low: float, high: float, digits: int = 3) -> str:
 
 
 def seconds(value: float) -> str:
-    """`0.004`, `1.2`, `95`: about two digits."""
+    """`0.0004`, `0.004`, `1.2`, `95`: about two digits, and never a time of nothing."""
     if value is None or np.isnan(value):
         return "–"
+    if value < 0.00001:
+        return "<0.00001"
+    if value < 0.00095:
+        return f"{value:.{-math.floor(math.log10(value))}f}"
     return (
         f"{value:.3f}"
         if value < 0.1

@@ -64,13 +64,16 @@ def title(rows: pd.DataFrame, text: str) -> str:
 
 
 def printed_lines() -> pd.DataFrame:
-    """The paper's screens: `cell_line`, `cells` a perturbation (mean, Table 1) and `differential`
-    (median, Table 6)."""
-    first, sixth = published.load("table1_datasets"), published.load("table6_processed_datasets")
-    first = first[first["type"] == "genetic"].assign(
-        cells=lambda rows: rows["n_cells"] / rows["n_perturbations"]
+    """The paper's screens: `cell_line`, `cells` a perturbation (mean of Table 1, whose cells have
+    the controls among them, without the controls of Table 5) and `differential` (median, Table
+    6)."""
+    first, fifth, sixth = (
+        published.load(name)
+        for name in ("table1_datasets", "table5_raw_datasets", "table6_processed_datasets")
     )
-    return first[["cell_line", "cells"]].merge(
+    genetic = first[first["type"] == "genetic"].merge(fifth[["cell_line", "n_ntcs"]])
+    genetic["cells"] = (genetic["n_cells"] - genetic["n_ntcs"]) / genetic["n_perturbations"]
+    return genetic[["cell_line", "cells"]].merge(
         sixth[["cell_line", "median_de_genes"]].rename(columns={"median_de_genes": "differential"}),
         on="cell_line",
     )

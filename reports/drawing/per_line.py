@@ -16,7 +16,10 @@ from cdnbench.reports.drawing.lines import (
 from cdnbench.reports.drawing.look import INK, Look
 from cdnbench.reports.frame import Results
 
-_PRINTED = {"cells": "mean", "differential": "median"}
+_PRINTED = {
+    "cells": "mean of the paper's screens (Table 1 without the controls of Table 5)",
+    "differential": "median of the paper's screens (Table 6)",
+}
 _INCHES_PER_LINE = 0.3
 
 
@@ -48,7 +51,6 @@ def with_printed(results: Results, look: Look, count: str, label: str, text: str
     axes.set_xlabel(label)
     figure.note(
         "Points: perturbations that became tasks, of training and test. Bars: quartiles and "
-        f"median. Diamonds: the printed {_PRINTED[count]} of the paper's screens (Table "
-        f"{1 if count == 'cells' else 6})."
+        f"median. Diamonds: the printed {_PRINTED[count]}."
     )
     return figure

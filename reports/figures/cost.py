@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from cdnbench.metrics import METRICS
+from cdnbench.reports import times
 from cdnbench.reports.drawing.axes import duration, interval, log_axis, point, unit_interval
 from cdnbench.reports.drawing.cast import Block, Cast, blocks
 from cdnbench.reports.drawing.look import RULE, SMALL, Look
@@ -44,7 +45,8 @@ def _figure(results: Results, block: Block, rows: pd.DataFrame, cast: Cast, look
     axes.set_xlim(low / 2, high * 4)
     log_axis(axes, "x", duration)
     unit_interval(axes, "y", f"{METRICS[RANKING].title}, 95 % interval over datasets")
-    axes.set_xlabel("median time of a task, one core")
+    taken = times.comparable(results.jobs, results.factors.rows(results.readings, block.key))
+    axes.set_xlabel(f"median time of a task\n({taken.conditions})")
     ceiling = block.drawn.loc[block.drawn["kind"] == "reference", RANKING]
     for value in ceiling:
         axes.axhline(value, color="black", linestyle=(0, (4, 2)), linewidth=0.9, zorder=1)
@@ -53,15 +55,13 @@ def _figure(results: Results, block: Block, rows: pd.DataFrame, cast: Cast, look
         actor, x = cast[row["label"]], row["seconds"]
         interval(axes, actor, (x, x), (max(row["low"], 0), min(row["high"], 1)))
         point(axes, actor, x, row[RANKING], size=5)
-    hosts = _hosts(results, block)
     figure.note(
         "Grey line: nothing is both faster and better. Dashed: the ceiling."
         if len(ceiling)
         else "Grey line: nothing is both faster and better. No ceiling.",
         "Time of scoring a task; training is not in it.",
-        f"Times come from {len(hosts)} kinds of machines: compare orders of magnitude only."
-        if len(hosts) > 1
-        else "",
+        *taken.caveats,
+        taken.note("Times"),
         _partial(rows, cast),
         cast.notes(rows["label"]),
     )
@@ -78,12 +78,6 @@ def _partial(rows: pd.DataFrame, cast: Cast) -> str:
         for row in some.to_dict("records")
     )
     return f"Datasets, where not all: {', '.join(told)}." if len(some) else ""
-
-
-def _hosts(results: Results, block: Block) -> set[str]:
-    readings = results.factors.rows(results.readings, block.key)
-    jobs = results.jobs.loc[sorted(set(readings.loc[readings["job"] >= 0, "job"]))]
-    return set(jobs.loc[jobs["status"] == "ok", "host"])
 
 
 def _frontier(axes: Axes, rows: pd.DataFrame) -> None:

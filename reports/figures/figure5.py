@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from cdnbench.reports.drawing import beside
 from cdnbench.reports.drawing.axes import letter
@@ -24,6 +26,11 @@ NEEDS = (
 )
 PREFIX, SUFFIX = "profiles-", ".csv.gz"
 _OWN = ("perturbation", "cluster")
+_STRIP, _STRIP_GAP = 0.045, 0.02
+"""Widths of the strip of clusters and of the gap beside it, in widths of the map."""
+_STRIP_POINTS = 9.0
+"""How far the numbers of rows stand from the map, so that the strip has room."""
+STRIP_COLOURS = (INK, "#b4b8b4")
 
 
 def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
@@ -60,9 +67,9 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     bar.set_label("log2 fold change", fontsize=8)
     bar.outline.set_visible(False)
     figure.note(
-        "Rows are perturbations of training and test. White lines separate the k-means clusters "
-        "of the split; similar clusters are neighbours. Columns are the genes that vary most in "
-        "the line, similar ones side by side."
+        "Rows are perturbations of training and test. The strip at the left shows the k-means "
+        "clusters of the split, in turn dark and light; many have one row. Similar clusters are "
+        "neighbours. Columns are the genes that vary most in the line, similar ones side by side."
     )
     yield "", figure
 
@@ -81,12 +88,31 @@ def _heat_map(axes: Axes, profile: pd.DataFrame, limit: float):
         vmax=limit,
         interpolation="nearest",
     )
-    clusters = profile["cluster"].to_numpy()
-    for edge in np.flatnonzero(clusters[1:] != clusters[:-1]):
-        axes.axhline(edge + 0.5, color="white", linewidth=0.5)
+    _strip(axes, profile["cluster"].to_numpy())
     axes.set_xticks([])
     axes.set_yticks([0, len(profile) - 1], ["1", str(len(profile))])
-    axes.tick_params(colors=INK)
+    axes.tick_params(axis="y", colors=INK, length=0, pad=_STRIP_POINTS)
     for side in axes.spines.values():
         side.set_visible(False)
     return image
+
+
+def _strip(axes: Axes, clusters: np.ndarray) -> None:
+    """Where clusters begin and end, at the left of the map: lines across it would cover what they
+    separate, since many clusters are a single row.
+
+    clusters: (perturbations,) the cluster of each row.
+    """
+    edges = np.flatnonzero(clusters[1:] != clusters[:-1]) + 0.5
+    bounds = [-0.5, *edges, len(clusters) - 0.5]
+    for i, (low, high) in enumerate(pairwise(bounds)):
+        place = Rectangle(
+            (-_STRIP - _STRIP_GAP, low),
+            _STRIP,
+            high - low,
+            transform=axes.get_yaxis_transform(),
+            color=STRIP_COLOURS[i % 2],
+            linewidth=0,
+            clip_on=False,
+        )
+        axes.add_patch(place)

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cdnbench.record import FitRecord
+from cdnbench.reports import times
 from cdnbench.reports.drawing.axes import duration, log_axis
 from cdnbench.reports.drawing.cast import Cast
 from cdnbench.reports.drawing.look import INK, Look
@@ -20,6 +21,8 @@ SUMMARY = "Figure 9: running time of each method on the cell suites"
 NEEDS = "it takes results of `bench run --suite perturbseq` or another suite with cell lines."
 
 _INCHES_PER_LINE = 0.155
+_SHORTEST = 1e-6
+"""Seconds. A logarithmic axis has no place for a time that a clock gives as 0."""
 
 
 def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
@@ -32,24 +35,27 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     readings = readings[readings["cell_line"].notna() & (readings["job"] >= 0)]
     for suite, own in readings.groupby("suite", observed=True):
         done = own[(own["status"] == "ok") & own["is_default"].eq(True)]
-        done = done.drop_duplicates("job").dropna(subset=["wall_s"])
-        if len(done):
-            yield slug(str(suite)), _figure(results, str(suite), done, cast, look)
+        taken = times.comparable(results.jobs, done.drop_duplicates("job"), each=True)
+        if taken.machine:
+            yield slug(str(suite)), _figure(results, str(suite), done, taken, cast, look)
 
 
-def _figure(results: Results, suite: str, done: pd.DataFrame, cast: Cast, look: Look) -> Figure:
-    groups = {str(label): rows["wall_s"] for label, rows in done.groupby("label", observed=True)}
-    times = {label: np.maximum(v.to_numpy(float), 1e-4) for label, v in groups.items()}
-    order = sorted(times, key=lambda label: float(np.median(times[label])))
-    fits = _fits(results, suite)
+def _figure(
+    results: Results, suite: str, done: pd.DataFrame, taken: times.Times, cast: Cast, look: Look
+) -> Figure:
+    seconds = taken.seconds.dropna().clip(lower=_SHORTEST)
+    groups = seconds.groupby(done["label"].reindex(seconds.index).astype(str))
+    found = {str(label): own.to_numpy(float) for label, own in groups}
+    order = sorted(found, key=lambda label: float(np.median(found[label])))
+    fits = _fits(results, suite, taken.host)
     figure = look.figure(0.5 + _INCHES_PER_LINE * len(order))
     said = " [SIMULATED DATA]" if simulated(done) else ""
     figure.title(f"Figure 9: running time, {suite}{said}")
     axes = figure.add_subplot()
-    every = [*np.concatenate(list(times.values())), *fits.values()]
+    every = [*np.concatenate(list(found.values())), *fits.values()]
     axes.set_xlim(min(every) / 1.6, max(every) * 1.6)
     for place, label in enumerate(order):
-        actor, own = cast[label], times[label]
+        actor, own = cast[label], found[label]
         low, first, middle, third, high = np.quantile(own, [0, 0.25, 0.5, 0.75, 1])
         axes.plot([low, high], [place, place], color=actor.mark.colour, linewidth=0.8)
         axes.plot(
@@ -77,21 +83,24 @@ def _figure(results: Results, suite: str, done: pd.DataFrame, cast: Cast, look: 
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     log_axis(axes, "x", duration)
-    axes.set_xlabel("time of a task, one core")
-    hosts = set(results.jobs.loc[sorted(set(done["job"])), "host"])
+    axes.set_xlabel(f"time of a task\n({taken.conditions})")
     figure.note(
         "Median, quartiles and range over tasks; splits and maskings together.",
         "Stars: one training." if fits else "Training is not in the records, and not in the times.",
-        f"Times come from {len(hosts)} kinds of machines." if len(hosts) > 1 else "",
+        *taken.caveats,
+        taken.note("Times"),
         cast.notes(order),
     )
     return figure
 
 
-def _fits(results: Results, suite: str) -> dict[str, float]:
-    """Method -> median seconds of a fit."""
+def _fits(results: Results, suite: str, host: str) -> dict[str, float]:
+    """Method -> median seconds of a fit on the same host; records of fits name no device."""
     jobs = results.jobs
     fits = jobs[
-        (jobs["kind"] == FitRecord.kind) & (jobs["suite"] == suite) & (jobs["status"] == "ok")
+        (jobs["kind"] == FitRecord.kind)
+        & (jobs["suite"] == suite)
+        & (jobs["status"] == "ok")
+        & (jobs["host"] == host)
     ]
     return {str(m): float(v) for m, v in fits.groupby("method")["wall_s"].median().items()}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cdnbench.metrics import METRICS
 from cdnbench.record import Status
-from cdnbench.reports import statistics
+from cdnbench.reports import statistics, times
 from cdnbench.reports.frame import Results
 from cdnbench.reports.show.packed import packed, small
 from cdnbench.reports.standings import RANKING, block_title, simulated
@@ -115,10 +115,10 @@ def _block(
     status = np.zeros(size, np.uint8)
     codes = _codes(rows["status"], STATUSES)
     np.maximum.at(status, cell, codes.astype(np.uint8))
-    timed = rows["wall_s"].notna().to_numpy() & (codes == STATUSES.index("ok"))
-    times = rows["wall_s"].fillna(0).to_numpy(float)
+    taken = times.comparable(results.jobs, rows).seconds.to_numpy(float)
+    timed = ~np.isnan(taken)
     seconds = _ratio(
-        np.bincount(cell[timed], times[timed], size), np.bincount(cell[timed], None, size)
+        np.bincount(cell[timed], taken[timed], size), np.bincount(cell[timed], None, size)
     )
     first = rows.drop_duplicates("task").set_index("task").loc[list(grid.tasks)]
     settings, setting = np.unique(first["setting"].astype(str), return_inverse=True)

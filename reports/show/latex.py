@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from cdnbench.reports.show import layout
 from cdnbench.reports.table import Block, Cell, Kind, Table, slug
@@ -36,9 +38,15 @@ _SPECIAL = {
 }
 
 
+_HYPHENS = re.compile("(?<=-)(?=-)")
+
+
 def escape(text: str) -> str:
     r"""The text with all that LaTeX would read as markup escaped: `a_b ± 1` -> `a\_b $\pm$ 1`."""
-    return "".join(_SPECIAL.get(character, character) for character in text)
+    return "{}".join(  # two hyphens would be set as one dash
+        "".join(_SPECIAL.get(character, character) for character in piece)
+        for piece in _HYPHENS.split(text)
+    )
 
 
 _BREAKABLE = re.compile(r"(?<=[,/=:.])(?=\w)")
@@ -48,17 +56,22 @@ _FLOATS = 12
 """After so many floats LaTeX is told to set them: it keeps a limited number back."""
 
 
-def latex(table: Table) -> str:
+def latex(table: Table, command: str = "") -> str:
     """The whole table. The packages that it needs are named in its first lines; UTF-8 is LaTeX's
     default.
 
     Blocks that are wide are set small or sideways, and in several parts where they are more than a
-    page. LaTeX scales what would still be wider than the text.
+    page; rows without any entry in a part are left out of it. LaTeX scales what would still be
+    wider than the text. Notes stand below the last part of their block, those of the table below
+    its last block.
+
+    command: what made it, for a comment.
     """
+    blocks = [*table.blocks]
+    if blocks:
+        blocks[-1] = replace(blocks[-1], notes=(*blocks[-1].notes, *table.notes))
     floats = [
-        _float(table, part, i)
-        for i, block in enumerate(table.blocks)
-        for part in layout.parts(block)
+        _float(table, part, i) for i, block in enumerate(blocks) for part in layout.parts(block)
     ]
     if len(floats) > _FLOATS:
         ends = range(_FLOATS - 1, len(floats) - 1, _FLOATS)
@@ -66,27 +79,25 @@ def latex(table: Table) -> str:
     packages = ["booktabs", "graphicx"]
     packages += ["rotating"] if any(r"\begin{sidewaystable}" in text for text in floats) else []
     lines = [
-        f"% {table.title}: bench report --table {table.name} --latex",
+        f"% {table.title}: {command or f'bench report --table {table.name} --latex'}",
         *(rf"% \usepackage{{{package}}}" for package in packages),
     ]
-    lines += [f"% {_one_line(note)}" for note in table.notes]
     return "\n".join([*lines, *floats]) + "\n"
 
 
 def _float(table: Table, part: layout.Part, index: int) -> str:
     block = part.block
-    told = f"{table.title}: {block.title}"
+    told = f"{_caption(table.title)}: {block.title}"
     told += f" ({part.number + 1} of {part.of})" if part.of > 1 else ""
     label = f"tab:{table.name}-{slug(block.title) or index}"
     label += f"-{part.number + 1}" if part.number else ""
-    caption = " ".join([f"{_text(told)}.", *(_text(_sentence(n)) for n in block.notes)])
     spec = "".join("l" if column.align == "left" else "r" for column in block.columns)
     kind, place = ("sidewaystable", "p") if part.sideways else ("table", "tbp")
     lines = [
         "",
         rf"\begin{{{kind}}}[{place}]",
         rf"\sloppy\centering\{part.size.name}\setlength{{\tabcolsep}}{{{layout.GAP / 2:g}pt}}",
-        rf"\caption{{{caption}}}",
+        rf"\caption{{{_text(told)}.}}",
         rf"\label{{{label}}}",
         # The width is LaTeX's own: it depends on the class and the fonts of the document.
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
@@ -100,7 +111,30 @@ def _float(table: Table, part: layout.Part, index: int) -> str:
         if n and row.kind != block.rows[n - 1].kind and block.rows[n - 1].kind == "reference":
             lines.append(r"\midrule")
         lines.append(" & ".join(_cell(cell, row.kind) for cell in row.cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}}", rf"\end{{{kind}}}"])
+    lines += [r"\bottomrule", r"\end{tabular}}", *_notes(block.notes)]
+    return "\n".join([*lines, rf"\end{{{kind}}}"])
+
+
+def _caption(title: str) -> str:
+    """The title for a caption, to which LaTeX gives a number of its own: `Table 9: running times`
+    -> `Running times (the paper's Table 9)`."""
+    found = re.fullmatch(r"(Table \d+)(?:: (.+))?", title)
+    if found is None:
+        return title
+    paper, text = found.groups()
+    return f"{text[0].upper()}{text[1:]} (the paper's {paper})" if text else f"The paper's {paper}"
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    """The notes as wide as the text, below the rows."""
+    if not notes:
+        return []
+    return [
+        r"\par\smallskip",
+        r"\begin{minipage}{\linewidth}\scriptsize\raggedright",
+        "\\par\n".join(_text(_sentence(note)) for note in notes),
+        r"\end{minipage}",
+    ]
 
 
 def _text(text: str) -> str:

@@ -45,7 +45,8 @@ class Part:
 
 def parts(block: Block) -> list[Part]:
     """The floats of a block: upright and large where that fits, then small, then sideways; columns
-    are split where even that is too narrow, and rows where they are more than a page."""
+    are split where even that is too narrow, and rows where they are more than a page. Rows without
+    an entry are left out, and so are parts without a row."""
     choices = [(size, sideways) for sideways in (False, True) for size in (FOOTNOTE, SCRIPT)]
     for size, sideways in choices:
         room = TEXT_HEIGHT if sideways else TEXT_WIDTH
@@ -53,12 +54,21 @@ def parts(block: Block) -> list[Part]:
             break
     else:
         size, sideways, room = SCRIPT, True, TEXT_HEIGHT / _NARROWEST
-    found = [
-        rows
-        for columns in _split_columns(block, size, room)
-        for rows in _split_rows(columns, size, sideways)
-    ]
+    pieces = [_filled(piece) for piece in _split_columns(block, size, room)]
+    pieces = [piece for piece in pieces if piece.rows] or [replace(block, rows=())]
+    # Each piece has the notes; they stand under the last one.
+    pieces = [replace(piece, notes=()) for piece in pieces[:-1]] + pieces[-1:]
+    found = [rows for piece in pieces for rows in _split_rows(piece, size, sideways)]
     return [Part(b, size, sideways, i, len(found)) for i, b in enumerate(found)]
+
+
+def _filled(block: Block) -> Block:
+    """The block without the rows that have no entry beside what says what a row is."""
+    first = leading(block)
+    if first == len(block.columns):
+        return block
+    rows = (row for row in block.rows if any(cell.shown for cell in row.cells[first:]))
+    return replace(block, rows=tuple(rows))
 
 
 def width(block: Block, size: Size) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.metrics import METRICS, TOP
-from cdnbench.reports import statistics
+from cdnbench.reports import statistics, times
 from cdnbench.reports.frame import Results
 from cdnbench.reports.standings import FEW, RANKING, TRIVIAL, block_title, standings
 from cdnbench.reports.table import (
@@ -87,6 +87,7 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
             *_leakage(results, key),
             *_noise(results, key),
             *_unconverged(results, key),
+            *_machines(results, key),
         ),
     )
 
@@ -188,3 +189,11 @@ def _unconverged(results: Results, key: tuple[str, ...]) -> list[str]:
         for method, row in counts.iterrows()
         if row["sum"]
     ]
+
+
+def _machines(results: Results, key: tuple[str, ...]) -> list[str]:
+    """Which machine the times are of where the methods ran on several, and how they were taken
+    where that is not as usual, beside other jobs."""
+    taken = times.comparable(results.jobs, results.factors.rows(results.readings, key))
+    alone = f"s/task: {times.ALONE}." if taken.timed == times.ALONE else ""
+    return [note for note in (alone, *taken.caveats, taken.note("s/task")) if note]

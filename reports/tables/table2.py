@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from cdnbench.reports import cells, published
-from cdnbench.reports.beside import PARTIAL, partial_of, side_by_side, sizes
+from cdnbench.reports.beside import METRICS_NOTE, PARTIAL, partial_of, side_by_side, sizes
 from cdnbench.reports.cells import LINES, MEAN
 from cdnbench.reports.frame import Results
 from cdnbench.reports.standings import kind
@@ -47,9 +47,7 @@ def build(results: Results) -> Table:
             blocks.append(block)
             frames.append(frame.assign(panel=panel, part="printed"))
     notes = (
-        "rank: 1 is first, .5 chance. R20: share of targets among the first 20. r: Pearson "
-        "correlation between the profiles of the first candidate and of the target. mean: over "
-        "the lines, each counts once.",
+        METRICS_NOTE,
         "-cl: trained on other cell lines only. What needs no training has one row.",
         "gears-covered: genes that GEARS does not know are left out, as candidates and as targets. "
         "The paper scores it so. gears: they come last.",

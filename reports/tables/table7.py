@@ -12,7 +12,7 @@ from pathlib import PurePath
 import pandas as pd
 
 from cdnbench.reports import cells, published
-from cdnbench.reports.beside import PARTIAL, partial_of, side_by_side, sizes
+from cdnbench.reports.beside import METRICS_NOTE, PARTIAL, partial_of, side_by_side, sizes
 from cdnbench.reports.cells import LINES
 from cdnbench.reports.frame import Results
 from cdnbench.reports.paper import ablation
@@ -48,9 +48,7 @@ def build(results: Results) -> Table:
         frames.append(frame)
     notes = (
         "On cells: non-trivial test perturbations of the split seen; each variant is fine-tuned on "
-        "the training perturbations. rank: 1 is first, .5 chance. R20: share of targets among the "
-        "first 20. r: Pearson correlation between the profiles of the first candidate and of the "
-        "target. mean: over the lines, each counts once.",
+        f"the training perturbations. {METRICS_NOTE}",
         *(["No results on cells yet: bench reproduce table7."] if own.empty else []),
     )
     frame = pd.concat([synthetic.frame, *frames], ignore_index=True)

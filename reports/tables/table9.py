@@ -8,14 +8,15 @@ import pandas as pd
 from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.standings import kind
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, seconds
+from cdnbench.reports.times import ALONE, BESIDE, BUSY, MACHINE, busy_note, machine_in_words
 
 SUMMARY = "the paper's Table 9 (running times); its values are lost, so ours stand alone"
-ALONE, BESIDE = "timed alone", "timed beside other jobs"
-_MACHINE = ("host", "device", "threads", "timed")
+_MACHINE = (*MACHINE, "timed")
 _SIZES = ("suite", "size")
 _BANDS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 """Upper ends of the bands of sizes, where a suite has many sizes."""
 _FEW_SIZES = 4
+_BUSY_MARK = "‡"
 
 
 def build(results: Results) -> Table:
@@ -38,12 +39,16 @@ def build(results: Results) -> Table:
             "No job was timed alone. `bench run --timing` does that; times beside other jobs say "
             "what a run cost, not how fast a method is.",
         )
+    busy = frame[frame["load"] > BUSY]
+    if len(busy):
+        notes = (*notes, f"{_BUSY_MARK} {busy_note(busy.groupby('label')['load'].max().to_dict())}")
     return Table("table9", "Table 9: running times", blocks, frame, notes)
 
 
 def times(results: Results) -> pd.DataFrame:
-    """Median and longest wall time of finished tasks, and their number. A method that was timed
-    alone on a machine is not shown there with times beside other jobs."""
+    """Median and longest wall time of finished tasks, their number, and the highest load average at
+    which one was timed alone. Where a method was timed alone on tasks of a size, its times beside
+    other jobs on the same machine are not shown for that size."""
     jobs = results.jobs
     jobs = jobs[(jobs["status"] == "ok") & ~jobs["superseded"].astype(bool)]
     sizes = results.readings.drop_duplicates("job").set_index("job")["n_variables"]
@@ -59,9 +64,19 @@ def times(results: Results) -> pd.DataFrame:
     ).dropna(subset=["seconds"])
     sizes = jobs.groupby("suite")["n_variables"]
     jobs = jobs.assign(size=sizes.transform(_bands), banded=sizes.transform("nunique") > _FEW_SIZES)
-    keys = [*_MACHINE, *_SIZES, "banded", "label", "method"]
-    found = jobs.groupby(keys, sort=True)["seconds"].agg(["median", "max", "count"]).reset_index()
-    return found.rename(columns={"median": "seconds", "max": "longest_s", "count": "tasks"})
+    place = [*MACHINE, *_SIZES, "label", "method"]
+    better = (jobs["timed"] == ALONE).groupby([jobs[name] for name in place]).transform("any")
+    jobs = jobs[(jobs["timed"] == ALONE) | ~better]
+    return (
+        jobs.groupby([*place, "timed", "banded"], sort=True)
+        .agg(
+            seconds=("seconds", "median"),
+            longest_s=("seconds", "max"),
+            tasks=("seconds", "count"),
+            load=("load_average", "max"),
+        )
+        .reset_index()
+    )
 
 
 def _bands(sizes: pd.Series) -> pd.Series:
@@ -74,12 +89,11 @@ def _bands(sizes: pd.Series) -> pd.Series:
 
 
 def _block(machine: dict[str, str], rows: pd.DataFrame) -> Block:
-    threads = "1 thread" if machine["threads"] == "1" else f"{machine['threads']} threads"
-    title = f"{machine['host']}, {machine['device']}, {threads}, {machine['timed']}"
+    of = machine_in_words(machine["host"], machine["device"], int(machine["threads"]))
     sizes = sorted(set(zip(rows["suite"], rows["size"], strict=True)))
     labels = rows.groupby("label")["seconds"].median().sort_values().index
     cells = {
-        (row.label, row.suite, row.size_): (row.seconds, row.tasks)
+        (row.label, row.suite, row.size_): (row.seconds, row.load)
         for row in rows.rename(columns={"size": "size_"}).itertuples(index=False)
     }
     methods = dict(zip(rows["label"], rows["method"], strict=True))
@@ -87,10 +101,14 @@ def _block(machine: dict[str, str], rows: pd.DataFrame) -> Block:
     lines = []
     for label in map(str, labels):
         found = [cells.get((label, *size)) for size in sizes]
-        texts = [Cell("" if f is None else seconds(f[0])) for f in found]
+        texts = [Cell() if f is None else _cell(*f) for f in found]
         lines.append(Row((Cell(label), *texts), kind(methods[label])))
     heads = (
         Column("method", align="left"),
         *(Column(f"N {'≤' if banded[suite] else '='} {n}", group=suite) for suite, n in sizes),
     )
-    return Block(title, heads, tuple(lines))
+    return Block(f"{of}, {machine['timed']}", heads, tuple(lines))
+
+
+def _cell(value: float, load: float) -> Cell:
+    return Cell(seconds(value), mark=_BUSY_MARK if load > BUSY else "")

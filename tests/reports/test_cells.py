@@ -85,6 +85,20 @@ def test_panels_lines_and_differences(cells):
     )
 
 
+@pytest.mark.parametrize("table", [table2, table7])
+def test_r_is_of_the_first_candidate_that_has_a_profile(cells, table):
+    notes = " ".join(table.build(read([cells("sim-a", "linear", [1, 2], fit="f").store])).notes)
+    assert "that of the first candidate that has a profile" in notes
+
+
+def test_a_line_may_have_trivial_tasks_alone(cells):
+    cells("k562_gw", "linear", [11, 21, 41], fit="f")
+    store = cells("rpe1", "linear", [1], fit="f")
+    easy, hard = table2.build(read([store.store])).blocks
+    assert "Tasks: k562_gw 1, rpe1 1." in easy.notes
+    assert "Tasks: k562_gw 2, rpe1 0." in hard.notes
+
+
 def test_table_7_has_the_variants_on_perturbations_that_are_not_trivial(cells):
     of = "results/train/ablations/table7/{}.safetensors"
     cells("sim-a", "cdn-axial-cells", [1, 11, 31], fit="f", weights=of.format("cdn"))

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from cdnbench.reports import build
+from cdnbench.reports.select import leading
 from cdnbench.reports.show import layout
 from cdnbench.reports.show.latex import latex
 from cdnbench.reports.table import Block, Cell, Column, Row, Table
+from cdnbench.reports.tables import TABLES
 
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 pdflatex = pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
 
 
@@ -96,6 +101,59 @@ def test_parts_hold_every_row_once_and_the_notes_stand_at_the_end():
     assert [bool(part.block.notes) for part in found] == [False] * (len(found) - 1) + [True]
     labels = re.findall(r"\\label\{(.*?)\}", latex(table(whole)))
     assert len(labels) == len(set(labels)) == len(found)
+
+
+def test_rows_without_an_entry_in_a_part_are_left_out():
+    """A method that has a time at one size alone stands in the part of that size alone."""
+    whole = block(60)
+    here = Row((Cell("first"), *(Cell("1" * 13 if i < 3 else "") for i in range(60))))
+    there = Row((Cell("last"), *(Cell("1" * 13 if i > 56 else "") for i in range(60))))
+    first, *middle, last = layout.parts(replace(whole, rows=(here, there)))
+    assert not middle
+    assert [row.cells[0].text for row in first.block.rows] == ["first"]
+    assert [row.cells[0].text for row in last.block.rows] == ["last"]
+    assert not first.block.notes and last.block.notes
+
+
+def test_notes_stand_below_the_rows_and_captions_have_one_number():
+    one = replace(table(block(2)), title="Table 9: running times", notes=("of the table",))
+    text = latex(one)
+    assert r"\caption{Running times (the paper's Table 9): 2 by 3.}" in text
+    rows, below = text.split(r"\bottomrule")
+    assert "bench run" not in rows
+    assert "bench run -{}-suite perturbseq" in below and "of the table." in below
+    (caption,) = re.findall(r"\\caption.*", latex(replace(one, title="Table 2")))
+    assert caption == r"\caption{The paper's Table 2: 2 by 3.}"
+
+
+def test_the_first_line_says_what_made_it(make_store):
+    store = make_store()
+    targets = store.one_target_each(4, 4)
+    task = store.task("t", targets, protocol="clean")
+    for method in ("a", "b"):
+        store.job(method, task, store.at_place(targets, 1))
+    made = build(store.store.folder, methods=["a", "b"])
+    first = made.to_latex(columns=["mAP", "R@1"]).splitlines()[0]
+    assert first == (
+        f"% Leaderboard: bench report {store.store.folder} --methods a,b --table leaderboard "
+        "--columns mAP,R@1 --latex"
+    )
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """What the package ships as its results."""
+    return build(RESULTS / "store")
+
+
+@pdflatex
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES.names)
+def test_tables_of_the_results_are_set(measured, name, tmp_path):
+    assert overflows(measured.to_latex(name), tmp_path) == []
+    for one in (part.block for b in measured.table(name).blocks for part in layout.parts(b)):
+        first = leading(one)
+        assert all(any(cell.shown for cell in row.cells[first:]) for row in one.rows)
 
 
 def test_long_words_of_notes_may_be_broken():

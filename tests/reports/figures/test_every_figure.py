@@ -308,6 +308,19 @@ def test_points_of_published_are_ours_against_the_printed(results):
     }
 
 
+def test_figure5_covers_no_row_and_has_clusters_at_the_side(results):
+    """Separators of the colour of 0 across the map hid rows, since many clusters have one row."""
+    import pandas as pd
+
+    _, figure = next(iter(FIGURES.load("figure5").draw(results, Look())))
+    axes = figure.axes[0]
+    clusters = pd.read_csv(RESULTS / "screens" / "profiles-sim-a.csv.gz")["cluster"]
+    assert not axes.lines
+    assert all(one.get_x() + one.get_width() < 0 for one in axes.patches)
+    assert len(axes.patches) == (clusters != clusters.shift()).sum()
+    assert sum(one.get_height() for one in axes.patches) == len(clusters)
+
+
 def test_figure7_has_every_perturbation_and_the_printed_medians(results):
     import pandas as pd
 
@@ -323,3 +336,10 @@ def test_figure7_has_every_perturbation_and_the_printed_medians(results):
     assert shown == sorted(table["differential"])
     (diamonds,) = (line for line in axes.lines if line.get_marker() == "D")
     assert list(diamonds.get_xdata()) == [81, 226, 399, 271, 162]
+
+
+def test_figure6_has_printed_means_without_controls(results):
+    """Table 1 counts cells with the controls: (492,096 - 75,328) / 1,767 for the first screen."""
+    _, figure = next(iter(FIGURES.load("figure6").draw(results, Look())))
+    (diamonds,) = (line for line in figure.axes[0].lines if line.get_marker() == "D")
+    assert [round(x) for x in diamonds.get_xdata()] == [236, 191, 175, 119, 160]

@@ -1,5 +1,11 @@
 """The figure `scaling` from a table of measurements."""
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -26,7 +32,7 @@ TABLE = pd.DataFrame(
 
 def drawn():
     rows = scaling.measured(TABLE, "here")
-    return rows, scaling._figure(rows, "title", scaling._note_of(TABLE), Look())
+    return rows, scaling._figure(rows, "title", scaling._note_of(TABLE), "CPU time", Look())
 
 
 def test_cpu_time_goes_before_wall_time():
@@ -47,6 +53,24 @@ def test_one_cross_where_a_method_first_gave_up():
     assert crosses[0].get_color() == plain_actor("slow", Look()).mark.colour
 
 
+def test_crosses_stand_at_the_limit_side_by_side():
+    other = TABLE[TABLE["method"] == "slow"].assign(method="slow too")
+    rows = scaling.measured(pd.concat([TABLE, other]), "here")
+    axes = scaling._figure(rows, "title", "", "CPU time", Look()).axes[0]
+    crosses = [line for line in axes.lines if line.get_marker() == "x"]
+    assert [list(line.get_ydata()) for line in crosses] == [[30], [30]]
+    left, right = sorted(line.get_xdata()[0] for line in crosses)
+    assert 90 < left < 100 < right < 110
+    assert any(list(line.get_ydata()) == [30, 30] for line in axes.lines)
+
+
+def test_memory_says_how_it_was_measured():
+    assert "what imports had used and given back hides" in scaling._note_of(TABLE)
+    new = TABLE.rename(columns={"memory_mb": "added_mb"})
+    assert "peak during the call over what the process held before" in scaling._note_of(new)
+    assert scaling.measured(new, "here")["megabytes"].max() == 300
+
+
 def test_of_several_versions_the_newest_counts():
     old = TABLE.assign(version=1, status="did not finish")
     rows = scaling.measured(pd.concat([old, TABLE]), "here")
@@ -56,7 +80,7 @@ def test_of_several_versions_the_newest_counts():
 def test_a_method_that_never_finished_has_a_cross_at_the_smallest_size():
     never = TABLE.assign(method="never", status="did not finish")
     rows = scaling.measured(pd.concat([TABLE, never.iloc[:3]]), "here")
-    axes = scaling._figure(rows, "title", "", Look()).axes[0]
+    axes = scaling._figure(rows, "title", "", "CPU time", Look()).axes[0]
     crosses = {line.get_xdata()[0] for line in axes.lines if line.get_marker() == "x"}
     assert crosses == {10, 100}
 
@@ -80,3 +104,24 @@ def test_the_note_says_what_was_measured():
     assert "The limit was 30 s." in note
     assert "larger data are beyond the method's limits" in note
     assert "Less than 1 MB is drawn as 1 MB." in note
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is reset on Linux alone")
+def test_memory_that_was_used_before_the_call_hides_none_of_it(monkeypatch):
+    """A first call takes 300 MB and gives them back; the measured one takes 100 MB."""
+    path = Path(__file__).parents[3] / "benchmarks" / "scaling.py"
+    spec = importlib.util.spec_from_file_location("scaling_benchmark", path)
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    sizes = iter([300, 100])
+
+    class Method:
+        info = SimpleNamespace(why_skip=lambda task: "")
+
+        def predict(self, task, seed):
+            np.ones(next(sizes) * 2**17)
+
+    monkeypatch.setattr(benchmark, "load_method", lambda name: Method())
+    monkeypatch.setattr(benchmark, "on_one_core", lambda: None)
+    monkeypatch.setattr(benchmark.resource, "setrlimit", lambda *limits: None)
+    assert benchmark.measure("mine", 10, 30)["added_mb"] == pytest.approx(100, abs=10)
