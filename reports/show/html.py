@@ -98,14 +98,14 @@ def _hash(script: str) -> str:
 
 
 def overview(results: Results, board: Table) -> list[dict[str, str]]:
-    """The best method of every block among those that finished everything; of all, where none
-    did."""
+    """The best method of every block among those that finished every dataset that others finished;
+    where there is none, the row says so."""
     rows = []
     for block, (key, own) in zip(board.blocks, results.factors.blocks(board.frame), strict=True):
         methods = own[(own["kind"] != "reference") & own[RANKING].notna()]
-        whole = methods[methods["finished"] == methods["total"]]
-        best = next(iter((whole if len(whole) else methods).to_dict("records")), None)
-        row = {"title": block.title, "method": "none", "value": "–", "interval": "–"}
+        best = next(iter(methods[methods["covers"]].to_dict("records")), None)
+        none = "none finished every dataset" if len(methods) else "none"
+        row = {"title": block.title, "method": none, "value": "–", "interval": "–"}
         row |= {"datasets": "–", "seconds": "–"}
         row["badge"] = badge(results.factors.rows(results.readings, key))
         if best is not None:

@@ -11,7 +11,7 @@ import pandas as pd
 from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import CEILING, Results
-from cdnbench.reports.standings import RANKING, block_title
+from cdnbench.reports.standings import RANKING, best_of, block_title, covering, outcomes
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
 
 SUMMARY = (
@@ -42,6 +42,7 @@ def build(results: Results) -> Table:
         _block(
             block_title(results, key),
             rows,
+            _chosen(results, key),
             friedman_note(statistics.Pairs(results.factors.rows(methods, key), RANKING)),
         )
         for key, rows in results.factors.blocks(frame)
@@ -74,14 +75,15 @@ def differences(
     family; `by_gene`, whether genes were resampled in place of datasets.
 
     Within one setting there is a t-interval and no p. A block of one dataset has no rows. The best
-    method is the best on these very data.
+    method is the best on these very data, of those that finished every dataset that any finished;
+    where there is none, only `BASELINE` is compared with.
     """
     names = results.factors.names
     methods = _of_methods(results) if methods is None else methods
     means = statistics.dataset_means(methods, [RANKING], [*names, "label"])
     frames = []
     for key, block in results.factors.blocks(methods):
-        chosen = against or (_best(results.factors.rows(means, key)), BASELINE)
+        chosen = against or (_best(results, key, means), BASELINE)
         found = statistics.paired_differences(block, RANKING, chosen)
         if found["n_datasets"].max() > 1:  # nothing can be said from one dataset
             frames.append(found.assign(**dict(zip(names, key, strict=True))))
@@ -113,12 +115,13 @@ def friedman_note(pairs: statistics.Pairs) -> str:
     )
 
 
-def _best(means: pd.DataFrame) -> str:
-    means = means.groupby("label", observed=True)[RANKING].mean()
-    return str(METRICS[RANKING].merit(means).idxmax())
+def _best(results: Results, key: tuple[str, ...], means: pd.DataFrame) -> str:
+    """The best method of one block among those that cover it, "" where none does."""
+    covers = covering(outcomes(results.factors.rows(results.readings, key)))
+    return best_of(results.factors.rows(means, key), covers)
 
 
-def _block(title: str, rows: pd.DataFrame, friedman: str) -> Block:
+def _block(title: str, rows: pd.DataFrame, chosen: str, friedman: str) -> Block:
     columns = (
         Column("method", align="left"),
         Column("against", align="left"),
@@ -164,8 +167,21 @@ def _block(title: str, rows: pd.DataFrame, friedman: str) -> Block:
         comparisons=max(int(rows["p"].notna().sum()), 1),
         unit="genes" if rows["by_gene"].all() else "datasets",
     )
-    notes = (note, "The best method was chosen on these data.", power, friedman)
+    notes = (note, chosen, power, friedman)
     return Block(title, columns, tuple(lines), tuple(text for text in notes if text))
+
+
+def _chosen(results: Results, key: tuple[str, ...]) -> str:
+    """How what the methods of a block are compared with was chosen."""
+    if not covering(outcomes(results.factors.rows(results.readings, key))):
+        return (
+            "No method finished every dataset that others finished, so that none is the best: "
+            f"compared with {BASELINE} alone."
+        )
+    return (
+        "The best method was chosen on these data, among those that finished every dataset that "
+        "others finished."
+    )
 
 
 def signed(value: float) -> str:

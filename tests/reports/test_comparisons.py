@@ -148,3 +148,30 @@ def test_all_methods_are_compared_at_once(make_store):
     (said,) = [note for note in block.notes if note.startswith("Friedman")]
     assert "of the 3 methods that finished everything: p <0.001" in said
     assert "closer than 1.17 cannot" in said  # 2.343 sqrt(3 * 4 / (6 * 8))
+
+
+def test_the_best_finished_everything_that_others_finished(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(8):
+        task = store.task(f"d{i}", targets, mechanism="ab"[i % 2])
+        store.job("whole", task, store.at_place(targets, 2))
+        store.job("target-shift", task, store.at_place(targets, 3))
+        if i < 2:
+            store.job("some", task, store.at_place(targets, 1))
+    found = differences(read([store.store]))
+    assert set(found["against"]) == {"whole", "target-shift"}
+
+
+def test_where_nothing_finished_everything_nothing_is_the_best(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(8):
+        task = store.task(f"d{i}", targets, mechanism="ab"[i % 2])
+        for skipped, method in enumerate(("one", "target-shift")):
+            if i != skipped:
+                store.job(method, task, store.at_place(targets, skipped + 1))
+    results = read([store.store])
+    assert set(differences(results)["against"]) == {"target-shift"}
+    (block,) = build(results).blocks
+    assert any("No method finished every dataset" in note for note in block.notes)
