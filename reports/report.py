@@ -17,7 +17,7 @@ from cdnbench.errors import BenchError
 from cdnbench.reports import figures, paper, tables
 from cdnbench.reports.frame import Readable, Results, read, tidy
 from cdnbench.reports.read import EVERY
-from cdnbench.reports.select import of_columns, of_methods
+from cdnbench.reports.select import labels_of, of_columns, of_methods
 from cdnbench.reports.show import html, latex, terminal
 from cdnbench.reports.table import Table
 from cdnbench.reports.tables import LEADERBOARD
@@ -36,6 +36,7 @@ def report(
     *,
     subset: str = EVERY,
     methods: Sequence[str] = (),
+    against: Sequence[str] = (),
 ) -> Report:
     """The report of a folder of results, of one store, or of several.
 
@@ -44,9 +45,13 @@ def report(
 
     subset: "all", or the name of a yes/no column of the tasks such as "trivial". "nontrivial" keeps
         the tasks where the answer is no.
+    methods: only these, as if the others had never been run.
+    against: what the table `comparisons` compares with, in place of the best method and
+        `target-shift`.
 
     Raises
     ------
+    UnknownName: the results have no method of that name.
     BenchError: there is nothing to report, or an archive that cannot be read.
     """
     if isinstance(source, str | Path):
@@ -54,14 +59,16 @@ def report(
     else:
         stores = list(source) if isinstance(source, Iterable) else [source]
     results = read(stores, subset)
-    return Report(of_methods(results, methods) if methods else results)
+    results = of_methods(results, methods) if methods else results
+    return Report(results, labels_of(results, against))
 
 
 class Report:
     """Tables and figures of what stores hold. Each is made once, when it is first asked for."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, against: Sequence[str] = ()) -> None:
         self.results = results
+        self._against = tuple(against)
         self._tables: dict[str, Table] = {}
 
     @cached_property
@@ -82,7 +89,7 @@ class Report:
     def table(self, name: str = LEADERBOARD) -> Table:
         """A table by name; `cdnbench.reports.tables.TABLES` has them. Raises UnknownName."""
         if name not in self._tables:
-            self._tables[name] = tables.build(self.results, name)
+            self._tables[name] = tables.build(self.results, name, self._against)
         return self._tables[name]
 
     def numbers(self, name: str = LEADERBOARD) -> pd.DataFrame:

@@ -22,20 +22,14 @@ def of_methods(results: Results, names: Sequence[str]) -> Results:
     UnknownName: the results have no such method; the message lists the nearest names.
     """
     readings = results.readings
-    own = readings[["method", "variant", "label"]].astype(str).drop_duplicates()
-    own = own[own["method"] != CEILING]
-    known: dict[str, set[str]] = {}  # name -> labels
-    for method, variant, label in own.itertuples(index=False):
-        reading = f"{method}-{variant}" if variant else method
-        for name in (method, reading, label, *_stem(label)):
-            known.setdefault(name, set()).add(label)
+    known = _known(results)
     for name in names:
         if name not in known:
             raise did_you_mean("method of these results", name, known)
     chosen = {CEILING}.union(*(known[name] for name in names))
     kept = readings["label"].astype(str).isin(chosen).to_numpy()
     jobs = results.jobs
-    methods = {method for method, _, label in own.itertuples(index=False) if label in chosen}
+    methods = set(readings.loc[kept, "method"].astype(str)) - {CEILING}
     place = np.cumsum(kept) - 1  # of each reading among those that stay
     measured = results.regimes["label"].astype(str).isin(chosen).to_numpy()
     return replace(
@@ -47,6 +41,34 @@ def of_methods(results: Results, names: Sequence[str]) -> Results:
         # The row names of jobs stay: readings point at them.
         jobs=jobs[jobs["method"].isin(methods)],
     )
+
+
+def labels_of(results: Results, names: Sequence[str]) -> list[str]:
+    """The labels that names stand for: a label for itself alone, the name of a method or a reading
+    for all labels that it has.
+
+    Raises
+    ------
+    UnknownName: the results have no such method; the message lists those that there are.
+    """
+    known = _known(results)
+    for name in names:
+        if name not in known:
+            raise did_you_mean("method of these results", name, known)
+    labels = set().union(*known.values())
+    found = [[name] if name in labels else sorted(known[name]) for name in names]
+    return list(dict.fromkeys(label for part in found for label in part))
+
+
+def _known(results: Results) -> dict[str, set[str]]:
+    """What users may call methods and readings -> their labels. Ceilings have no name."""
+    own = results.readings[["method", "variant", "label"]].astype(str).drop_duplicates()
+    known: dict[str, set[str]] = {}
+    for method, variant, label in own[own["method"] != CEILING].itertuples(index=False):
+        reading = f"{method}-{variant}" if variant else method
+        for name in (method, reading, label, *_stem(label)):
+            known.setdefault(name, set()).add(label)
+    return known
 
 
 def _stem(label: str) -> list[str]:

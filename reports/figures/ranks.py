@@ -21,9 +21,7 @@ from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.standings import FEW, RANKING, block_title
 from cdnbench.reports.table import slug
 
-SUMMARY = (
-    "critical differences: average ranks over datasets or genes, and what cannot be told apart"
-)
+SUMMARY = "critical differences of average ranks over datasets or genes: what cannot be told apart"
 NEEDS = f"it takes three methods that finished the same {FEW} datasets."
 
 _INCHES_PER_LINE = 0.155

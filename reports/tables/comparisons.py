@@ -15,7 +15,7 @@ from cdnbench.reports.standings import RANKING, best_of, block_title, covering, 
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
 
 SUMMARY = (
-    "paired differences to the best method and to target-shift: intervals, sign-flip tests, Holm"
+    "paired differences to the best method and to target-shift, or to any: sign-flip tests, Holm"
 )
 BASELINE = "target-shift"
 _COLUMNS = [
@@ -34,15 +34,15 @@ _COLUMNS = [
 ]
 
 
-def build(results: Results) -> Table:
+def build(results: Results, against: Sequence[str] = ()) -> Table:
     """The frame is that of `differences`."""
     methods = _of_methods(results)
-    frame = differences(results, methods=methods)
+    frame = differences(results, against, methods)
     blocks = tuple(
         _block(
             block_title(results, key),
             rows,
-            _chosen(results, key),
+            "" if against else _chosen(results, key),
             friedman_note(statistics.Pairs(results.factors.rows(methods, key), RANKING)),
         )
         for key, rows in results.factors.blocks(frame)
@@ -52,6 +52,11 @@ def build(results: Results) -> Table:
         if blocks
         else ("Nothing to compare: it takes two methods that finished the same two datasets.",)
     )
+    shown = {block.title for block in blocks}
+    titles = [block_title(results, key) for key, _ in results.factors.blocks(methods)]
+    if blocks and (missing := [title for title in titles if title not in shown]):
+        of = f" or no result of {', '.join(against)}" if against else ""
+        notes = (f"Nothing is compared where there is one dataset{of}: {'; '.join(missing)}.",)
     return Table(
         name="comparisons",
         title="Paired differences in mAP",

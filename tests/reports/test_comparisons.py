@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from cdnbench.errors import UnknownName
 from cdnbench.reports.frame import read
+from cdnbench.reports.report import report
 from cdnbench.reports.standings import standings
 from cdnbench.reports.tables import leaderboard
 from cdnbench.reports.tables.comparisons import build, differences
@@ -175,3 +178,25 @@ def test_where_nothing_finished_everything_nothing_is_the_best(make_store):
     assert set(differences(results)["against"]) == {"target-shift"}
     (block,) = build(results).blocks
     assert any("No method finished every dataset" in note for note in block.notes)
+
+
+def test_any_method_can_be_compared_with(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(8):
+        task = store.task(f"d{i}", targets, mechanism="ab"[i % 2], protocol="clean")
+        for place, method in enumerate(("first", "second", "target-shift"), start=1):
+            store.job(method, task, store.at_place(targets, place))
+        if i < 2:
+            other = store.task(f"e{i}", targets, mechanism="ab"[i % 2], protocol="dcdi")
+            for method in ("first", "target-shift"):
+                store.job(method, other, store.at_place(targets, 1))
+    own = report(store.store, against=["second"]).table("comparisons")
+    found = own.frame.set_index("label")
+    assert set(found["against"]) == {"second"} and set(found.index) == {"first", "target-shift"}
+    assert found.loc["first", "difference"] == 0.5
+    assert not any("best" in note for note in own.blocks[0].notes)
+    (said,) = own.notes
+    assert "no result of second: synthetic, protocol dcdi" in said
+    with pytest.raises(UnknownName, match="Did you mean second.* Known: first, second, target"):
+        report(store.store, against=["secnd"])
