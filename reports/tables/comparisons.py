@@ -116,7 +116,7 @@ def friedman_note(pairs: statistics.Pairs) -> str:
     return (
         f"Friedman test of the {table.shape[1]} methods that finished everything: p {p}; average "
         f"ranks closer than {found.critical_difference:.2f} cannot be told apart (Nemenyi, "
-        f"{found.n_datasets} datasets or genes)."
+        f"{found.n_datasets} {'genes' if pairs.by_gene else 'datasets'})."
     )
 
 
@@ -172,7 +172,8 @@ def _block(title: str, rows: pd.DataFrame, chosen: str, friedman: str) -> Block:
         comparisons=max(int(rows["p"].notna().sum()), 1),
         unit="genes" if rows["by_gene"].all() else "datasets",
     )
-    notes = (note, chosen, power, friedman)
+    flips = statistics.flips_note(rows["p"].to_numpy(float))
+    notes = (note, chosen, flips, power, friedman)
     return Block(title, columns, tuple(lines), tuple(text for text in notes if text))
 
 

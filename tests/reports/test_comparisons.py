@@ -200,3 +200,14 @@ def test_any_method_can_be_compared_with(make_store):
     assert "no result of second: synthetic, protocol dcdi" in said
     with pytest.raises(UnknownName, match="Did you mean second.* Known: first, second, target"):
         report(store.store, against=["secnd"])
+
+
+def test_a_note_says_where_more_flips_would_show_smaller_p_values(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(16):
+        task = store.task(f"d{i:02}", targets, mechanism="ab"[i % 2])
+        for place, method in enumerate(("first", "target-shift"), start=1):
+            store.job(method, task, store.at_place(targets, place))
+    (block,) = build(read([store.store])).blocks
+    assert any("1 of 1 comparisons reach this limit" in note for note in block.notes)

@@ -348,6 +348,18 @@ def test_the_note_on_power():
     assert s.smallest_p(4) == s.sign_flip_test(np.ones(4))
 
 
+def test_drawn_flips_have_a_smallest_p_which_a_note_tells():
+    assert s.smallest_p(13) == s.sign_flip_test(np.ones(13))
+    assert s.smallest_p(40) == s.sign_flip_test(np.ones(40)) == 1 / 10_001
+    assert s.smallest_p(40, comparisons=83) == pytest.approx(0.0083, abs=1e-6)
+    assert "cannot show any difference" in s.power_note(0.1, 40, comparisons=600)
+    p = np.array([s.sign_flip_test(np.ones(40)), 0.3, np.nan, s.sign_flip_test(np.ones(13))])
+    note = s.flips_note(p)
+    assert "no p below 0.0001, after Holm's correction none below 0.0003" in note
+    assert "1 of 3 comparisons" in note
+    assert s.flips_note(p[1:]) == "", "exact p-values have no such limit"
+
+
 def test_means_agree_up_to_a_limit():
     assert s.agreement_limit(0.04, 0.04, 5, 5) == pytest.approx(
         2.306 * 0.04 * np.sqrt(2 / 5), rel=1e-3
