@@ -114,6 +114,11 @@ def interval(found: pd.DataFrame) -> tuple[float, float]:
     )
 
 
+def interval_unit(rows: pd.DataFrame) -> str:
+    """What the intervals of the standings of a block are over: "genes" or "datasets"."""
+    return "genes" if rows["n_settings"].max() > 1 and rows["by_gene"].all() else "datasets"
+
+
 def _by_label(values: pd.DataFrame) -> dict[str, np.ndarray]:
     """Label -> its rows, in their order."""
     names, codes = statistics.coded(values["label"])

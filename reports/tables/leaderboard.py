@@ -9,7 +9,14 @@ import pandas as pd
 from cdnbench.metrics import METRICS, TOP
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import Results
-from cdnbench.reports.standings import FEW, RANKING, TRIVIAL, block_title, standings
+from cdnbench.reports.standings import (
+    FEW,
+    RANKING,
+    TRIVIAL,
+    block_title,
+    interval_unit,
+    standings,
+)
 from cdnbench.reports.table import (
     Block,
     Cell,
@@ -98,7 +105,7 @@ def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
         "t over datasets"
         if one_setting
         else "bootstrap by gene, all lines together"
-        if rows["by_gene"].all()
+        if interval_unit(rows) == "genes"
         else "bootstrap over datasets within settings"
     )
     notes = [
