@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cdnbench.errors import BenchError, did_you_mean
+from cdnbench.reports.cells import rows_by_name
 from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.table import Block, Table
 
@@ -15,7 +16,9 @@ from cdnbench.reports.table import Block, Table
 def of_methods(results: Results, names: Sequence[str]) -> Results:
     """The results of some methods, as if the others had never been run; ceilings stay.
 
-    names: of methods (`dci`), readings (`dci-graph`), or labels as tables show them.
+    names: of methods (`dci`), readings (`dci-graph`), labels as tables show them, or rows of the
+        tables of cells (`linear-cl`), where a printed row stands for ours beside it. What is
+        printed of other methods is not shown.
 
     Raises
     ------
@@ -23,10 +26,19 @@ def of_methods(results: Results, names: Sequence[str]) -> Results:
     """
     readings = results.readings
     known = _known(results)
+    of_cells = {} if set(names) <= set(known) else rows_by_name(results)
     for name in names:
-        if name not in known:
-            raise did_you_mean("method of these results", name, known)
-    chosen = {CEILING}.union(*(known[name] for name in names))
+        if name not in known and name not in of_cells:
+            raise did_you_mean("method of these results", name, {**known, **of_cells})
+    whole = set().union(*(known.get(name, ()) for name in names))
+    rows = [of_cells[name] for name in names if name not in known]
+    chosen = {CEILING, *whole, *(label for row in rows for label in row.values())}
+    cell_rows = None
+    if rows:
+        every = [pair for row in of_cells.values() for pair in row.items()]
+        cell_rows = frozenset(
+            [*(name for row in rows for name in row), *(n for n, label in every if label in whole)]
+        )
     kept = readings["label"].astype(str).isin(chosen).to_numpy()
     jobs = results.jobs
     methods = set(readings.loc[kept, "method"].astype(str)) - {CEILING}
@@ -40,6 +52,8 @@ def of_methods(results: Results, names: Sequence[str]) -> Results:
         pieces={int(place[old]): piece for old, piece in results.pieces.items() if kept[old]},
         # The row names of jobs stay: readings point at them.
         jobs=jobs[jobs["method"].isin(methods)],
+        is_selection=True,
+        cell_rows=cell_rows,
     )
 
 

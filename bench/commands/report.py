@@ -66,7 +66,8 @@ def report(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Only these methods or readings; ranks and comparisons are among them alone.",
+            help="Only these methods, readings or rows of tables, and what is printed of them. "
+            "Ranks and comparisons are among them alone.",
         ),
     ] = None,
     against: Annotated[
