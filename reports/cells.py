@@ -71,13 +71,15 @@ def values(results: Results, by: Sequence[str] = ()) -> pd.DataFrame:
     place = [*factors, "split", *_READING]
     readings = readings.merge(names, on=place)
     regimes = regimes.merge(names, on=place)
-    regimes = pd.concat([regimes, _covered(regimes)], ignore_index=True)
-    readings = pd.concat([readings, _renamed(readings)], ignore_index=True)
+    readings = readings.assign(finished=readings["status"] == "ok", total=1)
+    covered = _covered(regimes)
+    regimes = pd.concat([regimes, covered], ignore_index=True)
+    renamed = _with_value(_renamed(readings), covered, [*place, "name", SUBSAMPLE, "task"])
+    readings = pd.concat([readings, renamed], ignore_index=True)
     means = statistics.dataset_means(regimes, list(METRICS), keys)
     found = means.groupby(keys, sort=False)[list(METRICS)].mean().reset_index()
     long = found.melt(keys, list(METRICS), var_name="metric", value_name="value")
-    counts = readings.assign(finished=readings["status"] == "ok", total=1)
-    counts = counts.groupby(keys, sort=False)[["finished", "total"]].sum().reset_index()
+    counts = readings.groupby(keys, sort=False)[["finished", "total"]].sum().reset_index()
     found = counts.merge(long, on=keys, how="left")[columns]
     return found if results.cell_rows is None else found[found["name"].isin(results.cell_rows)]
 
@@ -130,6 +132,14 @@ def _covered(regimes: pd.DataFrame) -> pd.DataFrame:
     none, and its task does not count."""
     rows = _renamed(regimes)
     return rows.assign(**{name: rows[f"{name}_covered"] for name in METRICS})
+
+
+def _with_value(readings: pd.DataFrame, regimes: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The readings of tasks that have no value among the regimes, for no target of theirs is
+    covered, do not count as finished. by: the columns that tell readings apart."""
+    there = regimes.loc[regimes[list(METRICS)].notna().any(axis=1), list(by)]
+    has = pd.MultiIndex.from_frame(readings[list(by)]).isin(pd.MultiIndex.from_frame(there))
+    return readings.assign(finished=readings["finished"] & has)
 
 
 def _chosen(results: Results, frame: pd.DataFrame, rounds: bool) -> pd.DataFrame:

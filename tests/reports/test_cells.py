@@ -390,3 +390,14 @@ def test_a_choice_without_cells_shows_no_printed_row_of_them(make_store):
     results = of_methods(read([store.store]), ["dci"])
     for table in (table2, table10):
         assert not table.build(results).blocks
+
+
+def test_covered_genes_alone_have_a_dagger_where_a_target_is_not_covered(cells):
+    store = cells("k562_gw", "gears", [1, 2, 40, 101], known=90)
+    store = cells("rpe1", "gears", [1, 2, 40, 50], known=90)
+    (_, block) = table2.build(read([store.store])).blocks
+    rows = {row.cells[0].text: row for row in block.rows if row.cells[1].text == "ours"}
+    marks = {name: [cell.mark for cell in row.cells[2::3]] for name, row in rows.items()}
+    # the target at place 101 of 101 is not among the 90 genes that are known
+    assert marks == {"gears": ["", "", ""], "gears-covered": ["†", "", "†"]}
+    assert any("† rests on fewer tasks" in note for note in block.notes)
