@@ -10,6 +10,7 @@ import pandas as pd
 from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.rounds import without_rounds
 from cdnbench.reports.table import Kind
 
 RANKING = "average_precision_tie"
@@ -24,7 +25,7 @@ FEW = statistics.FEW
 
 def standings(results: Results) -> pd.DataFrame:
     """One row per (factors, label): the ceiling first, then by the mean of `RANKING`, those that do
-    not cover the block last.
+    not cover the block last. Rounds of subsampling cells are left out.
 
     Columns: `<metric>` and `<metric>_sd` over datasets; `low` and `high`, the 95 % interval of
     `RANKING`; `spread` and `n_units`, the same in all rows of a block: the usual standard deviation
@@ -38,9 +39,9 @@ def standings(results: Results) -> pd.DataFrame:
     # Only the columns that are needed: each selection of rows copies all that there are.
     needed = [*factors.names, "label", "method", *statistics.UNIT]
     told = [name for name in ("perturbation",) if name in results.regimes]
-    all_readings = results.readings[[*needed, "status", "wall_s"]]
+    all_readings = without_rounds(results, results.readings[[*needed, "status", "wall_s"]])
     means = statistics.dataset_means(
-        statistics.with_genes(results.regimes[[*needed, *told, *names]]),
+        statistics.with_genes(without_rounds(results, results.regimes[[*needed, *told, *names]])),
         names,
         [*factors.names, "label", statistics.GENE],
     )

@@ -18,6 +18,7 @@ from cdnbench.reports.drawing.axes import point
 from cdnbench.reports.drawing.cast import Cast
 from cdnbench.reports.drawing.look import INK, SMALL, Look
 from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.rounds import without_rounds
 from cdnbench.reports.standings import FEW, RANKING, block_title
 from cdnbench.reports.table import slug
 
@@ -33,7 +34,8 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
     regimes = results.regimes
     needed = [*results.factors.names, "label", "method", "task", *statistics.UNIT, RANKING]
     needed += [name for name in ("perturbation",) if name in regimes]
-    ours = statistics.with_genes(regimes.loc[regimes["method"] != CEILING, needed])
+    ours = without_rounds(results, regimes.loc[regimes["method"] != CEILING, needed])
+    ours = statistics.with_genes(ours)
     for key, block in results.factors.blocks(ours):
         pairs = statistics.Pairs(block, RANKING)
         table = pairs.table()

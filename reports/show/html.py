@@ -25,6 +25,7 @@ import cdnbench
 from cdnbench.metrics import METRICS
 from cdnbench.record import JobRecord, Status
 from cdnbench.reports.frame import Results
+from cdnbench.reports.rounds import rounds_note
 from cdnbench.reports.show import described, details, explorer
 from cdnbench.reports.standings import RANKING, simulated
 from cdnbench.reports.table import Block, Table, number, seconds
@@ -62,7 +63,7 @@ def page(results: Results, board: Table, further: Sequence[Table], jobs: Table) 
             n_jobs=len(run),
             provenance=provenance(current),
             glossary=list(METRICS.values()),
-            notes=results.notes,
+            notes=(*results.notes, *rounds_note(results)),
             overview=overview(results, board),
             methods=described.methods(results),
             suites=described.suites(results),

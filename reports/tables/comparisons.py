@@ -11,6 +11,7 @@ import pandas as pd
 from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.rounds import rounds_note, without_rounds
 from cdnbench.reports.standings import RANKING, best_of, block_title, covering, outcomes
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
 
@@ -62,7 +63,7 @@ def build(results: Results, against: Sequence[str] = ()) -> Table:
         title="Paired differences in mAP",
         blocks=blocks,
         frame=frame,
-        notes=notes,
+        notes=(*notes, *rounds_note(results)),
     )
 
 
@@ -102,7 +103,7 @@ def _of_methods(results: Results) -> pd.DataFrame:
     told = [name for name in ("perturbation",) if name in results.regimes]
     columns = list(dict.fromkeys([*needed, *told, RANKING]))
     kept = (results.regimes["method"] != CEILING).to_numpy()
-    return statistics.with_genes(results.regimes.loc[kept, columns])
+    return statistics.with_genes(without_rounds(results, results.regimes.loc[kept, columns]))
 
 
 def friedman_note(pairs: statistics.Pairs) -> str:

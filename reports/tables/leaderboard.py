@@ -9,6 +9,7 @@ import pandas as pd
 from cdnbench.metrics import METRICS, TOP
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import Results
+from cdnbench.reports.rounds import rounds_note
 from cdnbench.reports.standings import (
     FEW,
     RANKING,
@@ -38,9 +39,8 @@ def build(results: Results) -> Table:
     """The frame has one row per method and block, as `standings` gives it."""
     frame = standings(results)
     blocks = tuple(_block(results, key, rows) for key, rows in results.factors.blocks(frame))
-    return Table(
-        name="leaderboard", title="Leaderboard", blocks=blocks, frame=frame, notes=results.notes
-    )
+    notes = (*results.notes, *rounds_note(results))
+    return Table("leaderboard", "Leaderboard", blocks, frame, notes)
 
 
 def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:

@@ -16,6 +16,7 @@ import pandas as pd
 from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.rounds import rounds_note, without_rounds
 from cdnbench.reports.standings import block_title, kind
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number, place_best
 
@@ -47,6 +48,7 @@ def build(results: Results) -> Table:
     )
     if not blocks:
         notes = ("No result of a suite that declares strata, as perturbseq does.",)
+    notes = (*notes, *rounds_note(results))
     return Table("strata", "Parts of the tasks", tuple(blocks), frame, notes)
 
 
@@ -93,7 +95,8 @@ def _with_strata(results: Results) -> pd.DataFrame:
     told = regimes[TRIVIAL].notna() & regimes[KNOWN].notna() & (regimes["method"] != CEILING)
     needed = [*results.factors.names, "label", "method", "task", *statistics.UNIT, "perturbation"]
     kept = [name for name in (*needed, TRIVIAL, KNOWN, *SHOWN) if name in regimes]
-    return statistics.with_genes(regimes.loc[told, list(dict.fromkeys(kept))])
+    rows = regimes.loc[told, list(dict.fromkeys(kept))]
+    return statistics.with_genes(without_rounds(results, rows))
 
 
 def _parts(block: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
