@@ -14,7 +14,7 @@ import pandas as pd
 
 from cdnbench.errors import BenchError
 from cdnbench.registry import METHODS, entries, load_class
-from cdnbench.reports import statistics
+from cdnbench.reports import published, statistics
 from cdnbench.reports.factors import ALL_CELLS, SUBSAMPLE
 from cdnbench.reports.frame import Results
 from cdnbench.reports.standings import TRIVIAL, simulated
@@ -71,14 +71,50 @@ def values(results: Results, by: Sequence[str] = ()) -> pd.DataFrame:
     place = [*factors, "split", *_READING]
     readings = readings.merge(names, on=place)
     regimes = regimes.merge(names, on=place)
-    regimes = pd.concat([regimes, _covered(regimes)], ignore_index=True)
-    readings = pd.concat([readings, _renamed(readings)], ignore_index=True)
+    readings = readings.assign(finished=readings["status"] == "ok", total=1)
+    covered = _covered(regimes)
+    regimes = pd.concat([regimes, covered], ignore_index=True)
+    renamed = _with_value(_renamed(readings), covered, [*place, "name", SUBSAMPLE, "task"])
+    readings = pd.concat([readings, renamed], ignore_index=True)
     means = statistics.dataset_means(regimes, list(METRICS), keys)
     found = means.groupby(keys, sort=False)[list(METRICS)].mean().reset_index()
     long = found.melt(keys, list(METRICS), var_name="metric", value_name="value")
-    counts = readings.assign(finished=readings["status"] == "ok", total=1)
-    counts = counts.groupby(keys, sort=False)[["finished", "total"]].sum().reset_index()
-    return counts.merge(long, on=keys, how="left")[columns]
+    counts = readings.groupby(keys, sort=False)[["finished", "total"]].sum().reset_index()
+    found = counts.merge(long, on=keys, how="left")[columns]
+    return found if results.cell_rows is None else found[found["name"].isin(results.cell_rows)]
+
+
+def rows_by_name(results: Results) -> dict[str, dict[str, str]]:
+    """What users may call the rows of the tables of cells -> their names -> their labels: the names
+    themselves (`linear-cl`), those without design and knowledge, and those of printed rows beside
+    them."""
+    parts = [_chosen(results, results.readings, rounds) for rounds in (False, True)]
+    readings = pd.concat(parts, ignore_index=True)
+    if readings.empty:
+        return {}
+    factors = [name for name in results.factors.names if name not in _UNSPLIT]
+    place = [*factors, "split", *_READING]
+    own = readings[place].drop_duplicates().merge(_names(results, readings), on=place)
+    own = pd.concat([own, _renamed(own)], ignore_index=True).assign(value=0.0)
+    label_of = dict(zip(own["name"], own["label"], strict=True))
+    found = {name: {name: label} for name, label in label_of.items()}
+    for name, label, short in own[["name", "label", "short"]].drop_duplicates().to_numpy():
+        found.setdefault(short + name.removeprefix(label), {})[name] = label
+    printed = [
+        published.load(table)["method"] for table in ("table2_perturbseq", "table10_uncertainty")
+    ]
+    for method, name in counterparts(own, list(dict.fromkeys(pd.concat(printed)))).items():
+        found.setdefault(method, {name: label_of[name]})
+    return found
+
+
+def printed_beside(results: Results, own: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
+    """The printed rows; where only some methods were chosen, those that a row of ours stands
+    beside."""
+    if not results.is_selection:
+        return printed
+    beside = counterparts(own, list(dict.fromkeys(printed["method"])))
+    return printed[printed["method"].isin(list(beside))]
 
 
 def _renamed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -96,6 +132,14 @@ def _covered(regimes: pd.DataFrame) -> pd.DataFrame:
     none, and its task does not count."""
     rows = _renamed(regimes)
     return rows.assign(**{name: rows[f"{name}_covered"] for name in METRICS})
+
+
+def _with_value(readings: pd.DataFrame, regimes: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The readings of tasks that have no value among the regimes, for no target of theirs is
+    covered, do not count as finished. by: the columns that tell readings apart."""
+    there = regimes.loc[regimes[list(METRICS)].notna().any(axis=1), list(by)]
+    has = pd.MultiIndex.from_frame(readings[list(by)]).isin(pd.MultiIndex.from_frame(there))
+    return readings.assign(finished=readings["finished"] & has)
 
 
 def _chosen(results: Results, frame: pd.DataFrame, rounds: bool) -> pd.DataFrame:
@@ -231,7 +275,7 @@ def row_order(own: pd.DataFrame, printed: Sequence[str]) -> list[tuple[str, str 
     return [*order, *((name, None) for name in rest)]
 
 
-def networks_beside(own: pd.DataFrame, printed: Sequence[str]) -> list[str]:
+def networks_beside(results: Results, own: pd.DataFrame, printed: Sequence[str]) -> list[str]:
     """A note for each printed row of `cdn` that says whose network stands beside it."""
     methods = dict(zip(own["name"], own["method"], strict=True))
     notes = []
@@ -242,7 +286,8 @@ def networks_beside(own: pd.DataFrame, printed: Sequence[str]) -> list[str]:
         whose = "the paper's own network"
         if methods[name] not in PAPERS_OWN:
             missing = " or ".join(ours + cl for ours in PAPERS_OWN)
-            whose = f"which is this package's own network: there are no values of {missing}"
+            why = "" if results.is_selection else f": there are no values of {missing}"
+            whose = f"which is this package's own network{why}"
         notes.append(f"Beside the printed {method} stands {name}, {whose}.")
     return notes
 

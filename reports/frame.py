@@ -108,6 +108,8 @@ class Results:
     pieces: row of `readings` -> where its scores lie, for those that were measured.
     rows: (rows of `regimes`,) the row of `readings` of each.
     folders: (rows of `jobs`,) the folder of the store that each record is in.
+    is_selection: whether only some of the methods are here (`cdnbench.reports.select`). cell_rows:
+        the only rows that the tables of cells show, by name; None for all.
     """
 
     jobs: pd.DataFrame
@@ -119,6 +121,8 @@ class Results:
     pieces: Mapping[int, Piece] = dataclasses.field(default_factory=dict)
     rows: np.ndarray = dataclasses.field(default_factory=lambda: np.empty(0, np.int64))
     folders: tuple[Path, ...] = ()
+    is_selection: bool = False
+    cell_rows: frozenset[str] | None = None
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -138,6 +138,8 @@ def beside(
     if len(printed):
         keys = pd.MultiIndex.from_frame(printed[same].drop_duplicates())
         own = own[pd.MultiIndex.from_frame(own[same]).isin(keys)]
+    if results.is_selection and chosen is None:
+        printed = printed[printed["method"].isin(_beside(own, printed["method"].unique()))]
     printed = printed.assign(
         published_method=printed["method"],
         label=printed["method"].replace(published.READINGS),
@@ -209,6 +211,12 @@ def _block(title: str, rows: pd.DataFrame, axes: Sequence[str], of: Mapping[str,
         shown = kind(methods[label]) if source == "ours" else "published"
         lines.append(Row((Cell(label), Cell(source), *cells), shown))
     return Block(title, tuple(columns), tuple(lines), _notes(rows, of))
+
+
+def _beside(own: pd.DataFrame, methods: Iterable[str]) -> list[str]:
+    """The published methods that a reading of ours stands near."""
+    mine = own[["method", "variant"]].astype(str).drop_duplicates().to_numpy()
+    return [m for m in methods if any(published.is_reading_of(m, *of) for of in mine)]
 
 
 def _heading(group: tuple) -> str:

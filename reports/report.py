@@ -18,7 +18,7 @@ from cdnbench.errors import BenchError
 from cdnbench.reports import figures, paper, tables
 from cdnbench.reports.frame import Readable, Results, read, tidy
 from cdnbench.reports.read import EVERY
-from cdnbench.reports.select import of_columns, of_methods
+from cdnbench.reports.select import labels_of, of_columns, of_methods
 from cdnbench.reports.show import html, latex, terminal
 from cdnbench.reports.table import Table
 from cdnbench.reports.tables import LEADERBOARD
@@ -37,6 +37,7 @@ def report(
     *,
     subset: str = EVERY,
     methods: Sequence[str] = (),
+    against: Sequence[str] = (),
 ) -> Report:
     """The report of a folder of results, of one store, or of several.
 
@@ -45,9 +46,13 @@ def report(
 
     subset: "all", or the name of a yes/no column of the tasks such as "trivial". "nontrivial" keeps
         the tasks where the answer is no.
+    methods: only these, as if the others had never been run.
+    against: what the table `comparisons` compares with, in place of the best method and
+        `target-shift`.
 
     Raises
     ------
+    UnknownName: the results have no method of that name.
     BenchError: there is nothing to report, or an archive that cannot be read.
     """
     if isinstance(source, str | Path):
@@ -58,17 +63,23 @@ def report(
     asked = [str(source)] if isinstance(source, str | Path) and str(source) != "results" else []
     asked += ["--subset", subset] if subset != EVERY else []
     asked += ["--methods", ",".join(methods)] if methods else []
-    return Report(of_methods(results, methods) if methods else results, asked)
+    asked += ["--against", ",".join(against)] if against else []
+    results = of_methods(results, methods) if methods else results
+    return Report(results, labels_of(results, against), asked)
 
 
 class Report:
     """Tables and figures of what stores hold. Each is made once, when it is first asked for.
 
+    against: the labels that `comparisons` holds all others against; none for the best.
     asked: what `bench report` was given for it, for the comment in LaTeX that names the command.
     """
 
-    def __init__(self, results: Results, asked: Sequence[str] = ()) -> None:
+    def __init__(
+        self, results: Results, against: Sequence[str] = (), asked: Sequence[str] = ()
+    ) -> None:
         self.results = results
+        self._against = tuple(against)
         self._asked = tuple(asked)
         self._tables: dict[str, Table] = {}
 
@@ -90,7 +101,7 @@ class Report:
     def table(self, name: str = LEADERBOARD) -> Table:
         """A table by name; `cdnbench.reports.tables.TABLES` has them. Raises UnknownName."""
         if name not in self._tables:
-            self._tables[name] = tables.build(self.results, name)
+            self._tables[name] = tables.build(self.results, name, self._against)
         return self._tables[name]
 
     def numbers(self, name: str = LEADERBOARD) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cdnbench.errors import BenchError, did_you_mean
+from cdnbench.reports.cells import rows_by_name
 from cdnbench.reports.frame import CEILING, Results
 from cdnbench.reports.table import Block, Table
 
@@ -15,27 +16,32 @@ from cdnbench.reports.table import Block, Table
 def of_methods(results: Results, names: Sequence[str]) -> Results:
     """The results of some methods, as if the others had never been run; ceilings stay.
 
-    names: of methods (`dci`), readings (`dci-graph`), or labels as tables show them.
+    names: of methods (`dci`), readings (`dci-graph`), labels as tables show them, or rows of the
+        tables of cells (`linear-cl`), where a printed row stands for ours beside it. What is
+        printed of other methods is not shown.
 
     Raises
     ------
     UnknownName: the results have no such method; the message lists the nearest names.
     """
     readings = results.readings
-    own = readings[["method", "variant", "label"]].astype(str).drop_duplicates()
-    own = own[own["method"] != CEILING]
-    known: dict[str, set[str]] = {}  # name -> labels
-    for method, variant, label in own.itertuples(index=False):
-        reading = f"{method}-{variant}" if variant else method
-        for name in (method, reading, label, *_stem(label)):
-            known.setdefault(name, set()).add(label)
+    known = _known(results)
+    of_cells = {} if set(names) <= set(known) else rows_by_name(results)
     for name in names:
-        if name not in known:
-            raise did_you_mean("method of these results", name, known)
-    chosen = {CEILING}.union(*(known[name] for name in names))
+        if name not in known and name not in of_cells:
+            raise did_you_mean("method of these results", name, {**known, **of_cells})
+    whole = set().union(*(known.get(name, ()) for name in names))
+    rows = [of_cells[name] for name in names if name not in known]
+    chosen = {CEILING, *whole, *(label for row in rows for label in row.values())}
+    cell_rows = None
+    if rows:
+        every = [pair for row in of_cells.values() for pair in row.items()]
+        cell_rows = frozenset(
+            [*(name for row in rows for name in row), *(n for n, label in every if label in whole)]
+        )
     kept = readings["label"].astype(str).isin(chosen).to_numpy()
     jobs = results.jobs
-    methods = {method for method, _, label in own.itertuples(index=False) if label in chosen}
+    methods = set(readings.loc[kept, "method"].astype(str)) - {CEILING}
     place = np.cumsum(kept) - 1  # of each reading among those that stay
     measured = results.regimes["label"].astype(str).isin(chosen).to_numpy()
     return replace(
@@ -46,7 +52,37 @@ def of_methods(results: Results, names: Sequence[str]) -> Results:
         pieces={int(place[old]): piece for old, piece in results.pieces.items() if kept[old]},
         # The row names of jobs stay: readings point at them.
         jobs=jobs[jobs["method"].isin(methods)],
+        is_selection=True,
+        cell_rows=cell_rows,
     )
+
+
+def labels_of(results: Results, names: Sequence[str]) -> list[str]:
+    """The labels that names stand for: a label for itself alone, the name of a method or a reading
+    for all labels that it has.
+
+    Raises
+    ------
+    UnknownName: the results have no such method; the message lists those that there are.
+    """
+    known = _known(results)
+    for name in names:
+        if name not in known:
+            raise did_you_mean("method of these results", name, known)
+    labels = set().union(*known.values())
+    found = [[name] if name in labels else sorted(known[name]) for name in names]
+    return list(dict.fromkeys(label for part in found for label in part))
+
+
+def _known(results: Results) -> dict[str, set[str]]:
+    """What users may call methods and readings -> their labels. Ceilings have no name."""
+    own = results.readings[["method", "variant", "label"]].astype(str).drop_duplicates()
+    known: dict[str, set[str]] = {}
+    for method, variant, label in own[own["method"] != CEILING].itertuples(index=False):
+        reading = f"{method}-{variant}" if variant else method
+        for name in (method, reading, label, *_stem(label)):
+            known.setdefault(name, set()).add(label)
+    return known
 
 
 def _stem(label: str) -> list[str]:

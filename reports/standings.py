@@ -10,6 +10,7 @@ import pandas as pd
 from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics, times
 from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.rounds import without_rounds
 from cdnbench.reports.table import Kind
 
 RANKING = "average_precision_tie"
@@ -23,22 +24,25 @@ FEW = statistics.FEW
 
 
 def standings(results: Results) -> pd.DataFrame:
-    """One row per (factors, label): the ceiling first, then the best by the mean of `RANKING`.
+    """One row per (factors, label): the ceiling first, then by the mean of `RANKING`, those that do
+    not cover the block last. Rounds of subsampling cells are left out.
 
     Columns: `<metric>` and `<metric>_sd` over datasets; `low` and `high`, the 95 % interval of
     `RANKING`; `spread` and `n_units`, the same in all rows of a block: the usual standard deviation
     of paired differences from its best method, and on how many genes or datasets they rest;
     `by_gene`, whether on genes; `n_settings` and `smallest_setting` (datasets); `finished` and
-    `total` datasets; `failures` as text; `average_rank` with failures last; `seconds`, the median
-    wall time of a task on one machine, see `times.comparable`; `kind` of the method.
+    `total` datasets; `covers`, whether it finished every dataset that any method finished;
+    `failures` as text; `average_rank` with failures last, NaN for what was not tried on every one
+    of these datasets; `seconds`, the median wall time of a task on one machine, see
+    `times.comparable`; `kind` of the method.
     """
     names, factors = list(METRICS), results.factors
     # Only the columns that are needed: each selection of rows copies all that there are.
     needed = [*factors.names, "label", "method", *statistics.UNIT]
     told = [name for name in ("perturbation",) if name in results.regimes]
-    all_readings = results.readings[[*needed, "status", "wall_s", "job"]]
+    all_readings = without_rounds(results, results.readings[[*needed, "status", "wall_s", "job"]])
     means = statistics.dataset_means(
-        statistics.with_genes(results.regimes[[*needed, *told, *names]]),
+        statistics.with_genes(without_rounds(results, results.regimes[[*needed, *told, *names]])),
         names,
         [*factors.names, "label", statistics.GENE],
     )
@@ -47,8 +51,10 @@ def standings(results: Results) -> pd.DataFrame:
         values = factors.rows(means, key)
         labels = _by_label(values)
         total = finished(readings[readings["method"] != CEILING].assign(status="ok"))
-        ranks = _average_ranks(readings, values)
-        spread, n_units, by_gene = _spread(values)
+        done = outcomes(readings)
+        covers = covering(done)
+        ranks = _average_ranks(done, values)
+        spread, n_units, by_gene = _spread(values, covers)
         seconds = times.comparable(results.jobs, readings).seconds
         for label, own in readings.groupby("label", observed=True, sort=False):
             found = values.iloc[labels.get(str(label), [])]
@@ -72,6 +78,7 @@ def standings(results: Results) -> pd.DataFrame:
                     "smallest_setting": sizes.min(initial=len(found)),
                     "finished": finished(own),
                     "total": total if method != CEILING else finished(own.assign(status="ok")),
+                    "covers": method == CEILING or str(label) in covers,
                     "failures": "" if ok.all() else failures(own),
                     "average_rank": ranks.get(str(label), np.nan),
                     "seconds": seconds[own.index].dropna().median(),
@@ -80,10 +87,12 @@ def standings(results: Results) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     frame["kind"] = [kind(method) for method in frame["method"]]
     worst_first = METRICS[RANKING].merit(frame[RANKING])
-    order = frame.assign(_ceiling=frame["kind"] != "reference", _value=-worst_first)
+    order = frame.assign(
+        _ceiling=frame["kind"] != "reference", _partial=~frame["covers"], _value=-worst_first
+    )
     return (
-        order.sort_values([*factors.names, "_ceiling", "_value", "label"])
-        .drop(columns=["_ceiling", "_value"])
+        order.sort_values([*factors.names, "_ceiling", "_partial", "_value", "label"])
+        .drop(columns=["_ceiling", "_partial", "_value"])
         .reset_index(drop=True)
     )
 
@@ -106,6 +115,11 @@ def interval(found: pd.DataFrame) -> tuple[float, float]:
     )
 
 
+def interval_unit(rows: pd.DataFrame) -> str:
+    """What the intervals of the standings of a block are over: "genes" or "datasets"."""
+    return "genes" if rows["n_settings"].max() > 1 and rows["by_gene"].all() else "datasets"
+
+
 def _by_label(values: pd.DataFrame) -> dict[str, np.ndarray]:
     """Label -> its rows, in their order."""
     names, codes = statistics.coded(values["label"])
@@ -126,15 +140,46 @@ def _moments(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(variance)
 
 
-def _spread(values: pd.DataFrame) -> tuple[float, int, bool]:
+def _spread(values: pd.DataFrame, covers: set[str]) -> tuple[float, int, bool]:
     """`statistics.typical_spread` of one block, from its best method, and whether over genes."""
     methods = values[values["label"] != CEILING]
-    scores = methods.groupby("label", observed=True)[RANKING].mean().dropna()
-    if scores.empty:
+    best = best_of(methods, covers)
+    if not best:
         return np.nan, 0, False
-    best = str(METRICS[RANKING].merit(scores).idxmax())
     spread, n_units = statistics.typical_spread(methods, RANKING, best)
     return spread, n_units, bool((methods[statistics.GENE] != "").all())
+
+
+def best_of(means: pd.DataFrame, covers: set[str]) -> str:
+    """The label of `covers` with the best mean of `RANKING`; "" where none of them has a value.
+
+    means: one row per dataset and label of one block.
+    """
+    own = means[means["label"].astype(str).isin(covers)]
+    scores = own.groupby(own["label"].astype(str))[RANKING].mean().dropna()
+    return str(METRICS[RANKING].merit(scores).idxmax()) if len(scores) else ""
+
+
+def outcomes(readings: pd.DataFrame) -> pd.DataFrame:
+    """(datasets, labels) of one block: whether every job of a label on a dataset is ok; missing
+    where it has none. Ceilings are left out.
+
+    readings: one row per job, with `label`, `method`, `status` and the columns of `UNIT`.
+    """
+    readings = readings[readings["method"] != CEILING]
+    unit = [*statistics.UNIT, "label"]
+    ok = (readings["status"] == "ok").groupby([readings[c].astype(str) for c in unit])
+    return ok.all().unstack("label")
+
+
+def covering(done: pd.DataFrame) -> set[str]:
+    """The labels that finished every dataset that any label finished, none where none finished one.
+
+    Means are only comparable among these. done: as `outcomes` gives it.
+    """
+    ok = done.eq(True)
+    finished_by_any = ok[ok.any(axis=1)]
+    return set(ok.columns[finished_by_any.all()]) if len(finished_by_any) else set()
 
 
 def block_title(results: Results, key: tuple[str, ...]) -> str:
@@ -174,20 +219,19 @@ def failures(readings: pd.DataFrame) -> str:
     return ", ".join(f"{n} {status}" for status, n in counts.most_common() if status != "ok")
 
 
-def _average_ranks(readings: pd.DataFrame, means: pd.DataFrame) -> dict[str, float]:
-    """Label -> average rank over datasets. A dataset counts as failed if any of its jobs did."""
-    readings = readings[readings["method"] != CEILING]
+def _average_ranks(done: pd.DataFrame, means: pd.DataFrame) -> dict[str, float]:
+    """Label -> average rank over datasets, among the labels that were tried on every dataset that
+    any label finished. A dataset counts as failed if any of its jobs did.
+
+    done: as `outcomes` gives it.
+    """
     unit = [*statistics.UNIT, "label"]
-    ok = (
-        (readings["status"] == "ok")
-        .groupby([readings[c].astype(str) for c in unit])
-        .all()
-        .unstack("label")
-    )
+    tried = done.notna()[done.eq(True).any(axis=1)].all()
+    done = done.loc[:, tried]
     values = means.assign(**{c: means[c].astype(str) for c in unit}).set_index(unit)[RANKING]
     values = METRICS[RANKING].merit(values)
-    values = values.unstack("label").reindex(index=ok.index, columns=ok.columns)
+    values = values.unstack("label").reindex(index=done.index, columns=done.columns)
     ranks = statistics.average_ranks(
-        values.where(ok.eq(True)).to_numpy(float), ok.notna().to_numpy()
+        values.where(done.eq(True)).to_numpy(float), done.notna().to_numpy()
     )
-    return dict(zip(ok.columns, ranks, strict=True))
+    return dict(zip(done.columns, ranks, strict=True))

@@ -229,7 +229,8 @@ def _block(title: str, rows: pd.DataFrame, metric: str) -> Block:
         for _, row in rows.iterrows()
     ]
     note = f"{METRICS[metric].title} over what both finished; Holm over the block."
-    return Block(title, columns, tuple(lines), (note,))
+    flips = statistics.flips_note(rows["p"].to_numpy(float))
+    return Block(title, columns, tuple(lines), (note, flips) if flips else (note,))
 
 
 def _ran(results: Mapping[str, Results]) -> list[str]:

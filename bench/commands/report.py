@@ -12,7 +12,7 @@ import typer
 from cdnbench.commands.options import check_writable
 from cdnbench.errors import InvalidParameter, did_you_mean
 from cdnbench.reports.figures import FIGURES, FORMATS
-from cdnbench.reports.tables import LEADERBOARD, TABLES
+from cdnbench.reports.tables import COMPARISONS, LEADERBOARD, TABLES
 
 STANDARD_OUTPUT = "-"
 EVERY = "all"
@@ -66,7 +66,16 @@ def report(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Only these methods or readings; ranks and comparisons are among them alone.",
+            help="Only these methods, readings or rows of tables, and what is printed of them. "
+            "Ranks and comparisons are among them alone.",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="What the table comparisons compares with: methods or readings in place of the "
+            "best method and target-shift.",
         ),
     ] = None,
     format: Annotated[
@@ -103,6 +112,8 @@ def report(
 
         bench report --latex --table comparisons
 
+        bench report --table comparisons --against dci
+
         bench report --table leaderboard --methods cdn,target-shift --columns mAP,R@1 --latex
 
         bench report results/sachs --table jobs --csv jobs.csv
@@ -123,6 +134,8 @@ def report(
             FIGURES.check(name)
     if csv is not None and len(tables) > 1:
         raise InvalidParameter(f"--csv takes one table; --table names {len(tables)}.")
+    if against is not None and COMPARISONS not in tables:
+        raise InvalidParameter(f"--against only applies together with --table {COMPARISONS}.")
     given = {"--out": out, "--format": format, "--width": width, "--highlight": highlight}
     for name, value in given.items():
         if value is not None and figure is None:
@@ -143,7 +156,7 @@ def report(
     from cdnbench.reports import build
 
     with threadpool_limits(1):  # resampling waits for memory: more threads only burn time
-        made = build(folder, subset=subset, methods=names_in(methods))
+        made = build(folder, subset=subset, methods=names_in(methods), against=names_in(against))
         wanted = names_in(columns)
         for note in made.notes:
             print(f"note: {note}", file=sys.stderr)

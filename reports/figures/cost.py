@@ -16,7 +16,7 @@ from cdnbench.reports.drawing.axes import duration, interval, log_axis, point, u
 from cdnbench.reports.drawing.cast import Block, Cast, blocks
 from cdnbench.reports.drawing.look import RULE, SMALL, Look
 from cdnbench.reports.frame import Results
-from cdnbench.reports.standings import RANKING
+from cdnbench.reports.standings import RANKING, interval_unit
 from cdnbench.reports.table import slug
 
 SUMMARY = "quality against time: mean average precision over the median seconds of a task"
@@ -44,7 +44,8 @@ def _figure(results: Results, block: Block, rows: pd.DataFrame, cast: Cast, look
     low, high = rows["seconds"].min(), rows["seconds"].max()
     axes.set_xlim(low / 2, high * 4)
     log_axis(axes, "x", duration)
-    unit_interval(axes, "y", f"{METRICS[RANKING].title}, 95 % interval over datasets")
+    over = interval_unit(block.rows)
+    unit_interval(axes, "y", f"{METRICS[RANKING].title}, 95 % interval over {over}")
     taken = times.comparable(results.jobs, results.factors.rows(results.readings, block.key))
     axes.set_xlabel(f"median time of a task\n({taken.conditions})")
     ceiling = block.drawn.loc[block.drawn["kind"] == "reference", RANKING]

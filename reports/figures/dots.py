@@ -12,7 +12,7 @@ from cdnbench.reports.drawing.axes import interval, point, unit_interval
 from cdnbench.reports.drawing.cast import Cast, blocks
 from cdnbench.reports.drawing.look import SMALL, Look
 from cdnbench.reports.frame import Results
-from cdnbench.reports.standings import RANKING
+from cdnbench.reports.standings import RANKING, interval_unit
 from cdnbench.reports.table import number, slug
 
 SUMMARY = "mean average precision with its 95 % interval per method, and the ceiling"
@@ -51,7 +51,8 @@ def dot_plot(rows: pd.DataFrame, title: str, cast: Cast, look: Look) -> Figure:
         )
         if row["kind"] == "reference":
             axes.axvline(mean, color=actor.mark.colour, linestyle=(0, (4, 3)), linewidth=0.8)
-    unit_interval(axes, "x", f"{METRICS[RANKING].title}, 95 % interval over datasets")
+    over = interval_unit(rows)
+    unit_interval(axes, "x", f"{METRICS[RANKING].title}, 95 % interval over {over}")
     axes.set_yticks(range(len(rows)), names)
     for text, label in zip(axes.get_yticklabels(), rows["label"], strict=True):
         text.set_fontweight(cast[label].weight)

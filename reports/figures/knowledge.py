@@ -19,7 +19,7 @@ from cdnbench.reports.drawing.cast import Block, Cast, blocks
 from cdnbench.reports.drawing.look import Look
 from cdnbench.reports.frame import Results
 from cdnbench.reports.labels import digests
-from cdnbench.reports.standings import RANKING
+from cdnbench.reports.standings import RANKING, interval_unit
 from cdnbench.reports.table import slug
 
 SUMMARY = "quality against the share of wrong statements in the knowledge of genes"
@@ -62,7 +62,8 @@ def _figure(block: Block, rows: pd.DataFrame, cast: Cast, look: Look) -> Figure:
     figure.title(f"{block.title}: what wrong knowledge costs")
     axes = figure.add_subplot()
     axes.set_xlim(-0.04, 1.04)
-    unit_interval(axes, "y", f"{METRICS[RANKING].title}, 95 % interval over datasets")
+    over = interval_unit(block.rows)
+    unit_interval(axes, "y", f"{METRICS[RANKING].title}, 95 % interval over {over}")
     axes.set_xlabel("share of wrong statements")
     random = block.drawn.loc[block.drawn["method"] == "random", RANKING]
     for value in random:

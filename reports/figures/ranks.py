@@ -1,5 +1,6 @@
 """Critical differences: average ranks over datasets, and which methods cannot be told apart.
 
+Where one gene is perturbed in several lines, ranks are over genes, as in the table `comparisons`.
 Friedman's test and Nemenyi's critical difference, from `cdnbench.reports.statistics`.
 """
 
@@ -11,50 +12,62 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics
 from cdnbench.reports.drawing.axes import point
-from cdnbench.reports.drawing.cast import Block, Cast, blocks
+from cdnbench.reports.drawing.cast import Cast
 from cdnbench.reports.drawing.look import INK, SMALL, Look
 from cdnbench.reports.frame import CEILING, Results
-from cdnbench.reports.standings import FEW, RANKING
+from cdnbench.reports.rounds import without_rounds
+from cdnbench.reports.standings import FEW, RANKING, block_title
 from cdnbench.reports.table import slug
 
-SUMMARY = "critical differences: average ranks over datasets, and what cannot be told apart"
+SUMMARY = "critical differences of average ranks over datasets or genes: what cannot be told apart"
 NEEDS = f"it takes three methods that finished the same {FEW} datasets."
 
 _INCHES_PER_LINE = 0.155
 
 
 def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
-    """One figure per block: methods that finished every dataset, one reading of each."""
+    """One figure per block: methods that finished every dataset, the main reading of each."""
     cast = Cast(results, look)
-    readings = results.regimes[results.regimes["method"] != CEILING]
-    means = statistics.dataset_means(readings, [RANKING], [*results.factors.names, "label"])
-    for block in blocks(results):
-        values = _values(results, block, means)
+    regimes = results.regimes
+    needed = [*results.factors.names, "label", "method", "task", *statistics.UNIT, RANKING]
+    needed += [name for name in ("perturbation",) if name in regimes]
+    ours = without_rounds(results, regimes.loc[regimes["method"] != CEILING, needed])
+    ours = statistics.with_genes(ours)
+    for key, block in results.factors.blocks(ours):
+        pairs = statistics.Pairs(block, RANKING)
+        table = pairs.table()
+        main = main_readings(results.factors.rows(results.readings, key))
+        values = table[[label for label in table if label in main]]
         if values.shape[1] >= 3 and len(values) >= FEW:
-            yield slug(block.title), _figure(block, values, cast, look)
+            title = block_title(results, key)
+            yield slug(title), _figure(title, pairs, values, cast, look)
 
 
-def _values(results: Results, block: Block, means: pd.DataFrame) -> pd.DataFrame:
-    """(datasets, labels): what every one of the methods finished; the best reading of each."""
-    rows = block.drawn[block.drawn["kind"] != "reference"]
-    whole = rows[rows["finished"] == rows["total"]].drop_duplicates("method")
-    own = results.factors.rows(means, block.key)
-    own = own[own["label"].isin(whole["label"])].astype(dict.fromkeys(statistics.UNIT, str))
-    table = own.pivot_table(
-        index=list(statistics.UNIT), columns="label", values=RANKING, observed=True
-    )
-    return table.dropna()
+def main_readings(readings: pd.DataFrame) -> set[str]:
+    """One label per method, whatever its results: the reading that a run shows first, with the
+    usual parameters where the method ran with these, otherwise the first by name. Choosing the
+    best one here would rank methods by the luck of their readings.
+    """
+    columns = ["label", "method", "parameters", "is_default"]
+    found = readings[columns].astype(str).drop_duplicates()
+    found = found[found["is_default"] == "True"]
+    found = found.assign(changed=found["parameters"] != "{}").sort_values(["changed", "label"])
+    return set(found.drop_duplicates("method")["label"])
 
 
-def _figure(block: Block, values: pd.DataFrame, cast: Cast, look: Look) -> Figure:
-    test = statistics.friedman(values.to_numpy())
+def _figure(
+    title: str, pairs: statistics.Pairs, values: pd.DataFrame, cast: Cast, look: Look
+) -> Figure:
+    """values: (units, labels)."""
+    test = statistics.friedman(METRICS[RANKING].merit(values.to_numpy(float)))
     ranks = pd.Series(test.ranks, index=values.columns).sort_values(kind="stable")
     n_methods, critical = len(ranks), test.critical_difference
     groups = statistics.indistinct(ranks.to_numpy(), critical)
     figure = look.figure(0.6 + _INCHES_PER_LINE * n_methods)
-    figure.title(f"{block.title}: average ranks")
+    figure.title(f"{title}: average ranks")
     widths = look.inches - 1.8, 0.12 + 0.09 * len(groups)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=widths)
     for place, (label, rank) in enumerate(ranks.items()):
@@ -73,18 +86,22 @@ def _figure(block: Block, values: pd.DataFrame, cast: Cast, look: Look) -> Figur
     _scale(left, critical)
     _groups(right, groups)
     figure.note(
-        f"{test.n_datasets} datasets, {n_methods} methods that finished all of them.",
+        f"{test.n_datasets} {'genes' if pairs.by_gene else 'datasets'}, {n_methods} methods that "
+        "finished all of them; the main reading of each.",
         f"Friedman's test: {'p < .001' if test.p < 0.001 else f'p = {test.p:.3f}'}.",
         "Methods on one vertical line differ by less than the critical difference (Nemenyi, 5 %).",
-        _among_settings(values),
+        _among_settings(pairs),
         cast.notes(ranks.index),
     )
     return figure
 
 
-def _among_settings(values: pd.DataFrame) -> str:
-    n = values.index.get_level_values(0).nunique()
-    return f"Datasets of {n} settings count alike." if n > 1 else ""
+def _among_settings(pairs: statistics.Pairs) -> str:
+    if pairs.n_settings < 2:
+        return ""
+    if pairs.by_gene:
+        return f"A gene is averaged over its settings, of {pairs.n_settings} in all."
+    return f"Datasets of {pairs.n_settings} settings count alike."
 
 
 def _scale(axes: Axes, critical: float) -> None:

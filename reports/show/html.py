@@ -25,6 +25,7 @@ import cdnbench
 from cdnbench.metrics import METRICS
 from cdnbench.record import JobRecord, Status
 from cdnbench.reports.frame import Results
+from cdnbench.reports.rounds import rounds_note
 from cdnbench.reports.show import described, details, explorer
 from cdnbench.reports.standings import RANKING, simulated
 from cdnbench.reports.table import Block, Table, number, seconds
@@ -62,7 +63,7 @@ def page(results: Results, board: Table, further: Sequence[Table], jobs: Table) 
             n_jobs=len(run),
             provenance=provenance(current),
             glossary=list(METRICS.values()),
-            notes=results.notes,
+            notes=(*results.notes, *rounds_note(results)),
             overview=overview(results, board),
             methods=described.methods(results),
             suites=described.suites(results),
@@ -98,14 +99,14 @@ def _hash(script: str) -> str:
 
 
 def overview(results: Results, board: Table) -> list[dict[str, str]]:
-    """The best method of every block among those that finished everything; of all, where none
-    did."""
+    """The best method of every block among those that finished every dataset that others finished;
+    where there is none, the row says so."""
     rows = []
     for block, (key, own) in zip(board.blocks, results.factors.blocks(board.frame), strict=True):
         methods = own[(own["kind"] != "reference") & own[RANKING].notna()]
-        whole = methods[methods["finished"] == methods["total"]]
-        best = next(iter((whole if len(whole) else methods).to_dict("records")), None)
-        row = {"title": block.title, "method": "none", "value": "–", "interval": "–"}
+        best = next(iter(methods[methods["covers"]].to_dict("records")), None)
+        none = "none finished every dataset" if len(methods) else "none"
+        row = {"title": block.title, "method": none, "value": "–", "interval": "–"}
         row |= {"datasets": "–", "seconds": "–"}
         row["badge"] = badge(results.factors.rows(results.readings, key))
         if best is not None:

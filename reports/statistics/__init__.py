@@ -24,6 +24,7 @@ from cdnbench.reports.statistics.intervals import (
 )
 from cdnbench.reports.statistics.pairs import Difference, Pairs, paired_differences
 from cdnbench.reports.statistics.power import (
+    flips_note,
     power_note,
     smallest_difference,
     smallest_p,
@@ -63,6 +64,7 @@ __all__ = [
     "coded",
     "codes_of",
     "dataset_means",
+    "flips_note",
     "friedman",
     "holm",
     "indistinct",

@@ -68,6 +68,16 @@ class Pairs:
         genes = np.array([dataset[2] for dataset in datasets])
         self._genes = genes if (genes != "").all() else None
 
+    @property
+    def by_gene(self) -> bool:
+        """Whether all datasets perturb one gene, so that the unit is the gene."""
+        return self._genes is not None
+
+    @property
+    def n_settings(self) -> int:
+        """How many settings the datasets are of."""
+        return len(set(self._settings))
+
     def values(self, label: str, other: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(values of `label`, values of `other`, which datasets they are of), on shared tasks."""
         pair = [self.labels.index(label), self.labels.index(other)]

@@ -10,7 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy import special  # scipy.stats takes half a second to import
 
+from cdnbench.reports.statistics.intervals import RESAMPLES
 from cdnbench.reports.statistics.units import GENE
+
+SMALLEST_DRAWN = 1 / (RESAMPLES + 1)
+"""The smallest p-value of drawn flips: where none of them is as extreme as what was seen."""
 
 
 def typical_spread(means: pd.DataFrame, metric: str, best: str) -> tuple[float, int]:
@@ -59,9 +63,26 @@ def smallest_difference(
 
 
 def smallest_p(n: int, comparisons: int = 1) -> float:
-    """The smallest p-value that a sign-flip test of n datasets can have after Holm's correction for
-    so many comparisons, at most 1."""
-    return min(1.0, 2.0 ** (1 - n) * comparisons)
+    """The smallest p-value that `sign_flip_test` of n datasets can have after Holm's correction for
+    so many comparisons, at most 1. Where its flips are drawn, their number is a limit as well."""
+    exact = 2**n <= RESAMPLES
+    return min(1.0, (2.0 ** (1 - n) if exact else SMALLEST_DRAWN) * comparisons)
+
+
+def flips_note(p: np.ndarray) -> str:
+    """How many p-values of one family are as small as drawn flips allow; "" where none is.
+
+    p: of `sign_flip_test`, before Holm's correction; NaN where nothing was tested.
+    """
+    p = p[~np.isnan(p)]
+    n = int((p <= SMALLEST_DRAWN * (1 + 1e-9)).sum())
+    if not n:
+        return ""
+    return (
+        f"{RESAMPLES:,} random flips show no p below {SMALLEST_DRAWN:.1g}, after Holm's correction "
+        f"none below {min(1.0, SMALLEST_DRAWN * len(p)):.2g}. {n} of {len(p)} comparisons reach "
+        "this limit."
+    )
 
 
 def power_note(

@@ -52,8 +52,12 @@ def agreement_limit(
 ) -> np.ndarray:
     """The largest difference of two means of n and other_n datasets that still agrees at 5 %.
 
-    The standard error is Welch's, and the degrees of freedom are n + other_n - 2. Welch's own are
-    fewer where the spreads differ, so that this limit is the stricter one.
+    Welch's test: the standard error does not pool the spreads, and the degrees of freedom are those
+    of Welch and Satterthwaite, from n + other_n - 2 where the spreads are equal down to those of
+    one mean where the other has no spread. 0 where neither has one; NaN where one is not known.
     """
-    quantile = special.stdtrit(n + other_n - 2, 0.975)
-    return np.asarray(quantile * np.sqrt(np.square(sd) / n + np.square(other_sd) / other_n))
+    own, other = (np.square(np.asarray(s, float)) / k for s, k in ((sd, n), (other_sd, other_n)))
+    total = own + other
+    squares = np.square(own) / (n - 1) + np.square(other) / (other_n - 1)
+    freedom = np.divide(np.square(total), squares, out=np.ones_like(total), where=squares > 0)
+    return np.asarray(special.stdtrit(freedom, 0.975) * np.sqrt(total))

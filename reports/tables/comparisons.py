@@ -11,11 +11,12 @@ import pandas as pd
 from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import CEILING, Results
-from cdnbench.reports.standings import RANKING, block_title
+from cdnbench.reports.rounds import rounds_note, without_rounds
+from cdnbench.reports.standings import RANKING, best_of, block_title, covering, outcomes
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number
 
 SUMMARY = (
-    "paired differences to the best method and to target-shift: intervals, sign-flip tests, Holm"
+    "paired differences to the best method and to target-shift, or to any: sign-flip tests, Holm"
 )
 BASELINE = "target-shift"
 _COLUMNS = [
@@ -34,14 +35,15 @@ _COLUMNS = [
 ]
 
 
-def build(results: Results) -> Table:
+def build(results: Results, against: Sequence[str] = ()) -> Table:
     """The frame is that of `differences`."""
     methods = _of_methods(results)
-    frame = differences(results, methods=methods)
+    frame = differences(results, against, methods)
     blocks = tuple(
         _block(
             block_title(results, key),
             rows,
+            "" if against else _chosen(results, key),
             friedman_note(statistics.Pairs(results.factors.rows(methods, key), RANKING)),
         )
         for key, rows in results.factors.blocks(frame)
@@ -51,12 +53,17 @@ def build(results: Results) -> Table:
         if blocks
         else ("Nothing to compare: it takes two methods that finished the same two datasets.",)
     )
+    shown = {block.title for block in blocks}
+    titles = [block_title(results, key) for key, _ in results.factors.blocks(methods)]
+    if blocks and (missing := [title for title in titles if title not in shown]):
+        of = f" or no result of {', '.join(against)}" if against else ""
+        notes = (f"Nothing is compared where there is one dataset{of}: {'; '.join(missing)}.",)
     return Table(
         name="comparisons",
         title="Paired differences in mAP",
         blocks=blocks,
         frame=frame,
-        notes=notes,
+        notes=(*notes, *rounds_note(results)),
     )
 
 
@@ -74,14 +81,15 @@ def differences(
     family; `by_gene`, whether genes were resampled in place of datasets.
 
     Within one setting there is a t-interval and no p. A block of one dataset has no rows. The best
-    method is the best on these very data.
+    method is the best on these very data, of those that finished every dataset that any finished;
+    where there is none, only `BASELINE` is compared with.
     """
     names = results.factors.names
     methods = _of_methods(results) if methods is None else methods
     means = statistics.dataset_means(methods, [RANKING], [*names, "label"])
     frames = []
     for key, block in results.factors.blocks(methods):
-        chosen = against or (_best(results.factors.rows(means, key)), BASELINE)
+        chosen = against or (_best(results, key, means), BASELINE)
         found = statistics.paired_differences(block, RANKING, chosen)
         if found["n_datasets"].max() > 1:  # nothing can be said from one dataset
             frames.append(found.assign(**dict(zip(names, key, strict=True))))
@@ -95,7 +103,7 @@ def _of_methods(results: Results) -> pd.DataFrame:
     told = [name for name in ("perturbation",) if name in results.regimes]
     columns = list(dict.fromkeys([*needed, *told, RANKING]))
     kept = (results.regimes["method"] != CEILING).to_numpy()
-    return statistics.with_genes(results.regimes.loc[kept, columns])
+    return statistics.with_genes(without_rounds(results, results.regimes.loc[kept, columns]))
 
 
 def friedman_note(pairs: statistics.Pairs) -> str:
@@ -109,16 +117,17 @@ def friedman_note(pairs: statistics.Pairs) -> str:
     return (
         f"Friedman test of the {table.shape[1]} methods that finished everything: p {p}; average "
         f"ranks closer than {found.critical_difference:.2f} cannot be told apart (Nemenyi, "
-        f"{found.n_datasets} datasets or genes)."
+        f"{found.n_datasets} {'genes' if pairs.by_gene else 'datasets'})."
     )
 
 
-def _best(means: pd.DataFrame) -> str:
-    means = means.groupby("label", observed=True)[RANKING].mean()
-    return str(METRICS[RANKING].merit(means).idxmax())
+def _best(results: Results, key: tuple[str, ...], means: pd.DataFrame) -> str:
+    """The best method of one block among those that cover it, "" where none does."""
+    covers = covering(outcomes(results.factors.rows(results.readings, key)))
+    return best_of(results.factors.rows(means, key), covers)
 
 
-def _block(title: str, rows: pd.DataFrame, friedman: str) -> Block:
+def _block(title: str, rows: pd.DataFrame, chosen: str, friedman: str) -> Block:
     columns = (
         Column("method", align="left"),
         Column("against", align="left"),
@@ -164,8 +173,22 @@ def _block(title: str, rows: pd.DataFrame, friedman: str) -> Block:
         comparisons=max(int(rows["p"].notna().sum()), 1),
         unit="genes" if rows["by_gene"].all() else "datasets",
     )
-    notes = (note, "The best method was chosen on these data.", power, friedman)
+    flips = statistics.flips_note(rows["p"].to_numpy(float))
+    notes = (note, chosen, flips, power, friedman)
     return Block(title, columns, tuple(lines), tuple(text for text in notes if text))
+
+
+def _chosen(results: Results, key: tuple[str, ...]) -> str:
+    """How what the methods of a block are compared with was chosen."""
+    if not covering(outcomes(results.factors.rows(results.readings, key))):
+        return (
+            "No method finished every dataset that others finished, so that none is the best: "
+            f"compared with {BASELINE} alone."
+        )
+    return (
+        "The best method was chosen on these data, among those that finished every dataset that "
+        "others finished."
+    )
 
 
 def signed(value: float) -> str:

@@ -49,7 +49,8 @@ def build(results: Results) -> Table:
         "in: every factor of the setting was in training. out: these were not, and no setting with "
         "one of them is in distribution. undeclared: the suite, or the record of the method, does "
         "not say; such a setting is not called in distribution either. Best untrained: of the "
-        "methods that have no weights and were not fitted to labelled tasks.",
+        "methods that have no weights and were not fitted to labelled tasks, and that finished "
+        "every dataset of the setting.",
     )
     if not blocks:
         notes = ("No result of a method that says what it was trained on.",)
@@ -65,12 +66,13 @@ def build(results: Results) -> Table:
 def settings(results: Results) -> pd.DataFrame:
     """One row per (factors, label, setting) of pretrained methods.
 
-    Columns: `n` datasets; the mean `value` of `RANKING`, that of the `ceiling` on the same setting,
-    and the `gap` between them; `best`, the value of the `best_method` among those without training;
+    Columns: `n` datasets; `covers`, whether these are all that any method finished; the mean
+    `value` of `RANKING`, that of the `ceiling` on the same setting, and the `gap` between them;
+    `best`, the value of the `best_method` among those without training that cover the setting;
     `inside`, `outside` and `undeclared`, the factors that training had, that it lacked, and of
     which nobody says.
     """
-    numbers = ["n", "value", "ceiling", "gap", "best_method", "best", *STATES]
+    numbers = ["n", "covers", "value", "ceiling", "gap", "best_method", "best", *STATES]
     names = results.factors.names
     laws, regimes = _laws(results), results.regimes
     if not laws or regimes.empty:
@@ -83,11 +85,14 @@ def settings(results: Results) -> pd.DataFrame:
     facts = regimes.drop_duplicates(keys).set_index(keys)
     learnt = {*laws, *_trained(results), CEILING}
     untrained = [label for label in means.columns if label not in learnt]
+    done = datasets.drop(columns=CEILING, errors="ignore").dropna(how="all")
+    covers = done.notna().groupby(level=keys, observed=True).all()
+    covers = covers.reindex(means.index, fill_value=False)
     rows: list[dict[str, Any]] = []
     for key, values in means.iterrows():
         where = dict(zip(keys, key, strict=True))  # type: ignore[arg-type]
         fact = {**facts.loc[key].to_dict(), **where}  # type: ignore[index]
-        others = values[untrained].dropna()
+        others = values[untrained][covers.loc[key, untrained]].dropna()  # type: ignore[index]
         best = METRICS[RANKING].merit(others).idxmax() if len(others) else ""
         for label, law in laws.items():
             if label not in values or pd.isna(values[label]):
@@ -98,6 +103,7 @@ def settings(results: Results) -> pd.DataFrame:
                     **where,
                     "label": label,
                     "n": int(datasets.loc[key][label].notna().sum()),  # type: ignore[index]
+                    "covers": bool(covers.loc[key, label]),
                     "value": values[label],
                     "ceiling": ceiling,
                     "gap": ceiling - values[label],
@@ -184,10 +190,12 @@ def _block(title: str, rows: pd.DataFrame) -> Block:
             (
                 Cell(r.setting),
                 Cell(_mark(r.inside, r.outside, r.undeclared)),  # type: ignore[arg-type]
-                *(Cell(number(value)) for value in (r.value, r.ceiling, r.gap, r.best)),
+                Cell(number(r.value), mark="" if r.covers else "†"),  # type: ignore[arg-type]
+                *(Cell(number(value)) for value in (r.ceiling, r.gap, r.best)),
                 Cell(r.best_method),  # type: ignore[arg-type]
             )
         )
         for r in rows.itertuples()
     )
-    return Block(title, columns, lines)
+    partial = ("† on fewer datasets than other methods finished.",)
+    return Block(title, columns, lines, () if rows["covers"].all() else partial)

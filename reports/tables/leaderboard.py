@@ -9,7 +9,15 @@ import pandas as pd
 from cdnbench.metrics import METRICS, TOP
 from cdnbench.reports import statistics, times
 from cdnbench.reports.frame import Results
-from cdnbench.reports.standings import FEW, RANKING, TRIVIAL, block_title, standings
+from cdnbench.reports.rounds import rounds_note
+from cdnbench.reports.standings import (
+    FEW,
+    RANKING,
+    TRIVIAL,
+    block_title,
+    interval_unit,
+    standings,
+)
 from cdnbench.reports.table import (
     Block,
     Cell,
@@ -31,25 +39,25 @@ def build(results: Results) -> Table:
     """The frame has one row per method and block, as `standings` gives it."""
     frame = standings(results)
     blocks = tuple(_block(results, key, rows) for key, rows in results.factors.blocks(frame))
-    return Table(
-        name="leaderboard", title="Leaderboard", blocks=blocks, frame=frame, notes=results.notes
-    )
+    notes = (*results.notes, *rounds_note(results))
+    return Table("leaderboard", "Leaderboard", blocks, frame, notes)
 
 
 def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
     ranked = (rows["kind"] != "reference").to_numpy()
+    whole = ranked & rows["covers"].to_numpy(bool)
     top = [k for k in TOP if rows[f"recall_at_{k}"].notna().any()]
     profiled = ["top1_pearson"] if rows["top1_pearson"].notna().any() else []
     plain = ["auroc", *(f"recall_at_{k}" for k in top), *profiled]
     best = {name: np.zeros(len(rows), bool) for name in [RANKING, *plain, "average_rank"]}
     for name in best:
-        values = rows[name].to_numpy(float)[ranked]
-        best[name][ranked] = (
+        values = rows[name].to_numpy(float)[whole]
+        best[name][whole] = (
             place_best(-values, digits=2)
             if name == "average_rank"
             else place_best(METRICS[name].merit(values))
         )
-    partial = ((rows["finished"] < rows["total"]) & rows[RANKING].notna()).to_numpy()
+    partial = (~rows["covers"] & rows[RANKING].notna()).to_numpy()
     columns = (
         Column("method", align="left"),
         Column("mAP"),
@@ -98,13 +106,14 @@ def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
         "t over datasets"
         if one_setting
         else "bootstrap by gene, all lines together"
-        if rows["by_gene"].all()
+        if interval_unit(rows) == "genes"
         else "bootstrap over datasets within settings"
     )
     notes = [
         f"mAP: mean over datasets, ties in expectation, with its 95 % interval ({how}). Intervals "
         "of two methods may overlap although one is better on nearly every dataset: compare two by "
-        "`--table comparisons`. Average rank with failures tied last."
+        "`--table comparisons`. Average rank with failures tied last, among the methods that were "
+        "tried on every dataset."
     ]
     if bool((rows["low"].isna() & rows[RANKING].notna()).any()):
         notes.append(
@@ -112,7 +121,10 @@ def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
             f"than {FEW} over several settings)."
         )
     if partial.any():
-        notes.append("† rests on fewer datasets than were run: compare by the average rank.")
+        notes.append(
+            "† did not finish every dataset that others finished: such methods stand last and are "
+            "never marked as the best. They have an average rank only if they were tried on all."
+        )
     if rows["smallest_setting"].max() < FEW:
         notes.append(f"Fewer than {FEW} datasets per setting: no ground for claims from means.")
     if not (rows["kind"] == "reference").any():

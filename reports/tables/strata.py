@@ -16,6 +16,7 @@ import pandas as pd
 from cdnbench.metrics import METRICS
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.rounds import rounds_note, without_rounds
 from cdnbench.reports.standings import block_title, kind
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number, place_best
 
@@ -47,6 +48,7 @@ def build(results: Results) -> Table:
     )
     if not blocks:
         notes = ("No result of a suite that declares strata, as perturbseq does.",)
+    notes = (*notes, *rounds_note(results))
     return Table("strata", "Parts of the tasks", tuple(blocks), frame, notes)
 
 
@@ -93,7 +95,8 @@ def _with_strata(results: Results) -> pd.DataFrame:
     told = regimes[TRIVIAL].notna() & regimes[KNOWN].notna() & (regimes["method"] != CEILING)
     needed = [*results.factors.names, "label", "method", "task", *statistics.UNIT, "perturbation"]
     kept = [name for name in (*needed, TRIVIAL, KNOWN, *SHOWN) if name in regimes]
-    return statistics.with_genes(regimes.loc[told, list(dict.fromkeys(kept))])
+    rows = regimes.loc[told, list(dict.fromkeys(kept))]
+    return statistics.with_genes(without_rounds(results, rows))
 
 
 def _parts(block: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -119,8 +122,10 @@ def _block(
     table = {name: rows.pivot(index="label", columns="stratum", values=name) for name in SHOWN}
     counts = rows.pivot(index="label", columns="stratum", values="n")
     methods = rows.drop_duplicates("label").set_index("label")["method"]
-    first = table["rank"]["all"].sort_values(ascending=False)
-    order = table["recall_at_1"]["all"].loc[first.index].sort_values(ascending=False, kind="stable")
+    # A mean over some tasks alone is no place among means over all of them.
+    whole = counts["all"] == sizes["all"]
+    order = pd.DataFrame({name: table[name]["all"] for name in SHOWN}).assign(whole=whole)
+    order = order.sort_values(["whole", *SHOWN], ascending=False, kind="stable")
     labels = list(order.index)
     columns = [Column("method", align="left")]
     cells: dict[str, list[Cell]] = {label: [Cell(label)] for label in labels}
@@ -128,15 +133,17 @@ def _block(
         for name in SHOWN:
             columns.append(Column(METRICS[name].title, group=f"{stratum} ({sizes[stratum]})"))
             values = table[name][stratum].reindex(labels).to_numpy(float)
-            best = place_best(values)
             partial = counts[stratum].reindex(labels).to_numpy(float) < sizes[stratum]
+            best = place_best(np.where(partial, np.nan, values))
             for label, value, top, fewer in zip(labels, values, best, partial, strict=True):
-                mark = "†" if fewer else ""
-                cells[label].append(Cell(number(value), bool(top and not fewer), mark))
+                cells[label].append(Cell(number(value), bool(top), "†" if fewer else ""))
     lines = tuple(Row(tuple(cells[label]), kind(methods[label])) for label in labels)
     notes = [note for stratum in strata if (note := _first_two(parts[stratum], rows, stratum))]
     if any(cell.mark for row in lines for cell in row.cells):
-        notes.append("† on fewer tasks than the heading says.")
+        notes.append(
+            "† on fewer tasks than the heading says: never marked as the best. Methods that miss "
+            "some of all tasks stand last."
+        )
     return Block(block_title(results, key), tuple(columns), lines, tuple(notes))
 
 

@@ -34,13 +34,17 @@ def build(results: Results) -> Table:
     for title, rows, lines in groups:
         known = set(lines) <= set(LINES)
         theirs = printed[printed["cell_line"].isin(lines)] if known else printed
-        block, frame = _block(f"{title}: rounds of subsampling", rows, theirs, lines)
+        theirs = cells.printed_beside(results, rows, theirs)
+        block, frame = _block(results, f"{title}: rounds of subsampling", rows, theirs, lines)
         blocks.append(block)
         frames.append(frame.assign(part=title))
     if not any(set(lines) <= set(LINES) for *_, lines in groups):
-        block, frame = _block("printed values only", own, printed, LINES, shown=False)
-        blocks.append(block)
-        frames.append(frame.assign(part="printed"))
+        theirs = cells.printed_beside(results, own, printed)
+        if len(theirs):
+            title = "printed values only"
+            block, frame = _block(results, title, own, theirs, LINES, shown=False)
+            blocks.append(block)
+            frames.append(frame.assign(part="printed"))
     notes: tuple[str, ...] = (
         "Mean ± standard deviation over rounds; in each, every perturbation keeps 80 % of its "
         "cells, at least 50. The mean over lines stands with the mean of their deviations.",
@@ -49,7 +53,9 @@ def build(results: Results) -> Table:
     )
     if own.empty:
         notes = (*notes, f"No results of rounds of subsampling yet: {MAKE}.")
-    return Table("table10", "Table 10", tuple(blocks), pd.concat(frames, ignore_index=True), notes)
+    columns = ["name", "source", "cell_line", "metric", "value", "sd", "part"]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    return Table("table10", "Table 10", tuple(blocks), frame, notes)
 
 
 def over_rounds(values: pd.DataFrame) -> pd.DataFrame:
@@ -66,6 +72,7 @@ def over_rounds(values: pd.DataFrame) -> pd.DataFrame:
 
 
 def _block(
+    results: Results,
     title: str,
     own: pd.DataFrame,
     printed: pd.DataFrame,
@@ -106,7 +113,7 @@ def _block(
         rounds = own.loc[own["metric"] == "rank", "n"]
         least, most = int(rounds.min()), int(rounds.max())
         notes.append(f"Rounds: {most}." if least == most else f"Rounds: {least} to {most}.")
-    notes += cells.networks_beside(own, published_methods)
+    notes += cells.networks_beside(results, own, published_methods)
     if not set(lines) <= set(LINES):
         notes.append("These are not the paper's lines, whose mean stands beside ours.")
     return Block(title, heads, tuple(rows), tuple(notes)), long

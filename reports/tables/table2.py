@@ -36,14 +36,15 @@ def build(results: Results) -> Table:
             theirs = printed[printed["trivial"] == trivial]
             if set(lines) <= set(LINES):
                 theirs = theirs[theirs["cell_line"].isin(lines)]
-            block, frame = _panel(f"{title}: {panel} perturbations", mine, theirs, lines)
+            block, frame = _panel(results, f"{title}: {panel} perturbations", mine, theirs, lines)
             blocks.append(block)
             frames.append(frame.assign(panel=panel, part=title))
     if not any(set(lines) <= set(LINES) for *_, lines in groups):
-        for trivial, panel in PANELS.items():
-            theirs = printed[printed["trivial"] == trivial]
+        shown = cells.printed_beside(results, own, printed)
+        for trivial, panel in PANELS.items() if len(shown) else ():
+            theirs = shown[shown["trivial"] == trivial]
             title = f"printed values only: {panel} perturbations"
-            block, frame = _panel(title, own.iloc[:0], theirs, LINES)
+            block, frame = _panel(None, title, own.iloc[:0], theirs, LINES)
             blocks.append(block)
             frames.append(frame.assign(panel=panel, part="printed"))
     notes = (
@@ -55,13 +56,21 @@ def build(results: Results) -> Table:
     )
     if own.empty:
         notes = (*notes, f"No results on cells yet: {MAKE}.")
-    return Table("table2", "Table 2", tuple(blocks), pd.concat(frames, ignore_index=True), notes)
+    columns = ["name", "source", "cell_line", "metric", "value", "panel", "part"]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    return Table("table2", "Table 2", tuple(blocks), frame, notes)
 
 
 def _panel(
-    title: str, own: pd.DataFrame, printed: pd.DataFrame, lines: Sequence[str]
+    results: Results | None,
+    title: str,
+    own: pd.DataFrame,
+    printed: pd.DataFrame,
+    lines: Sequence[str],
 ) -> tuple[Block, pd.DataFrame]:
-    """The block, and its numbers in the long form."""
+    """The block, and its numbers in the long form. results: None where `printed` stands alone."""
+    every = printed
+    printed = printed if results is None else cells.printed_beside(results, own, printed)
     mine = cells.with_means(own, ["name", "label", "method", "variant", "trivial"])
     published_methods = list(dict.fromkeys(printed["method"]))
     groups = [
@@ -71,9 +80,10 @@ def _panel(
     styles: dict[str, Kind] = {n: kind(m) for n, m in zip(names, methods, strict=True)}
     found = side_by_side("method", groups, lines, mine, printed, styles, mark_best=True)
     notes = [*_notes(own, lines), *([PARTIAL] if partial_of(mine) else [])]
-    notes += cells.networks_beside(own, published_methods)
+    if results is not None:
+        notes += cells.networks_beside(results, own, published_methods)
     if not set(lines) <= set(LINES):
-        notes += _difficulty(mine, cells.printed_frame(printed))
+        notes += _difficulty(mine, cells.printed_frame(every))
     return Block(title, found.heads, found.rows, tuple(notes)), found.numbers
 
 

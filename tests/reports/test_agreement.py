@@ -104,3 +104,27 @@ def test_our_linear_bacadi_has_no_counterpart_and_the_connected_one_has(make_sto
         ("bacadi-e[likelihood=fc]", "bacadi-e"),
         ("bacadi-m[likelihood=fc]", "bacadi-m"),
     }
+
+
+def test_a_spread_that_is_lost_in_table_11_comes_from_table_8():
+    lost = "mechanism == 'polynomial' and intervention == 'soft' and metric == 'auc'"
+    rows = published.table11().query(f"{lost} and n_nodes == 10 and n_edges == 10")
+    sd = rows.set_index(["method", "source"])["sd"]
+    assert sd["cdn-mlp", "printed"] == 0.04 and sd["cdn-axial", "printed"] == 0.06
+    assert sd["cdn-mlp", "corrected"] == pytest.approx(0.04 * 31 / 30)
+    assert np.isnan(sd["ut-igsp", "printed"]), "which Table 8 does not have"
+    others = published.table11().query(f"not ({lost})")
+    assert others["sd"].notna().all()
+
+
+def test_a_spread_that_is_not_printed_is_counted_in_a_note(make_store):
+    store = make_store()
+    targets = store.one_target_each(30, 10)
+    about = {"n_nodes": 10, "n_edges": 10, "mechanism": "polynomial", "intervention": "soft-scale"}
+    for i in range(5):
+        task = store.task(f"d{i}", targets, protocol="dcdi", **about)
+        for method, variant in (("ut-igsp", "set"), ("cdn-axial", "")):
+            store.job(method, task, {variant: store.at_place(targets, 2 + i)}, variants=(variant,))
+    axial, igsp = build(read([store.store])).blocks
+    assert not any("No standard deviation" in note for note in axial.notes)
+    assert igsp.notes[-1].startswith("No standard deviation is printed for 1 of the 2 pairs")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from cdnbench.design import OWN, PAPER
+from cdnbench.errors import UnknownName
 from cdnbench.reports import published
 from cdnbench.reports.frame import read
+from cdnbench.reports.select import of_methods
 from cdnbench.reports.tables import table1, table2, table5, table6, table7, table9, table10
 
 N = 101  # rank of place p is 1 - (p - 1) / 100
@@ -367,3 +369,49 @@ def test_times_of_machines_and_kinds_stand_apart(make_store):
     assert frame.loc["n", "timed"] == "timed beside other jobs"
     assert [len(block.rows) for block in table.blocks] == [1, 1]
     assert [c.title for c in table.blocks[0].columns] == ["method", "N = 10"]
+
+
+def test_only_what_was_chosen_and_what_is_printed_of_it_is_shown(cells):
+    for split in ("seen", "unseen-cl"):
+        for method, place in (("linear", 11), ("mlp", 21), ("cdn-cells", 3), ("cdn-mlp-cells", 5)):
+            store = cells("k562_gw", method, [1, place], split=split, fit=f"{method}-{split}")
+    results = read([store.store])
+
+    def shown(*names):
+        table = table2.build(of_methods(results, names))
+        rows = {tuple(cell.text for cell in row.cells[:2]) for row in table.blocks[1].rows}
+        return {row for row in rows if row[1] != "difference"}, " ".join(table.blocks[1].notes)
+
+    assert shown("linear")[0] == {
+        ("linear", "ours"),
+        ("linear", "printed"),
+        ("linear-cl", "ours"),  # the paper does not print this one
+    }
+    rows, _ = shown("linear-cl", "mlp")
+    assert {name for name, source in rows if source == "ours"} == {"linear-cl", "mlp", "mlp-cl"}
+    rows, notes = shown("cdn-cells-cl")
+    assert rows == {("cdn-cells-cl", "ours"), ("cdn-cl", "printed")}
+    assert "this package's own network." in notes and "no values" not in notes
+    assert shown("cdn-cl")[0] == {("cdn-mlp-cells-cl", "ours"), ("cdn-cl", "printed")}
+    with pytest.raises(UnknownName, match="Did you mean linear-cl"):
+        of_methods(results, ["linear-c"])
+
+
+def test_a_choice_without_cells_shows_no_printed_row_of_them(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 4)
+    store.job("dci", store.task("t", targets), store.at_place(targets, 1))
+    results = of_methods(read([store.store]), ["dci"])
+    for table in (table2, table10):
+        assert not table.build(results).blocks
+
+
+def test_covered_genes_alone_have_a_dagger_where_a_target_is_not_covered(cells):
+    store = cells("k562_gw", "gears", [1, 2, 40, 101], known=90)
+    store = cells("rpe1", "gears", [1, 2, 40, 50], known=90)
+    (_, block) = table2.build(read([store.store])).blocks
+    rows = {row.cells[0].text: row for row in block.rows if row.cells[1].text == "ours"}
+    marks = {name: [cell.mark for cell in row.cells[2::3]] for name, row in rows.items()}
+    # the target at place 101 of 101 is not among the 90 genes that are known
+    assert marks == {"gears": ["", "", ""], "gears-covered": ["†", "", "†"]}
+    assert any("† rests on fewer tasks" in note for note in block.notes)

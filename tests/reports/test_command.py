@@ -42,6 +42,14 @@ def test_a_subset_is_a_filter(folder):
         run("report", folder, "--subset", "easy")
 
 
+def test_against_belongs_to_comparisons(folder):
+    with pytest.raises(InvalidParameter, match="--against only applies.*--table comparisons"):
+        run("report", folder, "--against", "m")
+    with pytest.raises(UnknownName, match="no method of these results named 'n'.*Known: m"):
+        run("report", folder, "--table", "comparisons", "--against", "n")
+    assert "Nothing to compare" in run("report", folder, "--table", "comparisons", "--against", "m")
+
+
 def test_several_tables_and_figures_at_once(folder, tmp_path):
     printed = run("report", folder, "--table", "jobs,provenance")
     parts = [run("report", folder, "--table", name) for name in ("jobs", "provenance")]

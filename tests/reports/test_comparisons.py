@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from cdnbench.errors import UnknownName
 from cdnbench.reports.frame import read
+from cdnbench.reports.report import report
 from cdnbench.reports.standings import standings
 from cdnbench.reports.tables import leaderboard
 from cdnbench.reports.tables.comparisons import build, differences
@@ -148,3 +151,63 @@ def test_all_methods_are_compared_at_once(make_store):
     (said,) = [note for note in block.notes if note.startswith("Friedman")]
     assert "of the 3 methods that finished everything: p <0.001" in said
     assert "closer than 1.17 cannot" in said  # 2.343 sqrt(3 * 4 / (6 * 8))
+
+
+def test_the_best_finished_everything_that_others_finished(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(8):
+        task = store.task(f"d{i}", targets, mechanism="ab"[i % 2])
+        store.job("whole", task, store.at_place(targets, 2))
+        store.job("target-shift", task, store.at_place(targets, 3))
+        if i < 2:
+            store.job("some", task, store.at_place(targets, 1))
+    found = differences(read([store.store]))
+    assert set(found["against"]) == {"whole", "target-shift"}
+
+
+def test_where_nothing_finished_everything_nothing_is_the_best(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(8):
+        task = store.task(f"d{i}", targets, mechanism="ab"[i % 2])
+        for skipped, method in enumerate(("one", "target-shift")):
+            if i != skipped:
+                store.job(method, task, store.at_place(targets, skipped + 1))
+    results = read([store.store])
+    assert set(differences(results)["against"]) == {"target-shift"}
+    (block,) = build(results).blocks
+    assert any("No method finished every dataset" in note for note in block.notes)
+
+
+def test_any_method_can_be_compared_with(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(8):
+        task = store.task(f"d{i}", targets, mechanism="ab"[i % 2], protocol="clean")
+        for place, method in enumerate(("first", "second", "target-shift"), start=1):
+            store.job(method, task, store.at_place(targets, place))
+        if i < 2:
+            other = store.task(f"e{i}", targets, mechanism="ab"[i % 2], protocol="dcdi")
+            for method in ("first", "target-shift"):
+                store.job(method, other, store.at_place(targets, 1))
+    own = report(store.store, against=["second"]).table("comparisons")
+    found = own.frame.set_index("label")
+    assert set(found["against"]) == {"second"} and set(found.index) == {"first", "target-shift"}
+    assert found.loc["first", "difference"] == 0.5
+    assert not any("best" in note for note in own.blocks[0].notes)
+    (said,) = own.notes
+    assert "no result of second: synthetic, protocol dcdi" in said
+    with pytest.raises(UnknownName, match="Did you mean second.* Known: first, second, target"):
+        report(store.store, against=["secnd"])
+
+
+def test_a_note_says_where_more_flips_would_show_smaller_p_values(make_store):
+    store = make_store()
+    targets = store.one_target_each(2, 5)
+    for i in range(16):
+        task = store.task(f"d{i:02}", targets, mechanism="ab"[i % 2])
+        for place, method in enumerate(("first", "target-shift"), start=1):
+            store.job(method, task, store.at_place(targets, place))
+    (block,) = build(read([store.store])).blocks
+    assert any("1 of 1 comparisons reach this limit" in note for note in block.notes)

@@ -153,6 +153,23 @@ def test_distance_to_the_ceiling_and_the_best_untrained(store):
     ].best == pytest.approx(0.25)
 
 
+def test_the_best_untrained_finished_every_dataset_of_the_setting(make_store):
+    fake = make_store()
+    targets = fake.one_target_each(10, 10)
+    for i in range(3):
+        task = fake.task(f"d{i}", targets, ceiling=fake.at_place(targets, 1), **LINEAR)
+        fake.job("target-shift", task, fake.at_place(targets, 4))
+        if i < 2:
+            fake.job("cdn", task, fake.at_place(targets, 3), trained_on=LAWS)
+        if i < 1:
+            fake.job("traversal", task, fake.at_place(targets, 1))
+    results = read([fake.store])
+    (row,) = settings(results).itertuples()
+    assert (row.best_method, row.best, row.covers) == ("target-shift", pytest.approx(0.25), False)
+    (block,) = build(results, "distribution").blocks
+    assert block.rows[0].cells[2].mark == "†" and "fewer datasets" in block.notes[0]
+
+
 def test_results_of_untrained_methods_alone_say_so(make_store):
     fake = make_store()
     targets = fake.one_target_each(10, 10)

@@ -10,6 +10,7 @@ from cdnbench.reports.frame import read
 from cdnbench.reports.paper import beside_table4 as table4
 from cdnbench.reports.paper import beside_table11 as table11
 from cdnbench.reports.paper import ours
+from cdnbench.reports.select import of_methods
 
 
 def cell(frame, **where):
@@ -247,3 +248,10 @@ def test_bacadi_stands_beside_its_own_kind(make_store):
 
 def test_each_counterpart_is_a_published_method():
     assert set(published._COUNTERPARTS.values()) <= set(published.table11()["method"])
+
+
+def test_printed_rows_of_methods_that_were_not_chosen_are_left_out(results):
+    method = next(m for m in results.readings["method"].astype(str) if m == "ut-igsp")
+    frame = table11(of_methods(results, [method])).frame
+    assert set(frame["published_method"].dropna()) == {"ut-igsp"}
+    assert len(set(table11(results).frame["published_method"].dropna())) > 1

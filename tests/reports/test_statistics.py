@@ -348,11 +348,39 @@ def test_the_note_on_power():
     assert s.smallest_p(4) == s.sign_flip_test(np.ones(4))
 
 
+def test_drawn_flips_have_a_smallest_p_which_a_note_tells():
+    assert s.smallest_p(13) == s.sign_flip_test(np.ones(13))
+    assert s.smallest_p(40) == s.sign_flip_test(np.ones(40)) == 1 / 10_001
+    assert s.smallest_p(40, comparisons=83) == pytest.approx(0.0083, abs=1e-6)
+    assert "cannot show any difference" in s.power_note(0.1, 40, comparisons=600)
+    p = np.array([s.sign_flip_test(np.ones(40)), 0.3, np.nan, s.sign_flip_test(np.ones(13))])
+    note = s.flips_note(p)
+    assert "no p below 0.0001, after Holm's correction none below 0.0003" in note
+    assert "1 of 3 comparisons" in note
+    assert s.flips_note(p[1:]) == "", "exact p-values have no such limit"
+
+
 def test_means_agree_up_to_a_limit():
-    assert s.agreement_limit(0.03, 0.04, 5, 5) == pytest.approx(2.306 * 0.05 / np.sqrt(5), rel=1e-3)
+    assert s.agreement_limit(0.04, 0.04, 5, 5) == pytest.approx(
+        2.306 * 0.04 * np.sqrt(2 / 5), rel=1e-3
+    )
     rejected = 0
     for _ in range(1000):
         a, b = RNG.normal(size=5), RNG.normal(size=5)
         limit = s.agreement_limit(a.std(ddof=1), b.std(ddof=1), 5, 5)
         rejected += abs(a.mean() - b.mean()) > limit
     assert 0.03 <= rejected / 1000 <= 0.075
+
+
+@pytest.mark.parametrize("spread", [1.0, 3.0, 20.0])
+def test_the_limit_is_that_of_welchs_test(spread):
+    a, b = RNG.normal(size=5), spread * RNG.normal(size=7)
+    limit = s.agreement_limit(a.std(ddof=1), b.std(ddof=1), 5, 7)
+    shifted = a - a.mean() + b.mean() + limit
+    assert stats.ttest_ind(shifted, b, equal_var=False).pvalue == pytest.approx(0.05)
+
+
+def test_the_limit_where_a_spread_is_missing():
+    one_mean = stats.t.ppf(0.975, 4) * 0.03 / np.sqrt(5)
+    found = s.agreement_limit(np.array([0.03, 0.0, np.nan]), 0.0, 5, 5)
+    assert found == pytest.approx([one_mean, 0.0, np.nan], nan_ok=True)

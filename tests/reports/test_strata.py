@@ -62,6 +62,9 @@ def test_the_best_two_of_each_part_are_compared(results):
     notes = {note.split(":")[0]: note for note in block.notes}
     assert "memory 1.000, eye 0.000; difference +1.000" in notes["not trivial, in training"]
     assert "eye 1.000, memory" in notes["trivial"]
+    assert [row.cells[0].text for row in block.rows] == ["memory", "eye", "half"]
+    best = {row.cells[0].text for row in block.rows if row.cells[1].best}
+    assert best == {"memory"}, "half is right everywhere, on half of the tasks"
     assert "† on fewer tasks" in block.notes[-1] and not any("half" in n for n in notes.values())
 
 
