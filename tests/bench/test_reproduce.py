@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cdnbench.archive import Archive
 from cdnbench.commands import reproduce as command
+from cdnbench.compaction import compact
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName
+from cdnbench.registry import METHODS, load_class
+from cdnbench.runners.api import run
 from cdnbench.runners.recipes import RECIPES, Recipe, Scale
+from cdnbench.store import Store
 
 
 def bench(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -31,7 +38,8 @@ def quick(monkeypatch):
 
 
 def reproduce(out: Path, table: str = "table11", **options) -> None:
-    given = {"scale": Scale.small, "records": None, "data": None, "jobs": 1, "dry_run": False}
+    given = {"scale": Scale.small, "kept": None, "records": None, "data": None}
+    given |= {"jobs": 1, "dry_run": False}
     command.reproduce(table, out=out, **{**given, **options})
 
 
@@ -56,6 +64,66 @@ def test_the_estimate_rests_on_earlier_records(quick, tmp_path, capsys, monkeypa
     capsys.readouterr()
     reproduce(tmp_path / "r", records=tmp_path / "before", dry_run=True)
     assert "by earlier records" in capsys.readouterr().out
+
+
+@pytest.fixture
+def checkout(quick, tmp_path, capsys, monkeypatch) -> Path:
+    """A folder that keeps the finished store of one of the two methods, as a checkout does."""
+    monkeypatch.chdir(tmp_path)
+    run("synthetic-mini", "random", out="made", limit=2, protocol="dcdi", jobs=1)
+    compact(Store(Path("made")), command.KEPT[0])
+    shutil.rmtree("made")
+    return tmp_path
+
+
+def test_what_a_checkout_keeps_is_not_run_again(checkout, capsys):
+    reproduce(Path("r"), dry_run=True)
+    printed = capsys.readouterr().out
+    assert "4 jobs, 2 of them done (2 in docs/results/store/synthetic-mini-dcdi)" in printed
+    reproduce(Path("r"))
+    shown = capsys.readouterr().out
+    assert "random" in shown.split("methods")[-1] and "target-shift" in shown
+    methods = {record.method for record in Store(Path("r/synthetic-mini")).jobs()}
+    assert methods == {"target-shift"}
+    assert {path.name for path in command.KEPT[0].iterdir()} == {"synthetic-mini-dcdi"}
+    reproduce(Path("r"))
+    assert "4 jobs, 4 of them done (2 in docs" in capsys.readouterr().out
+
+
+def test_what_counts_as_done_can_be_named_or_left_out(checkout, capsys):
+    reproduce(Path("r"), kept="none", dry_run=True)
+    assert "4 jobs, 0 of them done;" in capsys.readouterr().out
+    shutil.copytree(command.KEPT[0], "copy")
+    shutil.rmtree("docs")
+    reproduce(Path("r"), kept="copy", dry_run=True)
+    assert "2 of them done (2 in copy/synthetic-mini-dcdi)" in capsys.readouterr().out
+    reproduce(Path("copy"), dry_run=True)
+    assert "2 of them done (2 in copy/synthetic-mini-dcdi)" in capsys.readouterr().out
+    with pytest.raises(BenchError, match="No results in nowhere"):
+        reproduce(Path("r"), kept="nowhere")
+
+
+def test_a_kept_result_of_another_version_is_run_again(checkout, capsys, monkeypatch):
+    info = replace(load_class(METHODS, "random").info, version="next")
+    monkeypatch.setattr(load_class(METHODS, "random"), "info", info)
+    reproduce(Path("r"), dry_run=True)
+    assert "4 jobs, 0 of them done;" in capsys.readouterr().out
+
+
+def test_kept_scores_that_are_damaged_are_computed_again(checkout, capsys, monkeypatch):
+    def damaged(archive, key):
+        raise ValueError("damaged")
+
+    monkeypatch.setattr(Archive, "scores", damaged)
+    reproduce(Path("r"), dry_run=True)
+    assert "4 jobs, 0 of them done;" in capsys.readouterr().out
+
+
+def test_times_of_another_folder_are_not_those_of_this_machine(checkout, capsys, monkeypatch):
+    recipe = replace(RECIPES["table11"][Scale.small][0], timing=True)
+    monkeypatch.setitem(RECIPES, "table9", {Scale.small: (recipe,)})
+    reproduce(Path("r"), "table9", dry_run=True)
+    assert "4 jobs, 0 of them done;" in capsys.readouterr().out
 
 
 def test_what_cannot_be_is_refused(tmp_path):
