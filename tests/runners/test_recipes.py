@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from cdnbench.record import FitRecord, JobRecord, Status
-from cdnbench.registry import METHODS, SUITES, entries, load_class, parse_methods
+from cdnbench.registry import METHODS, SUITES, entries, load_class, load_method, parse_methods
+from cdnbench.reports import published
+from cdnbench.reports.cells import COUNTERPARTS, COVERED, SPLITS
 from cdnbench.reports.tables import TABLES
 from cdnbench.runners.estimate import OVERHEAD_S, Estimate, History, in_words
 from cdnbench.runners.plan import make_plan
@@ -26,7 +29,7 @@ def test_recipes_name_what_there_is(table):
         for recipe in RECIPES[table][scale]:
             info = load_class(SUITES, recipe.suite).info
             assert info.checked(recipe.options)
-            names = [name for name, _ in parse_methods(recipe.methods)]
+            names = [name for name, _ in parse_methods(f"{recipe.methods},{recipe.informed}")]
             assert set(names) <= set(entries(METHODS)) and len(names) == len(set(names))
 
 
@@ -36,6 +39,32 @@ def test_the_small_scale_is_a_part_of_the_full_one():
             assert small.suite == full.suite
             assert set(small.methods.split(",")) <= set(full.methods.split(","))
             assert full.limit is None or (small.limit or 0) < full.limit
+
+
+@pytest.mark.parametrize("table", ["table2", "table10"])
+def test_every_method_printed_for_cells_has_its_counterpart(table):
+    printed = published.load(
+        {"table2": "table2_perturbseq", "table10": "table10_uncertainty"}[table]
+    )
+    for method in printed["method"].unique():
+        stem, cl, _ = method.partition("-cl")
+        wanted = {ours.removesuffix(COVERED) for ours in COUNTERPARTS.get(stem, (stem,))}
+        recipe = next(r for r in RECIPES[table][Scale.full] if SPLITS[r.options["split"]] == cl)
+        assert wanted <= {name for name, _ in parse_methods(recipe.methods)}, method
+        assert stem != "genept" or recipe.informed == stem
+
+
+@pytest.mark.parametrize("table", ["table4", "table11"])
+def test_every_method_printed_for_graphs_has_its_counterpart(table):
+    printed = published.load(
+        {"table4": "table4_synthetic_n10", "table11": "table11_synthetic_all"}[table]
+    )
+    found = set()
+    for recipe in RECIPES[table][Scale.full]:
+        for name, parameters in parse_methods(recipe.methods):
+            for variant in load_method(name).info.variants or ("",):
+                found.add(published.counterpart(name, variant, json.dumps(parameters)))
+    assert set(printed["method"]) <= found
 
 
 class _Records:
