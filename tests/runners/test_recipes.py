@@ -117,7 +117,7 @@ def test_what_has_no_record_is_said_and_not_counted(todo):
     found = history.estimate("synthetic-mini", ("mechanism",), todo)
     n = sum(job.method.info.name == "target-shift" for job in todo)
     assert dict(found.unknown) == {"target-shift": n}
-    assert f"{n} jobs of target-shift" in found.told(1) and found.told(1).startswith("about ")
+    assert f"{n} jobs of target-shift" in found.told(1) and found.told(1).startswith("at least ")
     nothing = History().estimate("synthetic-mini", (), todo)
     assert nothing.seconds == 0 and nothing.told(2).startswith("no estimate")
 
@@ -144,6 +144,29 @@ def test_words():
         "12 minutes",
         "3.5 hours",
     ]
-    assert Estimate(60.0, 3, {}, {"mlp": 1}).told(2) == (
-        "about 30 seconds, by earlier records; not counted, for want of records: training of mlp"
+    told = Estimate(60.0, 3, {}, {"mlp": 1}).told(2)
+    assert told.startswith(
+        "at least 30 seconds, by earlier records; not counted, for want of records: 1 training of "
+        "mlp (compacted stores keep no times of training"
     )
+    assert Estimate(60.0, 3, {}, {}).told(1) == "about 60 seconds, by earlier records"
+
+
+def test_what_is_taken_from_other_settings_is_said(todo):
+    history = History()
+    history.add(_Records(record("random", 5.0, "another")))
+    jobs = [job for job in todo if job.method.info.name == "random"]
+    told = history.estimate("synthetic-mini", ("mechanism",), jobs).told(1)
+    assert f"taken from other settings, which may be far off: {len(jobs)} jobs of random" in told
+    for kind in {job.spec.metadata["mechanism"] for job in jobs}:
+        history.add(_Records(record("random", 5.0, kind)))
+    assert not history.estimate("synthetic-mini", ("mechanism",), jobs).elsewhere
+
+
+@pytest.mark.parametrize(("first_s", "calls"), [(1.0, 6), (9.0, 3), (30.0, 1)])
+def test_calls_that_are_repeated_to_time_them_count_each_time(todo, first_s, calls):
+    history = History()
+    history.add(_Records(record("random", first_s)))
+    jobs = [job for job in todo if job.method.info.name == "random"][:1]
+    found = history.estimate("synthetic-mini", (), jobs, timing=True)
+    assert found.seconds == pytest.approx(calls * first_s + OVERHEAD_S)
