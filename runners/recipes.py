@@ -124,3 +124,6 @@ RECIPES: dict[str, dict[Scale, tuple[Recipe, ...]]] = {
 
 TRAINED = ("table7", "table8")
 """Tables whose variants are trained first."""
+
+LOST = ("table3",)
+"""Tables of which neither the values nor the rows are known."""

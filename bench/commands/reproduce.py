@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
-from cdnbench.runners.recipes import OF_CELLS, RECIPES, TRAINED, Recipe, Scale
+from cdnbench.registry import SUITES, load_class, load_method, load_suite
+from cdnbench.runners.recipes import LOST, OF_CELLS, RECIPES, TRAINED, Recipe, Scale
 
 if TYPE_CHECKING:
     from cdnbench.archive import Archive
@@ -26,6 +27,8 @@ KEPT = (Path("docs/results/store"), Path("docs/results/variants"))
 NONE = "none"
 _MINUTES = {Scale.small: (3.0, 2.0), Scale.full: (10.0, 5.0)}
 """Budgets of encoders and heads of Tables 7 and 8."""
+_FOLDER = {Scale.small: "-small", Scale.full: ""}
+"""What the names of the folders of Tables 7 and 8 end with: budgets are never mixed."""
 OF_RUNS = {
     ("table7", Scale.small): "; on cells, where each variant is fine-tuned, some 6 minutes each",
     ("table7", Scale.full): "; on cells, where each variant is fine-tuned, over an hour each",
@@ -64,6 +67,14 @@ def reproduce(
         Path | None,
         typer.Option(help="Folder of prepared screens for tables on cells; absent: simulated."),
     ] = None,
+    knowledge: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND=FILE,...",
+            help="What is known of the genes, or a folder of it, for methods on cells that need "
+            "it, as in `bench run`; absent: simulated for simulated lines.",
+        ),
+    ] = None,
     jobs: Annotated[
         int, typer.Option(min=0, help="How many jobs run at once. 0 means one per usable core.")
     ] = 0,
@@ -85,25 +96,40 @@ def reproduce(
         bench reproduce table11 --scale full --dry-run
 
         bench reproduce table4 --scale full --kept none
+
+        bench reproduce table2 --scale full --data screens --knowledge knowledge
     """
+    from cdnbench.commands.training_options import refuse
     from cdnbench.runners.kept import Kept
 
+    if table in LOST:
+        others = ", ".join(sorted((*RECIPES, *TRAINED), key=_number))
+        raise InvalidParameter(
+            f"{table} of the paper is lost: its values are in no copy that was found, so there is "
+            f"nothing to reproduce. The others are {others}."
+        )
     if table not in (*RECIPES, *TRAINED):
         raise did_you_mean("table of the paper", table, sorted((*RECIPES, *TRAINED)))
     finished = _finished(out, kept)
+    given = {"data": None if data is None else str(data), "knowledge": knowledge}
+    options = {name: value for name, value in given.items() if value is not None}
+    recipes = () if table in TRAINED else RECIPES[table][scale]
+    for name in options:
+        if not any(_takes(recipe, name) for recipe in recipes):
+            raise InvalidParameter(_refusal(name, table))
     if table in TRAINED:
-        if data is not None:
-            raise InvalidParameter(
-                f"--data does not apply to {table}: its variants run on simulated data alone."
-            )
-        _trained(table, scale, out, dry_run)
+        refuse(
+            {"--kept": kept, "--records": records},
+            f"{table}, whose variants are trained here and have no earlier records,",
+        )
+        _trained(table, scale, out, jobs, dry_run)
         return
-    recipes = RECIPES[table][scale]
-    if data is not None:
-        if not any(recipe.suite in OF_CELLS for recipe in recipes):
-            raise InvalidParameter(f"--data is for tables on cells; {table} is on synthetic data.")
-        recipes = tuple(_with_data(recipe, data) for recipe in recipes)
     print(f"{table}, scale {scale}: {len(recipes)} run{'s' if len(recipes) > 1 else ''}")
+    recipes = [_with(recipe, options) for recipe in recipes]
+    lacking = {name: why for recipe in recipes for name, why in _uninformed(recipe).items()}
+    for name, why in lacking.items():
+        print(f"  left out: {name}: {why}")
+    recipes = [_informed(recipe) for recipe in recipes]
     history = _history(finished, records)
     found = Kept(finished)
     planned = [_plan(recipe, out, jobs, history, found) for recipe in recipes]
@@ -111,10 +137,43 @@ def reproduce(
         _run(planned, table)
 
 
-def _with_data(recipe: Recipe, data: Path) -> Recipe:
-    if recipe.suite not in OF_CELLS:
-        return recipe
-    return replace(recipe, options={**recipe.options, "data": str(data)})
+def _number(table: str) -> int:
+    return int(table.removeprefix("table"))
+
+
+def _takes(recipe: Recipe, option: str) -> bool:
+    """Whether the suite of a run has an option."""
+    info = load_class(SUITES, recipe.suite).info  # type: ignore[attr-defined]
+    return any(known.name == option for known in info.options)
+
+
+def _refusal(option: str, table: str) -> str:
+    if table in TRAINED:
+        return f"--{option} does not apply to {table}: its variants run on simulated data alone."
+    if not any(recipe.suite in OF_CELLS for recipe in RECIPES[table][Scale.small]):
+        return f"--{option} is for tables on cells; {table} is on synthetic data."
+    return f"--{option} does not apply to {table}: no method of it needs knowledge."
+
+
+def _with(recipe: Recipe, options: Mapping[str, str]) -> Recipe:
+    """A run with those of the options that its suite has."""
+    taken = {name: value for name, value in options.items() if _takes(recipe, name)}
+    return replace(recipe, options={**recipe.options, **taken})
+
+
+def _uninformed(recipe: Recipe) -> dict[str, str]:
+    """Those of a run's informed methods for which there is no knowledge -> what they lack."""
+    names = [name for name in recipe.informed.split(",") if name]
+    resources = load_suite(recipe.suite, **recipe.options).resources if names else {}
+    reasons = {name: load_method(name).info.why_no_fit(resources) for name in names}
+    return {name: why for name, why in reasons.items() if why}
+
+
+def _informed(recipe: Recipe) -> Recipe:
+    """A run with those of its informed methods for which there is knowledge."""
+    lacking = _uninformed(recipe)
+    able = [name for name in recipe.informed.split(",") if name and name not in lacking]
+    return replace(recipe, methods=",".join([*able, recipe.methods]), informed="")
 
 
 def _finished(out: Path, kept: str | None) -> list[Store | Archive]:
@@ -155,7 +214,8 @@ def _history(finished: Sequence[Store | Archive], records: Path | None) -> Histo
 
 
 def _plan(recipe: Recipe, out: Path, jobs: int, history: History, kept: Kept) -> Run:
-    """Plan one run, and say what it will do and about how long that takes."""
+    """Plan one run, and say what it will do, what it will skip, and about how long that takes."""
+    from cdnbench.commands.run import skip_notes
     from cdnbench.runners.api import prepared
     from cdnbench.runners.kept import Kept
     from cdnbench.runners.plan import make_plan
@@ -176,9 +236,12 @@ def _plan(recipe: Recipe, out: Path, jobs: int, history: History, kept: Kept) ->
         folders = ", ".join(str(store.folder) for store in planned.kept.stores(elsewhere))
         done += f" ({len(elsewhere)} in {folders})"
     if todo:
-        estimate = history.estimate(recipe.suite, plan.suite.info.setting, todo)
+        setting = plan.suite.info.setting
+        estimate = history.estimate(recipe.suite, setting, todo, timing=recipe.timing)
         done += f"; {estimate.told(1 if recipe.timing else planned.jobs)}"
     print(f"    {done}", flush=True)
+    for line in skip_notes(planned):
+        print(f"    {line}", flush=True)
     return planned
 
 
@@ -214,9 +277,9 @@ def _run(planned: list[Run], table: str) -> None:
         sys.exit(1)
 
 
-def _trained(table: str, scale: Scale, out: Path, dry_run: bool) -> None:
+def _trained(table: str, scale: Scale, out: Path, jobs: int, dry_run: bool) -> None:
     """Tables 7 and 8: train the variants, run them, and show the table."""
-    from cdnbench.commands.ablations import ablations
+    from cdnbench.commands.ablations import TRAINING, ablations
     from cdnbench.training.ablations import TABLES
 
     encoder, head = _MINUTES[scale]
@@ -233,6 +296,8 @@ def _trained(table: str, scale: Scale, out: Path, dry_run: bool) -> None:
             head_minutes=head,
             encoder=FIRST_ENCODER.get(table),
             cells_epochs=1 if table == "table7" and scale == Scale.small else None,
-            out=out / table,
+            run=Path(f"{TRAINING}{_FOLDER[scale]}"),
+            out=out / f"{table}{_FOLDER[scale]}",
+            jobs=jobs,
             limit=_SMALL_LIMIT if scale == Scale.small else None,
         )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cdnbench.archive import Archive
 from cdnbench.commands import reproduce as command
 from cdnbench.compaction import compact
+from cdnbench.datasets.cells.suites import PerturbSeq
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName
 from cdnbench.registry import METHODS, load_class
 from cdnbench.runners.api import run
@@ -38,7 +41,7 @@ def quick(monkeypatch):
 
 
 def reproduce(out: Path, table: str = "table11", **options) -> None:
-    given = {"scale": Scale.small, "kept": None, "records": None, "data": None}
+    given = {"scale": Scale.small, "kept": None, "records": None, "data": None, "knowledge": None}
     given |= {"jobs": 1, "dry_run": False}
     command.reproduce(table, out=out, **{**given, **options})
 
@@ -129,15 +132,50 @@ def test_times_of_another_folder_are_not_those_of_this_machine(checkout, capsys,
 def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(UnknownName, match="Did you mean table2"):
         reproduce(tmp_path, "tabel2")
+    with pytest.raises(InvalidParameter, match="table3 of the paper is lost.*table10, table11"):
+        reproduce(tmp_path, "table3")
     with pytest.raises(InvalidParameter, match="on (synthetic|simulated) data"):
         reproduce(tmp_path, "table11", data=tmp_path)
     with pytest.raises(InvalidParameter, match="on (synthetic|simulated) data"):
         reproduce(tmp_path, "table8", data=tmp_path)
+    with pytest.raises(InvalidParameter, match="--knowledge is for tables on cells"):
+        reproduce(tmp_path, "table11", knowledge="folder")
     with pytest.raises(BenchError, match="No results"):
         reproduce(tmp_path, "table11", records=tmp_path)
+
+
+def test_scales_of_tables_7_and_8_share_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given: list[dict] = []
+    monkeypatch.setattr("cdnbench.commands.ablations.ablations", lambda _, **o: given.append(o))
+    for scale in Scale:
+        reproduce(Path("r"), "table8", scale=scale, jobs=3)
+    small, full = given
+    assert small["run"] != full["run"] and small["out"] != full["out"]
+    assert {small["jobs"], full["jobs"]} == {3}
+    with pytest.raises(InvalidParameter, match="table8.* does not take --kept, --records"):
+        reproduce(Path("r"), "table8", kept="none", records=tmp_path)
 
 
 def test_variants_are_trained_for_tables_7_and_8(tmp_path):
     done = bench(tmp_path, "table8", "--dry-run")
     assert done.returncode == 0 and "4 variants" in done.stdout, done.stderr
     assert "at most 20 minutes of training" in done.stdout
+
+
+def test_methods_without_knowledge_are_told_before_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data, known = tmp_path / "data", tmp_path / "known.npz"
+    data.mkdir()
+    PerturbSeq.small(data)
+    np.savez(known, genes=np.array(["a"]), vectors=np.ones((1, 2)))
+    reproduce(Path("r"), "table2", scale=Scale.full, data=data, dry_run=True)
+    printed = capsys.readouterr().out
+    assert "left out: genept: genept needs embeddings: --knowledge embeddings=FILE" in printed
+    assert re.search(r"will be skipped: gears on \d+ tasks: gears needs ", printed)
+    assert "will be skipped: genept-style" in printed and "will be skipped: linear" not in printed
+    given = f"embeddings={known}"
+    reproduce(Path("r"), "table2", scale=Scale.full, data=data, knowledge=given, dry_run=True)
+    printed = capsys.readouterr().out
+    assert f"--knowledge {given} --methods genept,random" in printed
+    assert "left out" not in printed and "will be skipped: gears on" in printed
