@@ -20,6 +20,7 @@ and `check_declarations` compares the two when the class is loaded:
     batch_size=...                            `Batched`     solves several tasks at once
     devices=("cpu", "cuda")                   `OnDevice`    has a parameter `device`
     probabilities=True                        `Calibrated`  its scores are logits of probabilities
+    per_line=True                             `PerLine`     what it reads is of one cell line
 
 `load_method` returns a `cdnbench.loaded.LoadedMethod`, which checks the limits before every call
 and the scores after it.
@@ -129,6 +130,8 @@ class MethodInfo:
     When and where it runs
         default: whether it runs when `--methods` is absent. It does not on suites all of whose
             tasks have more than `default_up_to` variables, where it would take minutes per task.
+        per_line: whether the files that its parameters name are of one cell line each, so that it
+            has to look at the lines of a run before work starts.
         preload: modules that the fork server imports once, so that no job spends its time on them.
         packages: modules that installing this package does not bring along.
         timeout_s: sizes of a task -> seconds after which a job has gone wrong, on one slow core.
@@ -164,6 +167,7 @@ class MethodInfo:
     probabilities: bool = False
     default: bool = True
     default_up_to: int | None = None
+    per_line: bool = False
     preload: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     timeout_s: Callable[[Sizes], float] = field(default=lambda sizes: 600.0, repr=False)
@@ -338,6 +342,21 @@ class Calibrated(Method, Protocol):
         ...
 
 
+class PerLine(Method, Protocol):
+    """A method that reads files of one cell line each."""
+
+    def check_lines(self, lines: Sequence[str]) -> None:
+        """Check that there is a file for each line of a run, and none for several.
+
+        lines: `cell_line` of the tasks, each once; "" for tasks without.
+
+        Raises
+        ------
+        InvalidParameter: a file is missing, or would be used on several lines.
+        """
+        ...
+
+
 class OnDevice(Method, Protocol):
     """A method that can compute on a CPU or on a GPU."""
 
@@ -367,6 +386,7 @@ _ABILITIES = (
         ("weights_digest", "trained_on", "trained_origins"),
     ),
     _Ability("probabilities=True", lambda info: info.probabilities, ("calibration",)),
+    _Ability("per_line=True", lambda info: info.per_line, ("check_lines",)),
     _Ability("batch_size", lambda info: info.is_batched, ("predict_targets_batch",)),
 )
 

@@ -13,6 +13,7 @@ from cdnbench.record import Record
 from cdnbench.runners.devices import Slots
 from cdnbench.runners.gpu_jobs import on_gpu
 from cdnbench.runners.gpus import slots_for
+from cdnbench.runners.kept import Kept
 from cdnbench.runners.plan import ALL, Limits, Plan, make_plan
 from cdnbench.runners.run import Mode, Run
 from cdnbench.runners.shards import Shard
@@ -95,8 +96,11 @@ def prepared(
     on_record: Callable[[Record], None] = lambda record: None,
     slots: Slots | None = None,
     shard: Shard = Shard(),
+    kept: Kept | None = None,
 ) -> Run:
     """The run of a plan, with the default folder, number of jobs and GPUs where none are given.
+
+    kept: results in other folders, whose jobs count as done.
 
     Raises
     ------
@@ -104,7 +108,16 @@ def prepared(
     """
     store = Store(Path("results") / plan.suite_name if out is None else Path(out))
     store.check_version()
-    return Run(plan, store, mode, jobs or usable_cores(), on_record, slots=slots, shard=shard)
+    return Run(
+        plan,
+        store,
+        mode,
+        jobs or usable_cores(),
+        on_record,
+        slots=slots,
+        shard=shard,
+        kept=kept or Kept(),
+    )
 
 
 def slots_of(plan: Plan, gpus: str | None = None, jobs_per_gpu: int = 1) -> Slots:

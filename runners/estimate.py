@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from cdnbench.digest import digest
 from cdnbench.record import FitRecord, Record, Status
 from cdnbench.runners.plan import Job
+from cdnbench.runners.timing import n_repeats, repeats_s
 
 OVERHEAD_S = 0.1
 """Per job: its process, and its task (`benchmarks/runner_overhead.py`)."""
@@ -28,25 +29,37 @@ class Estimate:
 
     jobs: how many that covers. unknown: method -> jobs without any record of the method on the
     suite. untimed_fits: method -> trainings without a record; these are not in `seconds`.
+    elsewhere: method -> jobs whose seconds are those of other settings of the suite.
     """
 
     seconds: float
     jobs: int
     unknown: Mapping[str, int]
     untimed_fits: Mapping[str, int]
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
 
     def told(self, at_once: int) -> str:
-        """`about 3 minutes, by earlier records; not counted, for want of records: 2 jobs of gears,
-        training of mlp`."""
+        """`at least 3 minutes, by earlier records; not counted, for want of records: 2 jobs of
+        gears, 1 training of mlp (...)`. at_once: how many jobs run at once."""
+        missing = _counted("job", self.unknown) + _counted("training", self.untimed_fits)
         text = "no estimate of the time"
         if self.jobs:
-            text = f"about {in_words(self.seconds / max(1, at_once))}, by earlier records"
-        missing = [f"{n} job{'s' if n > 1 else ''} of {name}" for name, n in self.unknown.items()]
-        if self.untimed_fits:
-            missing.append(f"training of {', '.join(self.untimed_fits)}")
-        return (
-            f"{text}; not counted, for want of records: {', '.join(missing)}" if missing else text
-        )
+            about = "at least" if missing else "about"
+            text = f"{about} {in_words(self.seconds / max(1, at_once))}, by earlier records"
+        if self.elsewhere:
+            jobs = ", ".join(_counted("job", self.elsewhere))
+            text += f"; taken from other settings, which may be far off: {jobs}"
+        if missing:
+            text += f"; not counted, for want of records: {', '.join(missing)}"
+        return f"{text} ({_WHY_UNTIMED})" if self.untimed_fits else text
+
+
+_WHY_UNTIMED = "compacted stores keep no times of training, which may take longer than all else"
+
+
+def _counted(what: str, numbers: Mapping[str, int]) -> list[str]:
+    """{"mlp": 2} -> `2 jobs of mlp`."""
+    return [f"{n} {what}{'s' if n > 1 else ''} of {name}" for name, n in numbers.items()]
 
 
 @dataclass
@@ -68,11 +81,14 @@ class History:
             for key in _keys(record.suite, record.method, record.metadata, record.setting):
                 self._jobs.setdefault(key, []).append(record.wall_s)
 
-    def estimate(self, suite: str, setting: Iterable[str], todo: Iterable[Job]) -> Estimate:
-        """Of the jobs of a plan that are still to be run."""
+    def estimate(
+        self, suite: str, setting: Iterable[str], todo: Iterable[Job], *, timing: bool = False
+    ) -> Estimate:
+        """Of the jobs of a plan that are still to be run. timing: each call is repeated."""
         setting = tuple(setting)
         seconds, known = 0.0, 0
         unknown: Counter[str] = Counter()
+        elsewhere: Counter[str] = Counter()
         fits: dict[str, str] = {}
         for job in todo:
             if job.skip:
@@ -83,8 +99,11 @@ class History:
             if found is None:
                 unknown[method] += 1
             else:
-                seconds += statistics.median(found) + OVERHEAD_S
+                once = statistics.median(found)
+                again = n_repeats(once, repeats_s(job.timeout_s)) if timing else 0
+                seconds += once * (1 + again) + OVERHEAD_S
                 known += 1
+                elsewhere[method] += keys[0] not in self._jobs
             if job.fit:
                 fits[job.fit.key] = method
         untimed: Counter[str] = Counter()
@@ -94,7 +113,7 @@ class History:
                 untimed[method] += 1
             else:
                 seconds += statistics.median(times)
-        return Estimate(seconds, known, unknown, untimed)
+        return Estimate(seconds, known, unknown, untimed, +elsewhere)
 
 
 def _keys(

@@ -6,13 +6,13 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.knowledge import file_digest
 from cdnbench.loaded import LoadedMethod
-from cdnbench.method import MethodInfo
+from cdnbench.method import MethodInfo, PerLine
 from cdnbench.registry import METHODS, entries, load_method, load_suite, parse_methods
 from cdnbench.suite import Suite, TaskSpec, check_specs
 
@@ -153,6 +153,10 @@ def make_plan(
     if not chosen:
         reasons = "; ".join(f"{name}: {why}" for name, why in left_out.items())
         raise BenchError(f"No method to run on {suite_name}: {reasons}")
+    lines = sorted({str(spec.metadata.get("cell_line", "")) for spec in specs})
+    for method in chosen:
+        if method.info.per_line:
+            cast(PerLine, method.method).check_lines(lines)
     jobs, fits = {}, Fits(suite, limits)
     for spec in specs:
         for method in chosen:

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
@@ -21,6 +21,7 @@ from cdnbench.runners.claims import Claims
 from cdnbench.runners.devices import Lease, Slots, Stopped, Waiting
 from cdnbench.runners.gpus import slots_for
 from cdnbench.runners.job_records import has_other_code, job_record, unfitted
+from cdnbench.runners.kept import Kept
 from cdnbench.runners.messages import Outcome
 from cdnbench.runners.others import Others
 from cdnbench.runners.plan import Fit, Job, Plan
@@ -57,7 +58,7 @@ class Run:
     it is stored, those of fits included, by one thread at a time. on_wait: called with the number
     of jobs that are left when only other runs on the same folder are still at work. maker: what
     makes the tasks. slots: the GPUs; None for all of this machine, with one job on each. shard: the
-    part of the plan to run.
+    part of the plan to run. kept: results in other folders, whose jobs count as done.
     """
 
     plan: Plan
@@ -69,6 +70,7 @@ class Run:
     maker: type[TaskMaker] = TaskMaker
     slots: Slots | None = None
     shard: Shard = Shard()
+    kept: Kept = field(default_factory=Kept)
 
     def __post_init__(self) -> None:
         self._telling = threading.Lock()
@@ -91,7 +93,8 @@ class Run:
 
     @cached_property
     def todo(self) -> list[Job]:
-        """The jobs whose result the store lacked when this was first asked, and those to repeat."""
+        """The jobs whose result the store and the kept ones lacked when this was first asked, and
+        those to repeat."""
         return [job for job in self.mine if self._lacks(job)]
 
     @cached_property
@@ -167,7 +170,9 @@ class Run:
 
     def _lacks(self, job: Job) -> bool:
         record = self.store.job(job.key)
-        if self.mode.fresh or record is None or not self.store.is_done(record):
+        if record is None or not self.store.is_done(record):
+            record = self.kept.job(job.key)
+        if self.mode.fresh or record is None:
             return True
         if record.outside or (self.mode.retry and record.failed):
             return True

@@ -23,7 +23,7 @@ from cdnbench.runners.plan import Fit, Job, Limits, Plan
 from cdnbench.runners.processes import Reaper, Worker
 from cdnbench.runners.samples import Given
 from cdnbench.runners.scratch import why
-from cdnbench.runners.timing import REPEAT_S
+from cdnbench.runners.timing import repeats_s
 from cdnbench.store import Store
 
 GB = 1024.0
@@ -241,7 +241,7 @@ class Supervisor:
             folder=str(place.work),
             log=str(place.log.path),
             memory_mb=self._memory_mb,
-            repeat_s=min(REPEAT_S, jobs[0].timeout_s / 4) if self.timing else 0.0,
+            repeat_s=repeats_s(jobs[0].timeout_s) if self.timing else 0.0,
             **self._sees(slot),
         )
         return request, [one for one in given if isinstance(one, int)]

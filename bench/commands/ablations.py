@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cdnbench.training.variants import Budget as VariantBudget
 
 CDN = "cdn"
+TRAINING = Path("results/train/ablations")
 DEVELOPMENT = "papalexi,hill,sachs,sahin,pasilla,petshop"
 """The real data sets that choices may be made on."""
 
@@ -99,13 +100,16 @@ def ablations(
     ] = None,
     run: Annotated[
         Path, typer.Option("--run", help="Folder of the training runs of all variants.")
-    ] = Path("results/train/ablations"),
+    ] = TRAINING,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the results; by default results/<table>.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Run only this many tasks of each suite.")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="How many jobs run at once. 0 means one per usable core.")
+    ] = 0,
     seed: Seed = 0,
     device: Device = "auto",
     workers: Workers = 0,
@@ -118,8 +122,8 @@ def ablations(
     8 run on `synthetic`, those of Table 7 also on `perturbseq`, fine-tuned on its training
     perturbations, which takes hours. Those of cdn, each without one thing, run on `synthetic-dev`
     and on the real data sets that choices may be made on, and start from the same weights. Weights
-    and results that are there already are used as they are. Repeat the command to go on after an
-    interruption.
+    and results that are there already are used as they are; weights of Tables 7 and 8 that had
+    another budget are refused. Repeat the command to go on after an interruption.
 
     Examples:
 
@@ -170,7 +174,7 @@ def ablations(
             device=chosen,
             workers=workers,
         )
-        _of_cdn(budget, run, out or Path("results/ablations"), variants, data, limit)
+        _of_cdn(budget, run, out or Path("results/ablations"), variants, data, limit, jobs)
         return
     from cdnbench.training.ablations import Budget
 
@@ -190,6 +194,7 @@ def ablations(
         protocol or "dcdi",
         limit,
         0 if table == "table8" else cells_epochs,
+        jobs,
     )
 
 
@@ -201,6 +206,7 @@ def _of_paper(
     protocol: str,
     limit: int | None,
     cells_epochs: int | None,
+    jobs: int = 0,
 ) -> None:
     """Train and run the variants and show their table. cells_epochs: of fine-tuning on cells, None
     for the methods' own number, 0 for nothing on cells."""
@@ -218,7 +224,7 @@ def _of_paper(
         runs.append(("perturbseq", {"split": "seen"}, names))
     stores = []
     for suite, options, names in runs:
-        planned = prepared(make_plan(suite, options, names, limit=limit), out / suite)
+        planned = prepared(make_plan(suite, options, names, limit=limit), out / suite, jobs=jobs)
         planned.execute()
         stores.append(planned.store)
     build(stores).show(Console(), table)
@@ -231,6 +237,7 @@ def _of_cdn(
     variants: str | None,
     data: str | None,
     limit: int | None,
+    jobs: int = 0,
 ) -> None:
     """Train and run the variants, show their table, and write it as `ablations.txt` and
     `ablations.csv` into the folder of the results."""
@@ -254,7 +261,7 @@ def _of_cdn(
     methods = ",".join(f"cdn:weights={path}" for path in weights.values())
     stores = []
     for suite, options in suites.items():
-        planned = prepared(make_plan(suite, options, methods, limit=limit), out / suite)
+        planned = prepared(make_plan(suite, options, methods, limit=limit), out / suite, jobs=jobs)
         planned.execute()
         stores.append(planned.store)
     made = build(stores).table(TABLE)

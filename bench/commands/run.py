@@ -203,7 +203,7 @@ def _estimate(planned: Run, timing: bool) -> None:
                 seen.add(store.folder.resolve())
                 history.add(store)
     plan = planned.plan
-    told = history.estimate(plan.suite_name, plan.suite.info.setting, planned.todo)
+    told = history.estimate(plan.suite_name, plan.suite.info.setting, planned.todo, timing=timing)
     print(f"time: {told.told(1 if timing else planned.jobs)}")
 
 
@@ -268,14 +268,22 @@ def _announce(planned: Run) -> None:
         print("methods: " + ", ".join(f"{name} ({n})" for name, n in counts.items()))
     for name, why in plan.left_out.items():
         print(f"left out: {name}: {why}")
-    reasons = ((job.method.info.name, planned.why_skip(job)) for job in planned.mine)
-    for name, why, n in _alike((name, why) for name, why in reasons if why):
-        print(f"will be skipped: {name} on {n} tasks: {why}")
+    for line in skip_notes(planned):
+        print(line)
     missing = Counter(f.method.info.name for f in planned.fits if store.fit(f.key) is None)
     if missing:
         print("to be trained first: " + ", ".join(f"{name} ({n})" for name, n in missing.items()))
     for problem in store.problems:
         print(f"note: {problem}")
+
+
+def skip_notes(planned: Run) -> list[str]:
+    """What a run will skip and why, one line per method and kind of reason."""
+    reasons = ((job.method.info.name, planned.why_skip(job)) for job in planned.mine)
+    return [
+        f"will be skipped: {name} on {counted(n, 'task')}: {why}"
+        for name, why, n in _alike((name, why) for name, why in reasons if why)
+    ]
 
 
 def _alike(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,16 +66,17 @@ def train_variants(table: str, folder: Path, budget: Budget, origin: Origin) -> 
     Raises
     ------
     InvalidParameter: the encoder of the budget is missing, or does not read all inputs and the
-    inverse covariance.
+    inverse covariance; or weights that are there had another budget.
     """
     if budget.encoder and EncoderConfig(**read_card(budget.encoder, "sea")["config"]) != FULL:
         raise InvalidParameter(
             f"The encoder {budget.encoder} is not one of all inputs that reads the inverse "
             "covariance, as `bench train sea` makes without further options."
         )
+    check_budget(table, folder, budget)
     found = {}
     for variant, config in TABLES[table].items():
-        path = folder / table / f"{variant}.safetensors"
+        path = _weights_of(table, variant, folder)
         if not path.exists():
             encoder = ""
             if config.pretrained:
@@ -83,6 +85,57 @@ def train_variants(table: str, folder: Path, budget: Budget, origin: Origin) -> 
             _save(path, _train_head(config, encoder, variant, folder, budget), budget, origin)
         found[variant] = path
     return found
+
+
+def check_budget(table: str, folder: Path, budget: Budget) -> None:
+    """Check that the weights of a table that are there, and their encoders, had this budget: a
+    table compares variants of one budget.
+
+    Raises
+    ------
+    InvalidParameter: some had another one, or have no card that says which; the message names them.
+    """
+    wrong = []
+    for variant, config in TABLES[table].items():
+        minutes = budget.head_minutes + (0 if config.pretrained else budget.encoder_minutes)
+        wanted = {"minutes": minutes, "seed": budget.seed, "datasets": budget.datasets}
+        wrong += _other_budget(_weights_of(table, variant, folder), f"cdn-{config.head}", wanted)
+        trained_here = config.encoder != FULL or not budget.encoder
+        if config.pretrained and trained_here:
+            wanted = {"minutes": budget.encoder_minutes, "seed": budget.seed}
+            wrong += _other_budget(_encoder_path(config.encoder, folder), "sea", wanted)
+    if wrong:
+        found = "; ".join(dict.fromkeys(wrong))
+        raise InvalidParameter(
+            f"Weights in {folder} were trained with another budget: {found}. Name another folder "
+            "with --run, give the same budget, or move them away."
+        )
+
+
+def _other_budget(path: Path, model: str, wanted: Mapping[str, float]) -> list[str]:
+    """In words, how weights that are there differ from what was wanted of them."""
+    if not path.exists():
+        return []
+    card = read_card(str(path), model)
+    plan = card.get("plan", {})
+    had = {**card, "minutes": plan.get("minutes"), "datasets": card.get("n_datasets")}
+    other = [
+        f"{name} {had.get(name)}, not {value:g}"
+        for name, value in wanted.items()
+        if had.get(name) != value
+    ]
+    return [f"{path} ({', '.join(other)})"] if other else []
+
+
+def _weights_of(table: str, variant: str, folder: Path) -> Path:
+    return folder / table / f"{variant}.safetensors"
+
+
+def _encoder_path(config: EncoderConfig, folder: Path) -> Path:
+    parts = [config.statistic]
+    parts += [] if config.marginals else ["no-marginals"]
+    parts += [] if config.global_statistic else ["no-global"]
+    return folder / "encoders" / f"{'-'.join(parts)}.safetensors"
 
 
 def method_names(weights: dict[str, Path], table: str) -> str:
@@ -110,11 +163,8 @@ def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: 
     """
     if config == FULL and budget.encoder:
         return budget.encoder
-    parts = [config.statistic]
-    parts += [] if config.marginals else ["no-marginals"]
-    parts += [] if config.global_statistic else ["no-global"]
-    name = "-".join(parts)
-    path = folder / "encoders" / f"{name}.safetensors"
+    path = _encoder_path(config, folder)
+    name = path.stem
     if not path.exists():
         start = ""
         if config.statistic != FULL.statistic:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from cdnbench.record import FitRecord, JobRecord, Status
-from cdnbench.registry import METHODS, SUITES, entries, load_class, parse_methods
+from cdnbench.registry import METHODS, SUITES, entries, load_class, load_method, parse_methods
+from cdnbench.reports import published
+from cdnbench.reports.cells import COUNTERPARTS, COVERED, SPLITS
 from cdnbench.reports.tables import TABLES
 from cdnbench.runners.estimate import OVERHEAD_S, Estimate, History, in_words
 from cdnbench.runners.plan import make_plan
@@ -26,7 +29,7 @@ def test_recipes_name_what_there_is(table):
         for recipe in RECIPES[table][scale]:
             info = load_class(SUITES, recipe.suite).info
             assert info.checked(recipe.options)
-            names = [name for name, _ in parse_methods(recipe.methods)]
+            names = [name for name, _ in parse_methods(f"{recipe.methods},{recipe.informed}")]
             assert set(names) <= set(entries(METHODS)) and len(names) == len(set(names))
 
 
@@ -36,6 +39,32 @@ def test_the_small_scale_is_a_part_of_the_full_one():
             assert small.suite == full.suite
             assert set(small.methods.split(",")) <= set(full.methods.split(","))
             assert full.limit is None or (small.limit or 0) < full.limit
+
+
+@pytest.mark.parametrize("table", ["table2", "table10"])
+def test_every_method_printed_for_cells_has_its_counterpart(table):
+    printed = published.load(
+        {"table2": "table2_perturbseq", "table10": "table10_uncertainty"}[table]
+    )
+    for method in printed["method"].unique():
+        stem, cl, _ = method.partition("-cl")
+        wanted = {ours.removesuffix(COVERED) for ours in COUNTERPARTS.get(stem, (stem,))}
+        recipe = next(r for r in RECIPES[table][Scale.full] if SPLITS[r.options["split"]] == cl)
+        assert wanted <= {name for name, _ in parse_methods(recipe.methods)}, method
+        assert stem != "genept" or recipe.informed == stem
+
+
+@pytest.mark.parametrize("table", ["table4", "table11"])
+def test_every_method_printed_for_graphs_has_its_counterpart(table):
+    printed = published.load(
+        {"table4": "table4_synthetic_n10", "table11": "table11_synthetic_all"}[table]
+    )
+    found = set()
+    for recipe in RECIPES[table][Scale.full]:
+        for name, parameters in parse_methods(recipe.methods):
+            for variant in load_method(name).info.variants or ("",):
+                found.add(published.counterpart(name, variant, json.dumps(parameters)))
+    assert set(printed["method"]) <= found
 
 
 class _Records:
@@ -88,7 +117,7 @@ def test_what_has_no_record_is_said_and_not_counted(todo):
     found = history.estimate("synthetic-mini", ("mechanism",), todo)
     n = sum(job.method.info.name == "target-shift" for job in todo)
     assert dict(found.unknown) == {"target-shift": n}
-    assert f"{n} jobs of target-shift" in found.told(1) and found.told(1).startswith("about ")
+    assert f"{n} jobs of target-shift" in found.told(1) and found.told(1).startswith("at least ")
     nothing = History().estimate("synthetic-mini", (), todo)
     assert nothing.seconds == 0 and nothing.told(2).startswith("no estimate")
 
@@ -115,6 +144,29 @@ def test_words():
         "12 minutes",
         "3.5 hours",
     ]
-    assert Estimate(60.0, 3, {}, {"mlp": 1}).told(2) == (
-        "about 30 seconds, by earlier records; not counted, for want of records: training of mlp"
+    told = Estimate(60.0, 3, {}, {"mlp": 1}).told(2)
+    assert told.startswith(
+        "at least 30 seconds, by earlier records; not counted, for want of records: 1 training of "
+        "mlp (compacted stores keep no times of training"
     )
+    assert Estimate(60.0, 3, {}, {}).told(1) == "about 60 seconds, by earlier records"
+
+
+def test_what_is_taken_from_other_settings_is_said(todo):
+    history = History()
+    history.add(_Records(record("random", 5.0, "another")))
+    jobs = [job for job in todo if job.method.info.name == "random"]
+    told = history.estimate("synthetic-mini", ("mechanism",), jobs).told(1)
+    assert f"taken from other settings, which may be far off: {len(jobs)} jobs of random" in told
+    for kind in {job.spec.metadata["mechanism"] for job in jobs}:
+        history.add(_Records(record("random", 5.0, kind)))
+    assert not history.estimate("synthetic-mini", ("mechanism",), jobs).elsewhere
+
+
+@pytest.mark.parametrize(("first_s", "calls"), [(1.0, 6), (9.0, 3), (30.0, 1)])
+def test_calls_that_are_repeated_to_time_them_count_each_time(todo, first_s, calls):
+    history = History()
+    history.add(_Records(record("random", first_s)))
+    jobs = [job for job in todo if job.method.info.name == "random"][:1]
+    found = history.estimate("synthetic-mini", (), jobs, timing=True)
+    assert found.seconds == pytest.approx(calls * first_s + OVERHEAD_S)

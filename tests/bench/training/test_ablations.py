@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,9 @@ import pytest
 
 from cdnbench.commands.ablations import _of_paper
 from cdnbench.errors import BenchError, InvalidParameter
+from cdnbench.methods.cdn.weights import FORMAT
 from cdnbench.training import ablations
-from cdnbench.training.ablations import Budget, methods_on_cells, train_variants
+from cdnbench.training.ablations import Budget, check_budget, methods_on_cells, train_variants
 from cdnbench.training.card import Origin
 
 BUDGET = Budget(encoder_minutes=1, head_minutes=1, datasets=1, seed=0, device="cpu", workers=0)
@@ -52,6 +54,34 @@ def test_an_encoder_that_is_there_is_not_trained_again(tmp_path, monkeypatch):
     assert found == {"corr": "sea", "corr+cov": "sea"}
 
 
+def weights_with_a_card(path: Path, model: str, minutes: float, **fields) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    card = {"format": FORMAT, "model": model, "plan": {"minutes": minutes}, "seed": 0, "digest": ""}
+    card |= fields
+    path.with_suffix(".json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def test_weights_of_another_budget_are_refused_before_training(tmp_path):
+    path = tmp_path / "table8" / "mlp.safetensors"
+    weights_with_a_card(path, "cdn-mlp", 1, n_datasets=1)
+    check_budget("table8", tmp_path, BUDGET)
+    for other in ({"head_minutes": 2}, {"datasets": 2}, {"seed": 1}):
+        with pytest.raises(InvalidParameter, match=r"mlp.safetensors \(.*\). Name another folder"):
+            check_budget("table8", tmp_path, replace(BUDGET, **other))
+    path.unlink()
+    weights_with_a_card(tmp_path / "encoders" / "corr.safetensors", "sea", 1)
+    check_budget("table8", tmp_path, BUDGET)
+    with pytest.raises(InvalidParameter, match=r"corr.safetensors \(minutes 1, not 2\)"):
+        check_budget("table8", tmp_path, replace(BUDGET, encoder_minutes=2))
+
+
+def test_weights_of_a_joint_training_have_both_budgets(tmp_path):
+    path = tmp_path / "table7" / "no_pretrain.safetensors"
+    weights_with_a_card(path, "cdn-axial", 2, n_datasets=1)
+    check_budget("table7", tmp_path, BUDGET)
+
+
 def test_variants_on_cells_are_fine_tuned_by_the_method_of_their_head():
     weights = {"cdn": Path("w/table7/cdn.safetensors")}
     names = methods_on_cells(weights, "table7", None)
@@ -80,7 +110,7 @@ def test_variants_run_on_synthetic_data_and_fine_tuned_on_cells(
 ):
     planned = {}
 
-    def prepared(plan, out):
+    def prepared(plan, out, jobs):
         planned[out.name] = plan
         return SimpleNamespace(execute=lambda: None, store=None)
 

@@ -7,8 +7,10 @@ import pytest
 from scipy import sparse
 
 from cdnbench import load_method
+from cdnbench.datasets.cells.suites import PerturbSeq
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.methods.profiles.profiles import shift
+from cdnbench.runners.plan import make_plan
 from cdnbench.task import Task
 
 GENES = list("ABCDEFGH")
@@ -125,3 +127,54 @@ def test_the_content_of_the_file_is_part_of_the_key(frame, tmp_path):
     assert key == load(path).key("task", 0) != changed
     with pytest.raises(InvalidParameter, match=r"no file .*gone\.csv"):
         load(tmp_path / "gone.csv").key("task", 0)
+
+
+def test_each_line_has_its_file(frame, tmp_path):
+    write(frame, tmp_path / "one.csv")
+    write(-frame, tmp_path / "two.csv")
+    method = load(tmp_path / "{line}.csv")
+    one = method.predict_targets(task(metadata={"cell_line": "one"}))[0, :4]
+    two = method.predict_targets(task(metadata={"cell_line": "two"}))[0, :4]
+    np.testing.assert_allclose(one, load(tmp_path / "one.csv").predict_targets(task())[0, :4])
+    np.testing.assert_allclose(one, -two)
+    with pytest.raises(InvalidParameter, match=r"no file .*three\.csv"):
+        method.predict_targets(task(metadata={"cell_line": "three"}))
+    with pytest.raises(InvalidParameter, match="the task names none"):
+        method.predict_targets(task())
+
+
+def test_the_key_holds_the_content_of_every_file_that_fits(frame, tmp_path):
+    method = load(tmp_path / "{line}-{line}.csv")
+    with pytest.raises(InvalidParameter, match="no file fits"):
+        method.weights_digest()
+    write(frame, tmp_path / "one-one.csv")
+    before = method.weights_digest()
+    write(frame, tmp_path / "one-two.csv")
+    assert method.weights_digest() == before
+    write(-frame, tmp_path / "two-two.csv")
+    both = method.weights_digest()
+    (tmp_path / "two-two.csv").rename(tmp_path / "three-three.csv")
+    assert len({before, both, method.weights_digest()}) == 3
+
+
+@pytest.fixture(scope="module")
+def screens(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("screens")
+    PerturbSeq.small(folder)
+    return str(folder)
+
+
+def test_one_file_for_several_lines_is_refused_before_work_starts(frame, screens, tmp_path):
+    lines = sorted({s.metadata["cell_line"] for s in PerturbSeq(data=screens).specs()})
+    assert len(lines) > 1
+    write(frame, tmp_path / f"{lines[0]}.csv")
+    one = f"profiles:file={tmp_path / lines[0]}.csv"
+    with pytest.raises(InvalidParameter, match=r"2 cell lines .*{line}"):
+        make_plan("perturbseq", {"data": screens}, one)
+    assert make_plan("perturbseq", {"data": screens, "cell_lines": lines[0]}, one).jobs
+    each = f"profiles:file={tmp_path}/{{line}}.csv"
+    with pytest.raises(InvalidParameter, match=rf"no file .*{lines[1]}\.csv"):
+        make_plan("perturbseq", {"data": screens}, each)
+    for line in lines[1:]:
+        write(frame, tmp_path / f"{line}.csv")
+    assert make_plan("perturbseq", {"data": screens}, each).jobs
