@@ -110,7 +110,6 @@ def reproduce(
         )
     if table not in (*RECIPES, *TRAINED):
         raise did_you_mean("table of the paper", table, sorted((*RECIPES, *TRAINED)))
-    finished = _finished(out, kept)
     given = {"data": None if data is None else str(data), "knowledge": knowledge}
     options = {name: value for name, value in given.items() if value is not None}
     recipes = () if table in TRAINED else RECIPES[table][scale]
@@ -130,6 +129,7 @@ def reproduce(
     for name, why in lacking.items():
         print(f"  left out: {name}: {why}")
     recipes = [_informed(recipe) for recipe in recipes]
+    finished = _finished(out, kept)
     history = _history(finished, records)
     found = Kept(finished)
     planned = [_plan(recipe, out, jobs, history, found) for recipe in recipes]
@@ -185,13 +185,12 @@ def _finished(out: Path, kept: str | None) -> list[Store | Archive]:
     """
     from cdnbench.archive import find_stores
 
-    if kept is None:
-        named = [folder for folder in KEPT if folder.is_dir()]
-    else:
-        named = [Path(name.strip()) for name in kept.split(",") if name.strip() not in ("", NONE)]
+    names = [] if kept is None else [name.strip() for name in kept.split(",")]
+    named = [Path(name) for name in names if name not in ("", NONE)]
     stores = [store for folder in named for store in find_stores(folder)]
-    with contextlib.suppress(BenchError):  # nothing was run yet
-        stores += find_stores(out)
+    for folder in (*(KEPT if kept is None else ()), out):
+        with contextlib.suppress(BenchError):  # it may hold nothing yet
+            stores += find_stores(folder)
     return list({(type(store), store.folder.resolve()): store for store in stores}.values())
 
 
@@ -289,6 +288,11 @@ def _trained(table: str, scale: Scale, out: Path, jobs: int, dry_run: bool) -> N
         f"encoder and {head:g} for a head each: at most {variants * (encoder + head):g} minutes of "
         f"training, and then the runs{OF_RUNS.get((table, scale), '')}"
     )
+    if KEPT[1].is_dir():
+        print(
+            f"Variants trained before, whose weights are not kept, are shown by: bench report "
+            f"{KEPT[1]} --table {table}"
+        )
     if not dry_run:
         ablations(
             table,

@@ -158,9 +158,11 @@ def test_scales_of_tables_7_and_8_share_no_folder(tmp_path, monkeypatch):
 
 
 def test_variants_are_trained_for_tables_7_and_8(tmp_path):
+    (tmp_path / command.KEPT[1]).mkdir(parents=True)
     done = bench(tmp_path, "table8", "--dry-run")
     assert done.returncode == 0 and "4 variants" in done.stdout, done.stderr
     assert "at most 20 minutes of training" in done.stdout
+    assert "bench report docs/results/variants --table table8" in done.stdout
 
 
 def test_methods_without_knowledge_are_told_before_the_run(tmp_path, capsys, monkeypatch):
