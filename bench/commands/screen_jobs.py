@@ -65,8 +65,9 @@ def findings_of(
             jobs.append((method, make_job(method, specs[id(method)][i], seed, limits, fits)))
     unique = {job.key: job for _, job in jobs}
     plan = Plan(suite.info.name, {}, suite, list(unique.values()), every, limits)
-    # What failed is tried again, as the limits may be others.
-    run = Run(plan, store, Mode(retry=True), n_jobs or usable_cores(), maker=LocalTaskMaker)
+    # What failed is tried again, as the limits may be others, and so is what other code of a method
+    # made, since nobody is asked here whether old results will do.
+    run = Run(plan, store, Mode(retry=True, update=True), n_jobs or usable_cores(), maker=LocalTaskMaker)
     block.gather(range(len(block.comparisons)))
     with show(len(run.todo), store.folder) as on_record:
         run.on_record = on_record

@@ -92,6 +92,13 @@ def test_an_interrupted_prediction_goes_on(folder):
     assert shown[3] == 8  # the content is another
 
 
+def test_a_prediction_is_made_again_where_the_code_of_its_method_changed(folder, monkeypatch):
+    said = [predict("screen.csv", *ASKED, "--method", "target-shift").stderr for _ in range(2)]
+    assert "4/4 jobs" in said[0] and "4/4 jobs" not in said[1]
+    monkeypatch.setattr("cdnbench.loaded.LoadedMethod.code", lambda method: "another")
+    assert "4/4 jobs" in predict("screen.csv", *ASKED, "--method", "target-shift").stderr
+
+
 def test_from_python(folder):
     frame = pd.read_csv("screen.csv")
     result = cdnbench.predict(
