@@ -196,13 +196,14 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
         ).tocsr()  # itself where it is one already; rows are copied as they are read
         parts = [matrix.data, matrix.indices, matrix.indptr]
         content = digest(*parts, names)
-    elif adata.isbacked:
-        content = digest(file_digest(Path(adata.filename)), layer, names)
-    else:
+    elif isinstance(matrix, np.ndarray):  # also of a view of a backed AnnData, which is read
         content = digest(matrix, names)
+    else:
+        content = digest(file_digest(Path(adata.filename)), layer, names)
     raw = RawCells(path, names, adata.obs, _rows(matrix), _at_once(matrix.shape))
     inputs = (Path(adata.filename),) if adata.isbacked else ()
-    obs = [[str(name), list(map(str, adata.obs[name]))] for name in adata.obs]
+    obs = [["", list(map(str, adata.obs_names))]]  # a condition may name the index
+    obs += [[str(name), list(map(str, adata.obs[name]))] for name in adata.obs]
     return Source(checked(genes_only(raw, types_of(var))), True, digest(content, obs), (), inputs)
 
 

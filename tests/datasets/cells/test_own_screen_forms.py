@@ -173,3 +173,21 @@ def test_blocks_and_chunks_change_nothing(rounds, small, expected, monkeypatch):
     assert len(list(screen.blocks())) == -(-len(screen.comparisons) // rounds)
     for name, task in tasks_of(screen).items():
         np.testing.assert_allclose(task.regimes[0], expected[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_halves_of_a_backed_anndata_are_different_data(small, tmp_path, sparse):
+    """Their labels are the same, and so is the file behind them."""
+    both = anndata.concat([small, small])
+    n, values = small.n_obs, both.X.toarray()
+    values[n:, [0, 1]] = values[n:, [1, 0]]
+    both.X = type(small.X)(values) if sparse else values
+    backed = anndata.read_h5ad(saved(both, tmp_path / "a.h5ad"), backed="r")
+    one, other = (opened(backed[half]) for half in (slice(0, n), slice(n, 2 * n)))
+    assert one.identity != other.identity and one.identity == opened(backed[:n]).identity
+
+
+def test_names_of_rows_count_since_a_condition_may_use_them(small):
+    renamed = small.copy()
+    renamed.obs_names = [f"other-{name}" for name in small.obs_names]
+    assert opened(renamed).identity != opened(small).identity
