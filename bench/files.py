@@ -59,6 +59,18 @@ def whole(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
+def output(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that a user named. As `whole`, but a link stays and what it points to is
+    written, and into a device or a pipe, such as /dev/stdout, the content goes at once."""
+    if path.exists() and not path.is_file():
+        with naming(path), open(path, "wb") as file:
+            yield file
+    else:
+        with whole(path.resolve()) as file:
+            yield file
+
+
+@contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Errors of the block name a path, unless they name one: the system does not say where a write
     that failed went to."""
