@@ -92,11 +92,10 @@ def evidence_in(
     # Tests are long calls of numpy, which threads run side by side.
     with threadpool_limits(1), ThreadPoolExecutor(n_jobs or usable_cores()) as pool:
         for group, own in _by_group(block.comparisons):
-            controls = controls_of(block.controls(group), name=group, seed=seed)
+            controls = controls_of(block.controls(group), seed=seed)
 
             def tested(i: int, controls: Controls = controls) -> Evidence:
-                name = block.comparisons[i].name
-                return evidence_of(controls, block.perturbed(i), names, name=name, seed=seed)
+                return evidence_of(controls, block.perturbed(i), names, seed=seed)
 
             for i, evidence in zip(own, pool.map(tested, own), strict=True):
                 comparison = block.comparisons[i]

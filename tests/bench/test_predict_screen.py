@@ -111,6 +111,17 @@ def test_from_python(folder):
     assert result.findings[0].verdict == "moved" and "TP53" in result.finding("TP53").named
 
 
+def test_the_same_rows_have_the_same_p_whatever_their_name():
+    rng = np.random.default_rng(0)
+    controls, rows = rng.normal(size=(50, 6)), rng.normal(size=(40, 6))
+    rows[:, 1] -= 1
+    frame = pd.DataFrame(np.vstack([controls, *[rows] * 5]), columns=list("abcdef"))
+    frame["what"] = ["mock"] * 50 + [f"drug {i}" for i in range(5) for _ in range(40)]
+    result = cdnbench.predict(frame, "what", "mock", method="target-shift")
+    assert len({finding.p for finding in result.findings}) == 1
+    assert 0 < result.findings[0].p < 0.01
+
+
 def test_a_method_that_cannot_run_says_why(folder):
     with pytest.raises(CannotRun, match="lfc-rank needs genes.*--method target-shift"):
         predict("screen.csv", *ASKED, "--method", "lfc-rank")
