@@ -16,6 +16,8 @@ from cdnbench.errors import InvalidTask
 from cdnbench.tabular import as_array, column_names, in_order, is_table
 from cdnbench.values import lost_in_float32
 
+_ASKED = "Give one row per regime with True or False (or 1 or 0) for each variable."
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
@@ -88,9 +90,7 @@ class Task:
         put("regimes", tuple(samples[1:]))
         put(
             "candidates",
-            _mask(
-                self.candidates, (len(regimes), len(variables)), f"Task {self.name!r}: candidates"
-            ),
+            _mask(self.candidates, len(regimes), variables, f"Task {self.name!r}: candidates"),
         )
         if not self.candidates.any(axis=1).all():  # type: ignore[union-attr]
             raise InvalidTask(f"Task {self.name!r}: every regime needs at least one candidate.")
@@ -236,11 +236,33 @@ def _check_precision(given: Sequence[np.ndarray], variables: tuple[str, ...], wh
         )
 
 
-def _mask(values: Any, shape: tuple[int, int], where: str) -> np.ndarray:
-    mask = np.ones(shape, bool) if values is None else np.array(values, dtype=bool)
-    if mask.shape != shape:
-        raise InvalidTask(
-            f"{where} has shape {mask.shape}; expected (regimes, variables) = {shape}."
-        )
+def _mask(values: Any, n_regimes: int, variables: tuple[str, ...], where: str) -> np.ndarray:
+    """A read-only table of yes and no. Anything else, such as names or indices, is refused: as a
+    truth value, each name and almost each index would be a yes."""
+    shape = (n_regimes, len(variables))
+    if values is None:
+        given = np.ones(shape, bool)
+    else:
+        try:
+            given = as_array(values, where)
+        except ValueError as error:  # rows of different lengths
+            raise InvalidTask(f"{where} are no table ({error}). {_ASKED}") from None
+        if given.shape != shape:
+            raise InvalidTask(
+                f"{where} has shape {given.shape}; expected (regimes, variables) = {shape}. "
+                f"{_ASKED}"
+            )
+        names = column_names(values)
+        if names is not None and (order := in_order(names, variables, where)) is not None:
+            given = given[:, order]
+    flat = given.ravel()
+    if given.dtype.kind in "biuf":
+        wrong = flat[(flat != 0) & (flat != 1)].tolist()
+    else:
+        whole = bool | np.bool_ | int | np.integer
+        wrong = [v for v in flat.tolist() if not (isinstance(v, whole) and v in (0, 1))]
+    if wrong:
+        raise InvalidTask(f"{where} hold {wrong[0]!r}. {_ASKED}")
+    mask = given.astype(bool)
     mask.flags.writeable = False
     return mask

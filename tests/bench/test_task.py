@@ -67,6 +67,16 @@ def test_one_array_stands_for_one_regime():
         ({"observational": np.array([["x", "y", "z"]])}, "not numbers"),
         ({"candidates": np.ones((1, 3))}, "candidates has shape"),
         ({"candidates": np.zeros((2, 3))}, "at least one candidate"),
+        ({"candidates": [["a", "b", "c"]] * 2}, "candidates hold 'a'.*True or False"),
+        ({"candidates": [["False", "True", "True"]] * 2}, "candidates hold 'False'"),
+        ({"candidates": [[0, 1, 2]] * 2}, "candidates hold 2"),
+        ({"candidates": [[np.nan, 1, 1]] * 2}, "candidates hold nan"),
+        ({"candidates": np.array([[None, True, True]] * 2)}, "candidates hold None"),
+        ({"candidates": [[0, 2], [1]]}, "candidates are no table.*True or False"),
+        (
+            {"candidates": pd.DataFrame(np.ones((2, 3), bool), columns=["a", "b", "d"])},
+            "candidates: .*lacks.*'c'",
+        ),
         (
             {"observational": np.ma.masked_less(np.arange(15.0).reshape(5, 3), 2)},
             "masked in places",
@@ -104,6 +114,11 @@ def test_targets_are_candidates():
         LabelledTask(task=task(candidates=candidates), targets=[[0, 0, 1], [0, 0, 1]])
     with pytest.raises(InvalidTask, match="targets has shape"):
         LabelledTask(task=task(), targets=[[0, 0, 1]])
+
+
+def test_candidates_with_names_are_put_in_order():
+    frame = pd.DataFrame({"c": [True, True], "a": [False, True], "b": [1, 0]})
+    assert task(candidates=frame).candidates.tolist() == [[False, True, True], [True, False, True]]
 
 
 def test_select_reorders_everything():

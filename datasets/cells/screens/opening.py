@@ -18,6 +18,7 @@ from cdnbench.datasets.cells.screens.raw import (
     RawCells,
     checked,
     genes_only,
+    names_of_genes,
     open_raw,
     types_of,
 )
@@ -186,7 +187,7 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
         raise InvalidData(f"{path} has no X. Name a layer: layer='counts'.")
     if reading.genes and reading.genes not in var:
         raise did_you_mean(f"column of var in {path}", reading.genes, map(str, var.columns))
-    names = (var[reading.genes] if reading.genes else var.index).astype(str).tolist()
+    names = names_of_genes(path, var, reading.genes)
     matrix = matrix if sparse.issparse(matrix) or adata.isbacked else np.asarray(matrix)
     if np.dtype(matrix.dtype).kind not in "biuf":
         raise InvalidData(f"{path} holds {matrix.dtype} in place of numbers.")

@@ -155,10 +155,31 @@ def _h5ad(path: Path, file: h5py.File, genes: str, layer: str) -> RawCells:
         raise InvalidData(
             f"{path} has no {place}; it has X and the layers {_listed(file.get('layers', {}))}."
         )
-    names = (var[genes] if genes else var.index).astype(str).tolist()
+    names = names_of_genes(path, var, genes)
     read, at_once = reader(path, file[place], place, (len(obs), len(names)))
     types = types_of(var)
     return genes_only(RawCells(path, names, obs, read, at_once), types)
+
+
+def names_of_genes(path: Path, var: pd.DataFrame, column: str) -> list[str]:
+    """The names of an .h5ad's genes from a column of var; "" for its index.
+
+    Raises
+    ------
+    InvalidData: a gene has none.
+    """
+    if not column:
+        return var.index.astype(str).tolist()
+    names = var[column].astype(str)
+    missing = (var[column].isna() | (names.str.strip() == "")).to_numpy()
+    if missing.any():
+        some = ", ".join(map(str, var.index[missing][:3]))
+        raise InvalidData(
+            f"{path}: {int(missing.sum()):,} of {len(var):,} genes have no name in the column "
+            f"{column!r} of var (in the index of var: {some}). Fill them in or leave these genes "
+            "out of the file, or name the genes by another column."
+        )
+    return names.tolist()
 
 
 def types_of(var: pd.DataFrame) -> list[str]:

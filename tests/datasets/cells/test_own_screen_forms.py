@@ -22,7 +22,7 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 from cdnbench.datasets.cells.screens import own_screen
-from cdnbench.errors import BenchError
+from cdnbench.errors import BenchError, InvalidData
 
 
 def tenx(path, adata, types=None):
@@ -156,6 +156,14 @@ def test_genes_are_named_by_a_column(small, tmp_path):
         assert opened(source, genes="gene_id").variables[0] == "ENSG0"
         with pytest.raises(BenchError, match="gene_idd"):
             opened(source, genes="gene_idd")
+
+
+@pytest.mark.parametrize("none", [None, np.nan, " "])
+def test_a_gene_without_a_name_is_refused(small, tmp_path, none):
+    small.var["symbol"] = [none, *[f"S{i}" for i in range(1, small.n_vars)]]
+    for source in (small, saved(small, tmp_path / "a.h5ad")):
+        with pytest.raises(InvalidData, match="1 of .* genes have no name in .*'symbol'.*G0"):
+            opened(source, genes="symbol")
 
 
 def test_guides_of_10x_are_no_genes(small, tmp_path):
