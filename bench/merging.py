@@ -15,8 +15,8 @@ from cdnbench.store import Store
 
 @dataclass
 class Merged:
-    """jobs, fits, tasks: how many were added or replaced. left_out: how many jobs and fits could not
-    be. notes: what was left out or is damaged, in words."""
+    """jobs, fits, tasks: how many were added or replaced. left_out: how many jobs and fits could
+    not be. notes: what was left out or is damaged, in words."""
 
     jobs: int = 0
     fits: int = 0
@@ -34,8 +34,8 @@ def merge(parts: Sequence[Store], into: Store) -> Merged:
 
     Raises
     ------
-    BenchError: the stores are of different suites, or `into` cannot be written. OSError: the disk is
-    full. What was added before stays, and the same call goes on.
+    BenchError: the stores are of different suites, or `into` cannot be written. OSError: the disk
+    is full. What was added before stays, and the same call goes on.
     """
     _check_suites([*parts, into])
     into.create()

@@ -67,7 +67,8 @@ def findings_of(
     plan = Plan(suite.info.name, {}, suite, list(unique.values()), every, limits)
     # What failed is tried again, as the limits may be others, and so is what other code of a method
     # made, since nobody is asked here whether old results will do.
-    run = Run(plan, store, Mode(retry=True, update=True), n_jobs or usable_cores(), maker=LocalTaskMaker)
+    mode = Mode(retry=True, update=True)
+    run = Run(plan, store, mode, n_jobs or usable_cores(), maker=LocalTaskMaker)
     block.gather(range(len(block.comparisons)))
     with show(len(run.todo), store.folder) as on_record:
         run.on_record = on_record
