@@ -52,8 +52,8 @@ class Task:
     symbols: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        regimes = [self.regimes] if is_table(self.regimes) else self.regimes
-        variables = tuple(str(v) for v in self.variables)
+        regimes = _listed(self.regimes, f"Task {self.name!r}: regimes")
+        variables = tuple(str(v) for v in (() if self.variables is None else self.variables))
         if not variables:
             named = (column_names(table) for table in (self.observational, *regimes))
             variables = tuple(next((names for names in named if names is not None), ()))
@@ -94,7 +94,7 @@ class Task:
         )
         if not self.candidates.any(axis=1).all():  # type: ignore[union-attr]
             raise InvalidTask(f"Task {self.name!r}: every regime needs at least one candidate.")
-        put("metadata", MappingProxyType(dict(self.metadata)))
+        put("metadata", MappingProxyType(dict(self.metadata or {})))
         if self.symbols is not None:
             if len(self.symbols) != len(variables):
                 raise InvalidTask(
@@ -160,6 +160,18 @@ def _rebuild(state: dict[str, Any]) -> Task:
 def repeated_names(names: Iterable[str]) -> list[str]:
     """The names that occur more than once, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _listed(regimes: Any, where: str) -> list[Any]:
+    """The tables of the regimes, of which one may stand alone."""
+    if is_table(regimes):
+        return [regimes]
+    if isinstance(regimes, str | Mapping) or not isinstance(regimes, Iterable):
+        raise InvalidTask(
+            f"{where} are a {type(regimes).__name__}. Give a list of arrays (rows, variables), one "
+            "per intervention."
+        )
+    return list(regimes)
 
 
 def _dense(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:

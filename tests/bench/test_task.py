@@ -51,6 +51,23 @@ def test_one_array_stands_for_one_regime():
     assert task(regimes=np.ones((4, 3))).n_regimes == 1
 
 
+def test_regimes_and_names_may_come_one_by_one():
+    made = task(variables=iter("abc"), regimes=(np.ones((4, 3)) for _ in range(2)))
+    assert made.n_regimes == 2 and made.variables == ("a", "b", "c")
+    assert task(variables=np.array(["a", "b", "c"])).variables == ("a", "b", "c")
+    assert dict(task(metadata=None).metadata) == {}
+
+
+def test_tensors_are_taken_as_they_come():
+    torch = pytest.importorskip("torch")
+    values = torch.arange(15.0).reshape(5, 3)
+    differentiated = values.clone().requires_grad_()
+    for given in (values, differentiated, values.bfloat16(), values.to_sparse(), values.int()):
+        made = task(observational=given, regimes=given)
+        assert np.array_equal(made.observational, values.numpy()) and made.n_regimes == 1
+    assert differentiated.requires_grad
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
@@ -101,6 +118,13 @@ def test_one_array_stands_for_one_regime():
             "'a' differ by less than float32",
         ),
         ({"symbols": ["A"]}, "1 symbols for 3 variables"),
+        ({"regimes": None}, "regimes are a NoneType. Give a list of arrays"),
+        ({"regimes": {"A": np.ones((2, 3))}}, "regimes are a dict. Give a list of arrays"),
+        ({"regimes": "y.csv"}, "regimes are a str. Give a list"),
+        ({"regimes": ["y.csv"]}, "regime 0: expected an array, got 'y.csv'. Read the file first"),
+        ({"observational": None}, "observational: expected an array, got None. Give a table"),
+        ({"observational": 3.5}, "observational: expected an array, got 3.5. Give a table"),
+        ({"variables": None}, "no variables. Name the columns"),
     ],
 )
 def test_bad_input_is_named(changes, words):
