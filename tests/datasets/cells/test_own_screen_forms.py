@@ -158,8 +158,33 @@ def test_genes_are_named_by_a_column(small, tmp_path):
             opened(source, genes="gene_idd")
 
 
+def test_genes_in_rows_are_told_by_where_the_labels_are(small, tmp_path):
+    turned = small.T.copy()
+    for source in (turned, saved(turned, tmp_path / "a.h5ad")):
+        with pytest.raises(InvalidData, match="is in var, not in obs.*Transpose it"):
+            opened(source)
+
+
+def test_without_x_the_layers_that_are_there_are_named(small, tmp_path):
+    small = small.copy()
+    small.layers["mine"] = small.X.copy()
+    small.X = None
+    for source in (small, saved(small, tmp_path / "a.h5ad")):
+        with pytest.raises(InvalidData, match="has no X.*mine") as error:
+            opened(source)
+        assert "counts" not in str(error.value) and "X and" not in str(error.value)
+        assert len(opened(source, layer="mine").variables) == small.n_vars
+
+
+def test_columns_of_one_name_ask_for_names_of_their_own():
+    frame = continuous().rename(columns={"v1": "v0"})
+    with pytest.raises(InvalidData, match="1 names of columns repeat.*v0.*a name of its own"):
+        opened(frame)
+
+
 @pytest.mark.parametrize("none", [None, np.nan, " "])
 def test_a_gene_without_a_name_is_refused(small, tmp_path, none):
+    small = small.copy()
     small.var["symbol"] = [none, *[f"S{i}" for i in range(1, small.n_vars)]]
     for source in (small, saved(small, tmp_path / "a.h5ad")):
         with pytest.raises(InvalidData, match="1 of .* genes have no name in .*'symbol'.*G0"):
