@@ -26,7 +26,7 @@ import numpy as np
 from cdnbench.errors import BenchError
 from cdnbench.problems import SET_ASIDE, Problems
 from cdnbench.record import JobRecord, NotARecord, Record, Status, TaskRecord, record_of
-from cdnbench.rows import NewerVersion, read_rows
+from cdnbench.rows import NewerVersion, holds_rows, read_rows
 from cdnbench.store import Store
 from cdnbench.store_index import printable_record
 from cdnbench.truth import ARRAYS
@@ -56,12 +56,24 @@ class Archive:
 
     @staticmethod
     def is_at(folder: Path) -> bool:
-        """Whether a folder holds an archive."""
-        return os.path.lexists(folder / TASKS)
+        """Whether a folder holds an archive, if only a part of it."""
+        if os.path.lexists(folder / TASKS):
+            return True
+        try:
+            return any(holds_rows(folder / name, "record") for name in _names_in(folder))
+        except OSError:
+            return False
 
     @property
     def problems(self) -> list[str]:
-        _ = self._tasks, self._jobs
+        if self._jobs and not os.path.lexists(self.folder / TASKS):
+            self._problems.part(
+                self.folder / TASKS,
+                "is missing",
+                "the results beside it cannot be used without it. Copy it here, too, or run `bench "
+                "compact` again",
+            )
+        _ = self._tasks
         return self._problems.texts
 
     def records(self) -> Iterator[Record]:
@@ -168,15 +180,14 @@ class Archive:
     def _jobs(self) -> dict[str, tuple[JobRecord, dict[str, Any]]]:
         """Key -> the record and its row."""
         try:
-            names = sorted(os.listdir(self.folder))
+            names = _names_in(self.folder)
         except OSError as error:
             self._problems.whole(self.folder, error.strerror)
             return {}
         found = {}
         for name in names:
-            if name.endswith(".parquet") and name != TASKS and ".partial-" not in name:
-                for record, row in self._rows_of(self.folder / name):
-                    found[record.key] = record, row
+            for record, row in self._rows_of(self.folder / name):
+                found[record.key] = record, row
         return found
 
     def _rows_of(self, path: Path) -> Iterator[tuple[JobRecord, dict[str, Any]]]:
@@ -207,6 +218,12 @@ class Archive:
         except (OSError, ValueError) as error:
             self._problems.whole(path, error)
         return []
+
+
+def _names_in(folder: Path) -> list[str]:
+    """The names of the files of methods."""
+    names = (name for name in os.listdir(folder) if name.endswith(".parquet") and name != TASKS)
+    return sorted(name for name in names if ".partial-" not in name)
 
 
 def find_stores(folder: Path) -> list[Store | Archive]:

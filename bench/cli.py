@@ -26,6 +26,7 @@ from cdnbench.commands.run import run
 from cdnbench.commands.train import train_app
 from cdnbench.commands.weights import weights_app
 from cdnbench.errors import BenchError, CannotRun
+from cdnbench.files import FULL
 
 app = typer.Typer(
     name="bench",
@@ -74,9 +75,10 @@ app.add_typer(weights_app, name="weights")
 
 _CURES = {
     errno.EMFILE: ". Allow more with `ulimit -n 1024`, or run fewer jobs at once (--jobs).",
+    **dict.fromkeys(FULL, ". Make room on its disk, or name a folder on another one."),
     errno.EAGAIN: ". Allow more processes with `ulimit -u`, or run fewer jobs at once (--jobs).",
 }
-"""What to do where the system refuses files or processes."""
+"""What to do where the system refuses files, processes or room on a disk."""
 
 
 def main() -> None:

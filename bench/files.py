@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -28,6 +29,10 @@ _KINDS = (
 )
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""A disk that is full, or a user's share of it."""
+
+
 class NotAFile(OSError):
     """Something else stands where a plain file or a folder belongs; the message names it."""
 
@@ -43,13 +48,37 @@ def whole(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when the block ends without an error."""
     partial = partial_of(path)
     try:
-        with open(partial, "wb") as file:
+        with naming(path), open(partial, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def output(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that a user named. As `whole`, but a link stays and what it points to is
+    written, and into a device or a pipe, such as /dev/stdout, the content goes at once."""
+    if path.exists() and not path.is_file():
+        with naming(path), open(path, "wb") as file:
+            yield file
+    else:
+        with whole(path.resolve()) as file:
+            yield file
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors of the block name a path, unless they name one: the system does not say where a write
+    that failed went to."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
 
 

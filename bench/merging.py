@@ -8,18 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cdnbench.errors import BenchError
-from cdnbench.files import check_folders
+from cdnbench.files import FULL, check_folders
 from cdnbench.record import FitRecord, JobRecord, Record, Status
 from cdnbench.store import Store
 
 
 @dataclass
 class Merged:
-    """jobs, fits, tasks: how many were added or replaced. notes: what was left out, in words."""
+    """jobs, fits, tasks: how many were added or replaced. left_out: how many jobs and fits could
+    not be. notes: what was left out or is damaged, in words."""
 
     jobs: int = 0
     fits: int = 0
     tasks: int = 0
+    left_out: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -32,7 +34,8 @@ def merge(parts: Sequence[Store], into: Store) -> Merged:
 
     Raises
     ------
-    BenchError: the stores are of different suites, or `into` cannot be written.
+    BenchError: the stores are of different suites, or `into` cannot be written. OSError: the disk
+    is full. What was added before stays, and the same call goes on.
     """
     _check_suites([*parts, into])
     into.create()
@@ -60,6 +63,9 @@ def _add(part: Store, into: Store, merged: Merged) -> None:
                 _add_job(part, into, record)
                 merged.jobs += 1
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            merged.left_out += 1
             kind = "fit" if isinstance(record, FitRecord) else "job"
             merged.notes.append(
                 f"{kind} {record.key} of {record.method} in {part.folder} is left out: {error}"

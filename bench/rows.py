@@ -50,6 +50,18 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
+def holds_rows(path: Path, column: str) -> bool:
+    """Whether a file was made by `write_rows` and has this column, as far as its head tells."""
+    import pyarrow.parquet as pq
+
+    try:
+        with opened_file(path) as file:
+            schema = pq.read_schema(file)
+    except Exception:  # whatever Arrow makes of foreign bytes
+        return False
+    return _KEY in (schema.metadata or {}) and column in schema.names
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows. A column is missing in rows that lack it; floating-point arrays are float32."""
     import pyarrow as pa

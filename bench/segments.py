@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from cdnbench.digest import plain
-from cdnbench.files import is_name
+from cdnbench.files import is_name, naming
 
 LINES, ARRAYS = ".jsonl", ".arrays"
 FORMAT = 2
@@ -108,7 +108,7 @@ class SegmentWriter:
         ------
         OSError: the file system does not take it. What was there stays readable.
         """
-        with self._lock:
+        with self._lock, naming(self.folder):
             lines, blobs = self._opened()
             stored = arrays if isinstance(arrays, Stored) else None
             if arrays is not None and stored is None:
@@ -123,7 +123,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Make sure that all of it is on disk."""
-        with self._lock:
+        with self._lock, naming(self.folder):
             if self._files is not None:
                 self._sync()
                 for descriptor in self._files:

@@ -1,4 +1,4 @@
-"""What `Task` takes besides arrays: sparse arrays, data frames and AnnData.
+"""What `Task` takes besides arrays: sparse arrays, data frames, AnnData and tensors of torch.
 
 A library is looked at only where it has been imported already: without it, there can be no such
 object, and numpy alone suffices.
@@ -17,6 +17,7 @@ from cdnbench.errors import InvalidTask
 def is_table(value: Any) -> bool:
     """Whether a value is one table of samples, and not a list of them."""
     dense = isinstance(value, np.ndarray) and value.ndim == 2
+    dense = dense or (_is_tensor(value) and value.ndim == 2)
     return dense or _is_sparse(value) or _is_frame(value) or _is_annotated(value)
 
 
@@ -31,7 +32,7 @@ def as_array(value: Any, where: str) -> np.ndarray:
 
     Raises
     ------
-    InvalidTask: AnnData without X, or columns that hold dates.
+    InvalidTask: AnnData without X, columns that hold dates, or something that is no table.
     """
     if _is_annotated(value):
         if value.isbacked:
@@ -46,7 +47,17 @@ def as_array(value: Any, where: str) -> np.ndarray:
         copied = value.to_numpy(copy=True)
         copied.flags.writeable = False  # nobody else has it, so it need not be copied again
         return copied
-    return value.toarray() if _is_sparse(value) else np.asarray(value)
+    if _is_tensor(value):  # one that is differentiated, on a GPU or bfloat16 is no array as it is
+        value = value.detach().cpu().to_dense()
+        value = value.float() if "bfloat16" in str(value.dtype) else value
+    array = value.toarray() if _is_sparse(value) else np.asarray(value)
+    if array.ndim == 0:
+        cure = "Read the file first, for example with pandas.read_csv." * isinstance(value, str)
+        raise InvalidTask(
+            f"{where}: expected an array, got {value!r}. "
+            f"{cure or 'Give a table with one row per sample.'}"
+        )
+    return array
 
 
 def in_order(names: list[str], variables: tuple[str, ...], where: str) -> list[int] | None:
@@ -70,6 +81,11 @@ def in_order(names: list[str], variables: tuple[str, ...], where: str) -> list[i
             "in the order of the variables."
         )
     return [position[v] for v in variables]
+
+
+def _is_tensor(value: Any) -> bool:
+    library = sys.modules.get("torch")
+    return library is not None and isinstance(value, library.Tensor)
 
 
 def _is_sparse(value: Any) -> bool:

@@ -16,6 +16,8 @@ from cdnbench.errors import InvalidTask
 from cdnbench.tabular import as_array, column_names, in_order, is_table
 from cdnbench.values import lost_in_float32
 
+_ASKED = "Give one row per regime with True or False (or 1 or 0) for each variable."
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Task:
@@ -50,8 +52,8 @@ class Task:
     symbols: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        regimes = [self.regimes] if is_table(self.regimes) else self.regimes
-        variables = tuple(str(v) for v in self.variables)
+        regimes = _listed(self.regimes, f"Task {self.name!r}: regimes")
+        variables = tuple(str(v) for v in (() if self.variables is None else self.variables))
         if not variables:
             named = (column_names(table) for table in (self.observational, *regimes))
             variables = tuple(next((names for names in named if names is not None), ()))
@@ -88,13 +90,11 @@ class Task:
         put("regimes", tuple(samples[1:]))
         put(
             "candidates",
-            _mask(
-                self.candidates, (len(regimes), len(variables)), f"Task {self.name!r}: candidates"
-            ),
+            _mask(self.candidates, len(regimes), variables, f"Task {self.name!r}: candidates"),
         )
         if not self.candidates.any(axis=1).all():  # type: ignore[union-attr]
             raise InvalidTask(f"Task {self.name!r}: every regime needs at least one candidate.")
-        put("metadata", MappingProxyType(dict(self.metadata)))
+        put("metadata", MappingProxyType(dict(self.metadata or {})))
         if self.symbols is not None:
             if len(self.symbols) != len(variables):
                 raise InvalidTask(
@@ -160,6 +160,18 @@ def _rebuild(state: dict[str, Any]) -> Task:
 def repeated_names(names: Iterable[str]) -> list[str]:
     """The names that occur more than once, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+def _listed(regimes: Any, where: str) -> list[Any]:
+    """The tables of the regimes, of which one may stand alone."""
+    if is_table(regimes):
+        return [regimes]
+    if isinstance(regimes, str | Mapping) or not isinstance(regimes, Iterable):
+        raise InvalidTask(
+            f"{where} are a {type(regimes).__name__}. Give a list of arrays (rows, variables), one "
+            "per intervention."
+        )
+    return list(regimes)
 
 
 def _dense(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
@@ -236,11 +248,33 @@ def _check_precision(given: Sequence[np.ndarray], variables: tuple[str, ...], wh
         )
 
 
-def _mask(values: Any, shape: tuple[int, int], where: str) -> np.ndarray:
-    mask = np.ones(shape, bool) if values is None else np.array(values, dtype=bool)
-    if mask.shape != shape:
-        raise InvalidTask(
-            f"{where} has shape {mask.shape}; expected (regimes, variables) = {shape}."
-        )
+def _mask(values: Any, n_regimes: int, variables: tuple[str, ...], where: str) -> np.ndarray:
+    """A read-only table of yes and no. Anything else, such as names or indices, is refused: as a
+    truth value, each name and almost each index would be a yes."""
+    shape = (n_regimes, len(variables))
+    if values is None:
+        given = np.ones(shape, bool)
+    else:
+        try:
+            given = as_array(values, where)
+        except ValueError as error:  # rows of different lengths
+            raise InvalidTask(f"{where} are no table ({error}). {_ASKED}") from None
+        if given.shape != shape:
+            raise InvalidTask(
+                f"{where} has shape {given.shape}; expected (regimes, variables) = {shape}. "
+                f"{_ASKED}"
+            )
+        names = column_names(values)
+        if names is not None and (order := in_order(names, variables, where)) is not None:
+            given = given[:, order]
+    flat = given.ravel()
+    if given.dtype.kind in "biuf":
+        wrong = flat[(flat != 0) & (flat != 1)].tolist()
+    else:
+        whole = bool | np.bool_ | int | np.integer
+        wrong = [v for v in flat.tolist() if not (isinstance(v, whole) and v in (0, 1))]
+    if wrong:
+        raise InvalidTask(f"{where} hold {wrong[0]!r}. {_ASKED}")
+    mask = given.astype(bool)
     mask.flags.writeable = False
     return mask

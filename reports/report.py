@@ -15,6 +15,7 @@ from rich.console import Console
 
 from cdnbench.archive import find_stores
 from cdnbench.errors import BenchError
+from cdnbench.files import output
 from cdnbench.reports import figures, paper, tables
 from cdnbench.reports.frame import Readable, Results, read, tidy
 from cdnbench.reports.read import EVERY
@@ -228,7 +229,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     schema = pa.schema([(name, column(0, 0).type) for name, column in whole.items()])
     options = csv.WriteOptions(quoting_style="needed")
     try:
-        with csv.CSVWriter(path, schema, write_options=options) as writer:
+        with output(path) as file, csv.CSVWriter(file, schema, write_options=options) as writer:
             for first in range(0, len(frame), _ROWS):
                 part = [column(first, first + _ROWS) for column in whole.values()]
                 writer.write_table(pa.table(part, schema=schema))

@@ -24,7 +24,7 @@ def merge(
 
     OUT may hold results already, and may be merged into again as more comes in. Where two folders
     have the same job, a finished one counts more than one that failed for want of something on its
-    machine, and otherwise the later one.
+    machine, and otherwise the later one. The exit code is 1 if something could not be added.
 
     Examples:
 
@@ -55,3 +55,6 @@ def merge(
         print(f"note: {note}", file=sys.stderr)
     jobs, fits = counted(merged.jobs, "job"), counted(merged.fits, "fit")
     print(f"{out}: added {jobs} and {fits}")
+    if merged.left_out:
+        print(f"{merged.left_out} could not be added; see the notes.", file=sys.stderr)
+        sys.exit(1)

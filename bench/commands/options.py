@@ -27,7 +27,10 @@ def check_writable(target: Path) -> None:
     folder = target.resolve().parent
     if not folder.is_dir():
         raise BenchError(f"Cannot write {target}: the folder {folder} does not exist.")
-    if not os.access(target if target.exists() else folder, os.W_OK):
+    # The new file takes the place of the old one, which the folder has to allow.
+    places = [folder] if target.is_file() or not target.exists() else []
+    places += [target] if target.exists() else []
+    if not all(os.access(place, os.W_OK) for place in places):
         raise BenchError(f"Cannot write {target}: permission denied.")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from cdnbench.commands.options import check_writable
 from cdnbench.errors import InvalidParameter, did_you_mean
+from cdnbench.files import output
 from cdnbench.reports.figures import FIGURES, FORMATS
 from cdnbench.reports.tables import COMPARISONS, LEADERBOARD, TABLES
 
@@ -165,9 +166,9 @@ def report(
             if latex == STANDARD_OUTPUT:
                 print(text)
             else:
-                Path(latex).write_text(text, encoding="utf-8")
+                _write(Path(latex), text)
         if html is not None:
-            html.write_text(made.to_html(), encoding="utf-8")
+            _write(html, made.to_html())
         if csv is not None:
             made.to_csv(csv, tables[0])
         missing: list[str] = []
@@ -192,6 +193,11 @@ def report(
             print(f"Wrote {target}.", file=sys.stderr)
         if missing and not every:
             sys.exit(1)
+
+
+def _write(path: Path, text: str) -> None:
+    with output(path) as file:
+        file.write(text.encode())
 
 
 def names_in(text: str | None) -> list[str]:

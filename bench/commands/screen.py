@@ -20,7 +20,12 @@ from cdnbench.prediction.choice import ON_DEPENDENCE, choose
 from cdnbench.prediction.judging import FDR, Evidence, agreements, judged
 from cdnbench.prediction.methods import AUTO, Selection, chosen_methods, is_auto, text_of, why_not
 from cdnbench.prediction.notes import notes_on_rows
-from cdnbench.prediction.options import Reading
+from cdnbench.prediction.options import (
+    Reading,
+    check_number,
+    text_of_control,
+    whole_number,
+)
 from cdnbench.prediction.result import Finding, Result
 from cdnbench.prediction.screening import TESTED, Block, Progress, Screen
 from cdnbench.prediction.task import rows_depend
@@ -35,9 +40,9 @@ def _silent(total: int, folder: Path) -> Iterator[Callable[[Record], None]]:
 def predict(
     data: Any,
     perturbation: str = "perturbation",
-    control: str = "non-targeting",
+    control: Any = "non-targeting",
     group: str | None = None,
-    method: str | Sequence[str] = AUTO,
+    method: str | Sequence[str] | None = AUTO,
     *,
     fdr: float = FDR,
     where: str = "",
@@ -62,10 +67,10 @@ def predict(
     ----------
     data: path of a file, an AnnData or a data frame, which is not changed.
     perturbation: column that names what was done to each row. control: its value in controls;
-        several, or patterns with * and ?, separated by commas. group: column with cell lines or
-        batches; each perturbation is compared with the controls of its own.
-    method: one or several, `"a,b:parameter=value"` or a list. "auto" chooses for each
-        perturbation by its rows and by the kind of values, and says why in the notes.
+        several, or patterns with * and ?, in a list or separated by commas. group: column with cell
+        lines or batches; each perturbation is compared with the controls of its own.
+    method: names of one or several, `"a,b:parameter=value"` or a list. "auto", or None, chooses for
+        each perturbation by its rows and by the kind of values, and says why in the notes.
     fdr: share of wrong claims that verdicts may hold, above 0 and below 1.
     where, total, layer, genes, cells, transpose, drop_missing, candidates, max_controls, as_is,
         seed: as in `cdnbench.prediction.options.Reading`, and as the options of `bench predict`.
@@ -81,7 +86,7 @@ def predict(
     """
     reading = Reading(
         perturbation=perturbation,
-        control=control,
+        control=text_of_control(control),
         group=group or "",
         where=where,
         total=total,
@@ -98,13 +103,33 @@ def predict(
     return predict_screen(
         data,
         reading,
-        method if isinstance(method, str) else ",".join(method),
+        _names(method),
         fdr=fdr,
         jobs=jobs,
         timeout=timeout,
         memory_gb=memory_gb,
         work=None if work is None else Path(work),
     )
+
+
+def _names(method: Any) -> str:
+    """What a user gives for the methods as one text.
+
+    Raises
+    ------
+    InvalidParameter: it is neither a name nor a list of names.
+    """
+    if method is None or isinstance(method, str):
+        return method or AUTO
+    names = list(method) if isinstance(method, Sequence) else [method]
+    for name in names:
+        if not isinstance(name, str):
+            loaded = isinstance(name, LoadedMethod)
+            raise InvalidParameter(
+                "method is a name, or a list of names; got "
+                + (f"a loaded method. Write {text_of(name)!r}." if loaded else f"{name!r}.")
+            )
+    return ",".join(names)
 
 
 def predict_screen(
@@ -127,12 +152,10 @@ def predict_screen(
     from cdnbench.store import Store
 
     for name, value in (("timeout", timeout), ("memory-gb", memory_gb)):
-        if value is not None and not 0 < value < float("inf"):
-            raise InvalidParameter(f"--{name} is a number above 0; got {value!r}.")
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 0:
-        raise InvalidParameter(f"--jobs is a whole number of 0 or more; got {jobs!r}.")
-    if not 0 < fdr < 1:
-        raise InvalidParameter(f"--fdr is a number between 0 and 1; got {fdr!r}.")
+        if value is not None:
+            check_number(name, value, 0, float("inf"), "above 0")
+    jobs = whole_number("jobs", jobs, 0)
+    check_number("fdr", fdr, 0, 1, "between 0 and 1")
     if not is_auto(methods):
         chosen_methods(methods)  # a wrong name is said before the file is read
     screen = OwnScreen(data, reading, progress)

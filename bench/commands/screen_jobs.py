@@ -65,8 +65,10 @@ def findings_of(
             jobs.append((method, make_job(method, specs[id(method)][i], seed, limits, fits)))
     unique = {job.key: job for _, job in jobs}
     plan = Plan(suite.info.name, {}, suite, list(unique.values()), every, limits)
-    # What failed is tried again, as the limits may be others.
-    run = Run(plan, store, Mode(retry=True), n_jobs or usable_cores(), maker=LocalTaskMaker)
+    # What failed is tried again, as the limits may be others, and so is what other code of a method
+    # made, since nobody is asked here whether old results will do.
+    mode = Mode(retry=True, update=True)
+    run = Run(plan, store, mode, n_jobs or usable_cores(), maker=LocalTaskMaker)
     block.gather(range(len(block.comparisons)))
     with show(len(run.todo), store.folder) as on_record:
         run.on_record = on_record
@@ -91,11 +93,10 @@ def evidence_in(
     # Tests are long calls of numpy, which threads run side by side.
     with threadpool_limits(1), ThreadPoolExecutor(n_jobs or usable_cores()) as pool:
         for group, own in _by_group(block.comparisons):
-            controls = controls_of(block.controls(group), name=group, seed=seed)
+            controls = controls_of(block.controls(group), seed=seed)
 
             def tested(i: int, controls: Controls = controls) -> Evidence:
-                name = block.comparisons[i].name
-                return evidence_of(controls, block.perturbed(i), names, name=name, seed=seed)
+                return evidence_of(controls, block.perturbed(i), names, seed=seed)
 
             for i, evidence in zip(own, pool.map(tested, own), strict=True):
                 comparison = block.comparisons[i]

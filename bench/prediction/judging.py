@@ -35,23 +35,21 @@ class Evidence:
     variable_p: Mapping[str, float]
 
 
-def evidence_of(
-    control: Any, perturbed: Any, variables: np.ndarray, *, name: str, seed: int
-) -> Evidence:
+def evidence_of(control: Any, perturbed: Any, variables: np.ndarray, *, seed: int) -> Evidence:
     """Test one perturbation.
 
-    control: (M0, N), or `Controls`. perturbed: (M1, N). variables: (N,) names. name: of the
-    perturbation; with the seed it decides the permutations.
+    control: (M0, N), or `Controls`. perturbed: (M1, N). variables: (N,) names. The seed and the
+    numbers of rows decide the permutations: the same rows under another name have the same p.
     """
-    rng = generator("predict", "moved", name, seed)
+    rng = generator("predict", "moved", seed)
     found = moved(control, perturbed, rng=rng, n_permutations=N_PERMUTATIONS)
     by_name = dict(zip(map(str, variables), found.variable_p.tolist(), strict=True))
     return Evidence(found.p, found.how, found.resolution, by_name)
 
 
-def controls_of(rows: Any, *, name: str, seed: int) -> Controls:
-    """Controls that several perturbations share; name: of their group."""
-    return Controls(rows, generator("predict", "controls of the test", name, seed))
+def controls_of(rows: Any, *, seed: int) -> Controls:
+    """Controls that several perturbations share."""
+    return Controls(rows, generator("predict", "controls of the test", seed))
 
 
 def drawn_values(control: np.ndarray, perturbed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cdnbench.errors import InvalidParameter
 
 LEAST_ROWS = 2
 """Perturbations with fewer rows are left out: one row has no spread."""
+
+
+def whole_number(name: str, value: Any, least: int) -> int:
+    """The value of an option that is a whole number, numpy's included.
+
+    Raises
+    ------
+    InvalidParameter: it is none, or too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        option = name.replace("_", "-")
+        raise InvalidParameter(f"--{option} is a whole number of {least} or more; got {value!r}.")
+    return int(value)
+
+
+def check_number(name: str, value: Any, above: float, below: float, words: str) -> None:
+    """Check that the value of an option is a number between two others. words: which ones.
+
+    Raises
+    ------
+    InvalidParameter: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real) or not above < float(value) < below:
+        raise InvalidParameter(f"--{name} is a number {words}; got {value!r}.")
+
+
+def text_of_control(control: Any) -> str:
+    """What a user gives for the controls, one label or several, as one text.
+
+    Raises
+    ------
+    InvalidParameter: it is neither, or labels cannot be told apart in one text.
+    """
+    if isinstance(control, str | Real):  # a bool is a label, too
+        return str(control)
+    if isinstance(control, np.generic):
+        return str(control.item())
+    if not isinstance(control, Collection) or isinstance(control, bytes | Mapping):
+        raise InvalidParameter(
+            f"control is the label of the controls, or a list of labels; got {control!r}."
+        )
+    labels = [str(label) for label in control]
+    if len(labels) > 1 and (parted := [label for label in labels if "," in label]):
+        raise InvalidParameter(
+            f"control lists several labels, and {parted[0]!r} holds a comma, which parts labels. "
+            "Write a ? in place of the comma: it stands for any character."
+        )
+    return ",".join(labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +109,11 @@ class Reading:
 
     def __post_init__(self) -> None:
         for name, least in (("candidates", 2), ("max_controls", 2), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                option = name.replace("_", "-")
-                raise InvalidParameter(
-                    f"--{option} is a whole number of {least} or more; got {value!r}."
-                )
+            value = whole_number(name, getattr(self, name), least)
+            object.__setattr__(self, name, value)  # numpy's numbers are plain ones from here on
         for name in ("perturbation", "control"):
+            if not isinstance(value := getattr(self, name), str):
+                raise InvalidParameter(f"--{name} is a text; got {value!r}.")
             if not str(getattr(self, name)).strip():
                 raise InvalidParameter(f"--{name} is empty.")
         for name in ("group", "total"):

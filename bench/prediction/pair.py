@@ -84,4 +84,4 @@ def _evidence(task: Task, seed: int) -> Evidence:
     spread = np.concatenate([before, after]).std(axis=0, dtype=np.float64)
     tested = np.sort(np.argsort(-spread, kind="stable")[:TESTED])
     names = np.array(task.variables, dtype=object)[tested]
-    return evidence_of(before[:, tested], after[:, tested], names, name=task.name, seed=seed)
+    return evidence_of(before[:, tested], after[:, tested], names, seed=seed)

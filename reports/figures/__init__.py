@@ -8,14 +8,18 @@ where it has nothing to show. Nothing else has to know of it.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cdnbench.errors import BenchError
+from cdnbench.files import write_atomically
 from cdnbench.reports.modules import Modules
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from cdnbench.reports.drawing.look import Look
     from cdnbench.reports.frame import Results
 
@@ -59,7 +63,7 @@ def write(
                 figure.set_layout_engine(None)
                 for form in formats:
                     path = folder / f"{'-'.join(filter(None, (name, ending)))}.{form}"
-                    figure.savefig(path, dpi=_DOTS_PER_INCH, metadata=_PLAIN_METADATA[form])
+                    write_atomically(path, _drawn(figure, form))
                     written.append(path)
     except OSError as error:
         raise BenchError(f"Cannot write figures to {folder}: {error}.") from error
@@ -67,3 +71,11 @@ def write(
         needs = getattr(module, "NEEDS", "no method has finished.")
         raise NothingToShow(f"The figure {name!r} has nothing to show: {needs}")
     return written
+
+
+def _drawn(figure: Figure, form: str) -> bytes:
+    """The content of its file. Where a disk is full, matplotlib itself would fail with an error of
+    its own making."""
+    content = io.BytesIO()
+    figure.savefig(content, format=form, dpi=_DOTS_PER_INCH, metadata=_PLAIN_METADATA[form])
+    return content.getvalue()

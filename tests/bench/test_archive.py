@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -183,3 +184,19 @@ def test_a_file_of_which_nothing_is_left_is_removed(store, tmp_path):
     assert drop(folder, {"nclean0", "nclean1", "unknown"}) == 2
     assert not (folder / "n.parquet").exists()
     assert {record.method for record in Archive(folder).records()} == {"m"}
+
+
+def test_results_without_their_tasks_are_named_not_passed_over(store, tmp_path):
+    folders = compact(store, tmp_path / "all").folders
+    (folders[1] / "tasks.parquet").unlink()
+    (lost,) = (each for each in find_stores(tmp_path / "all") if each.folder == folders[1])
+    (said,) = lost.problems
+    assert f"{folders[1] / 'tasks.parquet'} is missing" in said and "bench compact" in said
+
+
+def test_other_tables_in_a_folder_are_no_archive(tmp_path):
+    pd.DataFrame({"record": ["one"]}).to_parquet(tmp_path / "songs.parquet")
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1")
+    assert not Archive.is_at(tmp_path)
+    with pytest.raises(BenchError, match="No results in"):
+        find_stores(tmp_path)

@@ -1,6 +1,7 @@
 """The commands as a user types them: what they print, what they write, and their exit codes."""
 
 import csv
+import errno
 import os
 import subprocess
 import sys
@@ -243,3 +244,18 @@ def test_options_of_two_words_are_written_with_a_hyphen(folder, option):
         folder, "run", "--suite", "perturbseq", "--data", "nowhere", option, "--methods", "random"
     )
     assert result.returncode == 2 and "holds no prepared cell line" in result.stderr
+
+
+def test_a_full_disk_is_told_with_its_place_and_a_cure(monkeypatch, capsys, tmp_path):
+    from cdnbench import cli
+    from cdnbench.files import write_atomically
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(cli, "app", lambda arguments: write_atomically(tmp_path / "x", b"new"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and str(tmp_path / "x") in said and "Make room" in said

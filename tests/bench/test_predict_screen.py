@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import cdnbench
 from cdnbench.cli import app
 from cdnbench.commands import screen as command
-from cdnbench.errors import BenchError, CannotRun
+from cdnbench.errors import BenchError, CannotRun, InvalidParameter
 from cdnbench.prediction.options import Reading
 
 ASKED = ("--perturbation", "what", "--control", "mock")
@@ -92,6 +92,13 @@ def test_an_interrupted_prediction_goes_on(folder):
     assert shown[3] == 8  # the content is another
 
 
+def test_a_prediction_is_made_again_where_the_code_of_its_method_changed(folder, monkeypatch):
+    said = [predict("screen.csv", *ASKED, "--method", "target-shift").stderr for _ in range(2)]
+    assert "4/4 jobs" in said[0] and "4/4 jobs" not in said[1]
+    monkeypatch.setattr("cdnbench.loaded.LoadedMethod.code", lambda method: "another")
+    assert "4/4 jobs" in predict("screen.csv", *ASKED, "--method", "target-shift").stderr
+
+
 def test_from_python(folder):
     frame = pd.read_csv("screen.csv")
     result = cdnbench.predict(
@@ -102,6 +109,62 @@ def test_from_python(folder):
     assert result.settings["methods"] == ["target-shift"] and (folder / "kept/records").is_dir()
     assert result.findings[0].q < 1e-3 and result.findings[0].probability is None
     assert result.findings[0].verdict == "moved" and "TP53" in result.finding("TP53").named
+
+
+@pytest.mark.parametrize(
+    "labels, control",
+    [
+        (["mock", "drug"], ["mock"]),
+        (["mock", "drug"], ("mock", "moc?")),
+        ([0, 1], 0),
+        ([0, 1], np.int64(0)),
+        ([False, True], False),
+        ([0.0, 1.0], 0.0),
+    ],
+)
+def test_controls_as_python_has_them(labels, control):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(40, 4)), columns=list("abcd")).assign(what=labels * 20)
+    numbers = {"candidates": np.int64(3), "fdr": np.float64(0.2), "jobs": np.int32(1)}
+    screen = cdnbench.predict(frame, "what", control, method="random", **numbers)
+    assert [finding.n_control for finding in screen.findings] == [20]
+    assert np.isfinite(screen.findings[0].scores).sum() == 3 == screen.settings["candidates"]
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"control": None}, "control is the label of the controls, or a list of labels; got None"),
+        ({"control": ["a,b", "c"]}, "'a,b' holds a comma.*Write a \\?"),
+        ({"method": cdnbench.load_method("target-shift")}, "a loaded method. Write 'target-shift'"),
+        ({"method": [3]}, "method is a name, or a list of names; got 3"),
+        ({"method": 3}, "method is a name, or a list of names; got 3"),
+        ({"fdr": "0.1"}, "--fdr is a number between 0 and 1; got '0.1'"),
+        ({"timeout": "5"}, "--timeout is a number above 0; got '5'"),
+        ({"candidates": 2.5}, "--candidates is a whole number of 2 or more; got 2.5"),
+        ({"perturbation": None}, "--perturbation is a text; got None"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_named(given, words):
+    frame = pd.DataFrame({"a": [1.5, 2.5], "what": ["mock", "drug"]})
+    with pytest.raises(InvalidParameter, match=words):
+        cdnbench.predict(frame, **{"perturbation": "what", "control": "mock"} | given)
+
+
+def test_no_method_leaves_the_choice_to_the_data(folder):
+    chosen = cdnbench.predict("screen.csv", "what", "mock", method=None, where="line == 'one'")
+    assert len(chosen.settings["methods"]) == 2
+
+
+def test_the_same_rows_have_the_same_p_whatever_their_name():
+    rng = np.random.default_rng(0)
+    controls, rows = rng.normal(size=(50, 6)), rng.normal(size=(40, 6))
+    rows[:, 1] -= 1
+    frame = pd.DataFrame(np.vstack([controls, *[rows] * 5]), columns=list("abcdef"))
+    frame["what"] = ["mock"] * 50 + [f"drug {i}" for i in range(5) for _ in range(40)]
+    result = cdnbench.predict(frame, "what", "mock", method="target-shift")
+    assert len({finding.p for finding in result.findings}) == 1
+    assert 0 < result.findings[0].p < 0.01
 
 
 def test_a_method_that_cannot_run_says_why(folder):

@@ -51,6 +51,23 @@ def test_one_array_stands_for_one_regime():
     assert task(regimes=np.ones((4, 3))).n_regimes == 1
 
 
+def test_regimes_and_names_may_come_one_by_one():
+    made = task(variables=iter("abc"), regimes=(np.ones((4, 3)) for _ in range(2)))
+    assert made.n_regimes == 2 and made.variables == ("a", "b", "c")
+    assert task(variables=np.array(["a", "b", "c"])).variables == ("a", "b", "c")
+    assert dict(task(metadata=None).metadata) == {}
+
+
+def test_tensors_are_taken_as_they_come():
+    torch = pytest.importorskip("torch")
+    values = torch.arange(15.0).reshape(5, 3)
+    differentiated = values.clone().requires_grad_()
+    for given in (values, differentiated, values.bfloat16(), values.to_sparse(), values.int()):
+        made = task(observational=given, regimes=given)
+        assert np.array_equal(made.observational, values.numpy()) and made.n_regimes == 1
+    assert differentiated.requires_grad
+
+
 @pytest.mark.parametrize(
     "changes, words",
     [
@@ -67,6 +84,16 @@ def test_one_array_stands_for_one_regime():
         ({"observational": np.array([["x", "y", "z"]])}, "not numbers"),
         ({"candidates": np.ones((1, 3))}, "candidates has shape"),
         ({"candidates": np.zeros((2, 3))}, "at least one candidate"),
+        ({"candidates": [["a", "b", "c"]] * 2}, "candidates hold 'a'.*True or False"),
+        ({"candidates": [["False", "True", "True"]] * 2}, "candidates hold 'False'"),
+        ({"candidates": [[0, 1, 2]] * 2}, "candidates hold 2"),
+        ({"candidates": [[np.nan, 1, 1]] * 2}, "candidates hold nan"),
+        ({"candidates": np.array([[None, True, True]] * 2)}, "candidates hold None"),
+        ({"candidates": [[0, 2], [1]]}, "candidates are no table.*True or False"),
+        (
+            {"candidates": pd.DataFrame(np.ones((2, 3), bool), columns=["a", "b", "d"])},
+            "candidates: .*lacks.*'c'",
+        ),
         (
             {"observational": np.ma.masked_less(np.arange(15.0).reshape(5, 3), 2)},
             "masked in places",
@@ -91,6 +118,13 @@ def test_one_array_stands_for_one_regime():
             "'a' differ by less than float32",
         ),
         ({"symbols": ["A"]}, "1 symbols for 3 variables"),
+        ({"regimes": None}, "regimes are a NoneType. Give a list of arrays"),
+        ({"regimes": {"A": np.ones((2, 3))}}, "regimes are a dict. Give a list of arrays"),
+        ({"regimes": "y.csv"}, "regimes are a str. Give a list"),
+        ({"regimes": ["y.csv"]}, "regime 0: expected an array, got 'y.csv'. Read the file first"),
+        ({"observational": None}, "observational: expected an array, got None. Give a table"),
+        ({"observational": 3.5}, "observational: expected an array, got 3.5. Give a table"),
+        ({"variables": None}, "no variables. Name the columns"),
     ],
 )
 def test_bad_input_is_named(changes, words):
@@ -104,6 +138,11 @@ def test_targets_are_candidates():
         LabelledTask(task=task(candidates=candidates), targets=[[0, 0, 1], [0, 0, 1]])
     with pytest.raises(InvalidTask, match="targets has shape"):
         LabelledTask(task=task(), targets=[[0, 0, 1]])
+
+
+def test_candidates_with_names_are_put_in_order():
+    frame = pd.DataFrame({"c": [True, True], "a": [False, True], "b": [1, 0]})
+    assert task(candidates=frame).candidates.tolist() == [[False, True, True], [True, False, True]]
 
 
 def test_select_reorders_everything():

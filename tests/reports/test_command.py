@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import numpy as np
 import pytest
 import typer
@@ -48,6 +50,32 @@ def test_against_belongs_to_comparisons(folder):
     with pytest.raises(UnknownName, match="no method of these results named 'n'.*Known: m"):
         run("report", folder, "--table", "comparisons", "--against", "n")
     assert "Nothing to compare" in run("report", folder, "--table", "comparisons", "--against", "m")
+
+
+@pytest.mark.parametrize("option", ["--csv", "--html", "--latex", "--figure"])
+def test_what_cannot_be_written_leaves_the_old_file_as_it_was(folder, tmp_path, option):
+    """A limit on the size of files stands for a full disk."""
+    out = tmp_path / "out"
+    out.mkdir()
+    path = out / "dots-perturbseq.pdf" if option == "--figure" else out / "file"
+    path.write_text("old")
+    figure = ["all", "--out", out, "--format", "pdf"]
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, allowed[1]))
+    try:
+        with pytest.raises((BenchError, OSError), match=f"File too large.*{out}"):
+            run("report", folder, option, *(figure if option == "--figure" else [path]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert [(each.name, each.read_text()) for each in out.iterdir()] == [(path.name, "old")]
+
+
+def test_a_link_stays_a_link(folder, tmp_path):
+    (tmp_path / "link.csv").symlink_to(tmp_path / "file.csv")
+    run("report", folder, "--csv", tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink() and "perturbseq" in (
+        tmp_path / "file.csv"
+    ).read_text()
 
 
 def test_several_tables_and_figures_at_once(folder, tmp_path):

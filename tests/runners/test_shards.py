@@ -1,5 +1,6 @@
 """A plan in parts: every job is in one of them, and they merge to what one run gives."""
 
+import errno
 import os
 
 import pytest
@@ -132,6 +133,37 @@ def test_damaged_scores_are_left_out_and_named(faulty, tmp_path):
     merged = merge([Store(part.folder)], Store(tmp_path / "out"))
     assert merged.jobs == 3 and any("is left out" in note for note in merged.notes)
     assert Store(tmp_path / "out").problems == []
+
+
+def test_a_merge_that_left_something_out_is_no_success(faulty, tmp_path, capsys):
+    from cdnbench.commands.merge import merge as command
+
+    part = sweep(tmp_path / "part", "good").store
+    (arrays,) = (part.folder / "records").glob("*.arrays")
+    os.truncate(arrays, arrays.stat().st_size - 1)
+    with pytest.raises(SystemExit) as ended:
+        command([part.folder, tmp_path / "out"])
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    assert "added 3 jobs" in said.out and "could not be added" in said.err
+
+
+def test_a_merge_ends_where_the_disk_is_full(faulty, tmp_path, monkeypatch):
+    part = sweep(tmp_path / "part", "good").store
+    write, calls = os.write, iter(range(100))
+
+    def filling(descriptor, content):
+        if next(calls) > 6:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, content)
+
+    monkeypatch.setattr(os, "write", filling)
+    with pytest.raises(OSError, match=rf"No space left.*{tmp_path / 'out' / 'records'}"):
+        merge([Store(part.folder)], Store(tmp_path / "out"))
+    monkeypatch.undo()
+    kept = len(same(Store(tmp_path / "out")))
+    assert 0 < kept < len(same(part))
+    assert merge([Store(part.folder)], Store(tmp_path / "out")).jobs == len(same(part)) - kept
 
 
 def test_results_of_different_suites_are_refused(faulty, tmp_path):

@@ -18,6 +18,7 @@ from cdnbench.datasets.cells.screens.raw import (
     RawCells,
     checked,
     genes_only,
+    names_of_genes,
     open_raw,
     types_of,
 )
@@ -91,6 +92,7 @@ def open_source(source: Any, reading: Reading) -> Source:
         )
     _refuse(reading, f"{path}", _OF_TABLES)
     raw = open_raw(path, genes=reading.genes, layer=reading.layer, cells=reading.cells)
+    _check_side(raw, reading)
     files = [path, *([reading.cells] if reading.cells else [])]
     # A matrix in a folder of its own is read together with the names beside it.
     parts = [path.parent if path.name.endswith(MTX) else path, *files[1:]]
@@ -100,6 +102,20 @@ def open_source(source: Any, reading: Reading) -> Source:
     )
     content = digest(*(file_digest(part) for part in parts), reading.layer, reading.genes)
     return Source(raw, True, content, tuple(sum(left_out, [])), tuple(files))
+
+
+def _check_side(raw: RawCells, reading: Reading) -> None:
+    """Check that the labels are not those of genes.
+
+    Raises
+    ------
+    InvalidData: they are in var alone.
+    """
+    if reading.perturbation not in raw.obs and reading.perturbation in raw.about_genes:
+        raise InvalidData(
+            f"{raw.path}: the column {reading.perturbation!r} is in var, not in obs, so genes seem "
+            "to be in rows and cells in columns. Transpose it: in Python, adata.T."
+        )
 
 
 def _is(value: Any, module: str, name: str) -> bool:
@@ -166,7 +182,8 @@ def _of_table(read: LabelledTable, source: Any) -> Source:
     about = [[str(name), list(map(str, read.about[name]))] for name in read.about]
     content = digest(table.values, list(table.columns), about)
     inputs = (source,) if isinstance(source, Path) else ()
-    return Source(checked(raw), False, content, tuple(notes), inputs)
+    raw = checked(raw, "names of columns", "Give each column a name of its own.")
+    return Source(raw, False, content, tuple(notes), inputs)
 
 
 def _of_anndata(adata: Any, reading: Reading) -> Source:
@@ -183,10 +200,14 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
     else:
         matrix = adata.X
     if matrix is None:
-        raise InvalidData(f"{path} has no X. Name a layer: layer='counts'.")
+        layers = ", ".join(map(repr, adata.layers)) or "none"
+        raise InvalidData(
+            f"{path} has no X. Name one of its layers, layer=NAME ({layers}), or copy the values "
+            "to use into X."
+        )
     if reading.genes and reading.genes not in var:
         raise did_you_mean(f"column of var in {path}", reading.genes, map(str, var.columns))
-    names = (var[reading.genes] if reading.genes else var.index).astype(str).tolist()
+    names = names_of_genes(path, var, reading.genes)
     matrix = matrix if sparse.issparse(matrix) or adata.isbacked else np.asarray(matrix)
     if np.dtype(matrix.dtype).kind not in "biuf":
         raise InvalidData(f"{path} holds {matrix.dtype} in place of numbers.")
@@ -196,13 +217,15 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
         ).tocsr()  # itself where it is one already; rows are copied as they are read
         parts = [matrix.data, matrix.indices, matrix.indptr]
         content = digest(*parts, names)
-    elif adata.isbacked:
-        content = digest(file_digest(Path(adata.filename)), layer, names)
-    else:
+    elif isinstance(matrix, np.ndarray):  # also of a view of a backed AnnData, which is read
         content = digest(matrix, names)
+    else:
+        content = digest(file_digest(Path(adata.filename)), layer, names)
     raw = RawCells(path, names, adata.obs, _rows(matrix), _at_once(matrix.shape))
+    _check_side(replace(raw, about_genes=tuple(map(str, var.columns))), reading)
     inputs = (Path(adata.filename),) if adata.isbacked else ()
-    obs = [[str(name), list(map(str, adata.obs[name]))] for name in adata.obs]
+    obs = [["", list(map(str, adata.obs_names))]]  # a condition may name the index
+    obs += [[str(name), list(map(str, adata.obs[name]))] for name in adata.obs]
     return Source(checked(genes_only(raw, types_of(var))), True, digest(content, obs), (), inputs)
 
 

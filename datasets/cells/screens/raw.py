@@ -37,6 +37,7 @@ class RawCells:
     genes: G unique names. obs: a table with one row per cell. read: a function of (low, high) that
     returns the values of cells low .. high - 1, (high - low, G). at_once: how many cells are read
     at once. left_out: how many features of each other type the file has, which are not read.
+    about_genes: what the file says of genes, by the names of the columns.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class RawCells:
     read: Reader
     at_once: int = CHUNK
     left_out: Mapping[str, int] = field(default_factory=dict)
+    about_genes: tuple[str, ...] = ()
 
     @property
     def n_cells(self) -> int:
@@ -116,8 +118,12 @@ def open_raw(
     return checked(raw)
 
 
-def checked(raw: RawCells) -> RawCells:
-    """The same cells, if there are any, and their genes can be told apart.
+NAMED_ALIKE = "Name the genes by a column without repeats, for example --genes gene_id."
+
+
+def checked(raw: RawCells, names: str = "gene names", cure: str = NAMED_ALIKE) -> RawCells:
+    """The same cells, if there are any, and their genes can be told apart. names: what a file of
+    this kind calls them. cure: what to do where some repeat.
 
     Raises
     ------
@@ -125,12 +131,11 @@ def checked(raw: RawCells) -> RawCells:
     """
     if not raw.genes or not raw.n_cells:
         raise InvalidData(f"{raw.path} holds {raw.n_cells} cells and {len(raw.genes)} genes.")
-    names, counts = np.unique(np.asarray(raw.genes), return_counts=True)
+    found, counts = np.unique(np.asarray(raw.genes), return_counts=True)
     if (counts > 1).any():
-        some = ", ".join(names[counts > 1][:3])
+        some = ", ".join(found[counts > 1][:3])
         raise InvalidData(
-            f"{raw.path}: {int((counts > 1).sum())} gene names repeat ({some}, ...). Name the "
-            "genes by a column without repeats, for example --genes gene_id."
+            f"{raw.path}: {int((counts > 1).sum())} {names} repeat ({some}, ...). {cure}"
         )
     return raw
 
@@ -153,12 +158,35 @@ def _h5ad(path: Path, file: h5py.File, genes: str, layer: str) -> RawCells:
     place = f"layers/{layer}" if layer and layer != "raw" else "raw/X" if layer else "X"
     if place not in file:
         raise InvalidData(
-            f"{path} has no {place}; it has X and the layers {_listed(file.get('layers', {}))}."
+            f"{path} has no {place}; it has {'X and ' * ('X' in file)}the layers "
+            f"{_listed(file.get('layers', {}))}. Name one of them: --layer NAME."
         )
-    names = (var[genes] if genes else var.index).astype(str).tolist()
+    names = names_of_genes(path, var, genes)
     read, at_once = reader(path, file[place], place, (len(obs), len(names)))
     types = types_of(var)
-    return genes_only(RawCells(path, names, obs, read, at_once), types)
+    about = tuple(map(str, var.columns))
+    return genes_only(RawCells(path, names, obs, read, at_once, about_genes=about), types)
+
+
+def names_of_genes(path: Path, var: pd.DataFrame, column: str) -> list[str]:
+    """The names of an .h5ad's genes from a column of var; "" for its index.
+
+    Raises
+    ------
+    InvalidData: a gene has none.
+    """
+    if not column:
+        return var.index.astype(str).tolist()
+    names = var[column].astype(str)
+    missing = (var[column].isna() | (names.str.strip() == "")).to_numpy()
+    if missing.any():
+        some = ", ".join(map(str, var.index[missing][:3]))
+        raise InvalidData(
+            f"{path}: {int(missing.sum()):,} of {len(var):,} genes have no name in the column "
+            f"{column!r} of var (in the index of var: {some}). Fill them in or leave these genes "
+            "out of the file, or name the genes by another column."
+        )
+    return names.tolist()
 
 
 def types_of(var: pd.DataFrame) -> list[str]:

@@ -22,7 +22,7 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 from cdnbench.datasets.cells.screens import own_screen
-from cdnbench.errors import BenchError
+from cdnbench.errors import BenchError, InvalidData
 
 
 def tenx(path, adata, types=None):
@@ -158,6 +158,39 @@ def test_genes_are_named_by_a_column(small, tmp_path):
             opened(source, genes="gene_idd")
 
 
+def test_genes_in_rows_are_told_by_where_the_labels_are(small, tmp_path):
+    turned = small.T.copy()
+    for source in (turned, saved(turned, tmp_path / "a.h5ad")):
+        with pytest.raises(InvalidData, match="is in var, not in obs.*Transpose it"):
+            opened(source)
+
+
+def test_without_x_the_layers_that_are_there_are_named(small, tmp_path):
+    small = small.copy()
+    small.layers["mine"] = small.X.copy()
+    small.X = None
+    for source in (small, saved(small, tmp_path / "a.h5ad")):
+        with pytest.raises(InvalidData, match="has no X.*mine") as error:
+            opened(source)
+        assert "counts" not in str(error.value) and "X and" not in str(error.value)
+        assert len(opened(source, layer="mine").variables) == small.n_vars
+
+
+def test_columns_of_one_name_ask_for_names_of_their_own():
+    frame = continuous().rename(columns={"v1": "v0"})
+    with pytest.raises(InvalidData, match="1 names of columns repeat.*v0.*a name of its own"):
+        opened(frame)
+
+
+@pytest.mark.parametrize("none", [None, np.nan, " "])
+def test_a_gene_without_a_name_is_refused(small, tmp_path, none):
+    small = small.copy()
+    small.var["symbol"] = [none, *[f"S{i}" for i in range(1, small.n_vars)]]
+    for source in (small, saved(small, tmp_path / "a.h5ad")):
+        with pytest.raises(InvalidData, match="1 of .* genes have no name in .*'symbol'.*G0"):
+            opened(source, genes="symbol")
+
+
 def test_guides_of_10x_are_no_genes(small, tmp_path):
     types = ["Gene Expression"] * (small.n_vars - 2) + ["CRISPR Guide Capture"] * 2
     screen = opened(tenx(tmp_path / "a.h5", small, types), cells=cells(small, tmp_path))
@@ -173,3 +206,21 @@ def test_blocks_and_chunks_change_nothing(rounds, small, expected, monkeypatch):
     assert len(list(screen.blocks())) == -(-len(screen.comparisons) // rounds)
     for name, task in tasks_of(screen).items():
         np.testing.assert_allclose(task.regimes[0], expected[name], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_halves_of_a_backed_anndata_are_different_data(small, tmp_path, sparse):
+    """Their labels are the same, and so is the file behind them."""
+    both = anndata.concat([small, small])
+    n, values = small.n_obs, both.X.toarray()
+    values[n:, [0, 1]] = values[n:, [1, 0]]
+    both.X = type(small.X)(values) if sparse else values
+    backed = anndata.read_h5ad(saved(both, tmp_path / "a.h5ad"), backed="r")
+    one, other = (opened(backed[half]) for half in (slice(0, n), slice(n, 2 * n)))
+    assert one.identity != other.identity and one.identity == opened(backed[:n]).identity
+
+
+def test_names_of_rows_count_since_a_condition_may_use_them(small):
+    renamed = small.copy()
+    renamed.obs_names = [f"other-{name}" for name in small.obs_names]
+    assert opened(renamed).identity != opened(small).identity
