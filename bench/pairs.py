@@ -12,10 +12,12 @@ import numpy as np
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidTask
 from cdnbench.samples import read_samples
+from cdnbench.scales import PLAIN, has_one_total, sums_of_rows, why_scaled_otherwise
 from cdnbench.table_layout import some
 from cdnbench.tables import Table
 from cdnbench.task import Task
-from cdnbench.values import kind_of_values, lost_in_float32, why_unlike
+from cdnbench.treatment import FEW_VARIABLES, SMALL_COUNT, Seen, treated, treatment_of
+from cdnbench.values import Extent, kind_of_values, lost_in_float32, why_unlike
 
 FEW_ROWS = 10
 """Fewer rows on a side than this are worth a warning."""
@@ -42,7 +44,8 @@ def read_pair(
     the control file.
 
     transpose: whether variables are in rows. intersect: keep the variables that both files have.
-    as_is: compare the files even if they look alike, or hold different kinds of values.
+    as_is: use the values as they are, and compare the files even if they look alike, or hold
+    different kinds of values.
 
     Raises
     ------
@@ -63,6 +66,10 @@ def read_pair(
     copies = _copies(before, after)
     if not as_is:
         _check_contents(before, after, copies, control, perturbed)
+        _check_scales(first, second, control, perturbed)
+        genes = any(path.suffix == ".h5ad" for path in (control, perturbed))
+        before, after, on_values = _treated(before, after, genes, (control, perturbed))
+        notes += on_values
     notes += _warnings(before, after, copies, control, perturbed)
     before, after, shifted = _centred(before, after, variables)
     if shifted:
@@ -190,6 +197,63 @@ def _check_contents(
         )
 
 
+def _check_scales(first: Table, second: Table, control: Path, perturbed: Path) -> None:
+    """Files are compared with all columns that they have, over which they were normalised.
+
+    Raises
+    ------
+    InvalidTask: the rows of the two files were normalised or logged in other ways.
+    """
+    kind = kind_of_values(first.values)
+    if kind != kind_of_values(second.values) or kind == "counts":
+        return  # other kinds are told by their values, and counts are normalised
+    why = why_scaled_otherwise(
+        (sums_of_rows(first.values, kind), sums_of_rows(second.values, kind)),
+        (f"rows of {control}", f"rows of {perturbed}"),
+        min(len(first.columns), len(second.columns)),
+        same_columns=set(first.columns) == set(second.columns),
+    )
+    if why:
+        raise InvalidTask(
+            f"{control} and {perturbed} were not normalised alike: {why}. Treat both alike first, "
+            "or use --as-is if this is meant."
+        )
+
+
+def _treated(
+    before: np.ndarray, after: np.ndarray, genes: bool, paths: tuple[Path, Path]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Both sides as methods get them, by the rule for one file, and notes.
+
+    Raises
+    ------
+    InvalidTask: every row of a file is empty.
+    """
+    extent, n = Extent.of(before) | Extent.of(after), before.shape[1]
+    if extent.kind in ("log", "scaled") or not (genes or extent.largest > SMALL_COUNT):
+        return before, after, []
+    sums = [sums_of_rows(side, extent.kind)[PLAIN] for side in (before, after)]
+    one_total = has_one_total(np.concatenate(sums))
+    found = treatment_of(Seen(extent.kind, extent.largest, n, genes, one_total, can_name=False))
+    if found.action == "as they are":
+        worth_saying = extent.kind == "counts" or (not one_total and n >= FEW_VARIABLES)
+        return before, after, [found.note] * worth_saying
+    notes = [found.note]
+    if found.action == "log of shares":
+        if n < 20 * FEW_VARIABLES:
+            notes.append(
+                f"If these {n:,} variables are only some of the genes, the sum is no good total: "
+                "normalise all genes of both files first."
+            )
+        for total, path in zip(sums, paths, strict=True):
+            if not total.any():
+                raise InvalidTask(f"{path} holds nothing but zeros in the variables compared.")
+            if empty := int((total == 0).sum()):
+                notes.append(f"{path}: {empty:,} rows without any count are left out.")
+        before, after = before[sums[0] > 0], after[sums[1] > 0]
+    return treated(before, found.action), treated(after, found.action), notes
+
+
 def _warnings(
     before: np.ndarray, after: np.ndarray, copies: _Copies, control: Path, perturbed: Path
 ) -> list[str]:
@@ -202,13 +266,6 @@ def _warnings(
             )
     if copies.n_shared and kind_of_values(after) != "counts":
         found.append(f"{copies.n_shared} rows of {perturbed} are also in {control}.")
-    if all(
-        kind_of_values(side) == "counts" and side.max() > LARGE_COUNT for side in (before, after)
-    ):
-        found.append(
-            "Both files hold counts, which are used as they are. Normalise both alike first if "
-            "the rows differ in their totals."
-        )
     if min(len(before), len(after)) > 1:
         p = smallest_p(before, after)
         if p > _LEVEL:
@@ -217,10 +274,6 @@ def _warnings(
                 f"{p:.2g}, corrected for the number of variables). The ranking may be of noise."
             )
     return found
-
-
-LARGE_COUNT = 10
-"""Whole numbers up to here may be grades or classes; above, they are taken for counts."""
 
 
 def smallest_p(before: np.ndarray, after: np.ndarray) -> float:

@@ -196,8 +196,8 @@ def predict(
     """Rank the variables by how likely an intervention targeted them.
 
     One file with a column of labels gives one ranking per perturbation, each against the controls.
-    Counts are normalised to log(1 + counts per ten thousand); other values are used as they are.
-    Two files give one ranking, and their values are used as they are: normalise both alike before.
+    Two files give one ranking. Counts are normalised to log(1 + counts per ten thousand); other
+    values are used as they are. Two sides that were not normalised alike are refused.
     Notes say how the samples were read, which method was chosen and why, and what speaks against
     trusting a ranking. For each perturbation, q says whether anything moved, and the verdict names
     the targets where the method has probabilities. Scores rank the variables of one perturbation.
