@@ -235,6 +235,19 @@ def test_counts_of_two_files_are_normalised_as_those_of_one(tmp_path, factor):
     np.testing.assert_allclose(as_they_are.observational, counts[0], rtol=1e-6)
 
 
+def test_features_that_are_no_genes_are_left_out(tmp_path):
+    counts, names, paths = counted(tmp_path)
+    types = ["Gene Expression"] * 299 + ["CRISPR Guide Capture"]
+    var = pd.DataFrame({"feature_types": types}, index=names)
+    counts[1][:, -1] += 100
+    for part, path in zip(counts, paths, strict=True):
+        anndata.AnnData(part, var=var).write_h5ad(path)
+    pair = read_pair(*paths)
+    assert pair.task.variables == tuple(names[:-1]) and first(pair) == "g7"
+    words = "1 features of type CRISPR Guide Capture are no genes and were left out"
+    assert sum(words in note for note in pair.notes) == 2
+
+
 def test_rows_without_counts_are_left_out(tmp_path):
     counts, names, paths = counted(tmp_path)
     counts[1][3] = 0
@@ -263,7 +276,7 @@ def test_fractions_of_a_wide_table_stay_and_their_totals_are_said(tmp_path):
         (lambda x: x, lambda x: 100 * x, "add up to 10,000 per row.*add up to 1,000,000"),
         (
             np.log1p,
-            lambda x: np.log1p(x * np.sqrt(2 + np.arange(len(x)))[:, None]),
+            lambda x: np.log1p(x * np.linspace(1, 2, len(x))[:, None]),
             "no such total",
         ),
     ],

@@ -20,14 +20,13 @@ from cdnbench.datasets.cells.screens.market import named_cells, read_market
 from cdnbench.datasets.cells.screens.stored import CHUNK, Reader, by_pointers, reader
 from cdnbench.errors import InvalidData
 from cdnbench.hdf5 import dataset, open_checked, texts
+from cdnbench.samples import GENES
 
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
 MTX = (".mtx", ".mtx.gz")
-GENES = "Gene Expression"
-"""The type of feature that is a gene, in files of 10x. Guides and antibodies are other types."""
 
 
 @dataclass(frozen=True, eq=False)
