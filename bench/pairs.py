@@ -9,12 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from cdnbench.descriptions import (
+    constant_on_sides,
+    listed,
+    named_as_descriptions,
+    note_on_descriptions,
+)
 from cdnbench.digest import generator
-from cdnbench.errors import InvalidTask
+from cdnbench.errors import InvalidTask, did_you_mean
 from cdnbench.samples import read_samples
 from cdnbench.scales import PLAIN, has_one_total, sums_of_rows, why_scaled_otherwise
 from cdnbench.table_layout import some
-from cdnbench.tables import Table
+from cdnbench.tables import Table, without_columns
 from cdnbench.task import Task
 from cdnbench.treatment import FEW_VARIABLES, SMALL_COUNT, Seen, treated, treatment_of
 from cdnbench.values import Extent, kind_of_values, lost_in_float32, why_unlike
@@ -39,13 +45,14 @@ def read_pair(
     transpose: bool = False,
     intersect: bool = False,
     as_is: bool = False,
+    not_variables: str = "",
 ) -> Pair:
     """The single-regime task of two files. Columns are matched by name and stand in the order of
     the control file.
 
     transpose: whether variables are in rows. intersect: keep the variables that both files have.
     as_is: use the values as they are, and compare the files even if they look alike, or hold
-    different kinds of values.
+    different kinds of values. not_variables: columns that are no variables, separated by commas.
 
     Raises
     ------
@@ -57,6 +64,7 @@ def read_pair(
     first = read_samples(control, transpose=transpose)
     second = read_samples(perturbed, transpose=transpose)
     notes = [*first.notes, *second.notes]
+    first, second = _described(first, second, listed(not_variables), (control, perturbed))
     if not as_is:
         _check_orientation(first, second, control, perturbed, transpose)
     variables, left_out = _common(first, second, (control, perturbed), transpose, intersect)
@@ -64,6 +72,8 @@ def read_pair(
         notes.append(left_out)
     before, after = _columns(first, variables), _columns(second, variables)
     copies = _copies(before, after)
+    suspicious = named_as_descriptions(variables) | constant_on_sides(before, after)
+    notes += note_on_descriptions(variables, suspicious)
     if not as_is:
         _check_contents(before, after, copies, control, perturbed)
         _check_scales(first, second, control, perturbed)
@@ -79,6 +89,21 @@ def read_pair(
         )
     task = Task(name=perturbed.stem, variables=variables, observational=before, regimes=[after])
     return Pair(task, tuple(notes))
+
+
+def _described(
+    first: Table, second: Table, names: list[str], paths: tuple[Path, Path]
+) -> tuple[Table, Table]:
+    """Both tables without columns that describe the samples, which one of them may lack."""
+    where = f"{paths[0]} and {paths[1]}"
+    for name in names:
+        if name not in first.columns and name not in second.columns:
+            raise did_you_mean(f"column of {where}", name, first.columns[:50])
+    one, other = (
+        without_columns(table, [name for name in names if name in table.columns], path)
+        for table, path in zip((first, second), paths, strict=True)
+    )
+    return one, other
 
 
 def _columns(table: Table, variables: list[str]) -> np.ndarray:

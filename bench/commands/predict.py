@@ -184,6 +184,13 @@ def predict(
             help="Variables are in rows, samples in columns. One file then needs --cells.",
         ),
     ] = False,
+    not_variables: Annotated[
+        str,
+        typer.Option(
+            help="Columns of numbers that describe the samples and are no variables, such as "
+            "'dose,batch'."
+        ),
+    ] = "",
     intersect: Annotated[
         bool,
         typer.Option(
@@ -295,7 +302,7 @@ def _pair(control: Path, perturbed: Path, given: dict[str, Any]) -> Result:
 
     if not is_auto(given["method"]):
         chosen_methods(given["method"])  # a wrong name is said before the files are read
-    options = {name: given[name] for name in ("transpose", "intersect", "as_is")}
+    options = {name: given[name] for name in ("transpose", "intersect", "as_is", "not_variables")}
     pair = read_pair(control, perturbed, **options)
     result = predict_pair(pair, given["method"], given["seed"], given["fdr"])
     for note in result.notes:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cdnbench.datasets.cells.screens.own_screen import OwnScreen
-from cdnbench.errors import InvalidTask
+from cdnbench.errors import InvalidTask, UnknownName
 from cdnbench.pairs import read_pair, smallest_p
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.pair import finding_of
@@ -332,6 +332,25 @@ def test_few_false_words_on_controls_against_controls():
     rng = np.random.default_rng(0)
     p = [smallest_p(rng.normal(size=(60, 6)), rng.normal(size=(60, 6))) for _ in range(200)]
     assert np.mean(np.array(p) <= 0.05) < 0.1
+
+
+# --- columns that describe the samples
+
+
+def test_descriptions_of_samples_are_said_and_can_be_left_out(tmp_path, frames):
+    told = [f.assign(Batch=range(len(f)), amount=10.0 * i) for i, f in enumerate(frames)]
+    pair = read_pair(*written(tmp_path, told))
+    (note,) = (note for note in pair.notes if "--not-variables" in note)
+    assert "'Batch', 'amount'" in note and "--not-variables Batch,amount" in note
+    pair = read_pair(*written(tmp_path, told), not_variables="Batch, amount")
+    assert pair.task.variables == tuple(NAMES) and not pair.notes
+    told[1] = told[1].drop(columns="amount")
+    paths = written(tmp_path, told)
+    assert read_pair(*paths, not_variables="Batch,amount").task.variables == tuple(NAMES)
+    with pytest.raises(UnknownName, match="'amounts'. Did you mean amount"):
+        read_pair(*paths, not_variables="Batch,amounts")
+    with pytest.raises(InvalidTask, match="no variable is left"):
+        read_pair(*paths, not_variables=",".join(told[0]))
 
 
 # --- what float32 cannot hold

@@ -16,6 +16,11 @@ from cdnbench.datasets.cells.screens.comparisons import Comparisons
 from cdnbench.datasets.cells.screens.counts import log_normalise, other_logarithm
 from cdnbench.datasets.cells.screens.opening import Source
 from cdnbench.datasets.cells.screens.survey import totals_of
+from cdnbench.descriptions import (
+    constant_on_sides,
+    named_as_descriptions,
+    note_on_descriptions,
+)
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidData
 from cdnbench.prediction.options import Reading
@@ -131,7 +136,7 @@ def check(
     other ways, all rows of a perturbation are controls as well, or logarithms of another kind than
     log(1 + counts per ten thousand).
     """
-    path, notes, copied = source.raw.path, [], []
+    path, notes, copied = source.raw.path, _on_descriptions(source, compared), []
     n_columns = len(source.raw.genes)
     if values.odd and source.has_symbols:
         _refuse(reading, notes, f"{path}: {values.odd}, or give the counts: --layer NAME.")
@@ -175,6 +180,19 @@ def check(
         more = f" and {len(copied) - 5} more" if len(copied) > 5 else ""
         notes.append(f"Some rows are also controls: {', '.join(copied[:5])}{more}.")
     return notes
+
+
+def _on_descriptions(source: Source, compared: Comparisons) -> list[str]:
+    """A note on the variables of a table that look like descriptions of its rows."""
+    raw = source.raw
+    if source.has_symbols:
+        return []
+    values, names = raw.read(0, raw.n_cells).toarray(), list(raw.genes)
+    suspicious = named_as_descriptions(names)
+    controls = [values[rows] for rows in compared.control_rows]
+    for group, rows in zip(compared.group, compared.perturbed_rows, strict=True):
+        suspicious = suspicious | constant_on_sides(controls[group], values[rows])
+    return note_on_descriptions(names, suspicious)
 
 
 def _refuse(reading: Reading, notes: list[str], text: str) -> None:
