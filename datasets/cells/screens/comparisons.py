@@ -104,6 +104,13 @@ def compare(
     without = int((~labels.labelled | (labels.names == "")).sum())
     if without:
         notes.append(f"{without:,} rows without a label in {reading.perturbation!r} are left out.")
+    if labels.like_controls:
+        like = ", ".join(f"{name!r} ({n:,} rows)" for name, n in labels.like_controls.items())
+        both = ",".join([reading.control.strip(), *labels.like_controls])
+        notes.append(
+            f"{like}: called like controls, but compared as perturbations. If they are controls, "
+            f"name all: --control '{both}'."
+        )
     nowhere = selected & np.array([g is None or g == "" for g in group]) & bool(reading.group)
     if nowhere.any():
         notes.append(f"{int(nowhere.sum()):,} rows without a {reading.group!r} are left out.")

@@ -143,6 +143,13 @@ def test_copies_of_controls_are_refused(small):
     assert "Some rows are also controls: b (1)" in notes_of(opened(frame))
 
 
+def test_perturbations_that_are_called_like_controls_are_said():
+    values = np.random.default_rng(0).normal(size=(30, 6))
+    screen = opened(labelled(values, [CONTROL] * 10 + ["vehicle"] * 10 + ["a"] * 10))
+    assert "'vehicle' (10 rows): called like controls" in notes_of(screen)
+    assert f"--control '{CONTROL},vehicle'" in notes_of(screen)
+
+
 def test_few_rows_are_said_and_no_effect_is_none(small):
     """Halves of the controls against each other, and two treated rows."""
     values = np.random.default_rng(0).normal(size=(42, 30))
