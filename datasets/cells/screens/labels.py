@@ -52,7 +52,7 @@ def read_labels(raw: RawCells, options: Preparation) -> Labels:
     other letters, a pattern of controls that matches a gene, or cells of one perturbation with
     different targets.
     """
-    column = column_of(raw, options.perturbation)
+    column = written_column(raw, options.perturbation)
     labels = [
         None if missing else str(value).strip()
         for value, missing in zip(column, column.isna(), strict=True)
@@ -86,6 +86,12 @@ def column_of(raw: RawCells, name: str):
     if name not in raw.obs:
         raise did_you_mean(f"column of obs in {raw.path}", name, map(str, raw.obs.columns))
     return raw.obs[name]
+
+
+def written_column(raw: RawCells, name: str):
+    """A column of labels: as it is written where it was read from text, so that 01 is not 1."""
+    column = column_of(raw, name)
+    return column if raw.written is None else raw.written[name]
 
 
 _USUAL = re.compile(

@@ -141,7 +141,11 @@ def _with_labels(path: Path, reading: Reading) -> LabelledTable:
     if reading.drop_missing:
         table = without_missing(table, path)
     table = replace(table, values=checked_values(table.values, table.columns, path))
-    about = named_cells(path, np.array(table.rows, dtype=object), reading.cells)
+    named = named_cells(path, np.array(table.rows, dtype=object), reading.cells)
+    about = named.obs.copy()
+    for name in (reading.perturbation, reading.group):
+        if name in about:
+            about[name] = named.written[name]
     return LabelledTable(table, about.reset_index(drop=True))
 
 
