@@ -84,7 +84,7 @@ def treatment_of(seen: Seen) -> Treatment:
             cure = "--total COLUMN normalises them" if seen.can_name else "normalise both files"
             note += f" Rows differ in their totals: if they are estimated counts, {cure}."
         return Treatment("as they are", seen.kind, note)
-    if few or (seen.one_total and not seen.column):
+    if few or seen.one_total:
         note = f"{looks} without a logarithm; log(1 + value) is taken of all rows alike."
         return Treatment("log", "log", note)
     note = (

@@ -205,8 +205,8 @@ def named_cells(path: Path, barcodes: np.ndarray, cells: Path | None) -> NamedCe
     if (counts > 1).any():
         raise InvalidData(
             f"{path}: the name {str(names[counts > 1][0])!r} repeats ({int((counts > 1).sum())} "
-            f"names do), so {cells} cannot say which row it means. Make the names unique in both, for "
-            "example by a suffix for each sample."
+            f"names do), so {cells} cannot say which row it means. Make the names unique in both, "
+            "for example by a suffix for each sample."
         )
     written = text.apply(lambda column: column.str.strip())
     written = written.astype(object).where(written != "", None)

@@ -58,7 +58,7 @@ class OwnScreen:
         self.source: Source = open_source(source, reading)
         raw = self.source.raw
         labels, selected, group = rows_asked_for(raw, reading)
-        values = look(self.source, reading, progress)
+        values = look(self.source, reading, selected, progress)
         action, kind, usable, notes = treatment(self.source, reading, values, selected)
         self.treat = CHANGES[action]
         self.kind: Kind = kind

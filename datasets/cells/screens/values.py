@@ -22,7 +22,7 @@ from cdnbench.descriptions import (
     note_on_descriptions,
 )
 from cdnbench.digest import generator
-from cdnbench.errors import InvalidData
+from cdnbench.errors import InvalidData, InvalidParameter
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.screening import Progress
 from cdnbench.scales import NATURAL, PLAIN, Sums, has_one_total, sums_by, why_scaled_otherwise
@@ -58,8 +58,8 @@ class Values:
         return {scale: sums[rows] for scale, sums in self.sums.items()}
 
 
-def look(source: Source, reading: Reading, progress: Progress) -> Values:
-    """Read all rows once.
+def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progress) -> Values:
+    """Read all rows once. selected: (M,) bool, the rows that are asked for.
 
     Raises
     ------
@@ -95,9 +95,9 @@ def look(source: Source, reading: Reading, progress: Progress) -> Values:
             _add_sums(sums, rows, chunk, n)
     sums = sums if extent.kind == "log" else {} if extent.kind == "scaled" else {PLAIN: total}
     if reading.total:
-        given = totals_of(raw, reading.total)
-        if extent.kind == "counts" and (total > given * (1 + 1e-6)).any():
-            row = int(np.argmax(total - given))
+        given = totals_of(raw, reading.total, selected)
+        if extent.kind == "counts" and (selected & (total > given * (1 + 1e-6))).any():
+            row = int(np.argmax(np.where(selected, total - given, 0)))
             raise InvalidData(
                 f"{raw.path}: row {row + 1} has {total[row]:g} counts in the file and "
                 f"{given[row]:g} in {reading.total!r}. --total names the column with the counts "
@@ -205,8 +205,17 @@ def treatment(
     source: Source, reading: Reading, values: Values, selected: np.ndarray
 ) -> tuple[Action, Kind, np.ndarray, list[str]]:
     """How methods get the values: what is done to them, the kind of what this returns, (M,) bool
-    which rows it can be done to, and notes. selected: (M,) bool, the rows that are asked for."""
+    which rows it can be done to, and notes. selected: (M,) bool, the rows that are asked for.
+
+    Raises
+    ------
+    InvalidParameter: `--total` for values that are not divided by a total.
+    """
     every, n = np.ones(len(values.total), dtype=bool), len(source.raw.genes)
+    if reading.as_is and reading.total:
+        raise InvalidParameter(
+            "--as-is leaves every value as it is, and --total divides by a total. Leave one out."
+        )
     if reading.as_is:
         note = f"The values look like {WORDS[values.kind]}; they are used as they are (--as-is)."
         return "as they are", values.kind, every, [note]
@@ -215,6 +224,12 @@ def treatment(
     found = treatment_of(
         Seen(values.kind, values.largest, n, source.has_symbols, one_total, reading.total)
     )
+    if found.action != "log of shares" and reading.total:
+        raise InvalidParameter(
+            f"--total divides counts by a total, and the values of {source.raw.path} look like "
+            f"{WORDS[values.kind]}{' with one total per row' * one_total}. Leave it out, or give "
+            "the counts: --layer NAME."
+        )
     if found.action != "log of shares":
         return found.action, found.kind, every, [found.note]
     notes = [found.note]

@@ -6,7 +6,7 @@ import pytest
 from own_screens import CONTROL, LABEL, continuous, labelled, notes_of, opened, tasks_of
 from scipy import sparse
 
-from cdnbench.errors import BenchError, InvalidData
+from cdnbench.errors import BenchError, InvalidData, InvalidParameter
 from cdnbench.prediction.notes import notes_on_rows
 
 
@@ -148,6 +148,24 @@ def test_perturbations_that_are_called_like_controls_are_said():
     screen = opened(labelled(values, [CONTROL] * 10 + ["vehicle"] * 10 + ["a"] * 10))
     assert "'vehicle' (10 rows): called like controls" in notes_of(screen)
     assert f"--control '{CONTROL},vehicle'" in notes_of(screen)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, -5.0])
+def test_totals_that_are_none_are_refused(bad, small):
+    screen = small.copy()
+    screen.obs["total"] = screen.obs["total"].astype(float)
+    screen.obs.loc[screen.obs_names[2], "total"] = bad
+    with pytest.raises(InvalidData, match="1 cells have no total in 'total', the first in row 3"):
+        opened(screen, total="total")
+    assert opened(screen, total="total", where="0 < total < 1e15").kind == "log"
+
+
+def test_totals_of_values_that_are_no_counts_are_refused(small):
+    logs = lognorm(small)
+    with pytest.raises(InvalidParameter, match="look like logarithms of counts. Leave it out"):
+        opened(logs, total="total")
+    with pytest.raises(InvalidParameter, match="--as-is leaves every value.*Leave one out"):
+        opened(small, total="total", as_is=True)
 
 
 def test_few_rows_are_said_and_no_effect_is_none(small):
