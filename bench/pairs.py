@@ -158,12 +158,19 @@ def _check_orientation(
 
 
 def _overlap(first: list[str] | None, second: list[str] | None) -> float:
-    """Share of the row labels that both files have; 0 where they are numbers."""
-    one, two = (
-        {label for label in labels or () if not label.replace(".", "").isdigit()}
-        for labels in (first, second)
-    )
+    """Share of the row labels that both files have; 0 where they only count the rows."""
+    one, two = (set() if _counts_on(labels) else set(labels or ()) for labels in (first, second))
     return len(one & two) / max(len(one | two), 1)
+
+
+def _counts_on(labels: list[str] | None) -> bool:
+    """Whether labels are consecutive whole numbers, or numbers with fractions. Identifiers of genes
+    may be numbers as well, but these leave gaps."""
+    if not labels or not all(label.replace(".", "").isdigit() for label in labels):
+        return False
+    numbers = sorted({float(label) for label in labels if label.count(".") <= 1})
+    whole = all(number.is_integer() for number in numbers)
+    return not whole or not numbers or numbers[-1] - numbers[0] < 2 * len(numbers)
 
 
 @dataclass(frozen=True)

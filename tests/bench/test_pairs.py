@@ -110,6 +110,19 @@ def test_variables_in_rows_with_other_samples_are_recognised(tmp_path, frames):
     assert first(read_pair(*paths, transpose=True)) == "TP53"
 
 
+def test_identifiers_that_are_numbers_may_be_the_variables(tmp_path, frames):
+    """As those of Entrez. Numbers that only count the rows say nothing."""
+    turned = [frame.iloc[:80].T.set_axis([7157, 4609, 3725, 1956, 3845, 207]) for frame in frames]
+    for frame in turned:
+        frame.columns = [f"s{i}" for i in range(80)]
+    paths = written(tmp_path, turned, index=True, index_label="entrez")
+    with pytest.raises(InvalidTask, match="same names .'7157'.*use --transpose"):
+        read_pair(*paths)
+    assert first(read_pair(*paths, transpose=True)) == "3725"
+    frames[0] = frames[0].sample(frac=1, random_state=0)
+    assert first(read_pair(*written(tmp_path, frames, index=True, index_label="cell"))) == "TP53"
+
+
 def test_transposing_needs_names_in_the_rows(tmp_path, frames):
     with pytest.raises(InvalidTask, match="'5.*' repeat|names"):
         read_pair(*written(tmp_path, [frame.round(0) for frame in frames]), transpose=True)
