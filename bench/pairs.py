@@ -9,13 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
+from cdnbench.descriptions import (
+    constant_on_sides,
+    listed,
+    named_as_descriptions,
+    note_on_descriptions,
+)
 from cdnbench.digest import generator
-from cdnbench.errors import InvalidTask
+from cdnbench.errors import InvalidTask, did_you_mean
 from cdnbench.samples import read_samples
+from cdnbench.scales import PLAIN, has_one_total, sums_of_rows, why_scaled_otherwise
 from cdnbench.table_layout import some
-from cdnbench.tables import Table
+from cdnbench.tables import Table, without_columns
 from cdnbench.task import Task
-from cdnbench.values import kind_of_values, lost_in_float32, why_unlike
+from cdnbench.treatment import FEW_VARIABLES, SMALL_COUNT, Seen, treated, treatment_of
+from cdnbench.values import Extent, kind_of_values, lost_in_float32, why_unlike
 
 FEW_ROWS = 10
 """Fewer rows on a side than this are worth a warning."""
@@ -37,12 +45,14 @@ def read_pair(
     transpose: bool = False,
     intersect: bool = False,
     as_is: bool = False,
+    not_variables: str = "",
 ) -> Pair:
     """The single-regime task of two files. Columns are matched by name and stand in the order of
     the control file.
 
     transpose: whether variables are in rows. intersect: keep the variables that both files have.
-    as_is: compare the files even if they look alike, or hold different kinds of values.
+    as_is: use the values as they are, and compare the files even if they look alike, or hold
+    different kinds of values. not_variables: columns that are no variables, separated by commas.
 
     Raises
     ------
@@ -54,6 +64,7 @@ def read_pair(
     first = read_samples(control, transpose=transpose)
     second = read_samples(perturbed, transpose=transpose)
     notes = [*first.notes, *second.notes]
+    first, second = _described(first, second, listed(not_variables), (control, perturbed))
     if not as_is:
         _check_orientation(first, second, control, perturbed, transpose)
     variables, left_out = _common(first, second, (control, perturbed), transpose, intersect)
@@ -61,8 +72,14 @@ def read_pair(
         notes.append(left_out)
     before, after = _columns(first, variables), _columns(second, variables)
     copies = _copies(before, after)
+    suspicious = named_as_descriptions(variables) | constant_on_sides(before, after)
+    notes += note_on_descriptions(variables, suspicious)
     if not as_is:
         _check_contents(before, after, copies, control, perturbed)
+        _check_scales(first, second, control, perturbed)
+        genes = any(path.suffix == ".h5ad" for path in (control, perturbed))
+        before, after, on_values = _treated(before, after, genes, (control, perturbed))
+        notes += on_values
     notes += _warnings(before, after, copies, control, perturbed)
     before, after, shifted = _centred(before, after, variables)
     if shifted:
@@ -72,6 +89,21 @@ def read_pair(
         )
     task = Task(name=perturbed.stem, variables=variables, observational=before, regimes=[after])
     return Pair(task, tuple(notes))
+
+
+def _described(
+    first: Table, second: Table, names: list[str], paths: tuple[Path, Path]
+) -> tuple[Table, Table]:
+    """Both tables without columns that describe the samples, which one of them may lack."""
+    where = f"{paths[0]} and {paths[1]}"
+    for name in names:
+        if name not in first.columns and name not in second.columns:
+            raise did_you_mean(f"column of {where}", name, first.columns[:50])
+    one, other = (
+        without_columns(table, [name for name in names if name in table.columns], path)
+        for table, path in zip((first, second), paths, strict=True)
+    )
+    return one, other
 
 
 def _columns(table: Table, variables: list[str]) -> np.ndarray:
@@ -126,12 +158,19 @@ def _check_orientation(
 
 
 def _overlap(first: list[str] | None, second: list[str] | None) -> float:
-    """Share of the row labels that both files have; 0 where they are numbers."""
-    one, two = (
-        {label for label in labels or () if not label.replace(".", "").isdigit()}
-        for labels in (first, second)
-    )
+    """Share of the row labels that both files have; 0 where they only count the rows."""
+    one, two = (set() if _counts_on(labels) else set(labels or ()) for labels in (first, second))
     return len(one & two) / max(len(one | two), 1)
+
+
+def _counts_on(labels: list[str] | None) -> bool:
+    """Whether labels are consecutive whole numbers, or numbers with fractions. Identifiers of genes
+    may be numbers as well, but these leave gaps."""
+    if not labels or not all(label.replace(".", "").isdigit() for label in labels):
+        return False
+    numbers = sorted({float(label) for label in labels if label.count(".") <= 1})
+    whole = all(number.is_integer() for number in numbers)
+    return not whole or not numbers or numbers[-1] - numbers[0] < 2 * len(numbers)
 
 
 @dataclass(frozen=True)
@@ -190,6 +229,63 @@ def _check_contents(
         )
 
 
+def _check_scales(first: Table, second: Table, control: Path, perturbed: Path) -> None:
+    """Files are compared with all columns that they have, over which they were normalised.
+
+    Raises
+    ------
+    InvalidTask: the rows of the two files were normalised or logged in other ways.
+    """
+    kind = kind_of_values(first.values)
+    if kind != kind_of_values(second.values) or kind == "counts":
+        return  # other kinds are told by their values, and counts are normalised
+    why = why_scaled_otherwise(
+        (sums_of_rows(first.values, kind), sums_of_rows(second.values, kind)),
+        (f"rows of {control}", f"rows of {perturbed}"),
+        min(len(first.columns), len(second.columns)),
+        same_columns=set(first.columns) == set(second.columns),
+    )
+    if why:
+        raise InvalidTask(
+            f"{control} and {perturbed} were not normalised alike: {why}. Treat both alike first, "
+            "or use --as-is if this is meant."
+        )
+
+
+def _treated(
+    before: np.ndarray, after: np.ndarray, genes: bool, paths: tuple[Path, Path]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Both sides as methods get them, by the rule for one file, and notes.
+
+    Raises
+    ------
+    InvalidTask: every row of a file is empty.
+    """
+    extent, n = Extent.of(before) | Extent.of(after), before.shape[1]
+    if extent.kind in ("log", "scaled") or not (genes or extent.largest > SMALL_COUNT):
+        return before, after, []
+    sums = [sums_of_rows(side, extent.kind)[PLAIN] for side in (before, after)]
+    one_total = has_one_total(np.concatenate(sums))
+    found = treatment_of(Seen(extent.kind, extent.largest, n, genes, one_total, can_name=False))
+    if found.action == "as they are":
+        worth_saying = extent.kind == "counts" or (not one_total and n >= FEW_VARIABLES)
+        return before, after, [found.note] * worth_saying
+    notes = [found.note]
+    if found.action == "log of shares":
+        if n < 20 * FEW_VARIABLES:
+            notes.append(
+                f"If these {n:,} variables are only some of the genes, the sum is no good total: "
+                "normalise all genes of both files first."
+            )
+        for total, path in zip(sums, paths, strict=True):
+            if not total.any():
+                raise InvalidTask(f"{path} holds nothing but zeros in the variables compared.")
+            if empty := int((total == 0).sum()):
+                notes.append(f"{path}: {empty:,} rows without any count are left out.")
+        before, after = before[sums[0] > 0], after[sums[1] > 0]
+    return treated(before, found.action), treated(after, found.action), notes
+
+
 def _warnings(
     before: np.ndarray, after: np.ndarray, copies: _Copies, control: Path, perturbed: Path
 ) -> list[str]:
@@ -202,13 +298,6 @@ def _warnings(
             )
     if copies.n_shared and kind_of_values(after) != "counts":
         found.append(f"{copies.n_shared} rows of {perturbed} are also in {control}.")
-    if all(
-        kind_of_values(side) == "counts" and side.max() > LARGE_COUNT for side in (before, after)
-    ):
-        found.append(
-            "Both files hold counts, which are used as they are. Normalise both alike first if "
-            "the rows differ in their totals."
-        )
     if min(len(before), len(after)) > 1:
         p = smallest_p(before, after)
         if p > _LEVEL:
@@ -217,10 +306,6 @@ def _warnings(
                 f"{p:.2g}, corrected for the number of variables). The ranking may be of noise."
             )
     return found
-
-
-LARGE_COUNT = 10
-"""Whole numbers up to here may be grades or classes; above, they are taken for counts."""
 
 
 def smallest_p(before: np.ndarray, after: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from cdnbench.table_layout import some
 from cdnbench.tables import Table, check_whole, read_text_table, table_of_frame
 from cdnbench.task import repeated_names
 
+GENES = "Gene Expression"
+"""The type of feature that is a gene, in files of 10x. Guides and antibodies are other types."""
 COMPRESSIONS = (".gz", ".bz2", ".xz")
 _NAME_KEYS = ("variables", "var_names", "names", "columns", "genes", "gene_names", "features")
 """Arrays of an .npz file that name its columns, wherever their length fits."""
@@ -217,7 +220,34 @@ def _read_h5ad(path: Path, transpose: bool) -> Table:
             values = x[()]
         else:
             raise InvalidTask(f"{path}: X is stored as {kind!r}; store it as an array.")
-    return Table(values, columns, rows)
+        types = _types_of_features(file)
+    return _genes_of(Table(values, columns, rows), types, path)
+
+
+def _types_of_features(file: Any) -> list[str]:
+    """The types of features of an .h5ad, if they are those of 10x."""
+    from anndata.io import read_elem
+
+    var: Any = file["var"]
+    if hasattr(var, "dtype") or "feature_types" not in var:
+        return []
+    types = [str(name) for name in np.asarray(read_elem(var["feature_types"]), dtype=object)]
+    return types if GENES in types else []
+
+
+def _genes_of(table: Table, types: list[str], path: Path) -> Table:
+    """The table without features that are no genes, and notes that count them. types: of each
+    feature, or none."""
+    if not types:
+        return table
+    keep = np.flatnonzero(np.array(types, dtype=object) == GENES)
+    others = sorted(Counter(name for name in types if name != GENES).items())
+    notes = tuple(
+        f"{path}: {n:,} features of type {name} are no genes and were left out."
+        for name, n in others
+    )
+    columns = [table.columns[i] for i in keep]
+    return replace(table, values=table.values[:, keep], columns=columns, notes=notes)
 
 
 def _names_of(path: Path, file: Any, part: str) -> list[str]:

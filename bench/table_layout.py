@@ -38,6 +38,7 @@ INDEX_NAMES = {
     *("#", "index", "id", "ids", "row", "rows", "rownames", "row_names", "obs", "observation"),
     *("cell", "cells", "cell_id", "cellid", "barcode", "barcodes"),
     *("sample", "samples", "sample_id", "sampleid"),
+    *("gene", "genes", "gene_id", "geneid", "entrez", "entrez_id", "entrezid", "entrezgene"),
 }
 """Names, in small letters, under which a column of distinct whole numbers labels the rows."""
 

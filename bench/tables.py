@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cdnbench.errors import InvalidTask
-from cdnbench.table_layout import COMMA, INDEX_NAMES, POINT, layout_of
+from cdnbench.errors import InvalidTask, did_you_mean
+from cdnbench.table_layout import COMMA, INDEX_NAMES, POINT, layout_of, some
 from cdnbench.task import repeated_names
 
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|\d{1,2}-[A-Za-z]{3}(-\d+)?")
@@ -50,6 +50,24 @@ def read_text_table(path: Path, *, first_column_is_labels: bool = False) -> Tabl
     """
     frame, names = text_frame(path)
     return table_of_frame(frame, names, path, first_column_is_labels=first_column_is_labels)
+
+
+def without_columns(table: Table, names: Collection[str], source: object) -> Table:
+    """The table without some of its columns.
+
+    Raises
+    ------
+    UnknownName: it has no such column. InvalidTask: no column is left.
+    """
+    for name in names:
+        if name not in table.columns:
+            raise did_you_mean(f"column of {source}", name, table.columns[:50])
+    kept = [i for i, name in enumerate(table.columns) if name not in names]
+    if not kept:
+        raise InvalidTask(f"{source}: no variable is left without {some(list(names))}.")
+    if len(kept) == len(table.columns):
+        return table
+    return replace(table, values=table.values[:, kept], columns=[table.columns[i] for i in kept])
 
 
 def text_frame(path: Path, as_text: Collection[str] = ()) -> tuple[Any, list[str]]:

@@ -184,6 +184,13 @@ def predict(
             help="Variables are in rows, samples in columns. One file then needs --cells.",
         ),
     ] = False,
+    not_variables: Annotated[
+        str,
+        typer.Option(
+            help="Columns of numbers that describe the samples and are no variables, such as "
+            "'dose,batch'."
+        ),
+    ] = "",
     intersect: Annotated[
         bool,
         typer.Option(
@@ -196,8 +203,8 @@ def predict(
     """Rank the variables by how likely an intervention targeted them.
 
     One file with a column of labels gives one ranking per perturbation, each against the controls.
-    Counts are normalised to log(1 + counts per ten thousand); other values are used as they are.
-    Two files give one ranking, and their values are used as they are: normalise both alike before.
+    Two files give one ranking. Counts are normalised to log(1 + counts per ten thousand); other
+    values are used as they are. Two sides that were not normalised alike are refused.
     Notes say how the samples were read, which method was chosen and why, and what speaks against
     trusting a ranking. For each perturbation, q says whether anything moved, and the verdict names
     the targets where the method has probabilities. Scores rank the variables of one perturbation.
@@ -295,7 +302,7 @@ def _pair(control: Path, perturbed: Path, given: dict[str, Any]) -> Result:
 
     if not is_auto(given["method"]):
         chosen_methods(given["method"])  # a wrong name is said before the files are read
-    options = {name: given[name] for name in ("transpose", "intersect", "as_is")}
+    options = {name: given[name] for name in ("transpose", "intersect", "as_is", "not_variables")}
     pair = read_pair(control, perturbed, **options)
     result = predict_pair(pair, given["method"], given["seed"], given["fdr"])
     for note in result.notes:

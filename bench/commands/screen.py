@@ -51,6 +51,7 @@ def predict(
     genes: str = "",
     cells: str | Path | None = None,
     transpose: bool = False,
+    not_variables: str = "",
     drop_missing: bool = False,
     candidates: int = 1000,
     max_controls: int = 2000,
@@ -72,8 +73,9 @@ def predict(
     method: names of one or several, `"a,b:parameter=value"` or a list. "auto", or None, chooses for
         each perturbation by its rows and by the kind of values, and says why in the notes.
     fdr: share of wrong claims that verdicts may hold, above 0 and below 1.
-    where, total, layer, genes, cells, transpose, drop_missing, candidates, max_controls, as_is,
-        seed: as in `cdnbench.prediction.options.Reading`, and as the options of `bench predict`.
+    where, total, layer, genes, cells, transpose, not_variables, drop_missing, candidates,
+        max_controls, as_is, seed: as in `cdnbench.prediction.options.Reading`, and as the options
+        of `bench predict`.
     jobs: how many run at once, 0 for one per usable core. timeout: seconds per perturbation, None
         for the method's own estimate. memory_gb: GB per perturbation.
     work: folder that keeps results, so that a call that was interrupted goes on; None for one in
@@ -94,6 +96,7 @@ def predict(
         genes=genes,
         cells=None if cells is None else Path(cells),
         transpose=transpose,
+        not_variables=not_variables,
         drop_missing=drop_missing,
         as_is=as_is,
         candidates=candidates,

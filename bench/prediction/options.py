@@ -81,6 +81,7 @@ class Reading:
     cells: .csv with one row per barcode or sample, which says what was done to it: for 10x files,
         and for tables whose rows have names.
     transpose: whether a table has variables in rows and samples in columns; it needs `cells`.
+    not_variables: columns of a table that are no variables, separated by commas.
     drop_missing: leave out the variables of a table that have missing values.
     as_is: whether values are left as they are, and odd ones accepted.
     candidates: most variables per perturbation that a method gets.
@@ -101,6 +102,7 @@ class Reading:
     genes: str = ""
     cells: Path | None = None
     transpose: bool = False
+    not_variables: str = ""
     drop_missing: bool = False
     as_is: bool = False
     candidates: int = 1000

@@ -2,12 +2,15 @@
 
 import os
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 
-from cdnbench.errors import InvalidTask
+from cdnbench.datasets.cells.screens.own_screen import OwnScreen
+from cdnbench.errors import InvalidTask, UnknownName
 from cdnbench.pairs import read_pair, smallest_p
+from cdnbench.prediction.options import Reading
 from cdnbench.prediction.pair import finding_of
 from cdnbench.registry import load_method
 
@@ -107,6 +110,19 @@ def test_variables_in_rows_with_other_samples_are_recognised(tmp_path, frames):
     assert first(read_pair(*paths, transpose=True)) == "TP53"
 
 
+def test_identifiers_that_are_numbers_may_be_the_variables(tmp_path, frames):
+    """As those of Entrez. Numbers that only count the rows say nothing."""
+    turned = [frame.iloc[:80].T.set_axis([7157, 4609, 3725, 1956, 3845, 207]) for frame in frames]
+    for frame in turned:
+        frame.columns = [f"s{i}" for i in range(80)]
+    paths = written(tmp_path, turned, index=True, index_label="entrez")
+    with pytest.raises(InvalidTask, match="same names .'7157'.*use --transpose"):
+        read_pair(*paths)
+    assert first(read_pair(*paths, transpose=True)) == "3725"
+    frames[0] = frames[0].sample(frac=1, random_state=0)
+    assert first(read_pair(*written(tmp_path, frames, index=True, index_label="cell"))) == "TP53"
+
+
 def test_transposing_needs_names_in_the_rows(tmp_path, frames):
     with pytest.raises(InvalidTask, match="'5.*' repeat|names"):
         read_pair(*written(tmp_path, [frame.round(0) for frame in frames]), transpose=True)
@@ -191,7 +207,122 @@ def test_counts_against_normalised_counts_are_refused(tmp_path):
         read_pair(*paths)
     assert read_pair(*paths, as_is=True).task.n_variables == 6
     pair = read_pair(*written(tmp_path, counts))
-    assert any("hold counts, which are used as they are" in note for note in pair.notes)
+    assert any("whole numbers of 6 variables" in note for note in pair.notes)
+
+
+def counted(folder, factor=1.0, n=300):
+    """Two .h5ad and one .csv of both: gene 7 falls, and treated rows were sequenced deeper."""
+    rng = np.random.default_rng(0)
+    mean = rng.lognormal(1, 1, size=n)
+    fallen = np.where(np.arange(n) == 7, 0.1, 1) * mean
+    depth = [rng.lognormal(0, 0.3, size=(rows, 1)) for rows in (60, 40)]
+    counts = [
+        rng.poisson(depth[0] * mean).astype(float),
+        rng.poisson(3 * depth[1] * fallen) * factor,
+    ]
+    counts[0] = counts[0] * factor
+    names = [f"g{i}" for i in range(n)]
+    paths = [folder / "control.h5ad", folder / "treated.h5ad"]
+    for part, path in zip(counts, paths, strict=True):
+        anndata.AnnData(part, var=pd.DataFrame(index=names)).write_h5ad(path)
+    return counts, names, paths
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.017])
+def test_counts_of_two_files_are_normalised_as_those_of_one(tmp_path, factor):
+    """Whole counts, and estimated ones with fractions."""
+    counts, names, paths = counted(tmp_path, factor)
+    pair = read_pair(*paths)
+    assert first(pair) == "g7"
+    assert any("is taken of all rows alike" in note for note in pair.notes)
+    frame = pd.DataFrame(np.concatenate(counts), columns=names)
+    obs = pd.DataFrame({"drug": ["no"] * 60 + ["yes"] * 40}, index=map(str, range(100)))
+    both = anndata.AnnData(frame.to_numpy(), obs=obs, var=pd.DataFrame(index=names))
+    screen = OwnScreen(both, Reading(perturbation="drug", control="no"))
+    (block,) = screen.blocks()
+    block.gather([0])
+    task = block.task(0, np.arange(len(names)))
+    np.testing.assert_array_equal(pair.task.observational, task.observational)
+    np.testing.assert_array_equal(pair.task.regimes[0], task.regimes[0])
+    as_they_are = read_pair(*paths, as_is=True).task
+    np.testing.assert_allclose(as_they_are.observational, counts[0], rtol=1e-6)
+
+
+def test_features_that_are_no_genes_are_left_out(tmp_path):
+    counts, names, paths = counted(tmp_path)
+    types = ["Gene Expression"] * 299 + ["CRISPR Guide Capture"]
+    var = pd.DataFrame({"feature_types": types}, index=names)
+    counts[1][:, -1] += 100
+    for part, path in zip(counts, paths, strict=True):
+        anndata.AnnData(part, var=var).write_h5ad(path)
+    pair = read_pair(*paths)
+    assert pair.task.variables == tuple(names[:-1]) and first(pair) == "g7"
+    words = "1 features of type CRISPR Guide Capture are no genes and were left out"
+    assert sum(words in note for note in pair.notes) == 2
+
+
+def test_rows_without_counts_are_left_out(tmp_path):
+    counts, names, paths = counted(tmp_path)
+    counts[1][3] = 0
+    anndata.AnnData(counts[1], var=pd.DataFrame(index=names)).write_h5ad(paths[1])
+    pair = read_pair(*paths)
+    assert len(pair.task.regimes[0]) == 39
+    assert any("1 rows without any count are left out" in note for note in pair.notes)
+    anndata.AnnData(0 * counts[1], var=pd.DataFrame(index=names)).write_h5ad(paths[1])
+    with pytest.raises(InvalidTask, match="treated.h5ad holds nothing but zeros"):
+        read_pair(*paths)
+
+
+def test_fractions_of_a_wide_table_stay_and_their_totals_are_said(tmp_path):
+    counts, names, _ = counted(tmp_path, 1.017)
+    pair = read_pair(*written(tmp_path, [pd.DataFrame(c, columns=names) for c in counts]))
+    np.testing.assert_allclose(pair.task.observational, counts[0], rtol=1e-6)
+    assert any("if they are estimated counts" in note for note in pair.notes)
+
+
+@pytest.mark.parametrize(
+    "one, other, words",
+    [
+        (np.log1p, lambda x: np.log1p(100 * x), "10,000 per row.*1,000,000 per row"),
+        (np.log1p, lambda x: np.log2(1 + x), r"log\(1 \+ value\).*log2\(1 \+ value\)"),
+        (np.log1p, lambda x: np.log1p(np.log1p(x)), r"log\(1 \+ log"),
+        (lambda x: x, lambda x: 100 * x, "add up to 10,000 per row.*add up to 1,000,000"),
+        (
+            np.log1p,
+            lambda x: np.log1p(x * np.linspace(1, 2, len(x))[:, None]),
+            "no such total",
+        ),
+    ],
+)
+def test_two_files_that_were_normalised_otherwise_are_refused(tmp_path, one, other, words):
+    counts, names, _ = counted(tmp_path)
+    shares = [1e4 * c / c.sum(axis=1, keepdims=True) for c in counts]
+    frames = [pd.DataFrame(x, columns=names) for x in (one(shares[0]), other(shares[1]))]
+    with pytest.raises(InvalidTask, match=f"not normalised alike.*{words}.*--as-is"):
+        read_pair(*written(tmp_path, frames))
+    assert read_pair(*written(tmp_path, frames), as_is=True).task.n_variables == 300
+    alike = [pd.DataFrame(one(x), columns=names) for x in shares]
+    assert first(read_pair(*written(tmp_path, alike))) == "g7"
+
+
+def test_logarithms_of_counts_to_other_bases_are_refused(tmp_path):
+    """They have no common total, but each comes from whole numbers."""
+    rng = np.random.default_rng(0)
+    counts = [rng.poisson(np.arange(10, 70, 10), size=(rows, 6)) for rows in (60, 40)]
+    logs = [np.log1p(counts[0]), np.log2(1 + counts[1])]
+    paths = written(tmp_path, [pd.DataFrame(x, columns=NAMES) for x in logs])
+    with pytest.raises(InvalidTask, match=r"log\(1 \+ value\) of counts.*log2.* of counts"):
+        read_pair(*paths)
+    logs = [np.log1p(x) for x in counts]
+    read_pair(*written(tmp_path, [pd.DataFrame(x, columns=NAMES) for x in logs]))
+
+
+def test_a_file_with_a_part_of_the_genes_may_have_no_common_total(tmp_path):
+    counts, names, _ = counted(tmp_path)
+    logs = [np.log1p(1e4 * c / c.sum(axis=1, keepdims=True)) for c in counts]
+    frames = [pd.DataFrame(x, columns=names) for x in logs]
+    paths = written(tmp_path, [frames[0], frames[1].iloc[:, :50]])
+    assert first(read_pair(*paths, intersect=True)) == "g7"
 
 
 def test_a_handful_of_rows_is_said(tmp_path, frames):
@@ -214,6 +345,25 @@ def test_few_false_words_on_controls_against_controls():
     rng = np.random.default_rng(0)
     p = [smallest_p(rng.normal(size=(60, 6)), rng.normal(size=(60, 6))) for _ in range(200)]
     assert np.mean(np.array(p) <= 0.05) < 0.1
+
+
+# --- columns that describe the samples
+
+
+def test_descriptions_of_samples_are_said_and_can_be_left_out(tmp_path, frames):
+    told = [f.assign(Batch=range(len(f)), amount=10.0 * i) for i, f in enumerate(frames)]
+    pair = read_pair(*written(tmp_path, told))
+    (note,) = (note for note in pair.notes if "--not-variables" in note)
+    assert "'Batch', 'amount'" in note and "--not-variables Batch,amount" in note
+    pair = read_pair(*written(tmp_path, told), not_variables="Batch, amount")
+    assert pair.task.variables == tuple(NAMES) and not pair.notes
+    told[1] = told[1].drop(columns="amount")
+    paths = written(tmp_path, told)
+    assert read_pair(*paths, not_variables="Batch,amount").task.variables == tuple(NAMES)
+    with pytest.raises(UnknownName, match="'amounts'. Did you mean amount"):
+        read_pair(*paths, not_variables="Batch,amounts")
+    with pytest.raises(InvalidTask, match="no variable is left"):
+        read_pair(*paths, not_variables=",".join(told[0]))
 
 
 # --- what float32 cannot hold

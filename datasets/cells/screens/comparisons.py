@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cdnbench.datasets.cells.screens.labels import Labels, column_of, frequent, read_labels
+from cdnbench.datasets.cells.screens.labels import Labels, frequent, read_labels, written_column
 from cdnbench.datasets.cells.screens.options import Preparation
 from cdnbench.datasets.cells.screens.raw import RawCells
 from cdnbench.datasets.cells.screens.survey import fulfils
@@ -81,7 +81,7 @@ def rows_asked_for(raw: RawCells, reading: Reading) -> tuple[Labels, np.ndarray,
         selected &= fulfils(raw, reading.where)
     if not reading.group:
         return labels, selected, np.full(raw.n_cells, "", dtype=object)
-    column = column_of(raw, reading.group)
+    column = written_column(raw, reading.group)
     group = np.array(
         [None if m else str(v).strip() for v, m in zip(column, column.isna(), strict=True)],
         dtype=object,
@@ -104,6 +104,13 @@ def compare(
     without = int((~labels.labelled | (labels.names == "")).sum())
     if without:
         notes.append(f"{without:,} rows without a label in {reading.perturbation!r} are left out.")
+    if labels.like_controls:
+        like = ", ".join(f"{name!r} ({n:,} rows)" for name, n in labels.like_controls.items())
+        both = ",".join([reading.control.strip(), *labels.like_controls])
+        notes.append(
+            f"{like}: called like controls, but compared as perturbations. If they are controls, "
+            f"name all: --control '{both}'."
+        )
     nowhere = selected & np.array([g is None or g == "" for g in group]) & bool(reading.group)
     if nowhere.any():
         notes.append(f"{int(nowhere.sum()):,} rows without a {reading.group!r} are left out.")

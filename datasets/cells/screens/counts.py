@@ -8,9 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from cdnbench.errors import InvalidData
+from cdnbench.treatment import TARGET_SUM
 from cdnbench.values import LOG_LIMIT, Extent
 
-TARGET_SUM = 1e4
 _ROUNDING = 0.01
 """Share by which the values of a cell may miss `TARGET_SUM`: half precision, or three decimals."""
 

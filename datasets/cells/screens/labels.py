@@ -10,7 +10,7 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,12 +24,14 @@ class Labels:
     """The labels of M cells.
 
     names: (M,) the perturbation of each cell, None for controls and cells without one. control:
-    (M,) bool. targets: the targets of each perturbation as the file names them.
+    (M,) bool. targets: the targets of each perturbation as the file names them. like_controls:
+    perturbations that are called like usual controls, and their numbers of cells.
     """
 
     names: np.ndarray
     control: np.ndarray
     targets: dict[str, list[str]]
+    like_controls: dict[str, int] = field(default_factory=dict)
 
     @property
     def labelled(self) -> np.ndarray:
@@ -46,10 +48,11 @@ def read_labels(raw: RawCells, options: Preparation) -> Labels:
 
     Raises
     ------
-    InvalidData: a column that is missing, a control that no cell has, a pattern of controls that
-    matches a gene, or cells of one perturbation with different targets.
+    InvalidData: a column that is missing, a control that no cell has, or that other cells spell in
+    other letters, a pattern of controls that matches a gene, or cells of one perturbation with
+    different targets.
     """
-    column = column_of(raw, options.perturbation)
+    column = written_column(raw, options.perturbation)
     labels = [
         None if missing else str(value).strip()
         for value, missing in zip(column, column.isna(), strict=True)
@@ -61,14 +64,21 @@ def read_labels(raw: RawCells, options: Preparation) -> Labels:
         for label in counts
         if not is_control(label) and (parts := _targets_in(label, is_control))
     }
+    _check_spelling(raw, options, is_control, counts, perturbed)
+    like_controls = {
+        label: counts[label]
+        for label in perturbed
+        if _USUAL.match(label) and label not in is_control.genes and SEPARATOR not in label
+    }
     name_of = _names(perturbed)
     names = np.full(len(labels), None, dtype=object)
     names[:] = [None if label is None else name_of.get(label) for label in labels]
     control = np.array([label is not None and label not in perturbed for label in labels])
     if not options.target:
         targets = {name_of[label]: parts for label, parts in perturbed.items()}
-        return Labels(names, control, {name: _ordered(name, targets[name]) for name in targets})
-    return Labels(names, control, _targets(raw, options, names, is_control))
+        ordered = {name: _ordered(name, targets[name]) for name in targets}
+        return Labels(names, control, ordered, like_controls)
+    return Labels(names, control, _targets(raw, options, names, is_control), like_controls)
 
 
 def column_of(raw: RawCells, name: str):
@@ -76,6 +86,12 @@ def column_of(raw: RawCells, name: str):
     if name not in raw.obs:
         raise did_you_mean(f"column of obs in {raw.path}", name, map(str, raw.obs.columns))
     return raw.obs[name]
+
+
+def written_column(raw: RawCells, name: str):
+    """A column of labels: as it is written where it was read from text, so that 01 is not 1."""
+    column = column_of(raw, name)
+    return column if raw.written is None else raw.written[name]
 
 
 _USUAL = re.compile(
@@ -102,6 +118,13 @@ class _Controls:
     def __call__(self, label: str) -> bool:
         return label in self.exact or (
             label not in self.genes and any(p.fullmatch(label) for p in self.patterns)
+        )
+
+    def but_for_case(self, label: str) -> bool:
+        """Whether a label, no gene, would be a control in other small or capital letters."""
+        return label not in self.genes and (
+            label.lower() in {name.lower() for name in self.exact}
+            or any(re.fullmatch(p.pattern, label, re.IGNORECASE) for p in self.patterns)
         )
 
 
@@ -134,6 +157,28 @@ def _controls(raw: RawCells, options: Preparation, counts: Counter[str]) -> _Con
             )
         patterns.append(pattern)
     return _Controls(frozenset(exact), tuple(patterns), genes)
+
+
+def _check_spelling(
+    raw: RawCells,
+    options: Preparation,
+    is_control: _Controls,
+    counts: Counter[str],
+    perturbed: dict[str, list[str]],
+) -> None:
+    """Raises
+    ------
+    InvalidData: a perturbation differs from a control in small and capital letters alone.
+    """
+    for label, parts in perturbed.items():
+        for part in filter(is_control.but_for_case, parts):
+            both = f"--control '{options.control.strip()},{part}'"
+            name_both = f"Name both: {both}, or" if part in counts else "Spell both alike, or"
+            raise InvalidData(
+                f"{raw.path}: {part!r} (in {counts[label]:,} cells of {label!r}) differs from a "
+                "control in capital letters alone, but would count as a perturbation. "
+                f"{name_both} rename it if it is none."
+            )
 
 
 def _near(name: str, counts: Counter[str]) -> str:

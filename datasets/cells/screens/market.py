@@ -153,14 +153,24 @@ def _check_text(file: Path) -> None:
                 raise InvalidData(f"{file} holds bytes that are no text. Fetch it again.")
 
 
-def named_cells(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class NamedCells:
+    """What a table says of M cells. obs: (M, columns), with numbers where a column holds nothing
+    else. written: the same as text, as labels are read: None where nothing is written."""
+
+    obs: pd.DataFrame
+    written: pd.DataFrame
+
+
+def named_cells(path: Path, barcodes: np.ndarray, cells: Path | None) -> NamedCells:
     """What a table with one row per barcode says of each barcode of a file.
 
     Cells that are not listed have no perturbation, and are counted as such.
 
     Raises
     ------
-    InvalidData: no table is named, or it cannot be read, or it is of other cells.
+    InvalidData: no table is named, or it cannot be read, or it is of other cells, or a barcode
+    repeats.
     """
     import pandas as pd
 
@@ -180,7 +190,7 @@ def named_cells(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.Data
         for column in known.columns.difference(known.select_dtypes("number").columns):
             # A label that is spelt None is text; pandas takes it for a missing value.
             known[column] = known[column].mask((text[column] == "None").to_numpy(), "None")
-        known.index = text.index.astype(str)
+        known.index = text.index = text.index.astype(str)
     if known.index.has_duplicates:
         raise InvalidData(
             f"{cells}: the barcode {known.index[known.index.duplicated()][0]!r} repeats in the "
@@ -191,7 +201,16 @@ def named_cells(path: Path, barcodes: np.ndarray, cells: Path | None) -> pd.Data
         raise InvalidData(
             f"{cells}: no barcode of {path} is in its first column (for example {barcodes[0]!r})."
         )
-    return known.reindex(barcodes)
+    names, counts = np.unique(barcodes.astype(str), return_counts=True)
+    if (counts > 1).any():
+        raise InvalidData(
+            f"{path}: the name {str(names[counts > 1][0])!r} repeats ({int((counts > 1).sum())} "
+            f"names do), so {cells} cannot say which row it means. Make the names unique in both, "
+            "for example by a suffix for each sample."
+        )
+    written = text.apply(lambda column: column.str.strip())
+    written = written.astype(object).where(written != "", None)
+    return NamedCells(known.reindex(barcodes), written.reindex(barcodes))
 
 
 def _check_widths(cells: Path) -> None:

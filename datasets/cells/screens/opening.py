@@ -23,6 +23,7 @@ from cdnbench.datasets.cells.screens.raw import (
     types_of,
 )
 from cdnbench.datasets.cells.screens.stored import CHUNK, CHUNK_VALUES
+from cdnbench.descriptions import listed
 from cdnbench.digest import digest
 from cdnbench.errors import InvalidData, InvalidParameter, did_you_mean
 from cdnbench.knowledge import file_digest
@@ -35,9 +36,10 @@ from cdnbench.labelled_tables import (
 )
 from cdnbench.prediction.options import Reading
 from cdnbench.samples import checked_values, read_samples
+from cdnbench.tables import without_columns
 from cdnbench.values import lost_in_float32
 
-_OF_TABLES = ("transpose", "drop_missing")
+_OF_TABLES = ("transpose", "not_variables", "drop_missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +153,15 @@ def _with_labels(path: Path, reading: Reading) -> LabelledTable:
             f"--cells says what was done to each sample by its name, and the rows of {path} have "
             "no names. Put them into the first column, or the labels into a column of the table."
         )
+    table = without_columns(table, listed(reading.not_variables), path)
     if reading.drop_missing:
         table = without_missing(table, path)
     table = replace(table, values=checked_values(table.values, table.columns, path))
-    about = named_cells(path, np.array(table.rows, dtype=object), reading.cells)
+    named = named_cells(path, np.array(table.rows, dtype=object), reading.cells)
+    about = named.obs.copy()
+    for name in (reading.perturbation, reading.group):
+        if name in about:
+            about[name] = named.written[name]
     return LabelledTable(table, about.reset_index(drop=True))
 
 
@@ -163,7 +170,8 @@ def _columns(reading: Reading) -> tuple[list[str], list[str], set[str]]:
     labels = [name for name in (reading.perturbation, reading.group) if name]
     words = re.findall(r"`([^`]+)`|([^\W\d]\w*)", re.sub(r"'[^']*'|\"[^\"]*\"", "", reading.where))
     mentioned = {quoted or plain for quoted, plain in words}
-    return labels, [reading.total] if reading.total else [], mentioned
+    numbers = [reading.total] if reading.total else []
+    return labels, [*numbers, *listed(reading.not_variables)], mentioned
 
 
 def _of_table(read: LabelledTable, source: Any) -> Source:

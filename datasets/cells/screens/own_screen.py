@@ -18,7 +18,7 @@ import cdnbench
 from cdnbench.datasets.cells.screens.comparisons import DROPPED, compare, rows_asked_for
 from cdnbench.datasets.cells.screens.moments import GroupedMoments
 from cdnbench.datasets.cells.screens.opening import Source, open_source
-from cdnbench.datasets.cells.screens.values import check, look, treatment
+from cdnbench.datasets.cells.screens.values import CHANGES, check, look, treatment
 from cdnbench.digest import digest
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.screening import (
@@ -32,7 +32,7 @@ from cdnbench.prediction.screening import (
 from cdnbench.task import Task
 from cdnbench.values import Kind
 
-READING = 1
+READING = 2
 """Goes up when methods get other values for the same file and options."""
 MOMENT_VALUES = 50_000_000
 """Comparisons times variables of a block (0.8 GB of sums)."""
@@ -58,8 +58,9 @@ class OwnScreen:
         self.source: Source = open_source(source, reading)
         raw = self.source.raw
         labels, selected, group = rows_asked_for(raw, reading)
-        values = look(self.source, reading, progress)
-        self.treat, kind, usable, notes = treatment(self.source, reading, values)
+        values = look(self.source, reading, selected, progress)
+        action, kind, usable, notes = treatment(self.source, reading, values, selected)
+        self.treat = CHANGES[action]
         self.kind: Kind = kind
         self.total = values.total
         if empty := int((selected & ~usable).sum()):
@@ -69,7 +70,7 @@ class OwnScreen:
             *self.source.notes,
             *notes,
             *self.compared.notes,
-            *check(self.source, reading, values, self.compared),
+            *check(self.source, reading, values, self.compared, action),
         ]
         self.comparisons: list[Comparison] = self.compared.found
         self.variables = np.array(raw.genes, dtype=object)

@@ -20,14 +20,13 @@ from cdnbench.datasets.cells.screens.market import named_cells, read_market
 from cdnbench.datasets.cells.screens.stored import CHUNK, Reader, by_pointers, reader
 from cdnbench.errors import InvalidData
 from cdnbench.hdf5 import dataset, open_checked, texts
+from cdnbench.samples import GENES
 
 if TYPE_CHECKING:
     import h5py
     import pandas as pd
 
 MTX = (".mtx", ".mtx.gz")
-GENES = "Gene Expression"
-"""The type of feature that is a gene, in files of 10x. Guides and antibodies are other types."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +37,7 @@ class RawCells:
     returns the values of cells low .. high - 1, (high - low, G). at_once: how many cells are read
     at once. left_out: how many features of each other type the file has, which are not read.
     about_genes: what the file says of genes, by the names of the columns.
+    written: columns of obs as they are written, where obs was read from text.
     """
 
     path: Path
@@ -47,6 +47,7 @@ class RawCells:
     at_once: int = CHUNK
     left_out: Mapping[str, int] = field(default_factory=dict)
     about_genes: tuple[str, ...] = ()
+    written: pd.DataFrame | None = None
 
     @property
     def n_cells(self) -> int:
@@ -233,17 +234,22 @@ def _tenx(path: Path, file: h5py.File, genes: str, cells: Path | None) -> RawCel
             "names or types is another."
         )
     read, at_once = by_pointers(path, matrix, "matrix", (n_cells, n_genes))
-    return genes_only(
-        RawCells(path, names, named_cells(path, barcodes, cells), read, at_once), types
-    )
+    named = named_cells(path, barcodes, cells)
+    return genes_only(RawCells(path, names, named.obs, read, at_once, written=named.written), types)
 
 
 def _market(path: Path, genes: str, cells: Path | None, file: Path | None = None) -> RawCells:
     """A folder with matrix.mtx and the names beside it, which is read into memory; `file` is the
     matrix where it has another name."""
     found = read_market(path, by_id=genes in ("id", "gene_id"), file=file)
-    obs = named_cells(path, found.barcodes, cells)
-    raw = RawCells(file or path, found.names, obs, lambda low, high: found.rows[low:high])
+    named = named_cells(path, found.barcodes, cells)
+    raw = RawCells(
+        file or path,
+        found.names,
+        named.obs,
+        lambda low, high: found.rows[low:high],
+        written=named.written,
+    )
     return genes_only(raw, found.types)
 
 

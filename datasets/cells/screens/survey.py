@@ -62,7 +62,7 @@ def survey(raw: RawCells, options: Preparation, attrition: Attrition, progress: 
 
     total = np.zeros(raw.n_cells)
     if options.total:
-        total = totals_of(raw, options.total)
+        total = totals_of(raw, options.total, selected)
     expressed_by = np.zeros(len(raw.genes), dtype=np.int64)
     mitochondrial = np.array([gene.upper().startswith("MT-") for gene in raw.genes])
     if options.max_mito < 1 and not mitochondrial.any():
@@ -172,14 +172,29 @@ def normalised(
     return log_normalise(cells, found.total[rows][keep]) if options.values == "counts" else cells
 
 
-def totals_of(raw: RawCells, name: str) -> np.ndarray:
-    """(M,) counts of each cell over all genes, from a column of obs (`--total`)."""
+def totals_of(raw: RawCells, name: str, selected: np.ndarray) -> np.ndarray:
+    """(M,) counts of each cell over all genes, from a column of obs (`--total`). selected:
+    (M,) bool, the cells that need one.
+
+    Raises
+    ------
+    InvalidData: a total that is missing, not finite or negative.
+    """
     try:
-        return column_of(raw, name).to_numpy(dtype=np.float64)
+        total = column_of(raw, name).to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise InvalidData(
             f"{raw.path}: --total names a column of numbers; {name!r} is none ({error})."
         ) from error
+    wrong = selected & ~(np.isfinite(total) & (total >= 0))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise InvalidData(
+            f"{raw.path}: {int(wrong.sum()):,} cells have no total in {name!r}, the first in row "
+            f"{row + 1} ({total[row]:g}). Give finite totals of 0 or more, or leave these cells "
+            f"out: --where '0 < {name} < 1e15'."
+        )
+    return total
 
 
 def fulfils(raw: RawCells, condition: str) -> np.ndarray:

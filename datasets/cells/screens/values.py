@@ -16,24 +16,21 @@ from cdnbench.datasets.cells.screens.comparisons import Comparisons
 from cdnbench.datasets.cells.screens.counts import log_normalise, other_logarithm
 from cdnbench.datasets.cells.screens.opening import Source
 from cdnbench.datasets.cells.screens.survey import totals_of
+from cdnbench.descriptions import (
+    constant_on_sides,
+    named_as_descriptions,
+    note_on_descriptions,
+)
 from cdnbench.digest import generator
-from cdnbench.errors import InvalidData
+from cdnbench.errors import InvalidData, InvalidParameter
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.screening import Progress
+from cdnbench.scales import NATURAL, PLAIN, Sums, has_one_total, sums_by, why_scaled_otherwise
+from cdnbench.treatment import FEW_VARIABLES, WORDS, Action, Seen, treatment_of
 from cdnbench.values import DESCRIPTIONS, Extent, Kind
 
-FEW_VARIABLES = 100
-"""With fewer, the total of a row is no measure of its depth: it moves with every variable."""
-SMALL_COUNT = 10
-"""Whole numbers of a table up to here may be grades or classes."""
 _LONG = 20
 """Rows with as many values that are not zero are equal only if one is a copy of the other."""
-_WORDS: dict[Kind, str] = {
-    "counts": "counts",
-    "normalised": "normalised counts",
-    "log": "logarithms of counts",
-    "scaled": "scaled values, of both signs",
-}
 _TOTAL_NAMES = ("total", "umi", "n_count", "ncount", "library", "depth")
 
 Change = Callable[[sparse.csr_matrix, np.ndarray], sparse.csr_matrix]
@@ -45,7 +42,8 @@ class Values:
 
     kind: of all values. total: (M,) sums, or what `--total` says. whole: (M,) bool, rows of whole
     numbers. key: (M,) equal for equal rows, NaN for rows that may be equal by chance. odd: what is
-    wrong with logarithms, and the cure, or "".
+    wrong with logarithms, and the cure, or "". sums: (M,) of each row with its logarithm undone, in
+    every scale that `cdnbench.scales` tries.
     """
 
     kind: Kind
@@ -54,10 +52,14 @@ class Values:
     whole: np.ndarray
     key: np.ndarray
     odd: str
+    sums: Sums
+
+    def sums_of(self, rows: np.ndarray) -> Sums:
+        return {scale: sums[rows] for scale, sums in self.sums.items()}
 
 
-def look(source: Source, reading: Reading, progress: Progress) -> Values:
-    """Read all rows once.
+def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progress) -> Values:
+    """Read all rows once. selected: (M,) bool, the rows that are asked for.
 
     Raises
     ------
@@ -67,6 +69,7 @@ def look(source: Source, reading: Reading, progress: Progress) -> Values:
     weights = generator("predict", "keys of rows").normal(size=len(raw.genes))
     extent, total, key = Extent(), np.zeros(n), np.full(n, np.nan)
     whole, odd = np.ones(n, dtype=bool), []
+    sums: dict[str, np.ndarray] = {}
     for rows, chunk in raw.chunks():
         progress("looking", rows.start, n)
         if not np.isfinite(chunk.data).all():
@@ -88,10 +91,13 @@ def look(source: Source, reading: Reading, progress: Progress) -> Values:
         key[rows] = np.where(distinct, chunk.astype(np.float64) @ weights, np.nan)
         if all(odd):  # one part that is as it should be suffices
             odd.append(other_logarithm(chunk) if extent.kind == "log" else "")
+        if extent.kind == "log":
+            _add_sums(sums, rows, chunk, n)
+    sums = sums if extent.kind == "log" else {} if extent.kind == "scaled" else {PLAIN: total}
     if reading.total:
-        given = totals_of(raw, reading.total)
-        if extent.kind == "counts" and (total > given * (1 + 1e-6)).any():
-            row = int(np.argmax(total - given))
+        given = totals_of(raw, reading.total, selected)
+        if extent.kind == "counts" and (selected & (total > given * (1 + 1e-6))).any():
+            row = int(np.argmax(np.where(selected, total - given, 0)))
             raise InvalidData(
                 f"{raw.path}: row {row + 1} has {total[row]:g} counts in the file and "
                 f"{given[row]:g} in {reading.total!r}. --total names the column with the counts "
@@ -99,18 +105,39 @@ def look(source: Source, reading: Reading, progress: Progress) -> Values:
             )
         total = given
     same = odd[0] if odd and all(o == odd[0] for o in odd) and extent.kind == "log" else ""
-    return Values(extent.kind, extent.largest, total, whole, key, same)
+    return Values(extent.kind, extent.largest, total, whole, key, same, sums)
 
 
-def check(source: Source, reading: Reading, values: Values, compared: Comparisons) -> list[str]:
-    """Check both sides of each comparison, and return notes.
+def _add_sums(sums: dict[str, np.ndarray], rows: slice, chunk: sparse.csr_matrix, n: int) -> None:
+    """Add the sums of some rows, logarithms, to those of the n rows of a file."""
+    if not chunk.nnz:
+        return
+
+    def total(undo: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        data = undo(chunk.data.astype(np.float64))
+        undone = sparse.csr_matrix((data, chunk.indices, chunk.indptr), shape=chunk.shape)
+        return np.asarray(undone.sum(axis=1)).ravel()
+
+    earlier = sums.get(NATURAL, np.empty(0))
+    seen = earlier[earlier > 0]
+    found = sums_by(total, "log", float(seen[0]) if len(seen) else np.nan)
+    for scale, values in found.items():
+        sums.setdefault(scale, np.full(n, np.nan))[rows] = values
+
+
+def check(
+    source: Source, reading: Reading, values: Values, compared: Comparisons, action: Action
+) -> list[str]:
+    """Check both sides of each comparison, and return notes. action: what is done to the values.
 
     Raises
     ------
-    InvalidData: one side holds counts and the other does not, all rows of a perturbation are
-    controls as well, or logarithms of another kind than log(1 + counts per ten thousand).
+    InvalidData: one side holds counts and the other does not, both were normalised or logged in
+    other ways, all rows of a perturbation are controls as well, or logarithms of another kind than
+    log(1 + counts per ten thousand).
     """
-    path, notes, copied = source.raw.path, [], []
+    path, notes, copied = source.raw.path, _on_descriptions(source, compared), []
+    n_columns = len(source.raw.genes)
     if values.odd and source.has_symbols:
         _refuse(reading, notes, f"{path}: {values.odd}, or give the counts: --layer NAME.")
     controls = [np.sort(values.key[rows]) for rows in compared.control_rows]
@@ -128,6 +155,16 @@ def check(source: Source, reading: Reading, values: Values, compared: Comparison
                 f"{path}: {comparison.name} and its controls hold different kinds of values: the "
                 f"{one} are {DESCRIPTIONS['counts']}, the {other} are not. Treat both alike first.",
             )
+        elif values.kind != "counts" or action == "as they are":
+            sides = (values.sums_of(compared.control_rows[group]), values.sums_of(rows))
+            why = why_scaled_otherwise(sides, ("controls", "perturbed rows"), n_columns)
+            if why:
+                _refuse(
+                    reading,
+                    notes,
+                    f"{path}: {comparison.name} and its controls were not normalised alike: {why}. "
+                    "Treat both alike first.",
+                )
         keys, known = values.key[rows], controls[group]
         n = int((known[np.searchsorted(known, keys).clip(max=len(known) - 1)] == keys).sum())
         if n == len(rows):
@@ -145,6 +182,19 @@ def check(source: Source, reading: Reading, values: Values, compared: Comparison
     return notes
 
 
+def _on_descriptions(source: Source, compared: Comparisons) -> list[str]:
+    """A note on the variables of a table that look like descriptions of its rows."""
+    raw = source.raw
+    if source.has_symbols:
+        return []
+    values, names = raw.read(0, raw.n_cells).toarray(), list(raw.genes)
+    suspicious = named_as_descriptions(names)
+    controls = [values[rows] for rows in compared.control_rows]
+    for group, rows in zip(compared.group, compared.perturbed_rows, strict=True):
+        suspicious = suspicious | constant_on_sides(controls[group], values[rows])
+    return note_on_descriptions(names, suspicious)
+
+
 def _refuse(reading: Reading, notes: list[str], text: str) -> None:
     if not reading.as_is:
         raise InvalidData(f"{text} --as-is goes on with the values as they are.")
@@ -152,38 +202,40 @@ def _refuse(reading: Reading, notes: list[str], text: str) -> None:
 
 
 def treatment(
-    source: Source, reading: Reading, values: Values
-) -> tuple[Change, Kind, np.ndarray, list[str]]:
-    """How methods get the values: a function of some rows and their totals, the kind of what it
-    returns, (M,) bool which rows it can be applied to, and notes."""
-    every, notes = np.ones(len(values.total), dtype=bool), []
-    what = f"The values look like {_WORDS[values.kind]}"
-    n = len(source.raw.genes)
-    if reading.as_is:
-        return _as_they_are, values.kind, every, [f"{what}; they are used as they are (--as-is)."]
-    if values.kind == "normalised" and source.has_symbols:
-        note = f"{what} without a logarithm; log(1 + value) is taken of all rows alike."
-        return _logged, "log", every, [note]
-    if values.kind != "counts":
-        return _as_they_are, values.kind, every, [f"{what}; they are used as they are."]
-    if not source.has_symbols and values.largest <= SMALL_COUNT and not reading.total:
-        note = f"The values are whole numbers up to {values.largest:g}; they are used as they are."
-        return _as_they_are, "counts", every, [note]
-    if not source.has_symbols and n < FEW_VARIABLES and not reading.total:
-        note = (
-            f"The values are whole numbers of {n} variables, too few for totals of rows to say "
-            "how deep they were measured; they are used as they are. --total COLUMN normalises "
-            "them."
+    source: Source, reading: Reading, values: Values, selected: np.ndarray
+) -> tuple[Action, Kind, np.ndarray, list[str]]:
+    """How methods get the values: what is done to them, the kind of what this returns, (M,) bool
+    which rows it can be done to, and notes. selected: (M,) bool, the rows that are asked for.
+
+    Raises
+    ------
+    InvalidParameter: `--total` for values that are not divided by a total.
+    """
+    every, n = np.ones(len(values.total), dtype=bool), len(source.raw.genes)
+    if reading.as_is and reading.total:
+        raise InvalidParameter(
+            "--as-is leaves every value as it is, and --total divides by a total. Leave one out."
         )
-        return _as_they_are, "counts", every, [note]
-    by = f"the column {reading.total!r}" if reading.total else f"its sum over {n:,} variables"
-    notes.append(
-        "The values are counts; log(1 + 10,000 x count / total) is taken of all rows alike, with "
-        f"{by} as the total of a row."
+    if reading.as_is:
+        note = f"The values look like {WORDS[values.kind]}; they are used as they are (--as-is)."
+        return "as they are", values.kind, every, [note]
+    plain = values.sums.get(PLAIN)
+    one_total = plain is not None and has_one_total(plain[selected])
+    found = treatment_of(
+        Seen(values.kind, values.largest, n, source.has_symbols, one_total, reading.total)
     )
+    if found.action != "log of shares" and reading.total:
+        raise InvalidParameter(
+            f"--total divides counts by a total, and the values of {source.raw.path} look like "
+            f"{WORDS[values.kind]}{' with one total per row' * one_total}. Leave it out, or give "
+            "the counts: --layer NAME."
+        )
+    if found.action != "log of shares":
+        return found.action, found.kind, every, [found.note]
+    notes = [found.note]
     if not reading.total and n < 20 * FEW_VARIABLES:
         notes.append(_hint(source, values, n))
-    return log_normalise, "log", values.total > 0, notes
+    return found.action, found.kind, values.total > 0, notes
 
 
 def _hint(source: Source, values: Values, n: int) -> str:
@@ -209,3 +261,11 @@ def _as_they_are(rows: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matr
 def _logged(rows: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:
     data = np.log1p(rows.data.astype(np.float32))
     return sparse.csr_matrix((data, rows.indices, rows.indptr), shape=rows.shape)
+
+
+CHANGES: dict[Action, Change] = {
+    "as they are": _as_they_are,
+    "log": _logged,
+    "log of shares": log_normalise,
+}
+"""What each action does to some rows, which have these totals."""

@@ -42,6 +42,30 @@ def test_the_control_is_no_target_and_order_means_nothing():
     assert found.names.tolist()[13:15] == ["G0+G1"] * 2
 
 
+@pytest.mark.parametrize(
+    "values, control, both",
+    [
+        (["DMSO", "dmso", "G1"], "DMSO", "DMSO,dmso"),
+        (["NT_1", "nt_2", "G1"], "NT_*", "NT_\\*,nt_2"),
+    ],
+)
+def test_a_control_in_other_letters_is_refused(values, control, both):
+    with pytest.raises(InvalidData, match=f"in capital letters alone.*--control '{both}'"):
+        labels(values, control)
+    assert labels(values, both.replace("\\", "")).distinct() == len(values) - 2
+    with pytest.raises(InvalidData, match="'Ctrl'.*of 'G1.Ctrl'.*Spell both alike"):
+        labels(["ctrl", "G1+Ctrl", "G2+ctrl"], "ctrl")
+
+
+def test_a_gene_in_the_letters_of_a_control_is_a_perturbation():
+    assert labels(["ctrl", "CTRL"], "ctrl", genes=[*GENES, "CTRL"]).distinct() == 1
+
+
+def test_perturbations_that_are_called_like_controls_are_found():
+    found = labels(["DMSO", "vehicle", "vehicle", "NEGR1", "G1"], "DMSO", genes=["NEGR1"])
+    assert found.like_controls == {"vehicle": 2} and found.distinct() == 3
+
+
 def test_a_pair_of_controls_is_a_control():
     found = labels(["NT+NT", "NT", "G0+NT", None, ""], "NT")
     assert found.control.tolist() == [True, True, False, False, False]

@@ -6,7 +6,7 @@ import pytest
 from own_screens import CONTROL, LABEL, continuous, labelled, notes_of, opened, tasks_of
 from scipy import sparse
 
-from cdnbench.errors import BenchError, InvalidData
+from cdnbench.errors import BenchError, InvalidData, InvalidParameter
 from cdnbench.prediction.notes import notes_on_rows
 
 
@@ -62,6 +62,55 @@ def test_logarithms_of_another_kind_are_refused(change, message, small):
     assert opened(lognorm(small)).kind == "log"
 
 
+def shares(small):
+    counts = small.X.toarray()
+    return 1e4 * counts / counts.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "one, other, words",
+    [
+        (np.log1p, lambda x: np.log1p(100 * x), "10,000 per row.*1,000,000 per row"),
+        (np.log1p, lambda x: np.log2(1 + x), r"log\(1 \+ value\).*log2\(1 \+ value\)"),
+        (np.log1p, lambda x: np.log1p(np.log1p(x)), r"log\(1 \+ log"),
+        (lambda x: x, lambda x: 100 * x, "add up to 10,000 per row.*add up to 1,000,000"),
+        (
+            np.log1p,
+            lambda x: np.log1p(x * np.linspace(1, 2, len(x))[:, None]),
+            "no such total",
+        ),
+    ],
+)
+def test_sides_that_were_normalised_otherwise_are_refused(one, other, words, small):
+    control = (small.obs[LABEL].astype(str) == CONTROL).to_numpy()[:, None]
+    mixed = np.where(control, one(shares(small)), other(shares(small)))
+    odd = anndata.AnnData(sparse.csr_matrix(mixed), obs=small.obs, var=small.var)
+    with pytest.raises(InvalidData, match=f"its controls were not normalised alike: .*{words}"):
+        opened(odd)
+    assert "not normalised alike" in notes_of(opened(odd, as_is=True))
+
+
+def test_one_broken_row_is_no_other_normalisation(small):
+    values = np.log1p(shares(small))
+    values[np.flatnonzero(small.obs[LABEL].astype(str) == "G3")[0]] *= 1.5
+    assert opened(anndata.AnnData(values, obs=small.obs, var=small.var)).kind == "log"
+
+
+def test_estimated_counts_are_divided_by_their_totals(small):
+    zeros = sparse.csr_matrix((small.n_obs, 60))
+    var = small.var.reindex([*small.var_names, *(f"other{i}" for i in range(60))])
+    counts = anndata.AnnData(sparse.hstack([small.X, zeros]).tocsr(), obs=small.obs, var=var)
+    fractions = 1.017 * small.X.toarray()
+    screen = opened(anndata.AnnData(1.017 * counts.X, obs=small.obs, var=var))
+    whole = tasks_of(opened(counts))["G3"]
+    np.testing.assert_allclose(tasks_of(screen)["G3"].regimes[0], whole.regimes[0], rtol=1e-5)
+    assert "as estimated counts do" in notes_of(screen)
+    few = anndata.AnnData(fractions[:, :30], obs=small.obs, var=small.var.iloc[:30])
+    rows = (small.obs[LABEL].astype(str) == "G3").to_numpy()
+    found = tasks_of(opened(few))["G3"].regimes[0]
+    np.testing.assert_allclose(found, np.log1p(fractions[rows, :30]), rtol=1e-5)
+
+
 def test_repeated_entries_are_summed(small):
     x = small.X.copy()
     twice = sparse.csr_matrix(
@@ -92,6 +141,31 @@ def test_copies_of_controls_are_refused(small):
     frame = continuous()
     frame.iloc[25, :6] = frame.iloc[0, :6]
     assert "Some rows are also controls: b (1)" in notes_of(opened(frame))
+
+
+def test_perturbations_that_are_called_like_controls_are_said():
+    values = np.random.default_rng(0).normal(size=(30, 6))
+    screen = opened(labelled(values, [CONTROL] * 10 + ["vehicle"] * 10 + ["a"] * 10))
+    assert "'vehicle' (10 rows): called like controls" in notes_of(screen)
+    assert f"--control '{CONTROL},vehicle'" in notes_of(screen)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan, -5.0])
+def test_totals_that_are_none_are_refused(bad, small):
+    screen = small.copy()
+    screen.obs["total"] = screen.obs["total"].astype(float)
+    screen.obs.loc[screen.obs_names[2], "total"] = bad
+    with pytest.raises(InvalidData, match="1 cells have no total in 'total', the first in row 3"):
+        opened(screen, total="total")
+    assert opened(screen, total="total", where="0 < total < 1e15").kind == "log"
+
+
+def test_totals_of_values_that_are_no_counts_are_refused(small):
+    logs = lognorm(small)
+    with pytest.raises(InvalidParameter, match="look like logarithms of counts. Leave it out"):
+        opened(logs, total="total")
+    with pytest.raises(InvalidParameter, match="--as-is leaves every value.*Leave one out"):
+        opened(small, total="total", as_is=True)
 
 
 def test_few_rows_are_said_and_no_effect_is_none(small):

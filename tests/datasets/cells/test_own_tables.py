@@ -51,6 +51,31 @@ def test_labels_of_another_file_follow_the_names_of_the_samples(tmp_path, frame,
     np.testing.assert_allclose(found["b"], frame.to_numpy()[9:], rtol=1e-6)
 
 
+def test_columns_of_numbers_that_describe_samples(tmp_path, frame, labels):
+    """They are said, and left out where they are named, wherever the labels are."""
+    frame = pd.concat([frame, frame + 0.1]).set_axis(range(24))
+    frame["plate"] = range(24)
+    frame["amount"] = np.repeat([0.0, 10.0, 20.0], [12, 6, 6])
+    path, cells = tmp_path / "with.csv", tmp_path / "cells.csv"
+    frame.iloc[:, :5] += np.random.default_rng(1).normal(size=(24, 5))
+    done = pd.Series(np.repeat(DONE, 2), name="done").rename_axis("sample")
+    frame.assign(done=done).to_csv(path, index=False)
+    notes = " ".join(OwnScreen(path, READING).notes)
+    assert "'plate', 'amount' may describe" in notes
+    reading = replace(READING, not_variables="amount,plate")
+    screen = OwnScreen(path, reading)
+    assert list(screen.variables) == [f"g{i}" for i in range(5)]
+    assert "may describe" not in " ".join(screen.notes)
+    assert list(OwnScreen(frame.assign(done=done), reading).variables) == list(screen.variables)
+    frame.index = [f"s{i}" for i in range(24)]
+    frame.to_csv(path)
+    done.set_axis(frame.index).to_csv(cells, index_label="sample")
+    other = OwnScreen(path, replace(reading, cells=cells))
+    assert list(other.variables) == list(screen.variables)
+    with pytest.raises(BenchError, match="'amounts'. Did you mean amount"):
+        OwnScreen(path, replace(reading, cells=cells, not_variables="amounts"))
+
+
 def test_variables_with_missing_values_are_left_out_when_asked(tmp_path, frame, labels):
     frame.iloc[2, 1] = np.nan
     for path, cells in ((tmp_path / "with.csv", None), (tmp_path / "names.csv", labels)):

@@ -12,6 +12,8 @@ from scipy import sparse
 from scipy.io import mmwrite
 
 from cdnbench.datasets.cells.screens.counts import check_values, log_normalise
+from cdnbench.datasets.cells.screens.labels import read_labels
+from cdnbench.datasets.cells.screens.options import Preparation
 from cdnbench.datasets.cells.screens.raw import open_raw
 from cdnbench.errors import InvalidData
 
@@ -220,3 +222,25 @@ def test_log_normalisation():
     totals = np.arange(1, 10) * 10
     expected = np.log1p(COUNTS.toarray() / totals[:, None] * 1e4)
     np.testing.assert_allclose(log_normalise(COUNTS, totals).toarray(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("made", [tenx, market])
+def test_labels_of_a_table_of_cells_are_read_as_they_are_written(tmp_path, made):
+    """01 is not 1, and an empty cell makes no 0.0 of 0; NA is a label if it is written."""
+    table, n = tmp_path / "cells.csv", len(BARCODES)
+    written = (["0", "1", "01", "NA", ""] * n)[:n]
+    lines = [f"{b},{w},{i}" for i, (b, w) in enumerate(zip(BARCODES, written, strict=True))]
+    table.write_text("\n".join(["barcode,perturbation,depth", *lines]))
+    raw = open_raw(made(tmp_path / "a.h5"), cells=table)
+    found = read_labels(raw, Preparation(control="NA"))
+    assert set(found.names) == {"0", "1", "01", None}
+    assert found.control.tolist() == [w == "NA" for w in written]
+    assert raw.obs["depth"].dtype.kind in "iu"
+
+
+def test_barcodes_that_repeat_are_refused(tmp_path):
+    folder = market(tmp_path / "a")
+    with gzip.open(folder / "barcodes.tsv.gz", "wt") as file:
+        file.write("".join(f"{b}\n" for b in [BARCODES[1], *BARCODES[1:]]))
+    with pytest.raises(InvalidData, match=f"'{BARCODES[1]}' repeats .1 names do"):
+        open_raw(folder, cells=cells_csv(tmp_path / "cells.csv"))
