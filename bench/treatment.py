@@ -65,7 +65,7 @@ def treatment_of(seen: Seen) -> Treatment:
             note = (
                 f"The values are whole numbers up to {seen.largest:g}; they are used as they are."
             )
-            return Treatment("as they are", "counts", f"{note}.")
+            return Treatment("as they are", "counts", note)
         if not seen.genes and few:
             cure = (
                 "--total COLUMN normalises them."

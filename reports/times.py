@@ -13,9 +13,9 @@ MACHINE = ("host", "device", "threads")
 ALONE, BESIDE = "timed alone", "timed beside other jobs"
 """ALONE: the median of warm calls, by `bench run --timing`. BESIDE: the first call, in a run that
 may have had other jobs."""
-BUSY = 1.0
+BUSY = 1.5
 """A load average above this says that the machine did something else while a job was timed alone:
-the job itself makes a load of at most 1."""
+the job itself makes a load of 1, and an idle system little more than nothing."""
 
 
 @dataclass(frozen=True, eq=False)
