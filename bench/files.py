@@ -58,11 +58,18 @@ def whole(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+_OPEN_ALREADY = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
+
+
 @contextlib.contextmanager
 def output(path: Path) -> Iterator[BinaryIO]:
     """A file to write that a user named. As `whole`, but a link stays and what it points to is
     written, and into a device or a pipe, such as /dev/stdout, the content goes at once."""
-    if path.exists() and not path.is_file():
+    if str(path).startswith(_OPEN_ALREADY):
+        # Standard output may be a file itself, with more in it: it is neither cut nor replaced.
+        with naming(path), open(path, "ab") as file:
+            yield file
+    elif path.exists() and not path.is_file():
         with naming(path), open(path, "wb") as file:
             yield file
     else:

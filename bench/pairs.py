@@ -18,7 +18,7 @@ from cdnbench.descriptions import (
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidTask, did_you_mean
 from cdnbench.samples import read_samples
-from cdnbench.scales import PLAIN, has_one_total, sums_of_rows, why_scaled_otherwise
+from cdnbench.scales import PLAIN, Side, has_one_total, sums_of_rows, why_scaled_otherwise
 from cdnbench.table_layout import some
 from cdnbench.tables import Table, without_columns
 from cdnbench.task import Task
@@ -71,16 +71,17 @@ def read_pair(
     if left_out:
         notes.append(left_out)
     before, after = _columns(first, variables), _columns(second, variables)
-    copies = _copies(before, after)
+    copies, kind = _copies(before, after), kind_of_values(after)
     suspicious = named_as_descriptions(variables) | constant_on_sides(before, after)
     notes += note_on_descriptions(variables, suspicious)
     if not as_is:
         _check_contents(before, after, copies, control, perturbed)
         _check_scales(first, second, control, perturbed)
         genes = any(path.suffix == ".h5ad" for path in (control, perturbed))
-        before, after, on_values = _treated(before, after, genes, (control, perturbed))
+        one_total = all(_has_one_total(table) for table in (first, second))
+        before, after, on_values = _treated(before, after, genes, one_total, (control, perturbed))
         notes += on_values
-    notes += _warnings(before, after, copies, control, perturbed)
+    notes += _warnings(before, after, copies if kind != "counts" else None, control, perturbed)
     before, after, shifted = _centred(before, after, variables)
     if shifted:
         notes.append(
@@ -240,7 +241,7 @@ def _check_scales(first: Table, second: Table, control: Path, perturbed: Path) -
     if kind != kind_of_values(second.values) or kind == "counts":
         return  # other kinds are told by their values, and counts are normalised
     why = why_scaled_otherwise(
-        (sums_of_rows(first.values, kind), sums_of_rows(second.values, kind)),
+        (Side(sums_of_rows(first.values, kind)), Side(sums_of_rows(second.values, kind))),
         (f"rows of {control}", f"rows of {perturbed}"),
         min(len(first.columns), len(second.columns)),
         same_columns=set(first.columns) == set(second.columns),
@@ -252,10 +253,21 @@ def _check_scales(first: Table, second: Table, control: Path, perturbed: Path) -
         )
 
 
+def _has_one_total(table: Table) -> bool:
+    """Whether the rows of a file, with all columns that it has, have one total."""
+    sums = sums_of_rows(table.values, kind_of_values(table.values)).get(PLAIN)
+    return sums is not None and has_one_total(sums)
+
+
 def _treated(
-    before: np.ndarray, after: np.ndarray, genes: bool, paths: tuple[Path, Path]
+    before: np.ndarray,
+    after: np.ndarray,
+    genes: bool,
+    one_total: bool,
+    paths: tuple[Path, Path],
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Both sides as methods get them, by the rule for one file, and notes.
+    """Both sides as methods get them, by the rule for one file, and notes. one_total: whether each
+    file was normalised, over all columns that it has.
 
     Raises
     ------
@@ -265,14 +277,14 @@ def _treated(
     if extent.kind in ("log", "scaled") or not (genes or extent.largest > SMALL_COUNT):
         return before, after, []
     sums = [sums_of_rows(side, extent.kind)[PLAIN] for side in (before, after)]
-    one_total = has_one_total(np.concatenate(sums))
-    found = treatment_of(Seen(extent.kind, extent.largest, n, genes, one_total, can_name=False))
+    seen = Seen(extent.kind, extent.largest, n, genes, one_total, extent.lowest, can_name=False)
+    found = treatment_of(seen)
     if found.action == "as they are":
         worth_saying = extent.kind == "counts" or (not one_total and n >= FEW_VARIABLES)
         return before, after, [found.note] * worth_saying
     notes = [found.note]
     if found.action == "log of shares":
-        if n < 20 * FEW_VARIABLES:
+        if n <= 20 * FEW_VARIABLES:
             notes.append(
                 f"If these {n:,} variables are only some of the genes, the sum is no good total: "
                 "normalise all genes of both files first."
@@ -287,8 +299,9 @@ def _treated(
 
 
 def _warnings(
-    before: np.ndarray, after: np.ndarray, copies: _Copies, control: Path, perturbed: Path
+    before: np.ndarray, after: np.ndarray, copies: _Copies | None, control: Path, perturbed: Path
 ) -> list[str]:
+    """copies: None where rows may be equal by chance."""
     found = []
     for rows, path in ((before, control), (after, perturbed)):
         if len(rows) < FEW_ROWS:
@@ -296,7 +309,7 @@ def _warnings(
                 f"Few rows: {path} has {len(rows)}. A ranking from so few samples is uncertain; "
                 "moderated-t is made for them."
             )
-    if copies.n_shared and kind_of_values(after) != "counts":
+    if copies is not None and copies.n_shared:
         found.append(f"{copies.n_shared} rows of {perturbed} are also in {control}.")
     if min(len(before), len(after)) > 1:
         p = smallest_p(before, after)

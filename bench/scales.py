@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,16 +26,19 @@ _WHOLE = 0.02
 _LEAST_WHOLE = 3
 _LEAST_COLUMNS = 5
 """The sum of fewer columns says nothing about the treatment of a row."""
+_LEAST_FOR_TOTALS = 50
+"""The total of fewer columns may be nearly constant by itself, as where one of them is large."""
 _LEAST_EVIDENCE = 4
 """So many rows must repeat the total of another one, or it may be by chance."""
 
 
-def _power(base: float) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda values: np.expm1(np.minimum(np.log(base) * values, LOG_LIMIT))
-
-
 def _exp(values: np.ndarray) -> np.ndarray:
-    return np.expm1(np.minimum(values, LOG_LIMIT))
+    """NaN for what is too large to be a logarithm, so that the sum of its row says nothing."""
+    return np.where(values > LOG_LIMIT, np.nan, np.expm1(np.minimum(values, LOG_LIMIT)))
+
+
+def _power(base: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda values: _exp(np.log(base) * values)
 
 
 PLAIN, NATURAL = "value", "log(1 + value)"
@@ -119,17 +123,31 @@ def has_one_total(sums: np.ndarray) -> bool:
     return scale is not None and scale.total is not None
 
 
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The rows of one side of a comparison, of which only the sums count."""
+
+    sums: Sums
+
+    @cached_property
+    def scale(self) -> Scale | None:
+        return scale_of(self.sums)
+
+
 def why_scaled_otherwise(
-    sides: tuple[Sums, Sums], names: tuple[str, str], n_columns: int, *, same_columns: bool = True
+    sides: tuple[Side, Side], names: tuple[str, str], n_columns: int, *, same_columns: bool = True
 ) -> str:
     """Why two sides were not normalised alike, or "".
 
-    sides: the sums of both. names: of both, for the sentence. n_columns: of a row. same_columns:
+    names: of both, for the sentence. n_columns: of a row. same_columns:
     whether both were made from the same columns; where they were not, that one side has no common
     total is no sign.
     """
-    scales = [scale_of(sums) for sums in sides]
-    if n_columns < _LEAST_COLUMNS or sum(s.n - 1 for s in scales if s) < _LEAST_EVIDENCE:
+    scales = [side.scale for side in sides]
+    totals = any(scale is not None and scale.total is not None for scale in scales)
+    if n_columns < (_LEAST_FOR_TOTALS if totals else _LEAST_COLUMNS):
+        return ""
+    if sum(s.n - 1 for s in scales if s) < _LEAST_EVIDENCE:
         return ""
     one, other = scales
     if one and other:
@@ -138,7 +156,7 @@ def why_scaled_otherwise(
         return ""
     for i, scale in enumerate(scales):
         if scale is not None and scale.total is not None:
-            sums = sides[1 - i].get(scale.name, np.zeros(0))
+            sums = sides[1 - i].sums.get(scale.name, np.zeros(0))
             if len(sums) and _near(sums, scale.total, _OTHER).mean() < 0.5:
                 return f"the {names[i]} {scale}, the {names[1 - i]} have no such total"
     return ""

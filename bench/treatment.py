@@ -15,6 +15,8 @@ from cdnbench.values import Kind
 
 FEW_VARIABLES = 100
 """With fewer, the total of a row is no measure of its depth: it moves with every variable."""
+INTENSITY = 100
+"""Counts of reads or molecules have smaller values than this somewhere; intensities have none."""
 SMALL_COUNT = 10
 """Whole numbers of a table up to here may be grades or classes."""
 TARGET_SUM = 1e4
@@ -44,7 +46,7 @@ class Seen:
 
     genes: whether the variables are genes. one_total: whether the rows have one total, as after
     normalisation. column: with the totals, "" for the sums of rows. can_name: whether the user can
-    name such a column.
+    name such a column. lowest: the smallest value above 0.
     """
 
     kind: Kind
@@ -52,6 +54,7 @@ class Seen:
     n_variables: int
     genes: bool
     one_total: bool
+    lowest: float = 1.0
     column: str = ""
     can_name: bool = True
 
@@ -64,6 +67,13 @@ def treatment_of(seen: Seen) -> Treatment:
         if not seen.genes and seen.largest <= SMALL_COUNT and not seen.column:
             note = (
                 f"The values are whole numbers up to {seen.largest:g}; they are used as they are."
+            )
+            return Treatment("as they are", "counts", note)
+        if not seen.genes and seen.lowest >= INTENSITY and not seen.column:
+            cure = " If they are counts, --total COLUMN normalises them." if seen.can_name else ""
+            note = (
+                f"The values are whole numbers from {seen.lowest:g} on, as intensities are; they "
+                f"are used as they are.{cure}"
             )
             return Treatment("as they are", "counts", note)
         if not seen.genes and few:

@@ -31,11 +31,13 @@ class Extent:
     """What tells the kind of numbers, in a form that adds up over parts of a data set.
 
     least, largest: the smallest and the largest value, 0 included. whole: whether all are whole.
+    lowest: the smallest value above 0, or infinity.
     """
 
     least: float = 0.0
     largest: float = 0.0
     whole: bool = True
+    lowest: float = np.inf
 
     @staticmethod
     def of(values: np.ndarray) -> Extent:
@@ -44,13 +46,16 @@ class Extent:
         if values.size == 0:
             return Extent()
         whole = values.dtype.kind in "biu" or bool((values == np.floor(values)).all())
-        return Extent(min(0.0, float(values.min())), max(0.0, float(values.max())), whole)
+        above = values[values > 0]
+        lowest = float(above.min()) if above.size else np.inf
+        return Extent(min(0.0, float(values.min())), max(0.0, float(values.max())), whole, lowest)
 
     def __or__(self, other: Extent) -> Extent:
         return Extent(
             min(self.least, other.least),
             max(self.largest, other.largest),
             self.whole and other.whole,
+            min(self.lowest, other.lowest),
         )
 
     @property

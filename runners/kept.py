@@ -25,9 +25,8 @@ class Kept:
 
     def job(self, key: str) -> JobRecord | None:
         """The record of a job that can be read whole, with its scores and its task; else None."""
-        return next(
-            (record for store, record in self._places.get(key, ()) if _whole(store, record)), None
-        )
+        own = (record for store, record in self._places.get(key, ()) if _whole(store, record))
+        return min(own, key=lambda record: record.status != Status.ok, default=None)
 
     def stores(self, keys: Iterable[str]) -> Sequence[Store | Archive]:
         """The stores that hold any of these jobs, each once."""

@@ -170,7 +170,7 @@ class Run:
 
     def _lacks(self, job: Job) -> bool:
         record = self.store.job(job.key)
-        if record is None or not self.store.is_done(record):
+        if record is None or record.outside or not self.store.is_done(record):
             record = self.kept.job(job.key)
         if self.mode.fresh or record is None:
             return True

@@ -247,8 +247,12 @@ def _plan(recipe: Recipe, out: Path, jobs: int, history: History, kept: Kept) ->
 def _elsewhere(planned: Run) -> list[str]:
     """The keys of the jobs whose results are in other folders than the run's own."""
     left = {job.key for job in planned.todo}
-    done = (job.key for job in planned.mine if job.key not in left)
-    return [key for key in done if planned.store.job(key) is None]
+    done = {job.key: planned.store.job(job.key) for job in planned.mine if job.key not in left}
+    return [
+        key
+        for key, own in done.items()
+        if own is None or own.outside or not planned.store.is_done(own)
+    ]
 
 
 def _run(planned: list[Run], table: str) -> None:

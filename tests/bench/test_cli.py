@@ -125,6 +125,17 @@ def test_latex_without_a_value_goes_to_standard_output(folder, results):
     assert r"\begin{tabular}" in last.stdout and last.returncode == 0
 
 
+def test_a_file_that_standard_output_goes_to_keeps_what_is_in_it(folder, results):
+    path = folder / "log.csv"
+    with open(path, "w") as log:
+        log.write("header\n")
+        log.flush()
+        line = [sys.executable, "-m", "cdnbench.cli", "report", "--csv", "/dev/stdout"]
+        subprocess.run(line, cwd=folder, stdout=log, check=True)
+    written = path.read_text()
+    assert written.startswith("header\n") and "average_precision" in written
+
+
 def test_files_of_a_report(folder, results):
     result = bench(
         folder,

@@ -384,3 +384,35 @@ def test_differences_that_centring_cannot_save_are_refused(tmp_path, frames):
     paths = written(tmp_path, [frame * (1 - TP53 + 1e-50 * TP53) for frame in frames])
     with pytest.raises(InvalidTask, match="'TP53'.*Multiply"):
         read_pair(*paths)
+
+
+def test_large_values_are_no_logarithms_whose_total_could_be_taken(tmp_path):
+    """Log2 intensities of proteins, one of which is zero in the treated samples."""
+    rng = np.random.default_rng(0)
+    sides = [np.round(rng.normal(25, 2, size=(rows, 60)), 2) for rows in (30, 20)]
+    sides[1][:, 7] = 0
+    names = [f"p{i}" for i in range(60)]
+    pair = read_pair(*written(tmp_path, [pd.DataFrame(x, columns=names) for x in sides]))
+    assert first(pair) == "p7"
+
+
+def test_a_large_column_is_no_total(tmp_path):
+    """A temperature beside five small variables, which the intervention raises."""
+    rng = np.random.default_rng(0)
+    sides = [rng.uniform(0.1, 0.9, size=(rows, 6)) for rows in (60, 40)]
+    for side, kelvin in zip(sides, (310, 320), strict=True):
+        side[:, 2] = rng.normal(kelvin, 0.15, size=len(side))
+    pair = read_pair(*written(tmp_path, [pd.DataFrame(x, columns=NAMES) for x in sides]))
+    assert first(pair) == NAMES[2]
+
+
+def test_whole_intensities_are_no_counts(tmp_path):
+    """One dominant protein falls. Shares of the total would raise all others."""
+    rng = np.random.default_rng(0)
+    sides = [np.round(rng.lognormal(14, 0.1, size=(rows, 150))) for rows in (30, 20)]
+    for side, factor in zip(sides, (400, 100), strict=True):
+        side[:, 7] *= factor
+    names = [f"p{i}" for i in range(150)]
+    pair = read_pair(*written(tmp_path, [pd.DataFrame(x, columns=names) for x in sides]))
+    assert any("as intensities are" in note for note in pair.notes)
+    assert pair.task.regimes[0][:, 7].mean() > 1e6 and first(pair) == "p7"

@@ -122,6 +122,14 @@ def test_kept_scores_that_are_damaged_are_computed_again(checkout, capsys, monke
     assert "4 jobs, 0 of them done;" in capsys.readouterr().out
 
 
+def test_a_damaged_result_of_its_own_is_replaced_by_the_kept_one(checkout, capsys, monkeypatch):
+    run("synthetic-mini", "random", out="r", limit=2, protocol="dcdi", jobs=1)
+    monkeypatch.setattr(Store, "is_done", lambda store, record: record.method != "random")
+    reproduce(Path("r"))
+    shown = capsys.readouterr().out
+    assert "4 jobs, 2 of them done (2 in docs" in shown and "random" in shown.split("methods")[-1]
+
+
 def test_times_of_another_folder_are_not_those_of_this_machine(checkout, capsys, monkeypatch):
     recipe = replace(RECIPES["table11"][Scale.small][0], timing=True)
     monkeypatch.setitem(RECIPES, "table9", {Scale.small: (recipe,)})

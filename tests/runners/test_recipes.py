@@ -13,6 +13,7 @@ from cdnbench.registry import METHODS, SUITES, entries, load_class, load_method,
 from cdnbench.reports import published
 from cdnbench.reports.cells import COUNTERPARTS, COVERED, SPLITS
 from cdnbench.reports.tables import TABLES
+from cdnbench.runners import kept
 from cdnbench.runners.estimate import OVERHEAD_S, Estimate, History, in_words
 from cdnbench.runners.plan import make_plan
 from cdnbench.runners.recipes import RECIPES, TRAINED, Scale
@@ -147,7 +148,7 @@ def test_words():
     told = Estimate(60.0, 3, {}, {"mlp": 1}).told(2)
     assert told.startswith(
         "at least 30 seconds, by earlier records; not counted, for want of records: 1 training of "
-        "mlp (compacted stores keep no times of training"
+        "mlp (training may take longer than all else, and compacted stores keep no times of it)"
     )
     assert Estimate(60.0, 3, {}, {}).told(1) == "about 60 seconds, by earlier records"
 
@@ -170,3 +171,11 @@ def test_calls_that_are_repeated_to_time_them_count_each_time(todo, first_s, cal
     jobs = [job for job in todo if job.method.info.name == "random"][:1]
     found = history.estimate("synthetic-mini", (), jobs, timing=True)
     assert found.seconds == pytest.approx(calls * first_s + OVERHEAD_S)
+
+
+def test_a_kept_result_goes_before_a_kept_failure(monkeypatch):
+    monkeypatch.setattr(kept, "_whole", lambda store, record: True)
+    failed = _Records(record("random", 1.0, status=Status.timeout))
+    finished = _Records(record("random", 1.0))
+    for both in ([failed, finished], [finished, failed]):
+        assert kept.Kept(both).job("random1.0linear").status == Status.ok

@@ -105,11 +105,18 @@ def compare(
     if without:
         notes.append(f"{without:,} rows without a label in {reading.perturbation!r} are left out.")
     if labels.like_controls:
-        like = ", ".join(f"{name!r} ({n:,} rows)" for name, n in labels.like_controls.items())
+        names = [f"{name!r} ({n:,} rows)" for name, n in labels.like_controls.items()]
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        like = ", ".join(names[:5]) + more
         both = ",".join([reading.control.strip(), *labels.like_controls])
+        cure = (
+            f"name all: --control '{both}'."
+            if len(labels.like_controls) <= 3
+            else "name all, with * for what differs: --control 'NAME,neg-ctrl-*'."
+        )
         notes.append(
             f"{like}: called like controls, but compared as perturbations. If they are controls, "
-            f"name all: --control '{both}'."
+            f"{cure}"
         )
     nowhere = selected & np.array([g is None or g == "" for g in group]) & bool(reading.group)
     if nowhere.any():

@@ -59,10 +59,14 @@ def read_labels(raw: RawCells, options: Preparation) -> Labels:
     ]
     counts = Counter(label for label in labels if label is not None)
     is_control = _controls(raw, options, counts)
+    unlabelled = {label for label in counts if label in _MISSING and not is_control(label)}
+    labels = [None if label in unlabelled else label for label in labels]
     perturbed = {
         label: parts
         for label in counts
-        if not is_control(label) and (parts := _targets_in(label, is_control))
+        if label not in unlabelled
+        and not is_control(label)
+        and (parts := _targets_in(label, is_control))
     }
     _check_spelling(raw, options, is_control, counts, perturbed)
     like_controls = {
@@ -98,6 +102,8 @@ _USUAL = re.compile(
     r"(ctrl|control|neg|ntc?\b|non.?target|safe|scramble|mock|dmso|vehicle|untreated|wt\b)", re.I
 )
 """How labels of controls usually begin."""
+_MISSING = frozenset({"NA", "N/A", "NaN", "nan", "<NA>", "NULL"})
+"""How R and pandas write that a cell has no label. They are labels where `--control` names them."""
 
 
 def frequent(counts: Counter[str]) -> str:
@@ -109,10 +115,14 @@ def frequent(counts: Counter[str]) -> str:
 
 @dataclass(frozen=True)
 class _Controls:
-    """Which labels, or parts of labels, are controls. A pattern matches no gene of the file."""
+    """Which labels, or parts of labels, are controls. A pattern matches no gene of the file.
+
+    begins: what each pattern begins with, before * or ?.
+    """
 
     exact: frozenset[str]
     patterns: tuple[re.Pattern[str], ...]
+    begins: tuple[str, ...]
     genes: frozenset[str]
 
     def __call__(self, label: str) -> bool:
@@ -121,10 +131,19 @@ class _Controls:
         )
 
     def but_for_case(self, label: str) -> bool:
-        """Whether a label, no gene, would be a control in other small or capital letters."""
-        return label not in self.genes and (
-            label.lower() in {name.lower() for name in self.exact}
-            or any(re.fullmatch(p.pattern, label, re.IGNORECASE) for p in self.patterns)
+        """Whether a label, no gene, is the name of a control in other small or capital letters.
+
+        A pattern such as non* in other letters may match a gene that the file does not have (NONO),
+        one such as NT_* does not.
+        """
+        if label in self.genes:
+            return False
+        if label.lower() in {name.lower() for name in self.exact}:
+            return True
+        return any(
+            re.fullmatch(pattern.pattern, label, re.IGNORECASE)
+            and (_USUAL.match(label) or not begin[-1:].isalnum())
+            for pattern, begin in zip(self.patterns, self.begins, strict=True)
         )
 
 
@@ -134,7 +153,7 @@ def _controls(raw: RawCells, options: Preparation, counts: Counter[str]) -> _Con
     wanted = [whole] if whole in counts else [w.strip() for w in whole.split(",") if w.strip()]
     genes = frozenset(raw.genes)
     measured = genes & {part for label in counts for part in _parts(label)}
-    exact, patterns = set(), []
+    exact, patterns, begins = set(), [], []
     for name in wanted or [whole]:
         if name in counts:
             exact.add(name)
@@ -156,7 +175,8 @@ def _controls(raw: RawCells, options: Preparation, counts: Counter[str]) -> _Con
                 f"{', '.join(wrong[:3])}. Write a narrower pattern: --control NAME."
             )
         patterns.append(pattern)
-    return _Controls(frozenset(exact), tuple(patterns), genes)
+        begins.append(re.split(r"[*?]", name)[0])
+    return _Controls(frozenset(exact), tuple(patterns), tuple(begins), genes)
 
 
 def _check_spelling(

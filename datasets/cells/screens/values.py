@@ -25,7 +25,7 @@ from cdnbench.digest import generator
 from cdnbench.errors import InvalidData, InvalidParameter
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.screening import Progress
-from cdnbench.scales import NATURAL, PLAIN, Sums, has_one_total, sums_by, why_scaled_otherwise
+from cdnbench.scales import NATURAL, PLAIN, Side, Sums, has_one_total, sums_by, why_scaled_otherwise
 from cdnbench.treatment import FEW_VARIABLES, WORDS, Action, Seen, treatment_of
 from cdnbench.values import DESCRIPTIONS, Extent, Kind
 
@@ -40,22 +40,23 @@ Change = Callable[[sparse.csr_matrix, np.ndarray], sparse.csr_matrix]
 class Values:
     """What the M rows of a file hold.
 
-    kind: of all values. total: (M,) sums, or what `--total` says. whole: (M,) bool, rows of whole
-    numbers. key: (M,) equal for equal rows, NaN for rows that may be equal by chance. odd: what is
-    wrong with logarithms, and the cure, or "". sums: (M,) of each row with its logarithm undone, in
-    every scale that `cdnbench.scales` tries.
+    kind, largest, lowest (above 0): of all values. total: (M,) sums, or what `--total` says.
+    whole: (M,) bool, rows of whole numbers. key: (M,) equal for equal rows, NaN for rows that may
+    be equal by chance. odd: what is wrong with logarithms, and the cure, or "". sums: (M,) of each
+    row with its logarithm undone, in every scale that `cdnbench.scales` tries.
     """
 
     kind: Kind
     largest: float
+    lowest: float
     total: np.ndarray
     whole: np.ndarray
     key: np.ndarray
     odd: str
     sums: Sums
 
-    def sums_of(self, rows: np.ndarray) -> Sums:
-        return {scale: sums[rows] for scale, sums in self.sums.items()}
+    def side(self, rows: np.ndarray) -> Side:
+        return Side({scale: sums[rows] for scale, sums in self.sums.items()})
 
 
 def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progress) -> Values:
@@ -105,7 +106,7 @@ def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progr
             )
         total = given
     same = odd[0] if odd and all(o == odd[0] for o in odd) and extent.kind == "log" else ""
-    return Values(extent.kind, extent.largest, total, whole, key, same, sums)
+    return Values(extent.kind, extent.largest, extent.lowest, total, whole, key, same, sums)
 
 
 def _add_sums(sums: dict[str, np.ndarray], rows: slice, chunk: sparse.csr_matrix, n: int) -> None:
@@ -141,6 +142,7 @@ def check(
     if values.odd and source.has_symbols:
         _refuse(reading, notes, f"{path}: {values.odd}, or give the counts: --layer NAME.")
     controls = [np.sort(values.key[rows]) for rows in compared.control_rows]
+    control_sides = [values.side(rows) for rows in compared.control_rows]
     whole = [values.whole[rows].mean() if len(rows) else 0.0 for rows in compared.control_rows]
     for c, (comparison, rows) in enumerate(
         zip(compared.found, compared.perturbed_rows, strict=True)
@@ -155,8 +157,8 @@ def check(
                 f"{path}: {comparison.name} and its controls hold different kinds of values: the "
                 f"{one} are {DESCRIPTIONS['counts']}, the {other} are not. Treat both alike first.",
             )
-        elif values.kind != "counts" or action == "as they are":
-            sides = (values.sums_of(compared.control_rows[group]), values.sums_of(rows))
+        elif values.kind != "counts":
+            sides = (control_sides[group], values.side(rows))
             why = why_scaled_otherwise(sides, ("controls", "perturbed rows"), n_columns)
             if why:
                 _refuse(
@@ -222,7 +224,15 @@ def treatment(
     plain = values.sums.get(PLAIN)
     one_total = plain is not None and has_one_total(plain[selected])
     found = treatment_of(
-        Seen(values.kind, values.largest, n, source.has_symbols, one_total, reading.total)
+        Seen(
+            values.kind,
+            values.largest,
+            n,
+            source.has_symbols,
+            one_total,
+            values.lowest,
+            reading.total,
+        )
     )
     if found.action != "log of shares" and reading.total:
         raise InvalidParameter(
@@ -233,7 +243,7 @@ def treatment(
     if found.action != "log of shares":
         return found.action, found.kind, every, [found.note]
     notes = [found.note]
-    if not reading.total and n < 20 * FEW_VARIABLES:
+    if not reading.total and n <= 20 * FEW_VARIABLES:
         notes.append(_hint(source, values, n))
     return found.action, found.kind, values.total > 0, notes
 

@@ -61,6 +61,17 @@ def test_a_gene_in_the_letters_of_a_control_is_a_perturbation():
     assert labels(["ctrl", "CTRL"], "ctrl", genes=[*GENES, "CTRL"]).distinct() == 1
 
 
+def test_a_pattern_in_other_letters_may_match_a_gene_that_was_not_measured():
+    assert labels(["non-targeting", "NONO", "NEGR1"], "non*").distinct() == 2
+
+
+def test_a_missing_label_is_none_unless_it_is_named():
+    found = labels(["ctrl", "NA", "nan", "G1"], "ctrl")
+    assert found.names.tolist() == [None, None, None, "G1"]
+    assert found.control.tolist() == [True, False, False, False]
+    assert labels(["NA", "G1"], "NA").control.tolist() == [True, False]
+
+
 def test_perturbations_that_are_called_like_controls_are_found():
     found = labels(["DMSO", "vehicle", "vehicle", "NEGR1", "G1"], "DMSO", genes=["NEGR1"])
     assert found.like_controls == {"vehicle": 2} and found.distinct() == 3
