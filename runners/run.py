@@ -163,15 +163,20 @@ class Run:
         done = {job.key for job in self.mine} - {job.key for job in self.todo}
         found: Counter[str] = Counter()
         for job in self.mine:
-            record = self.store.job(job.key) if job.key in done else None
+            record = self._standing(job) if job.key in done else None
             if record is not None and has_other_code(record, job.method):
                 found[job.method.info.name] += 1
         return dict(found)
 
-    def _lacks(self, job: Job) -> bool:
+    def _standing(self, job: Job) -> JobRecord | None:
+        """The result of a job, in the run's own folder or else in one that is kept."""
         record = self.store.job(job.key)
-        if record is None or record.outside or not self.store.is_done(record):
-            record = self.kept.job(job.key)
+        if record is not None and not record.outside and self.store.is_done(record):
+            return record
+        return self.kept.job(job.key)
+
+    def _lacks(self, job: Job) -> bool:
+        record = self._standing(job)
         if self.mode.fresh or record is None:
             return True
         if record.outside or (self.mode.retry and record.failed):

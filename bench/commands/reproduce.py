@@ -239,6 +239,12 @@ def _plan(recipe: Recipe, out: Path, jobs: int, history: History, kept: Kept) ->
         estimate = history.estimate(recipe.suite, setting, todo, timing=recipe.timing)
         done += f"; {estimate.told(1 if recipe.timing else planned.jobs)}"
     print(f"    {done}", flush=True)
+    for name, n in planned.outdated.items():
+        print(
+            f"    note: the code of {name} changed since {n} of these results were stored; "
+            "--kept none and another --out run them again",
+            flush=True,
+        )
     for line in skip_notes(planned):
         print(f"    {line}", flush=True)
     return planned

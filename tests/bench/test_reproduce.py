@@ -113,6 +113,16 @@ def test_a_kept_result_of_another_version_is_run_again(checkout, capsys, monkeyp
     assert "4 jobs, 0 of them done;" in capsys.readouterr().out
 
 
+def test_code_that_changed_since_a_kept_result_is_said(checkout, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "cdnbench.runners.run.has_other_code", lambda record, method: record.method == "random"
+    )
+    reproduce(Path("r"), dry_run=True)
+    printed = capsys.readouterr().out
+    assert "the code of random changed since 2 of these results were stored" in printed
+    assert "4 jobs, 2 of them done" in printed
+
+
 def test_kept_scores_that_are_damaged_are_computed_again(checkout, capsys, monkeypatch):
     def damaged(archive, key):
         raise ValueError("damaged")
