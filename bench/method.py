@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, ru
 import numpy as np
 
 from cdnbench.errors import BenchError
+from cdnbench.ranges import Values
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
 
@@ -143,6 +144,9 @@ class MethodInfo:
         needs_symbols: the variables must be genes, and the values their expression.
         needs: kinds of knowledge (`cdnbench.knowledge`) that `fit` cannot do without.
 
+    takes: parameter -> which values it takes (`cdnbench.ranges`), checked when the method is
+        loaded. A parameter that is not named takes every value of its default's type, `device`
+        those of `devices`.
     trial: how the contract tests try it.
     """
 
@@ -176,6 +180,7 @@ class MethodInfo:
     min_samples: int = 2
     needs_symbols: bool = False
     needs: tuple[str, ...] = ()
+    takes: Mapping[str, Values] = field(default_factory=dict, repr=False, hash=False)
     trial: Trial = field(default_factory=Trial, repr=False, hash=False)
 
     def why_skip(self, sizes: Sizes) -> str | None:
@@ -425,6 +430,8 @@ def check_declarations(cls: type, where: str) -> None:
         wrong.append(f"it declares devices={info.devices} but has no parameter device")
     elif len(info.devices) == 1 and "device" in parameters:
         wrong.append('it has a parameter device but does not declare devices=("cpu", "cuda")')
+    if unknown := [name for name in info.takes if name not in parameters]:
+        wrong.append(f"takes names {', '.join(unknown)}, which it has no parameter for")
     if info.needs and "fit" in present:
         fit = inspect.signature(cls.fit).parameters  # type: ignore[attr-defined]
         if "resources" not in fit:

@@ -12,13 +12,14 @@ import functools
 import inspect
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName, did_you_mean
 from cdnbench.loaded import LoadedMethod
-from cdnbench.method import check_declarations
+from cdnbench.method import MethodInfo, check_declarations
+from cdnbench.ranges import Values, one_of
 from cdnbench.suite import Suite, check_suite
 
 METHODS = "cdnbench.methods"
@@ -127,7 +128,8 @@ def load_method(name: str, **parameters: Any) -> LoadedMethod:
     for parameter in parameters:
         if parameter not in known:
             raise did_you_mean(f"parameter of {base}", parameter, known)
-    typed = {p: _typed(base, p, v, known[p].default) for p, v in parameters.items()}
+    takes = _values(cls.info)  # type: ignore[attr-defined]
+    typed = {p: _typed(base, p, v, known[p].default, takes.get(p)) for p, v in parameters.items()}
     missing = [
         p for p, v in known.items() if v.default is inspect.Parameter.empty and p not in typed
     ]
@@ -228,15 +230,36 @@ def _value(text: str) -> Any:
         return {"True": True, "False": False, "None": None}.get(text, text)
 
 
-def _typed(method: str, name: str, value: Any, default: Any) -> Any:
+def _values(info: MethodInfo) -> dict[str, Values]:
+    """Which values the parameters of a method take, as far as it says so."""
+    devices = {"device": one_of(*info.devices)} if len(info.devices) > 1 else {}
+    return {**devices, **info.takes}
+
+
+def _typed(method: str, name: str, value: Any, default: Any, takes: Values | None) -> Any:
     """The value, converted to the type of the parameter's default if that loses nothing.
+
+    takes: which values the method says that the parameter takes; None if it does not say.
 
     Raises
     ------
-    InvalidParameter: it has another type, or it is or holds NaN.
+    InvalidParameter: it has another type, is or holds NaN or infinity, or is not one that the
+        parameter takes.
     """
-    if _has_nan(value):
+    if _any_number(math.isnan, value):
         raise InvalidParameter(f"{method}: {name} is NaN, which is not a number; give one.")
+    if _any_number(math.isinf, value) and not _any_number(math.isinf, default):
+        raise InvalidParameter(f"{method}: {name} is infinite; give a finite number.")
+    if takes is None:
+        return _converted(method, name, value, default)
+    typed = None if value is None else _converted(method, name, value, default)
+    if not takes.holds(typed):
+        raise InvalidParameter(f"{method}: {name} takes {takes.words}; got {value!r}.")
+    return typed
+
+
+def _converted(method: str, name: str, value: Any, default: Any) -> Any:
+    """The value in the type of the default. Raises as `_typed`."""
     if isinstance(default, tuple) and isinstance(value, int | float | list | tuple):
         return tuple(value) if isinstance(value, list | tuple) else (value,)
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
@@ -251,10 +274,10 @@ def _typed(method: str, name: str, value: Any, default: Any) -> Any:
     return value
 
 
-def _has_nan(value: Any) -> bool:
-    """Whether a value is NaN, or holds one."""
+def _any_number(is_so: Callable[[float], bool], value: Any) -> bool:
+    """Whether something is so of a value that is a float, or of one that it holds."""
     if isinstance(value, Mapping):
-        return any(map(_has_nan, value.values()))
+        return any(_any_number(is_so, part) for part in value.values())
     if isinstance(value, list | tuple):
-        return any(map(_has_nan, value))
-    return isinstance(value, float) and math.isnan(value)
+        return any(_any_number(is_so, part) for part in value)
+    return isinstance(value, float) and is_so(value)

@@ -57,6 +57,7 @@ import numpy as np
 from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.tails import log_f_two_sided
+from cdnbench.ranges import BETWEEN_0_AND_1, at_least, or_none
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
@@ -96,6 +97,10 @@ class CDNOD:
         timeout_s=_timeout_s,
         max_variables=50,
         min_samples=3,
+        takes={
+            "alpha": BETWEEN_0_AND_1,
+            "max_set_size": or_none(at_least(0)),
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -53,6 +53,7 @@ import numpy as np
 from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.control_scale import mean_and_deviation, require_a_score
+from cdnbench.ranges import FROM_0_TO_1, POSITIVE, at_least
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -88,6 +89,13 @@ class CholeskyRootCause:
         timeout_s=_timeout_s,
         max_variables=300,
         min_samples=1,
+        takes={
+            "n_shuffles": at_least(1),
+            "smallest_threshold": at_least(0),
+            "largest_threshold": POSITIVE,
+            "step": POSITIVE,
+            "shrinkage": FROM_0_TO_1,
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -40,6 +40,7 @@ from cdnbench.digest import digest
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo, Prediction, Pretrained
+from cdnbench.ranges import TEXT, at_least, each
 from cdnbench.task import Task
 
 
@@ -64,6 +65,10 @@ class Fused:
         timeout_s=lambda sizes: 300.0 + 0.1 * sizes.n_variables * sizes.n_regimes,
         min_samples=1,
         depends_on_units=True,  # as far as a member does: moderated-t pools variances
+        takes={
+            "members": each(TEXT),
+            "offset": at_least(0),
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -45,6 +45,7 @@ import numpy as np
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
 from cdnbench.methods.causaldag import is_singular, jittered, quarantine
+from cdnbench.ranges import at_least, one_of, or_none
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -76,6 +77,10 @@ class GnIES:
         max_variables=12,
         min_samples=5,
         packages=("gnies",),
+        takes={
+            "approach": one_of("rank", "greedy"),
+            "penalty": or_none(at_least(0)),
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

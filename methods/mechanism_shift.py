@@ -62,6 +62,7 @@ from cdnbench.method import MethodInfo
 from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import
 from cdnbench.methods.statistics.equivalence import chain_components, orientations
 from cdnbench.methods.statistics.invariance import RegressionTests
+from cdnbench.ranges import BETWEEN_0_AND_1, POSITIVE, at_least, one_of
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -103,6 +104,15 @@ class MechanismShift:
         timeout_s=_timeout_s,
         max_variables=60,
         min_samples=4,
+        takes={
+            "search": one_of("boss", "pc"),
+            "alpha_pc": BETWEEN_0_AND_1,
+            "penalty": POSITIVE,
+            "alpha": BETWEEN_0_AND_1,
+            "n_knots": at_least(0),
+            "selection": one_of("hard", "soft"),
+            "max_dags": at_least(1),
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -70,6 +70,7 @@ from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.tails import log_f_two_sided
+from cdnbench.ranges import at_least
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
@@ -108,6 +109,11 @@ class PreDITEr:
         timeout_s=_timeout_s,
         max_variables=300,
         min_samples=4,
+        takes={
+            "penalty": at_least(0),
+            "subset_penalty": at_least(0),
+            "max_set_size": at_least(0),
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -52,6 +52,7 @@ from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.invariance import RegressionTests
+from cdnbench.ranges import at_least
 from cdnbench.relabelling import in_canonical_order
 from cdnbench.task import Task
 
@@ -81,6 +82,10 @@ class QuantileInvariance:
         timeout_s=_timeout_s,
         max_variables=100,
         min_samples=4,
+        takes={
+            "n_knots": at_least(0),
+            "weight": at_least(0),
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -67,6 +67,7 @@ from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.columns import column_blocks
 from cdnbench.methods.statistics.contingency import kmeans_bins, log_p_independent, quantile_bins
+from cdnbench.ranges import BETWEEN_0_AND_1, at_least, one_of
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -103,6 +104,15 @@ class RCD:
         stochastic=True,
         preload=("scipy.special",),
         timeout_s=_timeout_s,
+        takes={
+            "gamma": at_least(1),
+            "alpha": BETWEEN_0_AND_1,
+            "alpha_last": BETWEEN_0_AND_1,
+            "bins": at_least(2),
+            "binning": one_of("kmeans", "quantile"),
+            "max_depth": at_least(0),
+            "max_tests": at_least(1),
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

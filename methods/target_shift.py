@@ -57,6 +57,7 @@ import numpy as np
 from cdnbench.method import MethodInfo
 from cdnbench.methods.statistics.columns import column_blocks
 from cdnbench.methods.statistics.small_samples import Side, few_row_shift
+from cdnbench.ranges import BELOW_A_HALF
 from cdnbench.task import Task
 
 _RESOLUTION = (
@@ -94,6 +95,7 @@ class TargetShift:
         preload=("scipy.special",),
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
         baseline=True,
+        takes={"winsorised": BELOW_A_HALF},
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

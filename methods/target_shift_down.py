@@ -16,6 +16,7 @@ import numpy as np
 
 from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.target_shift import shifts
+from cdnbench.ranges import BELOW_A_HALF
 from cdnbench.task import Task
 
 
@@ -35,6 +36,7 @@ class TargetShiftDown:
         timeout_s=lambda sizes: 60.0 + 0.01 * sizes.n_variables * sizes.n_regimes,
         baseline=True,
         trial=Trial(finds_target=False),
+        takes={"winsorised": BELOW_A_HALF},
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -61,6 +61,7 @@ from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo, Prediction
 from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import, thinned
 from cdnbench.methods.statistics.tails import log_f_sf, log_f_two_sided
+from cdnbench.ranges import BETWEEN_0_AND_1, at_least
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -101,6 +102,13 @@ class UTIGSP:
         preload=("causaldag", "scipy.special"),
         timeout_s=_timeout_s,
         min_samples=3,
+        takes={
+            "alpha": BETWEEN_0_AND_1,
+            "alpha_inv": BETWEEN_0_AND_1,
+            "depth": at_least(0),
+            "n_runs": at_least(1),
+            "max_rows": at_least(3),
+        },
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

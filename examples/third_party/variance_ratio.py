@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from cdnbench import MethodInfo, Task
+from cdnbench.ranges import POSITIVE
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class VarianceRatio:
         summary="Absolute log ratio of each variable's variances after and before",
         licence="MIT",
         baseline=True,
+        takes={"floor": POSITIVE},
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

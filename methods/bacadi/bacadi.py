@@ -61,6 +61,7 @@ import numpy as np
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Prediction, Trial
 from cdnbench.methods.device import check_device
+from cdnbench.ranges import POSITIVE, at_least
 from cdnbench.relabelling import CanonicalOrder, task_generator
 from cdnbench.task import Task
 
@@ -126,6 +127,16 @@ class BaCaDI:
             },
             finds_target=False,
         ),
+        takes={
+            "step_size": POSITIVE,
+            "lambda_regul": at_least(0),
+            "edges_per_node": POSITIVE,
+            "h_latent": POSITIVE,
+            "h_theta": POSITIVE,
+            "h_interv": POSITIVE,
+            "alpha_linear": at_least(0),
+            "beta_linear": at_least(0),
+        },
     )
 
     def __post_init__(self) -> None:

@@ -60,6 +60,7 @@ import numpy as np
 from cdnbench.errors import InvalidParameter
 from cdnbench.method import MethodInfo, Prediction, Sizes, Trial
 from cdnbench.methods.device import check_device
+from cdnbench.ranges import POSITIVE, at_least
 from cdnbench.relabelling import CanonicalOrder, task_generator
 from cdnbench.task import Task
 
@@ -201,6 +202,11 @@ def _info(
         batch_size={"cuda": ON_A_GPU},  # one task keeps a CPU busy
         devices=("cpu", "cuda"),
         depends_on_units=True,  # unless standardise=True
+        takes={
+            "edge_penalty": at_least(0),
+            "target_penalty": at_least(0),
+            "learning_rate": POSITIVE,
+        },
         trial=Trial(parameters={"max_iterations": 60}, finds_target=False),
     )
 

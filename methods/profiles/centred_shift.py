@@ -24,6 +24,7 @@ from cdnbench.method import MethodInfo
 from cdnbench.methods.profiles.profiles import Profiles, places
 from cdnbench.methods.target_shift import shifts
 from cdnbench.methods.trained import Trained
+from cdnbench.ranges import BELOW_A_HALF
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
 
@@ -44,6 +45,7 @@ class CentredShift(Trained):
         supervised="required",
         needs_symbols=True,
         baseline=True,
+        takes={"winsorised": BELOW_A_HALF},
     )
 
     def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:

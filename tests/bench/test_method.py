@@ -16,6 +16,7 @@ from cdnbench.errors import BenchError, CannotRun
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo, Prediction, check_declarations
 from cdnbench.prediction.pair import finding_of
+from cdnbench.ranges import POSITIVE
 from cdnbench.registry import load_method
 from cdnbench.task import Task
 
@@ -73,6 +74,7 @@ def test_what_is_declared_and_there_is_accepted(parts, parameters, declared):
         ("predict_targets_batch", "", {}, "does not declare batch_size"),
         ("", "", {"probabilities": True}, "declares probabilities=True but has no calibration"),
         ("", "", {"devices": ("cpu", "cuda")}, "but has no parameter device"),
+        ("", "", {"takes": {"a": POSITIVE}}, "takes names a, which it has no parameter for"),
         ("", "device", {}, 'parameter device but does not declare devices=\\("cpu", "cuda"\\)'),
     ],
 )

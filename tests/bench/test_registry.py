@@ -39,8 +39,26 @@ def test_values_are_checked_when_they_are_given():
         load_method(
             "target-shift", **dict(parse_methods("target-shift:winsorised=[NaN]"))["target-shift"]
         )
+    with pytest.raises(InvalidParameter, match="target-shift: winsorised is infinite"):
+        load_method("target-shift", winsorised=float("inf"))
+    with pytest.raises(
+        InvalidParameter, match=r"cd-nod: alpha takes a number between 0 and 1, .*; got -1\.$"
+    ):
+        load_method("cd-nod", alpha=-1)
+    with pytest.raises(InvalidParameter, match="rcd: binning takes kmeans or quantile; got 'all'"):
+        load_method("rcd", binning="all")
+    with pytest.raises(InvalidParameter, match="dci: alpha_ug takes one or more values, each"):
+        load_method("dci", alpha_ug=[0.01, 1.5])
+    with pytest.raises(InvalidParameter, match="mlp: device takes cpu or cuda; got 'gpu'"):
+        load_method("mlp", device="gpu")
     with pytest.raises(InvalidParameter, match="protocol takes clean, dcdi, both; got 'dirty'"):
         load_suite("synthetic", protocol="dirty")
+
+
+def test_none_is_a_value_where_the_method_says_so():
+    assert load_method("cd-nod", max_set_size=None).parameters == {"max_set_size": None}
+    with pytest.raises(InvalidParameter, match="ut-igsp: depth takes a number of 0 or more; got N"):
+        load_method("ut-igsp", depth=None)
 
 
 def test_a_variant_is_a_name_of_its_own():

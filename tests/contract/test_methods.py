@@ -18,7 +18,7 @@ import pytest
 from contract_tasks import as_counts, assert_equal, chain_task, outputs_or_reason
 
 from cdnbench.design import OWN, OWN_NETWORK, PAPER
-from cdnbench.errors import InvalidTask
+from cdnbench.errors import InvalidParameter, InvalidTask
 from cdnbench.method import Method
 from cdnbench.registry import METHODS, load_class, load_method, resolve_method
 from cdnbench.task import Task
@@ -46,6 +46,31 @@ def test_a_network_cites_whose_design_it_is(name):
     assert "rmwu" not in info.reference or info.design != OWN
     if info.design == PAPER:
         assert info.citation.startswith("Wu")
+
+
+UNLIKELY = {bool: (2, "maybe"), str: (3,), int: (-1, 0.5, "many"), float: (-1.0, np.inf, "much")}
+"""Type of a parameter's default -> values that a parameter takes only if `info.takes` says so."""
+NAMES_A_FILE = {"weights", "file", "graph", "column"}
+
+
+def test_values_out_of_range_are_refused_by_name(name):
+    """Before any work, and not by a result that looks like any other."""
+    cls = load_class(METHODS, name)
+    for parameter in inspect.signature(cls).parameters.values():
+        default = parameter.default
+        refused = list(UNLIKELY.get(type(default), ()))
+        if isinstance(default, str) and parameter.name not in NAMES_A_FILE:
+            refused.append("nonsense")
+        if isinstance(default, tuple):
+            refused += [[], [-1], [True], "nonsense"]
+        if default is None:
+            refused += [[], -1, "nonsense"]
+        takes = cls.info.takes.get(parameter.name)
+        for value in refused:
+            if takes is not None and takes.holds(value):
+                continue
+            with pytest.raises(InvalidParameter, match=f"^{name}: .*{parameter.name} "):
+                load_method(name, **{parameter.name: value})
 
 
 @dataclasses.dataclass
