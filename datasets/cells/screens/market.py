@@ -59,8 +59,8 @@ def read_market(path: Path, *, by_id: bool, file: Path | None = None) -> Market:
     widths = {len(row) for row in features}
     if len(widths) > 1:
         raise InvalidData(
-            f"{path}: the rows of features.tsv have {_joined(widths)} fields; each has as many as "
-            "the others. Fetch the file again."
+            f"{path}: some rows of features.tsv have {_joined(widths)} fields, but all rows need "
+            "equally many. Fetch the file again."
         )
     file = file or _find(path, "matrix.mtx")
     _check_market(file, path, len(features), len(barcodes))
@@ -81,7 +81,10 @@ def _find(path: Path, *names: str) -> Path:
         for found in (path / name, path / f"{name}.gz"):
             if found.exists():
                 return found
-    raise InvalidData(f"{path} has no {' or '.join(names)} (or .gz).")
+    raise InvalidData(
+        f"{path} has no {' or '.join(names)}, with or without .gz. Such a folder holds matrix.mtx, "
+        "features.tsv (or genes.tsv) and barcodes.tsv."
+    )
 
 
 def _joined(numbers: set[int]) -> str:
@@ -124,9 +127,15 @@ def _check_market(file: Path, path: Path, n_features: int, n_barcodes: int) -> N
     with _readable(file):
         n_rows, n_columns, n_entries, form, kind, _ = mminfo(file)
     if (n_columns, n_rows) != (n_barcodes, n_features):
+        turned = (n_columns, n_rows) == (n_features, n_barcodes)
+        cure = (
+            "It has cells in rows; write it transposed."
+            if turned
+            else "Take all three files from one run."
+        )
         raise InvalidData(
-            f"{path}: matrix.mtx is {n_columns} x {n_rows}, features.tsv and "
-            "barcodes.tsv say otherwise."
+            f"{path}: {file.name} has {n_rows:,} rows and {n_columns:,} columns, but features.tsv "
+            f"lists {n_features:,} features and barcodes.tsv {n_barcodes:,} barcodes. {cure}"
         )
     if kind in ("complex", "pattern"):
         what = "complex numbers" if kind == "complex" else "places without values (pattern)"
@@ -196,10 +205,13 @@ def named_cells(path: Path, barcodes: np.ndarray, cells: Path | None) -> NamedCe
             f"{cells}: the barcode {known.index[known.index.duplicated()][0]!r} repeats in the "
             "first column."
         )
-    missing = ~np.isin(barcodes, known.index)
-    if missing.all():
+    if known.empty:
+        raise InvalidData(f"{cells} has a header and no rows; expected one row per barcode.")
+    if len(barcodes) and not np.isin(barcodes, known.index).any():
         raise InvalidData(
-            f"{cells}: no barcode of {path} is in its first column (for example {barcodes[0]!r})."
+            f"{cells}: its first column has none of the barcodes of {path}. They look like "
+            f"{str(barcodes[0])!r} there, and like {str(known.index[0])!r} in the table. Write "
+            "them alike."
         )
     names, counts = np.unique(barcodes.astype(str), return_counts=True)
     if (counts > 1).any():

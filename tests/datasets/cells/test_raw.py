@@ -244,3 +244,32 @@ def test_barcodes_that_repeat_are_refused(tmp_path):
         file.write("".join(f"{b}\n" for b in [BARCODES[1], *BARCODES[1:]]))
     with pytest.raises(InvalidData, match=f"'{BARCODES[1]}' repeats .1 names do"):
         open_raw(folder, cells=cells_csv(tmp_path / "cells.csv"))
+
+
+def test_files_of_a_folder_that_contradict_each_other_say_how_many_each_has(tmp_path):
+    folder, table = market(tmp_path / "a"), cells_csv(tmp_path / "cells.csv")
+    mmwrite(folder / "matrix.mtx", COUNTS)
+    with pytest.raises(
+        InvalidData,
+        match="matrix.mtx has 9 rows and 6 columns, but features.tsv lists 6 features and "
+        "barcodes.tsv 9 barcodes. It has cells in rows; write it transposed",
+    ):
+        open_raw(folder, cells=table)
+    mmwrite(folder / "matrix.mtx", COUNTS.T.tocsr()[:4])
+    with pytest.raises(InvalidData, match="4 rows and 9 columns.*all three files from one run"):
+        open_raw(folder, cells=table)
+    (folder / "features.tsv").write_text("ENSG0\tA\nENSG1\n")
+    with pytest.raises(InvalidData, match="some rows of features.tsv have 1 and 2 fields, but all"):
+        open_raw(folder, cells=table)
+
+
+def test_a_table_of_other_barcodes_shows_one_of_each(tmp_path):
+    table = tmp_path / "cells.csv"
+    table.write_text("barcode,perturbation\nAAAC-1,A\nAAAG-1,control\n")
+    with pytest.raises(
+        InvalidData, match=f"They look like '{BARCODES[0]}' there, and like 'AAAC-1' in the table"
+    ):
+        open_raw(market(tmp_path / "a"), cells=table)
+    table.write_text("barcode,perturbation\n")
+    with pytest.raises(InvalidData, match="cells.csv has a header and no rows"):
+        open_raw(market(tmp_path / "b"), cells=table)
