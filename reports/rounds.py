@@ -38,10 +38,21 @@ def rounds_note(results: Results) -> tuple[str, ...]:
     rounds = sorted({key[at] for key in _rounds(results)}, key=lambda text: (len(text), text))
     if not rounds:
         return ()
+    only = _only_in_rounds(results)
+    missing = f" Only there, and so in no row here: {', '.join(only)}." if only else ""
     return (
         f"Rounds of subsampling cells ({', '.join(rounds)}) are left out: --table table10 shows "
-        "how much the values vary over them.",
+        f"how much the values vary over them.{missing}",
     )
+
+
+def _only_in_rounds(results: Results) -> list[str]:
+    """Labels that some block would have a row of if it did not leave out its rounds."""
+    others = [name for name in results.factors.names if name != SUBSAMPLE]
+    labels = results.readings[[*results.factors.names, "label"]].drop_duplicates().astype(str)
+    kept = without_rounds(results, labels)
+    left_out = labels.drop(kept.index).merge(kept[[*others, "label"]], how="left", indicator=True)
+    return sorted(left_out.loc[left_out["_merge"] == "left_only", "label"].unique())
 
 
 @lru_cache(maxsize=4)

@@ -10,8 +10,9 @@ from cdnbench.reports.frame import read
 from cdnbench.reports.tables import build
 
 
-def filled(make_store, rounds):
-    """Three methods on six genes in two lines, in each of these rounds."""
+def filled(make_store, rounds, in_rounds=()):
+    """Three methods on six genes in two lines, in each of these rounds, and others in those that
+    are not of all cells."""
     store = make_store("perturbseq")
     targets = store.one_target_each(1, 5)
     for subsample in rounds:
@@ -29,7 +30,13 @@ def filled(make_store, rounds):
                     },
                 }
                 task = store.task(f"{line}/{gene}/{subsample}", targets, **about)
-                for place, method in enumerate(("first", "second", "target-shift"), start=1):
+                methods = (
+                    "first",
+                    "second",
+                    "target-shift",
+                    *(in_rounds if subsample >= 0 else ()),
+                )
+                for place, method in enumerate(methods, start=1):
                     store.job(method, task, store.at_place(targets, place))
     return read([store.store])
 
@@ -40,6 +47,13 @@ def test_tables_show_all_cells_alone_and_say_so(make_store, name):
     (block,) = table.blocks
     assert "subsample" not in block.title
     assert any("Rounds of subsampling cells (0, 1) are left out" in note for note in table.notes)
+
+
+def test_a_method_that_has_rounds_alone_is_named(make_store):
+    table = build(filled(make_store, (-1, 0, 1), ("third", "fourth")), "leaderboard")
+    assert "third" not in set(table.frame["label"])
+    (note,) = [note for note in table.notes if "are left out" in note]
+    assert note.endswith("Only there, and so in no row here: fourth, third.")
 
 
 def test_the_figure_of_ranks_shows_all_cells_alone(make_store):
