@@ -3,7 +3,7 @@
     <folder>/tasks.parquet     one row per task: hash, about (JSON), variables, and the arrays of
                                `TaskRecord` by name
     <folder>/<method>.parquet  one row per job: its record (JSON) and one column of scores per
-                               reading
+                               reading; and one row per training that jobs name: its record
 
 Arrays are flattened row by row. Floating-point arrays are float32, so scores that differ by less
 than a part in 10^7 become ties. Reports read an archive like a store; `cdnbench.compaction` writes
@@ -66,7 +66,7 @@ class Archive:
 
     @property
     def problems(self) -> list[str]:
-        if self._jobs and not os.path.lexists(self.folder / TASKS):
+        if self._found and not os.path.lexists(self.folder / TASKS):
             self._problems.part(
                 self.folder / TASKS,
                 "is missing",
@@ -78,7 +78,7 @@ class Archive:
 
     def records(self) -> Iterator[Record]:
         """All records, in the order of their keys."""
-        yield from (record for _, (record, _) in sorted(self._jobs.items()))
+        yield from (record for _, (record, _) in sorted(self._found.items()))
 
     def scores(self, key: str) -> dict[str, np.ndarray]:
         """Variant -> (n_regimes, n_variables) float64 scores of a job that is "ok".
@@ -139,7 +139,7 @@ class Archive:
         return found
 
     def rows_of(self, method: str) -> dict[str, dict[str, Any]]:
-        """Key -> row, for the jobs in the file of one method."""
+        """Key -> row, for the jobs and trainings in the file of one method."""
         path = self.method_path(method)
         return {record.key: row for record, row in self._rows_of(path)}
 
@@ -178,6 +178,15 @@ class Archive:
 
     @cached_property
     def _jobs(self) -> dict[str, tuple[JobRecord, dict[str, Any]]]:
+        """Those of `_found` that are no training."""
+        return {
+            key: (record, row)
+            for key, (record, row) in self._found.items()
+            if isinstance(record, JobRecord)
+        }
+
+    @cached_property
+    def _found(self) -> dict[str, tuple[Record, dict[str, Any]]]:
         """Key -> the record and its row."""
         try:
             names = _names_in(self.folder)
@@ -190,13 +199,11 @@ class Archive:
                 found[record.key] = record, row
         return found
 
-    def _rows_of(self, path: Path) -> Iterator[tuple[JobRecord, dict[str, Any]]]:
+    def _rows_of(self, path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
         for number, row in enumerate(self._read(path), 1):
             try:
                 record = record_of(json.loads(row["record"]))
                 record = printable_record(record)
-                if not isinstance(record, JobRecord):
-                    raise NotARecord(f"it is the record of a {record.kind}, not of a job")
                 if record.method != path.stem:
                     raise NotARecord(f"it is a record of {record.method}, not of {path.stem}")
             except _WRONG as error:

@@ -17,7 +17,7 @@ from cdnbench.archive import SCORES, TASKS, Archive
 from cdnbench.digest import plain
 from cdnbench.errors import BenchError
 from cdnbench.files import is_name
-from cdnbench.record import JobRecord, Status, TaskRecord
+from cdnbench.record import FitRecord, JobRecord, Status, TaskRecord
 from cdnbench.rows import write_rows
 from cdnbench.store import Store
 
@@ -32,7 +32,7 @@ class Compacted:
 
 @dataclass
 class _Part:
-    """What goes into one archive: method -> key -> row, and hash -> task."""
+    """What goes into one archive: method -> key -> row of a job or a training, and hash -> task."""
 
     methods: dict[str, dict[str, dict[str, Any]]]
     tasks: dict[str, TaskRecord]
@@ -51,6 +51,7 @@ def compact(store: Store, into: Path) -> Compacted:
     """
     parts: dict[str, _Part] = {}
     notes: list[str] = []
+    fits = {record.key: record for record in store.records() if isinstance(record, FitRecord)}
     for record in store.jobs():
         try:
             name, row = _folder_name(record), _row(store, record)
@@ -58,7 +59,10 @@ def compact(store: Store, into: Path) -> Compacted:
             notes.append(f"job {record.key} of {record.method} is left out: {error}")
             continue
         part = parts.setdefault(name, _Part({}, {}))
-        part.methods.setdefault(record.method, {})[record.key] = row
+        rows = part.methods.setdefault(record.method, {})
+        rows[record.key] = row
+        if record.fit in fits and record.fit not in rows:
+            rows[record.fit] = {"record": _json(replace(fits[record.fit], log="").plain())}
         if record.task_hash not in part.tasks and store.has_task(record.task_hash):
             with contextlib.suppress(OSError, ValueError):  # among the problems of the store
                 part.tasks[record.task_hash] = store.task(record.task_hash)
@@ -71,20 +75,32 @@ def compact(store: Store, into: Path) -> Compacted:
 
 
 def drop(folder: Path, keys: Collection[str]) -> int:
-    """Leave jobs out of an archive; how many that was. Tasks stay."""
+    """Leave jobs out of an archive, and the trainings that only they name; how many jobs that was.
+    Tasks stay."""
     dropped = 0
     with _alone(folder):
         archive = Archive(folder)
         methods = {record.method for record in archive.records() if record.key in keys}
         for method in sorted(methods):
             rows = archive.rows_of(method)
-            kept = [row for key, row in sorted(rows.items()) if key not in keys]
+            kept = {key: row for key, row in rows.items() if key not in keys}
             dropped += len(rows) - len(kept)
-            if kept:
-                write_rows(archive.method_path(method), kept)
+            if kept := _without_idle_fits(kept):
+                write_rows(archive.method_path(method), [row for _, row in sorted(kept.items())])
             else:
                 archive.method_path(method).unlink()
     return dropped
+
+
+def _without_idle_fits(rows: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The rows of a method without those of trainings that no job names (any more)."""
+    about = {key: json.loads(row["record"]) for key, row in rows.items()}
+    named = {values.get("fit") for values in about.values()}
+    return {
+        key: row
+        for key, row in rows.items()
+        if about[key].get("kind") != FitRecord.kind or key in named
+    }
 
 
 def _folder_name(record: JobRecord) -> str:
@@ -114,7 +130,7 @@ def _add(folder: Path, part: _Part) -> list[str]:
         known = there.tasks() | part.tasks
         write_rows(folder / TASKS, [_task_row(task) for _, task in sorted(known.items())])
         for method, rows in part.methods.items():
-            merged = there.rows_of(method) | rows
+            merged = _without_idle_fits(there.rows_of(method) | rows)
             write_rows(there.method_path(method), [row for _, row in sorted(merged.items())])
     return notes
 

@@ -54,7 +54,9 @@ class Estimate:
         return f"{text} ({_WHY_UNTIMED})" if self.untimed_fits else text
 
 
-_WHY_UNTIMED = "training may take longer than all else, and compacted stores keep no times of it"
+_WHY_UNTIMED = (
+    "training may take longer than all else, and older compacted stores keep no times of it"
+)
 
 
 def _counted(what: str, numbers: Mapping[str, int]) -> list[str]:

@@ -11,7 +11,7 @@ from cdnbench.archive import Archive, find_stores
 from cdnbench.cli import app
 from cdnbench.compaction import compact, drop
 from cdnbench.errors import BenchError
-from cdnbench.record import JobRecord, Status, TaskRecord
+from cdnbench.record import FitRecord, JobRecord, Status, TaskRecord
 from cdnbench.store import Store
 from cdnbench.truth import Truth
 
@@ -200,3 +200,44 @@ def test_other_tables_in_a_folder_are_no_archive(tmp_path):
     assert not Archive.is_at(tmp_path)
     with pytest.raises(BenchError, match="No results in"):
         find_stores(tmp_path)
+
+
+def trained(store, fit, protocol="clean", status=Status.ok):
+    """A training, and a job of the method `t` that names it."""
+    store.write_fit(
+        FitRecord(
+            key=fit, suite="s", method="t", status=status, wall_s=90.0, log="models/x/fit.log"
+        )
+    )
+    done = job("t", f"{protocol}0", protocol, Status.skipped)
+    store.write_job(replace(done, key=f"t of {fit}", fit=fit))
+
+
+def fits_in(folder):
+    return {r.key: r for r in Archive(folder).records() if isinstance(r, FitRecord)}
+
+
+def test_trainings_are_kept_beside_the_jobs_that_name_them(store, tmp_path):
+    """So that reports and estimates know what they took; what they printed stays behind."""
+    for protocol in ("clean", "dcdi"):
+        trained(store, f"fit-{protocol}", protocol)
+    store.write_fit(FitRecord(key="idle", suite="s", method="t", status=Status.ok))
+    clean, dcdi = compact(store, tmp_path / "archive").folders
+    assert fits_in(clean) == {"fit-clean": replace(store_fit(store, "fit-clean"), log="")}
+    assert set(fits_in(dcdi)) == {"fit-dcdi"}
+    assert not Archive(clean).problems
+
+
+def store_fit(store, key):
+    (record,) = [record for record in store.records() if record.key == key]
+    return record
+
+
+def test_trainings_go_with_the_last_job_that_names_them(store, tmp_path):
+    trained(store, "first")
+    trained(store, "second", status=Status.error)
+    (clean, *_) = compact(store, tmp_path / "archive").folders
+    assert drop(clean, ["t of first"]) == 1
+    assert set(fits_in(clean)) == {"second"}
+    assert drop(clean, ["t of second"]) == 1
+    assert not Archive(clean).method_path("t").exists()

@@ -103,7 +103,10 @@ class FakeStore:
     def fit(self, method: str, status: str = "ok", **fields: Any) -> None:
         """The record of a fit."""
         record = FitRecord(
-            key=digest(method, "fit"), suite=self.suite, method=method, **_ended(status), **fields
+            key=digest(method, "fit"),
+            suite=self.suite,
+            method=method,
+            **(_ended(status) | fields),
         )
         self.store.write_fit(record)
 

@@ -108,6 +108,25 @@ def test_table9_says_which_times_are_of_a_busy_machine(timed):
     assert "load average up to 3.9" in note and note.endswith("alone: hasty.")
 
 
+def test_table9_has_trainings_in_a_block_of_their_own(make_store):
+    store = make_store("perturbseq")
+    targets = store.one_target_each(1, 10)
+    task = store.task("t", targets, cell_line="a", split="seen", simulated=True)
+    for method in ("mlp", "linear"):
+        store.job(method, task, store.at_place(targets, 1), wall_s=1.0)
+    store.fit("mlp", wall_s=90.0, provenance=Provenance(host="there"))
+    store.fit("linear", wall_s=2.0, provenance=Provenance(host="there"))
+    store.fit("gears", "timeout", provenance=Provenance(host="there"))
+    table = build(read([store.store]), "table9")
+    *_, block = table.blocks
+    assert block.title == "there, one training"
+    assert [[cell.text for cell in row.cells] for row in block.rows] == [
+        ["linear", "2.0"],
+        ["mlp", "90"],
+    ]
+    assert any(note.startswith("One training: the median") for note in table.notes)
+
+
 def test_figure9_has_times_alone_where_there_are_some(timed):
     results = report(timed).results
     ((_, figure),) = FIGURES.load("figure9").draw(results, Look())

@@ -148,7 +148,8 @@ def test_words():
     told = Estimate(60.0, 3, {}, {"mlp": 1}).told(2)
     assert told.startswith(
         "at least 30 seconds, by earlier records; not counted, for want of records: 1 training of "
-        "mlp (training may take longer than all else, and compacted stores keep no times of it)"
+        "mlp (training may take longer than all else, and older compacted stores keep no times of "
+        "it)"
     )
     assert Estimate(60.0, 3, {}, {}).told(1) == "about 60 seconds, by earlier records"
 
