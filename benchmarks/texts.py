@@ -7,7 +7,8 @@ No text may be edited by hand: every number of theirs comes from a store, and `p
 which results and weights come from a tree with uncommitted changes. table7.txt, table8.txt and
 attention.txt rest on the stores in `variants` as well; weights.txt is made of the cards beside the
 weights. The check fails too where a result or a card names a commit that the history of this
-checkout does not have, since nobody could make it again.
+checkout does not have, since nobody could make it again, and where a number that is typed in a
+marked table of README.md is not that of the stores (`typed_numbers`).
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import attention_or_mlp
 import pandas as pd
+import typed_numbers
 
 from cdnbench import report
 from cdnbench.reports import texts
+from cdnbench.reports.tables import build
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "results"
 CARDS = ROOT / "methods" / "cdn" / "weights"
-WEIGHTS, ATTENTION = "weights.txt", "attention.txt"
+WEIGHTS, ATTENTION, PAGE = "weights.txt", "attention.txt", "README.md"
 
 
 def main() -> int:
@@ -59,10 +63,13 @@ def main() -> int:
             wrong.append(f"{path} does not equal what it is made from.")
     named = pd.concat([one.jobs["git_sha"] for one, _ in made]).dropna().astype(str)
     wrong += unknown_commits(named.value_counts().to_dict() | _commits_of_cards())
+    if wrong:
+        wrong.append("`python benchmarks/texts.py` makes texts anew.")
+    frame_of = cache(lambda name: build(made[0][0].results, name).frame)
+    page = (FOLDER / PAGE).read_text(encoding="utf-8")
+    wrong += [f"{PAGE}, {what}." for what in typed_numbers.wrong_numbers(page, frame_of)]
     for what in wrong:
         print(what)
-    if wrong:
-        print("`python benchmarks/texts.py` makes texts anew.")
     return bool(wrong)
 
 

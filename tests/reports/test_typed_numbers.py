@@ -1,0 +1,69 @@
+"""Numbers that are typed in a page are compared with the stores."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+PATH = Path(__file__).parents[2] / "benchmarks" / "typed_numbers.py"
+
+
+@pytest.fixture(scope="module")
+def typed_numbers():
+    spec = importlib.util.spec_from_file_location("typed_numbers", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+FRAME = pd.DataFrame(
+    [
+        ("seen", "cdn (this package)", 0.8578, 0.9971),
+        ("seen", "cdn-cells[epochs=10]", 0.1284, 0.5),
+        ("seen", "mlp", 0.0, 0.25),
+        ("unseen", "cdn (this package)", 0.1, 0.2),
+    ],
+    columns=["split", "label", "recall_at_1", "rank"],
+)
+PAGE = """
+<!-- numbers: leaderboard split=seen; recall_at_1, rank, - -->
+| method | R@1 | rank | remark |
+|---|---|---|---|
+{}
+
+| method | R@1 |
+|---|---|
+| `mlp` | .9 |
+"""
+
+
+@pytest.mark.parametrize(
+    ("row", "wrong"),
+    [
+        ("| `cdn` | .858 | .997 | 99 |", ""),
+        ("| `cdn`, and its stack | .86 (.1 to .2) | | |", ""),
+        ("| `cdn-cells[epochs=10]` | .128 | .500 | |", ""),
+        ("| `cdn`, `mlp` | 0 to .858 | .25 to .997 | |", ""),
+        ("| `mlp` | 0 | .250 | |", ""),
+        ("| `cdn` | .857 | .997 | |", ".857 is typed for recall_at_1, which is 0.85780"),
+        ("| `cdn` | .858 | .997; .3 | |", "which is 0.99710"),
+        ("| `cdn`, `mlp` | .858 | .25 to .997 | |", "which is 0.00000, 0.85780"),
+        ("| `cdn-cells[epochs=10]` | 0 | .5 | |", "0 is typed for recall_at_1"),
+        ("| `linear` | .3 | | |", "0 values of recall_at_1 for 1 methods"),
+        ("| `cdn` trained otherwise | .3 | .3 | |", "no number of the table"),
+    ],
+)
+def test_what_is_typed_is_what_is_stored(typed_numbers, row, wrong):
+    found = typed_numbers.wrong_numbers(PAGE.format(row), {"leaderboard": FRAME}.get)
+    assert (len(found) == 1 and wrong in found[0]) if wrong else not found
+
+
+def test_columns_may_hold_parts_of_the_tasks(typed_numbers):
+    frame = FRAME.assign(stratum="not trivial")
+    page = PAGE.replace("recall_at_1, rank, -", "recall_at_1 stratum=not trivial, rank split=seen")
+    page = page.format("| `cdn` | .858 | .998 | |")
+    (found,) = typed_numbers.wrong_numbers(page, {"leaderboard": frame}.get)
+    assert found == "line 2: `cdn`: .998 is typed for rank split=seen, which is 0.99710"
