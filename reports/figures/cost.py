@@ -57,9 +57,8 @@ def _figure(results: Results, block: Block, rows: pd.DataFrame, cast: Cast, look
         interval(axes, actor, (x, x), (max(row["low"], 0), min(row["high"], 1)))
         point(axes, actor, x, row[RANKING], size=5)
     figure.note(
-        "Grey line: nothing is both faster and better. Dashed: the ceiling."
-        if len(ceiling)
-        else "Grey line: nothing is both faster and better. No ceiling.",
+        "Grey line: nothing that finished every dataset is both faster and better. "
+        f"{'Dashed: the ceiling.' if len(ceiling) else 'No ceiling.'}",
         "Time of scoring a task; training is not in it.",
         *taken.caveats,
         taken.note("Times"),
@@ -82,8 +81,11 @@ def _partial(rows: pd.DataFrame, cast: Cast) -> str:
 
 
 def _frontier(axes: Axes, rows: pd.DataFrame) -> None:
-    """A staircase through the methods that nothing beats in both respects."""
-    ordered = rows.sort_values(["seconds", RANKING], ascending=[True, False])
+    """A staircase through the methods that nothing beats in both respects. Those that finished a
+    part of the datasets alone are on no line: their means are of other tasks."""
+    ordered = rows[rows["covers"].astype(bool)].sort_values(
+        ["seconds", RANKING], ascending=[True, False]
+    )
     best = ordered[RANKING].cummax()
     kept = ordered[(ordered[RANKING] == best) & ~best.duplicated()]
     axes.step(kept["seconds"], kept[RANKING], where="post", color=RULE, linewidth=2, zorder=1)
