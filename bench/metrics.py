@@ -78,7 +78,9 @@ class Metric:
     ----------
     name: the name in columns and files. title: the heading in tables. summary: one line.
     function: takes a `Scored` and returns (R,) float64, NaN where the metric is undefined.
-    best: the best possible value. higher_is_better: the direction of rankings and of "best" marks.
+    best: the best possible value. worst: the worst one, infinite where there is none or it is not
+        known. Intervals keep to both.
+    higher_is_better: the direction of rankings and of "best" marks.
     ranked: whether methods may be ordered by it. Secondary metrics are only shown.
     min_candidates: a regime with fewer candidates does not have this metric at all.
     """
@@ -88,6 +90,7 @@ class Metric:
     summary: str
     function: Callable[[Scored], np.ndarray]
     best: float = 1.0
+    worst: float = -np.inf
     higher_is_better: bool = True
     ranked: bool = True
     min_candidates: int = 0
@@ -200,6 +203,7 @@ def _recall_at(k: int) -> Metric:
         title=f"R@{k}",
         summary=f"share of min({k}, |T|) targets among the top {k}, ties in expectation",
         function=lambda scored: scored.order.recall_at(k),
+        worst=0.0,
         min_candidates=k + 1,
     )
 
@@ -214,18 +218,21 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "average precision in expectation over random orders within tie groups; what "
                 "rankings use",
                 lambda scored: scored.order.average_precision_tie(),
+                worst=0.0,
             ),
             Metric(
                 "average_precision",
                 "mAP (grouped)",
                 "average precision as scikit-learn computes it, ties grouped",
                 lambda scored: scored.order.average_precision(),
+                worst=0.0,
             ),
             Metric(
                 "auroc",
                 "AUROC",
                 "chance that a target outscores a non-target, ties one half",
                 lambda scored: scored.auroc,
+                worst=0.0,
             ),
             Metric(
                 # r - 1 counts the non-targets above and half of those beside, and C stands for
@@ -235,6 +242,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "1 - (r - 1) / (C - 1), r the rank of a target among the non-targets; mean over "
                 "targets",
                 lambda scored: scored.auroc.copy(),
+                worst=0.0,
             ),
             *map(_recall_at, TOP),
             Metric(
@@ -272,6 +280,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 "correlation of the true perturbation's profile with that of the first candidate "
                 "that has one; 1 for a target",
                 _top1_pearson,
+                worst=-1.0,
             ),
             Metric(
                 "top1_profiled",

@@ -15,32 +15,37 @@ from cdnbench.reports.table import Kind
 
 RANKING = "average_precision_tie"
 """The metric that orders methods."""
-BOUNDS = (0.0, 1.0)
+BOUNDS = (METRICS[RANKING].worst, METRICS[RANKING].best)
 """Its possible values."""
 TRIVIAL = ("random", "target-shift")
 """Trivial baselines: the floor of every table."""
+KIND, PERTURBED, CONTROLS = "kind", "perturbed", "control"
+"""Of tasks of real data: whether their rows are perturbed, or controls."""
 FEW = statistics.FEW
 """Fewer datasets than this are no ground for claims from means."""
 
 
 def standings(results: Results) -> pd.DataFrame:
     """One row per (factors, label): the ceiling first, then by the mean of `RANKING`, those that do
-    not cover the block last. Rounds of subsampling cells are left out.
+    not cover the block last. Rounds of subsampling cells and controls against controls are left
+    out.
 
-    Columns: `<metric>` and `<metric>_sd` over datasets; `low` and `high`, the 95 % interval of
-    `RANKING`; `spread` and `n_units`, the same in all rows of a block: the usual standard deviation
-    of paired differences from its best method, and on how many genes or datasets they rest;
-    `by_gene`, whether on genes; `n_settings` and `smallest_setting` (datasets); `finished` and
-    `total` datasets; `covers`, whether it finished every dataset that any method finished;
-    `failures` as text; `average_rank` with failures last, NaN for what was not tried on every one
-    of these datasets; `seconds`, the median wall time of a task on one machine, see
-    `times.comparable`; `kind` of the method.
+    Columns: `<metric>` and `<metric>_sd` over datasets, and `<metric>_n`, how many have a value;
+    `low` and `high`, the 95 % interval of `RANKING`; `spread` and `n_units`, the same in all rows
+    of a block: the usual standard deviation of paired differences from its best method, and on how
+    many perturbations or datasets they rest; `by_gene`, whether on perturbations; `n_settings` and
+    `smallest_setting` (datasets); `finished` and `total` datasets; `covers`, whether it finished
+    every dataset that any method finished; `failures` as text; `average_rank` with failures last,
+    NaN for what was not tried on every one of these datasets; `seconds`, the median wall time of a
+    task on one machine, see `times.comparable`; `kind` of the method.
     """
     names, factors = list(METRICS), results.factors
     # Only the columns that are needed: each selection of rows copies all that there are.
     needed = [*factors.names, "label", "method", *statistics.UNIT]
+    kinds = [KIND] if KIND in results.readings else []
     told = [name for name in ("perturbation",) if name in results.regimes]
-    all_readings = without_rounds(results, results.readings[[*needed, "status", "wall_s", "job"]])
+    columns = [*needed, *kinds, "status", "wall_s", "job"]
+    all_readings = _perturbed(without_rounds(results, results.readings[columns]))
     means = statistics.dataset_means(
         statistics.with_genes(without_rounds(results, results.regimes[[*needed, *told, *names]])),
         names,
@@ -70,6 +75,7 @@ def standings(results: Results) -> pd.DataFrame:
                     "method": method,
                     **dict(zip(names, average, strict=True)),
                     **{f"{name}_sd": value for name, value in zip(names, sd, strict=True)},
+                    **{f"{name}_n": n for name, n in found[names].notna().sum().items()},
                     **dict(zip(("low", "high"), interval(found), strict=True)),
                     "spread": spread,
                     "n_units": n_units,
@@ -97,6 +103,12 @@ def standings(results: Results) -> pd.DataFrame:
     )
 
 
+def _perturbed(readings: pd.DataFrame) -> pd.DataFrame:
+    """The readings without those of controls against controls: there is no target to be found, so
+    that they count neither as finished nor as failed."""
+    return readings[readings[KIND].astype(str) != CONTROLS] if KIND in readings else readings
+
+
 def interval(found: pd.DataFrame) -> tuple[float, float]:
     """95 % interval of the mean of `RANKING` over datasets; see `statistics.mean_interval`.
 
@@ -116,8 +128,8 @@ def interval(found: pd.DataFrame) -> tuple[float, float]:
 
 
 def interval_unit(rows: pd.DataFrame) -> str:
-    """What the intervals of the standings of a block are over: "genes" or "datasets"."""
-    return "genes" if rows["n_settings"].max() > 1 and rows["by_gene"].all() else "datasets"
+    """What the intervals of the standings of a block are over: "perturbations" or "datasets"."""
+    return "perturbations" if rows["n_settings"].max() > 1 and rows["by_gene"].all() else "datasets"
 
 
 def _by_label(values: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -22,7 +22,10 @@ from cdnbench.reports.rounds import without_rounds
 from cdnbench.reports.standings import FEW, RANKING, block_title
 from cdnbench.reports.table import slug
 
-SUMMARY = "critical differences of average ranks over datasets or genes: what cannot be told apart"
+SUMMARY = (
+    "critical differences of average ranks over datasets or perturbations: what cannot be told "
+    "apart"
+)
 NEEDS = f"it takes three methods that finished the same {FEW} datasets."
 
 _INCHES_PER_LINE = 0.155
@@ -85,9 +88,10 @@ def _figure(
     left.spines["left"].set_visible(False)
     _scale(left, critical)
     _groups(right, groups)
+    unit = "perturbations" if pairs.by_gene else "datasets"
     figure.note(
-        f"{test.n_datasets} {'genes' if pairs.by_gene else 'datasets'}, {n_methods} methods that "
-        "finished all of them; the main reading of each.",
+        f"{test.n_datasets} {unit}, {n_methods} methods that finished all of them; the main "
+        "reading of each.",
         f"Friedman's test: {'p < .001' if test.p < 0.001 else f'p = {test.p:.3f}'}.",
         "Methods on one vertical line differ by less than the critical difference (Nemenyi, 5 %).",
         _among_settings(pairs),
@@ -100,7 +104,7 @@ def _among_settings(pairs: statistics.Pairs) -> str:
     if pairs.n_settings < 2:
         return ""
     if pairs.by_gene:
-        return f"A gene is averaged over its settings, of {pairs.n_settings} in all."
+        return f"A perturbation is averaged over its settings, of {pairs.n_settings} in all."
     return f"Datasets of {pairs.n_settings} settings count alike."
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from cdnbench.metrics import METRICS
 from cdnbench.reports.statistics.intervals import (
     FEW,
     bootstrap_interval,
@@ -49,6 +50,8 @@ class Pairs:
     """
 
     def __init__(self, regimes: pd.DataFrame, metric: str) -> None:
+        known = METRICS.get(metric)
+        self._widest = abs(known.best - known.worst) if known else np.inf
         unit = ["task", *UNIT, GENE]
         self.labels, column = coded(regimes["label"])
         texts, codes = zip(*(coded(regimes[name]) for name in unit), strict=True)
@@ -111,7 +114,8 @@ class Pairs:
     def compare(self, label: str, against: str) -> Difference:
         """Within one setting a t-interval and no p; over several a bootstrap stratified by setting
         and a sign-flip test, by gene where all datasets perturb one. No interval from fewer
-        than `FEW` genes."""
+        than `FEW` genes, and none where all differences are equal, which says nothing about their
+        spread. No interval is wider than differences of the metric can be."""
         own, others, kept = self.values(label, against)
         values, settings = own - others, self._settings[kept]
         several, by_gene = len(set(settings)) > 1, self._genes is not None
@@ -130,8 +134,9 @@ class Pairs:
         else:
             half = float(t_halfwidth(sd, len(values)))
             low, high = mean - half, mean + half
-        if several and by_gene and n_units < FEW:
+        if (several and by_gene and n_units < FEW) or (len(values) and np.ptp(values) == 0):
             low, high = np.nan, np.nan
+        low, high = float(np.maximum(low, -self._widest)), float(np.minimum(high, self._widest))
         n_settings = len(set(settings))
         return Difference(
             against, label, len(values), n_settings, n_units, mean, sd, low, high, p, by_gene

@@ -117,7 +117,7 @@ def friedman_note(pairs: statistics.Pairs) -> str:
     return (
         f"Friedman test of the {table.shape[1]} methods that finished everything: p {p}; average "
         f"ranks closer than {found.critical_difference:.2f} cannot be told apart (Nemenyi, "
-        f"{found.n_datasets} {'genes' if pairs.by_gene else 'datasets'})."
+        f"{found.n_datasets} {'perturbations' if pairs.by_gene else 'datasets'})."
     )
 
 
@@ -159,8 +159,8 @@ def _block(title: str, rows: pd.DataFrame, chosen: str, friedman: str) -> Block:
     ]
     pooled = rows["n_settings"].max() > 1
     note = (
-        "Over perturbations that both finished: paired bootstrap and sign-flip test by gene, all "
-        "lines together; Holm over the block."
+        "Over perturbations that both finished: paired bootstrap and sign-flip test by gene or "
+        "drug, all lines together; Holm over the block."
         if pooled and rows["by_gene"].all()
         else "Over datasets that both finished: paired bootstrap stratified by setting, sign-flip "
         "test, Holm over the block."
@@ -171,7 +171,7 @@ def _block(title: str, rows: pd.DataFrame, chosen: str, friedman: str) -> Block:
         float(rows["sd"].median()),
         int(rows["n_units"].median()),
         comparisons=max(int(rows["p"].notna().sum()), 1),
-        unit="genes" if rows["by_gene"].all() else "datasets",
+        unit="perturbations" if rows["by_gene"].all() else "datasets",
     )
     flips = statistics.flips_note(rows["p"].to_numpy(float))
     notes = (note, chosen, flips, power, friedman)

@@ -105,16 +105,21 @@ def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
     how = (
         "t over datasets"
         if one_setting
-        else "bootstrap by gene, all lines together"
-        if interval_unit(rows) == "genes"
-        else "bootstrap over datasets within settings"
+        else "bootstrap by perturbed gene or drug, all lines together"
+        if interval_unit(rows) == "perturbations"
+        else "bootstrap over datasets within settings, those of one dataset together"
     )
     notes = [
         f"mAP: mean over datasets, ties in expectation, with its 95 % interval ({how}). Intervals "
         "of two methods may overlap although one is better on nearly every dataset: compare two by "
         "`--table comparisons`. Average rank with failures tied last, among the methods that were "
-        "tried on every dataset."
+        "tried on every dataset. R@k: targets among the first k, over k or the number of targets, "
+        "whichever is less."
     ]
+    most = {k: int(rows[f"recall_at_{k}_n"].max()) for k in TOP}
+    few = [f"R@{k} on {n}" for k, n in most.items() if 0 < n < rows[f"{RANKING}_n"].max()]
+    if few:
+        notes.append(f"Regimes of k candidates or fewer have no R@k: {', '.join(few)} datasets.")
     if bool((rows["low"].isna() & rows[RANKING].notna()).any()):
         notes.append(
             f"No interval (–): all datasets have the same value, or there are too few (one; fewer "
@@ -145,7 +150,7 @@ def _power(rows: pd.DataFrame) -> list[str]:
         float(first["spread"]),
         int(first["n_units"]),
         comparisons=len(methods) - 1,
-        unit="genes" if first["by_gene"] else "datasets",
+        unit="perturbations" if first["by_gene"] else "datasets",
     )
     return [note] if note else []
 

@@ -13,11 +13,11 @@ import pandas as pd
 
 from cdnbench.reports import statistics
 from cdnbench.reports.frame import Results
-from cdnbench.reports.standings import block_title, kind
+from cdnbench.reports.standings import KIND, PERTURBED, block_title, kind
 from cdnbench.reports.table import Block, Cell, Column, Row, Table, number, place_best
 
 SUMMARY = "real data: share found first in each data set, the mean over data sets, false alarms"
-SOURCE, KIND = "source", "kind"
+SOURCE = "source"
 """Columns that the suites of real data give to their tasks."""
 TOP_SCORE = "top_score"
 SHOWN = {
@@ -70,7 +70,7 @@ def by_source(results: Results) -> pd.DataFrame:
     ]
     if SOURCE not in readings or KIND not in readings:
         return pd.DataFrame(columns=columns)
-    readings = readings[readings[SOURCE].notna() & (readings[KIND] == "perturbed")]
+    readings = readings[readings[SOURCE].notna() & (readings[KIND] == PERTURBED)]
     regimes = regimes[regimes[SOURCE].notna()]
     # seeds averaged, for all methods at once
     once = regimes.groupby([*keys, KIND, "task", "regime"], observed=True, sort=False)

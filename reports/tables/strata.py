@@ -160,7 +160,7 @@ def _first_two(part: pd.DataFrame, rows: pd.DataFrame, stratum: str) -> str:
     shown = (
         "no interval"
         if np.isnan(found.low)
-        else f"{found.low:+.3f} to {found.high:+.3f}, {found.n_units} genes"
+        else f"{found.low:+.3f} to {found.high:+.3f}, {found.n_units} perturbations"
         if found.by_gene
         else f"{found.low:+.3f} to {found.high:+.3f}"
     )

@@ -74,7 +74,7 @@ def test_another_suite_beside_it_changes_nothing(make_store):
 
 
 def test_the_note_says_what_was_resampled(make_store):
-    for genes, words in ((True, "by gene"), (False, "stratified by setting")):
+    for genes, words in ((True, "by gene or drug"), (False, "stratified by setting")):
         assert words in build(screens(make_store, genes=genes)).blocks[0].notes[0]
 
 

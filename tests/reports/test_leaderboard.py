@@ -231,3 +231,15 @@ def test_a_method_that_failed_everywhere_has_no_rank_where_it_stands_alone(make_
     (row,) = build(results, "leaderboard").blocks[0].rows
     texts = [cell.text for cell in row.cells]
     assert "1.00" not in texts and "3 error" in texts
+
+
+def test_the_datasets_behind_a_recall_are_told_where_they_are_fewer(make_store):
+    """A regime of k candidates has no R@k."""
+    store = make_store()
+    for i, n in enumerate((4, 6, 6)):
+        targets = store.one_target_each(2, n)
+        task = store.task(f"d{i}", targets, protocol="clean", mechanism="ab"[i % 2])
+        store.job("fine", task, store.at_place(targets, 1))
+    (block,) = build(read([store.store]), "leaderboard").blocks
+    assert any(note.endswith("have no R@k: R@5 on 2 datasets.") for note in block.notes)
+    assert by_label(read([store.store])).loc["fine", "recall_at_5_n"] == 2

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cdnbench.reports.frame import read
+from cdnbench.reports.standings import standings
 from cdnbench.reports.tables.real import build, by_source, exceeds
 
 
@@ -104,3 +105,21 @@ def test_exceeds_counts_pairs():
     pairs = (high[:, None] > low) + 0.5 * (high[:, None] == low)
     assert exceeds(high, low) == pytest.approx(pairs.mean())
     assert np.isnan(exceeds(high, low[:0])) and np.isnan(exceeds(high[:0], low))
+
+
+def test_controls_are_neither_finished_nor_failed_on_the_leaderboard(make_store):
+    """A method that cannot be run on controls has finished the data set, and is ranked on it."""
+    store = make_store("real")
+    about = {"dataset": "cells", "source": "cells", "setting": ()}
+    targets = store.one_target_each(1, 5)
+    for i in range(3):
+        task = store.task(f"cells/{i}", targets, kind="perturbed", **about)
+        store.job("first", task, store.at_place(targets, 1))
+        store.job("second", task, store.at_place(targets, 2))
+    control = store.task("cells/control", np.zeros((1, 5), bool), kind="control", **about)
+    store.job("first", control, status="skipped")
+    store.job("second", control, np.arange(5.0)[None])
+    table = standings(read([store.store])).set_index("label")
+    assert table["finished"].to_dict() == table["total"].to_dict() == {"first": 1, "second": 1}
+    assert table["average_rank"].to_dict() == {"first": 1.0, "second": 2.0}
+    assert table.loc["first", "failures"] == "" and table["covers"].all()

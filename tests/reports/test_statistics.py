@@ -272,6 +272,22 @@ def test_a_handful_of_genes_has_no_interval():
     assert found.by_gene and found.n_units == 2 and np.isnan([found.low, found.high]).all()
 
 
+def test_no_difference_is_larger_than_the_metric_allows():
+    """Student's factor for few units would stretch the interval beyond it."""
+    values = {"a": [1.0, 1, 1, 1, 1, 0.9], "b": [0.0, 0, 0, 0, 0.9, 0]}
+    genes = list("uvwxyz")
+    wide = frame(values, ["s", "t"] * 3, genes)
+    free = s.Pairs(wide, "x").compare("a", "b")
+    kept = s.Pairs(wide.rename(columns={"x": "recall_at_1"}), "recall_at_1").compare("a", "b")
+    assert free.high > 1 and kept.high == 1 and kept.low == free.low
+
+
+def test_equal_differences_have_no_interval():
+    for settings in (["s"] * 6, ["s", "t"] * 3):
+        found = s.Pairs(frame({"a": [1.0] * 6, "b": [0.5] * 6}, settings), "x").compare("a", "b")
+        assert found.difference == 0.5 and np.isnan([found.low, found.high]).all()
+
+
 def test_the_interval_of_a_paired_difference_covers():
     settings = np.repeat(["a", "b"], 4)
 

@@ -34,7 +34,7 @@ def screen(make_store):
 
 def test_a_gene_in_two_lines_counts_once(screen):
     notes, _ = drawn(screen)
-    assert "8 genes, 3 methods" in notes and "16" not in notes
+    assert "8 perturbations, 3 methods" in notes and "16" not in notes
 
 
 def test_the_main_reading_stands_for_a_method_although_another_is_better(make_store):

@@ -10,7 +10,7 @@ from cdnbench.reports.frame import read
 
 
 @pytest.mark.parametrize("figure", ["dots", "cost", "knowledge"])
-@pytest.mark.parametrize(("lines", "unit"), [("ab", "genes"), ("a", "datasets")])
+@pytest.mark.parametrize(("lines", "unit"), [("ab", "perturbations"), ("a", "datasets")])
 def test_the_unit_of_intervals_is_told(make_store, figure, lines, unit):
     store = make_store("perturbseq")
     targets = store.one_target_each(1, 5)
