@@ -41,7 +41,9 @@ class _Part:
 def compact(store: Store, into: Path) -> Compacted:
     """Write a store as archives `<into>/<suite>[-<protocol>]`.
 
-    What an archive already holds stays, except for jobs that are in the store as well. A record
+    What an archive already holds stays, except for jobs that are in the store as well. Of these the
+    one that ran last counts, and one that failed for a cause outside of the method only where there
+    is no other. A record
     whose task could not be made is kept without one. Files of the archive that are damaged are set
     aside.
 
@@ -92,6 +94,12 @@ def drop(folder: Path, keys: Collection[str]) -> int:
     return dropped
 
 
+def _worth(row: Mapping[str, Any]) -> tuple[bool, str]:
+    """Of two results of one job the larger counts, as in `merging`."""
+    about = json.loads(row["record"])
+    return not about.get("outside", False), about.get("started_at") or ""
+
+
 def _without_idle_fits(rows: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The rows of a method without those of trainings that no job names (any more)."""
     about = {key: json.loads(row["record"]) for key, row in rows.items()}
@@ -130,7 +138,15 @@ def _add(folder: Path, part: _Part) -> list[str]:
         known = there.tasks() | part.tasks
         write_rows(folder / TASKS, [_task_row(task) for _, task in sorted(known.items())])
         for method, rows in part.methods.items():
-            merged = _without_idle_fits(there.rows_of(method) | rows)
+            old = there.rows_of(method)
+            better = {key for key in rows if key in old and _worth(old[key]) > _worth(rows[key])}
+            if better:
+                notes.append(
+                    f"{folder}: {len(better)} results of {method} stay as they are: those of the "
+                    "store are older, or failed for a cause outside of the method."
+                )
+            new = {key: row for key, row in rows.items() if key not in better}
+            merged = _without_idle_fits(old | new)
             write_rows(there.method_path(method), [row for _, row in sorted(merged.items())])
     return notes
 

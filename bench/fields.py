@@ -25,7 +25,8 @@ _FILES = frozenset(("key", "suite", "method", "task_hash", "fit", "hash"))
 _TEXTS = ("versions", "factors", "knowledge")
 """Mappings from names to words."""
 _LOG = re.compile(r"(?:logs|jobs)/([^/]+)\.log|models/([^/]+)/fit\.log")
-_LARGEST = 2**63 - 1
+LARGEST = 2**63 - 1
+"""Of whole numbers; larger ones are not read."""
 _DEEPEST = 50
 _CONTAINERS = (dict, list, tuple)
 _DEEP, _HUGE = "is nested too deeply", "holds a number that is far too large"
@@ -93,7 +94,7 @@ def _fault(value: Any, level: int = 1) -> str:
         if kind is str or kind is float or kind is bool or each is None:
             continue
         if kind is int:
-            if not -_LARGEST <= each <= _LARGEST:
+            if not -LARGEST <= each <= LARGEST:
                 huge = _HUGE
         elif isinstance(each, _CONTAINERS) and (fault := _fault(each, level + 1)):
             if fault == _DEEP:
@@ -110,7 +111,7 @@ def _is_sound(name: str, value: Any) -> bool:
             found = _LOG.fullmatch(value)
             return bool(found and is_name(found[1] or found[2]))
     elif isinstance(value, int | float):
-        return -_LARGEST <= value <= _LARGEST  # which is false for NaN
+        return -LARGEST <= value <= LARGEST  # which is false for NaN
     elif isinstance(value, list | tuple):
         return all(isinstance(each, str) for each in value)
     elif name in _TEXTS and isinstance(value, Mapping):

@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName, did_you_mean
+from cdnbench.fields import LARGEST
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo, check_declarations
 from cdnbench.ranges import Values, one_of
@@ -190,6 +191,11 @@ def parse_methods(text: str) -> list[tuple[str, dict[str, Any]]]:
                     f"--methods: {assignment!r} in {token!r} is not of the form name=value. A "
                     'value with commas or colons goes in double quotes: name="a,b".'
                 )
+            if key.strip() in methods[-1][1]:
+                raise InvalidParameter(
+                    f"--methods: {key.strip()} of {methods[-1][0]} is given twice. For two "
+                    "settings name the method twice."
+                )
             methods[-1][1][key.strip()] = _value(value.strip())
     return methods
 
@@ -246,6 +252,8 @@ def _typed(method: str, name: str, value: Any, default: Any, takes: Values | Non
     InvalidParameter: it has another type, is or holds NaN or infinity, or is not one that the
         parameter takes.
     """
+    if _any_number(lambda number: LARGEST < abs(number) < math.inf, value):
+        raise InvalidParameter(f"{method}: {name} is far too large; numbers go up to {LARGEST:,}.")
     if _any_number(math.isnan, value):
         raise InvalidParameter(f"{method}: {name} is NaN, which is not a number; give one.")
     if _any_number(math.isinf, value) and not _any_number(math.isinf, default):
@@ -267,17 +275,18 @@ def _converted(method: str, name: str, value: Any, default: Any) -> Any:
     if default is None or default is inspect.Parameter.empty or isinstance(default, Mapping):
         return value
     if type(value) is not type(default):
+        example = json.dumps(default) if isinstance(default, tuple) else repr(default)
         raise InvalidParameter(
-            f"{method}: {name} takes a value of type {type(default).__name__}, such as "
-            f"{default!r}; got {value!r}."
+            f"{method}: {name} takes a value of type {type(default).__name__}, such as {example}; "
+            f"got {value!r}."
         )
     return value
 
 
 def _any_number(is_so: Callable[[float], bool], value: Any) -> bool:
-    """Whether something is so of a value that is a float, or of one that it holds."""
+    """Whether something is so of a value that is a number, or of one that it holds."""
     if isinstance(value, Mapping):
         return any(_any_number(is_so, part) for part in value.values())
     if isinstance(value, list | tuple):
         return any(_any_number(is_so, part) for part in value)
-    return isinstance(value, float) and is_so(value)
+    return isinstance(value, int | float) and is_so(value)

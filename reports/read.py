@@ -305,15 +305,17 @@ def _current(found: Sequence[Loaded], factors: Factors) -> set[int]:
         for name, (_, record, place) in zip(names, jobs, strict=True)
         if last[name][1] != record.task_hash
     }
-    newest: dict[tuple, tuple[str, int]] = {}
+    newest: dict[tuple, tuple[bool, str, int]] = {}
     for i, record, place in jobs:
         if (*place, record.task_hash) in outdated:
             continue
         what = record.method, _json(record.parameters), _json(digests(record.knowledge))
         same = (*place, record.task_hash, *what, record.seed)
-        if same not in newest or record.started_at >= newest[same][0]:
-            newest[same] = record.started_at, i
-    return {i for _, i in newest.values()}
+        # A failure for a cause outside of the method says nothing where there is a result.
+        worth = not record.outside, record.started_at
+        if same not in newest or worth >= newest[same][:2]:
+            newest[same] = *worth, i
+    return {i for *_, i in newest.values()}
 
 
 def replaced(read: Read) -> tuple[set[str], int]:

@@ -19,6 +19,9 @@ from cdnbench.runners.run import Mode, Run
 from cdnbench.runners.shards import Shard
 from cdnbench.store import Store
 
+MOST_JOBS = 10_000
+"""At once, on one machine."""
+
 
 def run(
     suite: str,
@@ -38,6 +41,7 @@ def run(
     timing: bool = False,
     fresh: bool = False,
     retry: bool = False,
+    update: bool = False,
     on_record: Callable[[Record], None] = lambda record: None,
     **options: Any,
 ) -> Store:
@@ -52,7 +56,7 @@ def run(
     out: folder of the results; `results/<suite>` by default.
     jobs: how many run at once; 0 for one per core that this process may use.
     limit: how many tasks, spread evenly over the suite's factors.
-    subset, seeds, timing, fresh, retry: as the options of `bench run`.
+    subset, seeds, timing, fresh, retry, update: as the options of `bench run`.
     timeout: seconds per job; None for the method's own estimate. memory_gb: GB per job.
     device: auto, cpu or cuda.
     gpus, jobs_per_gpu: which GPUs to use (`"0-3"`; all by default), and how many jobs one takes.
@@ -78,7 +82,7 @@ def run(
         plan,
         out,
         jobs=jobs,
-        mode=Mode(timing, fresh, retry),
+        mode=Mode(timing, fresh, retry, update),
         on_record=on_record,
         slots=slots_of(plan, gpus, jobs_per_gpu),
         shard=Shard.parse(shard),
@@ -104,8 +108,11 @@ def prepared(
 
     Raises
     ------
-    BenchError: a newer version has written to the folder.
+    InvalidParameter: an impossible number of jobs. BenchError: a newer version has written to the
+    folder.
     """
+    if not (isinstance(jobs, int) and 0 <= jobs <= MOST_JOBS):
+        raise InvalidParameter(f"jobs takes a whole number from 0 to {MOST_JOBS}; got {jobs!r}.")
     store = Store(Path("results") / plan.suite_name if out is None else Path(out))
     store.check_version()
     return Run(

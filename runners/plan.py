@@ -5,18 +5,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError, InvalidParameter
+from cdnbench.fields import LARGEST
 from cdnbench.knowledge import file_digest
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo, PerLine
+from cdnbench.ranges import POSITIVE
 from cdnbench.registry import METHODS, entries, load_method, load_suite, parse_methods
 from cdnbench.suite import Suite, TaskSpec, check_specs
 
 ALL = "all"
+_MOST = 1e9
+"""Seconds and GB."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,23 @@ class Limits:
 
     timeout_s: None for the method's own estimate. memory_gb: beyond what the fork server holds.
     threads: CPU threads per job.
+
+    Raises
+    ------
+    InvalidParameter: a limit that is not a positive number, or too large to mean anything.
     """
 
     timeout_s: float | None = None
     memory_gb: float = 8.0
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        given = {"timeout": self.timeout_s, "memory_gb": self.memory_gb}
+        for name, value in given.items():
+            if value is None and name == "timeout":
+                continue
+            if not (POSITIVE.holds(value) and value <= _MOST):
+                raise InvalidParameter(f"{name} takes {POSITIVE.words} up to 1e9; got {value!r}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +152,11 @@ def make_plan(
         what to write instead.
     """
     limits = limits or Limits()
+    seeds = _checked_seeds(seeds)
+    if not (limit is None or (isinstance(limit, Integral) and limit >= 1)):
+        raise InvalidParameter(f"limit takes a whole number from 1 on; got {limit!r}.")
+    if not (methods is None or isinstance(methods, str)):
+        raise InvalidParameter(f'methods takes a text, such as "dci,ut-igsp"; got {methods!r}.')
     suite = load_suite(suite_name, **options)
     every = suite.specs()
     check_specs(every, suite.info)
@@ -173,6 +195,21 @@ def make_plan(
         left_out,
         subset,
     )
+
+
+def _checked_seeds(seeds: Sequence[int]) -> list[int]:
+    """
+    Raises
+    ------
+    InvalidParameter: they are not one or more whole numbers that records can hold.
+    """
+    found = [] if isinstance(seeds, str) or not isinstance(seeds, Iterable) else list(seeds)
+    whole = (isinstance(seed, Integral) and not isinstance(seed, bool) for seed in found)
+    if not found or not all(whole) or min(found) < 0 or max(found) > LARGEST:
+        raise InvalidParameter(
+            f"seeds takes one or more whole numbers from 0 to {LARGEST}, as a list; got {seeds!r}."
+        )
+    return [int(seed) for seed in found]
 
 
 def in_subset(specs: Iterable[TaskSpec], subset: str, suite: Suite) -> list[TaskSpec]:

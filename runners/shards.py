@@ -71,11 +71,14 @@ class Shard:
             return []
         if self.keys is not None:
             found = [job for job in plan.jobs if job.key in self.keys]
-            if missing := len(self.keys) - len(found) - len(self.fits_of(plan)):
+            known = {job.key for job in found} | {fit.key for fit in self.fits_of(plan)}
+            if missing := sorted(self.keys - known):
                 raise BenchError(
-                    f"{missing} of the {len(self.keys)} jobs of --shard are not in the plan that "
-                    "this machine makes. Its version of the package, its weights or its data "
-                    "differ from those of the machine that made the list, or the other options do."
+                    f"{len(missing)} of the {len(self.keys)} keys of --shard are not in the plan "
+                    f"that this machine makes: {', '.join(missing[:3])}"
+                    f"{' and others' if len(missing) > 3 else ''}. Its version of the package, its "
+                    "weights or its data differ from those of the machine that made the list, or "
+                    "the other options do."
                 )
             return found
         if self.of == 1:

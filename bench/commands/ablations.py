@@ -88,7 +88,7 @@ def ablations(
         str | None, typer.Option(help="cdn: a,b: only these variants; absent: all.")
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(min=0, help="cdn: learning rate at its highest, 5e-4.")
+        float | None, typer.Option(min=0, max=10, help="cdn: learning rate at its highest, 5e-4.")
     ] = None,
     cells: Annotated[
         int | None,

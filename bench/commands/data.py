@@ -12,6 +12,8 @@ from typing import Annotated, TextIO
 
 import typer
 
+from cdnbench.fields import LARGEST
+
 data_app = typer.Typer(
     no_args_is_help=True, help="Fetch, simulate and prepare single-cell screens."
 )
@@ -109,7 +111,9 @@ def simulate(
     perturbations: Annotated[
         int, typer.Option(min=1, help="Number of perturbations per line.")
     ] = 220,
-    seed: Annotated[int, typer.Option(help="Seed of the network and of all cells.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST, help="Seed of the network and of all cells.")
+    ] = 0,
 ) -> None:
     """Write raw counts of simulated cell lines as .h5ad.
 
@@ -328,7 +332,7 @@ def prepare(
             "be used instead of clusters."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all random draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of all random draws.")] = 0,
 ) -> None:
     """Filter, normalise and test a raw screen, choose its tasks and split them.
 

@@ -32,7 +32,8 @@ def fine_tune(
         int | None, typer.Option(min=1, help="Passes over the training tasks; by default 2.")
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(min=0, help="Learning rate at its highest; by default 1e-4.")
+        float | None,
+        typer.Option(min=0, max=10, help="Learning rate at its highest; by default 1e-4."),
     ] = None,
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")] = Path(
         "results/train/cdn-cells/weights.safetensors"

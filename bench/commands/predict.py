@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cdnbench.errors import InvalidParameter
+from cdnbench.fields import LARGEST
 
 if TYPE_CHECKING:
     from cdnbench.prediction.result import Result
@@ -50,7 +51,7 @@ def predict(
         int | None,
         typer.Option(min=1, help="How many variables to print: 20, or 3 per perturbation."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all random draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of all random draws.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write the whole ranking to this file.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="The same as .parquet.")] = None,
     html: Annotated[
@@ -148,6 +149,7 @@ def predict(
         int,
         typer.Option(
             min=0,
+            max=10_000,
             help="How many perturbations run at once. 0 means one per usable core.",
             rich_help_panel=_ONE,
         ),

@@ -149,6 +149,12 @@ def report(
         for target in (latex, html, csv)
         if target is not None and str(target) != STANDARD_OUTPUT
     ]
+    if twice := [
+        target
+        for i, target in enumerate(targets)
+        if target.resolve() in {other.resolve() for other in targets[:i]}
+    ]:
+        raise InvalidParameter(f"{twice[0]} is named for two outputs. Name two files.")
     for target in targets:  # before the work starts
         check_writable(target)
 

@@ -15,6 +15,7 @@ import typer
 from cdnbench.commands.distributed import Distributed
 from cdnbench.commands.options import counted, spellings, suite_options
 from cdnbench.errors import InvalidParameter
+from cdnbench.fields import LARGEST
 from cdnbench.registry import SUITES, load_class
 
 if TYPE_CHECKING:
@@ -242,9 +243,9 @@ def _seeds(text: str) -> list[int]:
         seeds = [int(part) for part in text.split(",")]
     except ValueError:
         seeds = []
-    if not seeds or min(seeds) < 0:
+    if not seeds or min(seeds) < 0 or max(seeds) > LARGEST:
         raise InvalidParameter(
-            f"--seeds takes whole numbers from 0 on, separated by commas; got {text!r}."
+            f"--seeds takes whole numbers from 0 to {LARGEST}, separated by commas; got {text!r}."
         )
     return seeds
 

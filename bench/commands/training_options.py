@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cdnbench.errors import InvalidParameter
+from cdnbench.fields import LARGEST
 
 if TYPE_CHECKING:
     from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
@@ -52,7 +53,10 @@ Out = Annotated[
         "--run."
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed of the data and the initial weights.")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, max=LARGEST, help="Random seed of the data and the initial weights."),
+]
 Device = Annotated[
     str, typer.Option(help="auto, cpu or cuda.", callback=one_of("auto", "cpu", "cuda"))
 ]
@@ -63,7 +67,7 @@ Workers = Annotated[
 Threads = Annotated[
     int, typer.Option(min=0, help="CPU threads of the network. 0 stands for all cores.")
 ]
-LearningRate = Annotated[float, typer.Option(min=0, help="Learning rate at its highest.")]
+LearningRate = Annotated[float, typer.Option(min=0, max=10, help="Learning rate at its highest.")]
 Datasets = Annotated[int, typer.Option(min=1, help="Size of the fixed training collection.")]
 Statistic = Annotated[
     str, typer.Option(help="Global statistic: precision, corr or corr+cov (Table 8).")

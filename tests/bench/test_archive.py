@@ -241,3 +241,30 @@ def test_trainings_go_with_the_last_job_that_names_them(store, tmp_path):
     assert set(fits_in(clean)) == {"second"}
     assert drop(clean, ["t of second"]) == 1
     assert not Archive(clean).method_path("t").exists()
+
+
+def test_a_failure_of_the_machine_takes_no_result_away(store, tmp_path):
+    """And an older store that is compacted last takes none of a newer one away."""
+    first = next(record for record in store.jobs() if record.status == Status.ok)
+    first = replace(first, started_at="2026-06-01")
+    store.write_job(first, store.scores(first.key))
+    (clean, *_) = compact(store, tmp_path / "archive").folders
+    scores = Archive(clean).scores(first.key)
+
+    def compacted(**changes):
+        other = Store(tmp_path / changes["started_at"]).create()
+        other.write_task(store.task(first.task_hash))
+        changed = replace(first, **changes)
+        done = changed.status == Status.ok
+        other.write_job(changed, {v: s + 1 for v, s in scores.items()} if done else None)
+        return compact(other, tmp_path / "archive").notes
+
+    killed = compacted(status=Status.error, outside=True, started_at="2026-07-01", reason="killed")
+    older = compacted(started_at="2026-05-01")
+    for notes in (killed, older):
+        assert any(f"1 results of {first.method} stay as they are" in note for note in notes)
+    for variant, kept in Archive(clean).scores(first.key).items():
+        np.testing.assert_allclose(kept, scores[variant], rtol=1e-6)
+    assert not compacted(started_at="2026-08-01")
+    for variant, kept in Archive(clean).scores(first.key).items():
+        np.testing.assert_allclose(kept, scores[variant] + 1, rtol=1e-6)

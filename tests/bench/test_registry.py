@@ -55,6 +55,23 @@ def test_values_are_checked_when_they_are_given():
         load_suite("synthetic", protocol="dirty")
 
 
+@pytest.mark.parametrize("value", [2**63, -(10**30), [10**400]])
+def test_numbers_that_no_record_could_hold_are_refused(value):
+    with pytest.raises(InvalidParameter, match="ut-igsp: max_rows is far too large"):
+        load_method("ut-igsp", max_rows=value)
+
+
+def test_the_example_of_a_list_can_be_typed():
+    with pytest.raises(InvalidParameter, match=r"such as \[0.001, 0.01\]; got '\(0.001, 0.01\)'"):
+        load_method("dci", alpha_ug="(0.001, 0.01)")
+
+
+def test_a_parameter_that_is_given_twice_is_refused():
+    for text in ("dci:max_set_size=1,max_set_size=2", "dci:max_set_size=1:max_set_size=2"):
+        with pytest.raises(InvalidParameter, match="max_set_size of dci is given twice"):
+            parse_methods(text)
+
+
 def test_none_is_a_value_where_the_method_says_so():
     assert load_method("cd-nod", max_set_size=None).parameters == {"max_set_size": None}
     with pytest.raises(InvalidParameter, match="ut-igsp: depth takes a number of 0 or more; got N"):

@@ -158,3 +158,10 @@ def test_figures_take_a_width_a_format_and_a_highlight(folder, tmp_path):
 def test_options_of_figures_are_checked_before_work_starts(tmp_path, arguments, error, message):
     with pytest.raises(error, match=message):
         run("report", tmp_path / "nowhere", *arguments)
+
+
+def test_two_outputs_are_two_files(folder, tmp_path):
+    same = [tmp_path / "a.txt", tmp_path / "." / "a.txt"]
+    with pytest.raises(InvalidParameter, match="a.txt is named for two outputs"):
+        run("report", folder, "--csv", same[0], "--latex", same[1])
+    assert not same[0].exists()

@@ -211,6 +211,19 @@ def test_only_the_newest_record_of_a_job_counts(make_store):
     }
 
 
+def test_a_failure_of_the_machine_supersedes_no_result(make_store):
+    stores = [make_store(folder=name) for name in ("done", "killed")]
+    for store in stores:
+        targets = store.one_target_each(2, 4)
+        task = store.task("t", targets)
+        if store is stores[0]:
+            store.job("m", task, store.at_place(targets, 1), started_at="2026-01-01")
+        else:
+            store.job("m", task, status="error", outside=True, started_at="2026-02-01")
+    results = read([store.store for store in stores])
+    assert (results.regimes["rank"] == 1).all() and len(results.regimes) == 2
+
+
 def test_suites_of_different_sizes_stand_in_one_frame(make_store):
     small, large = make_store("a"), make_store("b")
     for store, n in ((small, 3), (large, 30)):

@@ -218,7 +218,7 @@ def test_a_part_is_a_run_of_its_own(faulty, tmp_path):
 def test_a_part_of_another_plan_is_refused(faulty, tmp_path):
     run = run_of(tmp_path / "store", "good")
     reply = parts.run_part(parts.Request(tuple(arguments_of(run, "good")), ("0" * 32,)))
-    assert "1 of the 1 jobs of --shard are not in the plan" in reply.refused and not reply.store
+    assert "1 of the 1 keys of --shard are not in the plan" in reply.refused and not reply.store
 
 
 def test_the_jobs_of_a_task_stay_together_where_there_are_enough_tasks(faulty, tmp_path):

@@ -3,11 +3,12 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.registry import SUITES, load_class, load_suite
-from cdnbench.runners.plan import in_subset, make_plan, spread
+from cdnbench.runners.plan import Limits, in_subset, make_plan, spread
 
 
 def numbers(specs) -> list[int]:
@@ -71,3 +72,34 @@ def test_what_a_suite_declares_must_be_in_the_metadata(faulty, monkeypatch, part
     monkeypatch.setattr(tiny, "info", replace(tiny.info, **part))
     with pytest.raises(BenchError, match="tiny declares dose .* they have dataset, even, kind"):
         make_plan("tiny", {}, "good")
+
+
+@pytest.mark.parametrize(
+    "seeds", ["0,1", [], ["0"], [1.5], [-1], [True], [2**63], 0, [0, None]], ids=str
+)
+def test_seeds_that_no_record_could_hold_are_refused(faulty, seeds):
+    with pytest.raises(InvalidParameter, match="seeds takes one or more whole numbers from 0"):
+        make_plan("tiny", {}, "steady", seeds=seeds)
+
+
+def test_seeds_of_numpy_are_whole_numbers(faulty):
+    jobs = make_plan("tiny", {}, "random", seeds=np.arange(2)).jobs
+    assert {type(job.seed) for job in jobs} == {int}
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "3"])
+def test_a_limit_is_a_whole_number_from_1_on(faulty, limit):
+    with pytest.raises(InvalidParameter, match="limit takes a whole number from 1 on"):
+        make_plan("tiny", {}, "random", limit=limit)
+
+
+def test_methods_are_one_text(faulty):
+    with pytest.raises(InvalidParameter, match='methods takes a text, such as "dci,ut-igsp"'):
+        make_plan("tiny", {}, ["random", "target-shift"])
+
+
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 1e300, "60", True])
+@pytest.mark.parametrize("name", ["timeout", "memory_gb"])
+def test_limits_of_a_job_are_positive_numbers(name, value):
+    with pytest.raises(InvalidParameter, match=f"^{name} takes a positive number up to 1e9; got "):
+        Limits(**{{"timeout": "timeout_s"}.get(name, name): value})
