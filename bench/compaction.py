@@ -43,9 +43,8 @@ def compact(store: Store, into: Path) -> Compacted:
 
     What an archive already holds stays, except for jobs that are in the store as well. Of these the
     one that ran last counts, and one that failed for a cause outside of the method only where there
-    is no other. A record
-    whose task could not be made is kept without one. Files of the archive that are damaged are set
-    aside.
+    is no other. A record whose task could not be made is kept without one. Files of the archive
+    that are damaged are set aside.
 
     Raises
     ------
@@ -95,7 +94,8 @@ def drop(folder: Path, keys: Collection[str]) -> int:
 
 
 def _worth(row: Mapping[str, Any]) -> tuple[bool, str]:
-    """Of two results of one job the larger counts, as in `merging`."""
+    """Of two records of one job or training the one that is worth more counts: one that says
+    something of the method before one that says something of the machine, then the later one."""
     about = json.loads(row["record"])
     return not about.get("outside", False), about.get("started_at") or ""
 
@@ -142,7 +142,7 @@ def _add(folder: Path, part: _Part) -> list[str]:
             better = {key for key in rows if key in old and _worth(old[key]) > _worth(rows[key])}
             if better:
                 notes.append(
-                    f"{folder}: {len(better)} results of {method} stay as they are: those of the "
+                    f"{folder}: {len(better)} records of {method} stay as they are: those of the "
                     "store are older, or failed for a cause outside of the method."
                 )
             new = {key: row for key, row in rows.items() if key not in better}

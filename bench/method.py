@@ -145,8 +145,8 @@ class MethodInfo:
         needs: kinds of knowledge (`cdnbench.knowledge`) that `fit` cannot do without.
 
     takes: parameter -> which values it takes (`cdnbench.ranges`), checked when the method is
-        loaded. A parameter that is not named takes every value of its default's type, `device`
-        those of `devices`.
+        loaded. A parameter that is not named takes every finite value of its default's type,
+        `device` those of `devices`. No whole number may be beyond 2^63, which records cannot hold.
     trial: how the contract tests try it.
     """
 
@@ -430,6 +430,8 @@ def check_declarations(cls: type, where: str) -> None:
         wrong.append(f"it declares devices={info.devices} but has no parameter device")
     elif len(info.devices) == 1 and "device" in parameters:
         wrong.append('it has a parameter device but does not declare devices=("cpu", "cuda")')
+    if other := [name for name, values in info.takes.items() if not isinstance(values, Values)]:
+        wrong.append(f"what {', '.join(other)} takes is no `cdnbench.ranges.Values`")
     if unknown := [name for name in info.takes if name not in parameters]:
         wrong.append(f"takes names {', '.join(unknown)}, which it has no parameter for")
     if info.needs and "fit" in present:

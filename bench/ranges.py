@@ -28,12 +28,13 @@ class Values:
 
 def _numbers(words: str, holds: Callable[[float], bool]) -> Values:
     def is_one(value: Any) -> bool:
-        return (
-            isinstance(value, Real)
-            and not isinstance(value, bool)
-            and math.isfinite(value)
-            and holds(float(value))
-        )
+        if isinstance(value, bool) or not isinstance(value, Real):
+            return False
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            return False
+        return math.isfinite(number) and holds(number)
 
     return Values(words, is_one)
 

@@ -249,14 +249,18 @@ def _typed(method: str, name: str, value: Any, default: Any, takes: Values | Non
 
     Raises
     ------
-    InvalidParameter: it has another type, is or holds NaN or infinity, or is not one that the
-        parameter takes.
+    InvalidParameter: it has another type, is or holds NaN, is infinite where neither the default is
+        nor `takes` says so, is too large for a record, or is not one that the parameter takes.
     """
-    if _any_number(lambda number: LARGEST < abs(number) < math.inf, value):
-        raise InvalidParameter(f"{method}: {name} is far too large; numbers go up to {LARGEST:,}.")
+    if _any_number(lambda number: isinstance(number, int) and abs(number) > LARGEST, value):
+        raise InvalidParameter(
+            f"{method}: {name} is far too large; whole numbers go up to {LARGEST:,}."
+        )
     if _any_number(math.isnan, value):
         raise InvalidParameter(f"{method}: {name} is NaN, which is not a number; give one.")
-    if _any_number(math.isinf, value) and not _any_number(math.isinf, default):
+    if _any_number(math.isinf, value) and not (
+        _any_number(math.isinf, default) or (takes is not None and takes.holds(value))
+    ):
         raise InvalidParameter(f"{method}: {name} is infinite; give a finite number.")
     if takes is None:
         return _converted(method, name, value, default)

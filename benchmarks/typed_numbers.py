@@ -8,9 +8,10 @@ where its numbers come from:
 First the table of `bench report`, then the columns of its frame that are the same in all rows, and
 after the semicolon what each column of the typed table holds, from the second on: a column of the
 frame (`rank`, or `recall_at_1 stratum=trivial`), or - for what is not checked. A row is of the
-methods that its first cell names, in backticks and with nothing but a comma after them. Where it
-names several, every number of a cell has to be the value of one of them, and every value has to lie
-between the numbers. What stands in brackets, and cells without a number, are not checked.
+methods that its first cell names, in backticks and with nothing but a comma after them; one that
+says "not in the store" in its last cell is left out. Where it names several, every number of a cell
+has to be the value of one of them, and every value has to lie between the numbers. What stands in
+brackets, and cells without a number, are not checked.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from collections.abc import Callable, Iterator
 import pandas as pd
 
 _MARK = re.compile(r"<!-- numbers: (\S+)\s*([^;]*); (.*) -->")
+_MEANT = re.compile(r"<!--.*\bnumbers:")
+_EXEMPT = "not in the store"
+"""Says in its last cell that a row is of no stored result."""
 _NAMED = re.compile(r"(`[^`]+`(?:, `[^`]+`)*)(?:,|$)")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d+|\.\d+|\d+)(?![\w.%])")
 
@@ -42,6 +46,8 @@ def wrong_numbers(text: str, frame_of: Callable[[str], pd.DataFrame]) -> list[st
             found += [f"line {at + 1}: {what}" for what in checked if what]
             if not checked:
                 found.append(f"line {at + 1}: no number of the table after this mark is checked")
+        elif _MEANT.search(line):
+            found.append(f"line {at + 1}: this mark is not of the form that is read")
     return found
 
 
@@ -67,7 +73,11 @@ def _chosen(frame: pd.DataFrame, where: list[str]) -> pd.DataFrame:
 def _row(cells: list[str], specs: list[str], frame: pd.DataFrame) -> Iterator[str]:
     """For each checked cell "" or what is wrong."""
     named = _NAMED.match(cells[0])
+    if len(specs) != len(cells) - 1:
+        yield f"{cells[0]}: {len(cells) - 1} columns, and the mark tells of {len(specs)}"
     if named is None:
+        if "`" in cells[0] and _EXEMPT not in cells[-1]:
+            yield f"{cells[0]}: which method this row is of cannot be read"
         return
     labels = re.findall(r"`([^`]+)`", named.group(1))
     known = frame["label"].astype(str).str.replace(r" \(.*\)$", "", regex=True)

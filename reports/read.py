@@ -277,7 +277,8 @@ def _answer(values: Mapping[str, Any], subset: str) -> bool | None:
 
 
 def _current(found: Sequence[Loaded], factors: Factors) -> set[int]:
-    """Indices of the newest job of each (factors, task, method, parameters, knowledge, seed).
+    """Indices of the newest job of each (factors, task, method, parameters, knowledge, seed). A
+    failure for a cause outside of the method takes the place of no result of the same version.
 
     Results on an older version of the data are kept apart from newer ones: where tasks of one name
     have several identities, only the one that was run last counts.
@@ -305,17 +306,22 @@ def _current(found: Sequence[Loaded], factors: Factors) -> set[int]:
         for name, (_, record, place) in zip(names, jobs, strict=True)
         if last[name][1] != record.task_hash
     }
-    newest: dict[tuple, tuple[bool, str, int]] = {}
+    newest: dict[tuple, tuple[JobRecord, int]] = {}
     for i, record, place in jobs:
         if (*place, record.task_hash) in outdated:
             continue
         what = record.method, _json(record.parameters), _json(digests(record.knowledge))
         same = (*place, record.task_hash, *what, record.seed)
-        # A failure for a cause outside of the method says nothing where there is a result.
-        worth = not record.outside, record.started_at
-        if same not in newest or worth >= newest[same][:2]:
-            newest[same] = *worth, i
-    return {i for *_, i in newest.values()}
+        if same not in newest or _replaces(record, newest[same][0]):
+            newest[same] = record, i
+    return {i for _, i in newest.values()}
+
+
+def _replaces(one: JobRecord, other: JobRecord) -> bool:
+    """Whether a record of a job counts in place of another one."""
+    if one.method_version == other.method_version and one.outside != other.outside:
+        return other.outside
+    return one.started_at >= other.started_at
 
 
 def replaced(read: Read) -> tuple[set[str], int]:
@@ -329,7 +335,7 @@ def replaced(read: Read) -> tuple[set[str], int]:
         return (*_place(one, read.factors), name, *what, record.seed)
 
     jobs = [(one, one.record) for one in read.loaded if isinstance(one.record, JobRecord)]
-    current = {identity(*job) for job in jobs if not job[0].superseded}
+    current = {identity(*job) for job in jobs if not (job[0].superseded or job[1].outside)}
     old = [job for job in jobs if job[0].superseded]
     keys = {record.key for one, record in old if identity(one, record) in current}
     return keys, len(old) - len(keys)

@@ -47,12 +47,9 @@ def rounds_note(results: Results) -> tuple[str, ...]:
 
 
 def _only_in_rounds(results: Results) -> list[str]:
-    """Labels that some block would have a row of if it did not leave out its rounds."""
-    others = [name for name in results.factors.names if name != SUBSAMPLE]
+    """Labels that would have a row if no rounds were left out, and have none."""
     labels = results.readings[[*results.factors.names, "label"]].drop_duplicates().astype(str)
-    kept = without_rounds(results, labels)
-    left_out = labels.drop(kept.index).merge(kept[[*others, "label"]], how="left", indicator=True)
-    return sorted(left_out.loc[left_out["_merge"] == "left_only", "label"].unique())
+    return sorted(set(labels["label"]) - set(without_rounds(results, labels)["label"]))
 
 
 @lru_cache(maxsize=4)

@@ -90,6 +90,8 @@ def standings(results: Results) -> pd.DataFrame:
                     "seconds": seconds[own.index].dropna().median(),
                 }
             )
+    if not rows:
+        return pd.DataFrame(columns=[*factors.names, "label", "method", "kind", "covers", *names])
     frame = pd.DataFrame(rows)
     frame["kind"] = [kind(method) for method in frame["method"]]
     worst_first = METRICS[RANKING].merit(frame[RANKING])

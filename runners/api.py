@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def prepared(
     InvalidParameter: an impossible number of jobs. BenchError: a newer version has written to the
     folder.
     """
-    if not (isinstance(jobs, int) and 0 <= jobs <= MOST_JOBS):
+    if isinstance(jobs, bool) or not (isinstance(jobs, Integral) and 0 <= jobs <= MOST_JOBS):
         raise InvalidParameter(f"jobs takes a whole number from 0 to {MOST_JOBS}; got {jobs!r}.")
     store = Store(Path("results") / plan.suite_name if out is None else Path(out))
     store.check_version()

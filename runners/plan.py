@@ -153,7 +153,9 @@ def make_plan(
     """
     limits = limits or Limits()
     seeds = _checked_seeds(seeds)
-    if not (limit is None or (isinstance(limit, Integral) and limit >= 1)):
+    if limit is not None and (
+        isinstance(limit, bool) or not isinstance(limit, Integral) or limit < 1
+    ):
         raise InvalidParameter(f"limit takes a whole number from 1 on; got {limit!r}.")
     if not (methods is None or isinstance(methods, str)):
         raise InvalidParameter(f'methods takes a text, such as "dci,ut-igsp"; got {methods!r}.')

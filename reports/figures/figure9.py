@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cdnbench.record import FitRecord
 from cdnbench.reports import times
 from cdnbench.reports.drawing.axes import duration, log_axis
 from cdnbench.reports.drawing.cast import Cast
@@ -16,6 +15,7 @@ from cdnbench.reports.drawing.look import INK, Look
 from cdnbench.reports.frame import Results
 from cdnbench.reports.standings import simulated
 from cdnbench.reports.table import slug
+from cdnbench.reports.tables.table9 import trainings
 
 SUMMARY = "Figure 9: running time of each method on the cell suites"
 NEEDS = "it takes results of `bench run --suite perturbseq` or another suite with cell lines."
@@ -95,12 +95,7 @@ def _figure(
 
 
 def _fits(results: Results, suite: str, host: str) -> dict[str, float]:
-    """Method -> median seconds of a fit on the same host; records of fits name no device."""
-    jobs = results.jobs
-    fits = jobs[
-        (jobs["kind"] == FitRecord.kind)
-        & (jobs["suite"] == suite)
-        & (jobs["status"] == "ok")
-        & (jobs["host"] == host)
-    ]
-    return {str(m): float(v) for m, v in fits.groupby("method")["wall_s"].median().items()}
+    """Method -> median seconds of a training on the same host, on lines of the usual size."""
+    found = trainings(results)
+    own = found[(found["suite"] == suite) & (found["host"] == host) & (found["size"] == "")]
+    return {str(m): float(v) for m, v in own.groupby("method")["seconds"].median().items()}

@@ -39,8 +39,8 @@ def build(results: Results) -> Table:
     if len(fits):
         notes = (
             *notes,
-            "One training: the median where there are several, beside other jobs of the same run. "
-            "Stores that were compacted before December 2026 have no trainings.",
+            "One training: the median where there are several, of all splits and maskings, beside "
+            "other jobs. Archives that older versions compacted have none.",
         )
     if not (frame["timed"] == ALONE).any():
         notes = (
@@ -89,24 +89,41 @@ def times(results: Results) -> pd.DataFrame:
 
 
 def trainings(results: Results) -> pd.DataFrame:
-    """Median wall time of finished trainings, one row per (host, suite, label)."""
+    """Median wall time of finished trainings, one row per (host, suite, size, label).
+
+    size: that of the simulated lines, "" for the usual one. The label is that of the jobs that a
+    training was for, so that what it was told of the genes counts. Splits and maskings are
+    together.
+    """
     jobs = results.jobs
-    fits = jobs[(jobs["kind"] == FitRecord.kind) & (jobs["status"] == "ok")]
-    fits = fits.astype({name: str for name in ("host", "suite", "label", "method")})
-    place = ["host", "suite", "label", "method"]
-    return fits.groupby(place)["wall_s"].median().rename("seconds").dropna().reset_index()
+    fits = jobs[(jobs["kind"] == FitRecord.kind) & (jobs["status"] == "ok")].set_index("key")
+    users = jobs[jobs["fit"].isin(fits.index)].drop_duplicates("fit")
+    readings = results.readings.drop_duplicates("job").set_index("job")
+    told = readings["size"].astype(object) if "size" in readings else pd.Series("", readings.index)
+    sizes = told.fillna("").astype(str)
+    used = users.assign(
+        size=sizes.reindex(users.index).fillna("").to_numpy(),
+        seconds=fits["wall_s"].reindex(users["fit"]).to_numpy(),
+        host=fits["host"].reindex(users["fit"]).to_numpy(),
+    )
+    place = ["host", "suite", "size", "label", "method"]
+    used = used.astype(dict.fromkeys(place, str))
+    return used.groupby(place)["seconds"].median().dropna().reset_index()
 
 
 def _training_block(host: str, rows: pd.DataFrame) -> Block:
-    seen = dict(zip(zip(rows["label"], rows["suite"], strict=True), rows["seconds"], strict=True))
-    suites = sorted(set(rows["suite"]))
-    lines = []
+    rows = rows.assign(
+        column=rows["suite"] + rows["size"].map(lambda size: f", size {size}" if size else "")
+    )
+    seen = rows.set_index(["label", "column"])["seconds"].to_dict()
+    columns = sorted(set(rows["column"]))
     order = rows.groupby(["label", "method"])["seconds"].median().sort_values()
+    lines = []
     for label, method in order.index:
-        found = [seen.get((label, suite)) for suite in suites]
+        found = [seen.get((label, column)) for column in columns]
         texts = [Cell() if value is None else Cell(seconds(value)) for value in found]
         lines.append(Row((Cell(label), *texts), kind(method)))
-    heads = (Column("method", align="left"), *(Column(suite) for suite in suites))
+    heads = (Column("method", align="left"), *(Column(column) for column in columns))
     return Block(f"{host}, one training", heads, tuple(lines))
 
 

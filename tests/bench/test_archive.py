@@ -262,7 +262,7 @@ def test_a_failure_of_the_machine_takes_no_result_away(store, tmp_path):
     killed = compacted(status=Status.error, outside=True, started_at="2026-07-01", reason="killed")
     older = compacted(started_at="2026-05-01")
     for notes in (killed, older):
-        assert any(f"1 results of {first.method} stay as they are" in note for note in notes)
+        assert any(f"1 records of {first.method} stay as they are" in note for note in notes)
     for variant, kept in Archive(clean).scores(first.key).items():
         np.testing.assert_allclose(kept, scores[variant], rtol=1e-6)
     assert not compacted(started_at="2026-08-01")

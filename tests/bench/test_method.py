@@ -74,6 +74,7 @@ def test_what_is_declared_and_there_is_accepted(parts, parameters, declared):
         ("predict_targets_batch", "", {}, "does not declare batch_size"),
         ("", "", {"probabilities": True}, "declares probabilities=True but has no calibration"),
         ("", "", {"devices": ("cpu", "cuda")}, "but has no parameter device"),
+        ("", "a", {"takes": {"a": abs}}, "what a takes is no `cdnbench.ranges.Values`"),
         ("", "", {"takes": {"a": POSITIVE}}, "takes names a, which it has no parameter for"),
         ("", "device", {}, 'parameter device but does not declare devices=\\("cpu", "cuda"\\)'),
     ],

@@ -28,7 +28,9 @@ def test_ends_belong_to_the_values_or_not(values, taken, refused):
     assert not any(map(values.holds, refused))
 
 
-@pytest.mark.parametrize("value", [None, "1", True, math.inf, -math.inf, math.nan, [1], (1,), {}])
+@pytest.mark.parametrize(
+    "value", [None, "1", True, 10**400, math.inf, -math.inf, math.nan, [1], (1,), {}]
+)
 def test_what_is_no_finite_number_is_not_taken_for_one(value):
     numbers = [
         at_least(0),

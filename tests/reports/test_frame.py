@@ -10,6 +10,7 @@ from cdnbench import reports
 from cdnbench.errors import BenchError
 from cdnbench.metrics import METRICS, evaluate
 from cdnbench.reports.frame import ReportWarning, jobs, read, tidy
+from cdnbench.reports.read import load, replaced
 from cdnbench.segments import ARRAYS
 from cdnbench.store import Store
 
@@ -222,6 +223,16 @@ def test_a_failure_of_the_machine_supersedes_no_result(make_store):
             store.job("m", task, status="error", outside=True, started_at="2026-02-01")
     results = read([store.store for store in stores])
     assert (results.regimes["rank"] == 1).all() and len(results.regimes) == 2
+
+
+def test_nothing_is_dropped_for_a_failure_of_the_machine(make_store):
+    """It ran on newer data, and there is still no result on them."""
+    store = make_store()
+    targets = store.one_target_each(2, 4)
+    old, new = (store.task("t", targets, hash=name) for name in ("old", "new"))
+    store.job("m", old, store.at_place(targets, 1), started_at="2026-01-01")
+    store.job("m", new, status="error", outside=True, started_at="2026-02-01")
+    assert replaced(load([store.store])) == (set(), 1)
 
 
 def test_suites_of_different_sizes_stand_in_one_frame(make_store):

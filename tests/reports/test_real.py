@@ -7,6 +7,7 @@ import pytest
 
 from cdnbench.reports.frame import read
 from cdnbench.reports.standings import standings
+from cdnbench.reports.tables import build as leaderboard
 from cdnbench.reports.tables.real import build, by_source, exceeds
 
 
@@ -123,3 +124,11 @@ def test_controls_are_neither_finished_nor_failed_on_the_leaderboard(make_store)
     assert table["finished"].to_dict() == table["total"].to_dict() == {"first": 1, "second": 1}
     assert table["average_rank"].to_dict() == {"first": 1.0, "second": 2.0}
     assert table.loc["first", "failures"] == "" and table["covers"].all()
+
+
+def test_controls_alone_make_an_empty_leaderboard(make_store):
+    store = make_store("real")
+    nothing = np.zeros((1, 5), bool)
+    task = store.task("cells/control", nothing, kind="control", source="cells", setting=())
+    store.job("m", task, np.arange(5.0)[None])
+    assert not leaderboard(read([store.store]), "leaderboard").blocks

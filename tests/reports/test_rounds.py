@@ -56,6 +56,15 @@ def test_a_method_that_has_rounds_alone_is_named(make_store):
     assert note.endswith("Only there, and so in no row here: fourth, third.")
 
 
+def test_a_method_with_a_row_elsewhere_is_not_named(make_store):
+    (note,) = [
+        note
+        for note in build(filled(make_store, (-1, 0, 1)), "leaderboard").notes
+        if "are left out" in note
+    ]
+    assert "Only there" not in note
+
+
 def test_the_figure_of_ranks_shows_all_cells_alone(make_store):
     assert len(list(FIGURES.load("ranks").draw(filled(make_store, (-1, 0)), Look()))) == 1
 

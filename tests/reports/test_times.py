@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cdnbench.digest import digest
 from cdnbench.record import Provenance
 from cdnbench.reports import build as report
 from cdnbench.reports import times
@@ -112,17 +113,24 @@ def test_table9_has_trainings_in_a_block_of_their_own(make_store):
     store = make_store("perturbseq")
     targets = store.one_target_each(1, 10)
     task = store.task("t", targets, cell_line="a", split="seen", simulated=True)
+    large = store.task("l", targets, cell_line="b", split="seen", simulated=True, size="full")
     for method in ("mlp", "linear"):
-        store.job(method, task, store.at_place(targets, 1), wall_s=1.0)
+        fit = digest(method, "fit")
+        store.job(method, task, store.at_place(targets, 1), wall_s=1.0, fit=fit)
+    store.job("other", large, store.at_place(targets, 1), wall_s=1.0, fit=digest("other", "fit"))
+    store.fit("other", wall_s=9.0, provenance=Provenance(host="there"))
     store.fit("mlp", wall_s=90.0, provenance=Provenance(host="there"))
     store.fit("linear", wall_s=2.0, provenance=Provenance(host="there"))
     store.fit("gears", "timeout", provenance=Provenance(host="there"))
     table = build(read([store.store]), "table9")
     *_, block = table.blocks
     assert block.title == "there, one training"
+    titles = [column.title for column in block.columns]
+    assert titles == ["method", "perturbseq", "perturbseq, size full"]
     assert [[cell.text for cell in row.cells] for row in block.rows] == [
-        ["linear", "2.0"],
-        ["mlp", "90"],
+        ["linear", "2.0", ""],
+        ["other", "", "9.0"],
+        ["mlp", "90", ""],
     ]
     assert any(note.startswith("One training: the median") for note in table.notes)
 

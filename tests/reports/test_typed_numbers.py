@@ -53,7 +53,9 @@ PAGE = """
         ("| `cdn`, `mlp` | .858 | .25 to .997 | |", "which is 0.00000, 0.85780"),
         ("| `cdn-cells[epochs=10]` | 0 | .5 | |", "0 is typed for recall_at_1"),
         ("| `linear` | .3 | | |", "0 values of recall_at_1 for 1 methods"),
-        ("| `cdn` trained otherwise | .3 | .3 | |", "no number of the table"),
+        ("| `cdn` trained otherwise | .3 | .3 | not in the store |", "no number of the table"),
+        ("| `mlp` | 0 | .250 | |\n| `cdn` trained otherwise | .3 | .3 | |", "cannot be read"),
+        ("| `mlp` | 0 | .250 |", "2 columns, and the mark tells of 3"),
     ],
 )
 def test_what_is_typed_is_what_is_stored(typed_numbers, row, wrong):
@@ -63,7 +65,15 @@ def test_what_is_typed_is_what_is_stored(typed_numbers, row, wrong):
 
 def test_columns_may_hold_parts_of_the_tasks(typed_numbers):
     frame = FRAME.assign(stratum="not trivial")
-    page = PAGE.replace("recall_at_1, rank, -", "recall_at_1 stratum=not trivial, rank split=seen")
+    page = PAGE.replace(
+        "recall_at_1, rank, -", "recall_at_1 stratum=not trivial, rank split=seen, -"
+    )
     page = page.format("| `cdn` | .858 | .998 | |")
     (found,) = typed_numbers.wrong_numbers(page, {"leaderboard": frame}.get)
     assert found == "line 2: `cdn`: .998 is typed for rank split=seen, which is 0.99710"
+
+
+@pytest.mark.parametrize("mark", ["<!--numbers: leaderboard; rank -->", " <!-- numbers: a b -->"])
+def test_a_mark_that_cannot_be_read_is_told(typed_numbers, mark):
+    (found,) = typed_numbers.wrong_numbers(f"{mark}\n| a | b |\n|---|---|\n", {}.get)
+    assert found == "line 1: this mark is not of the form that is read"
