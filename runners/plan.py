@@ -41,10 +41,10 @@ class Limits:
     threads: int = 1
 
     def __post_init__(self) -> None:
-        given = {"timeout": self.timeout_s, "memory_gb": self.memory_gb}
+        given = {"memory_gb": self.memory_gb}
+        if self.timeout_s is not None:
+            given["timeout"] = self.timeout_s
         for name, value in given.items():
-            if value is None and name == "timeout":
-                continue
             if not (POSITIVE.holds(value) and value <= _MOST):
                 raise InvalidParameter(f"{name} takes {POSITIVE.words} up to 1e9; got {value!r}.")
 
