@@ -48,12 +48,18 @@ class Side:
         """
         if Path(text).is_dir():
             return Side(text, Path(text))
+        if "/" in text.partition(":")[0]:
+            raise InvalidParameter(f"There is no folder {text}, and no method is called like that.")
         parsed = parse_methods(text)
         if len(parsed) != 1:
             raise InvalidParameter(f"{text!r} is not one method, nor a folder of results.")
         (name, parameters), *_ = parsed
         name, _, version = name.partition("@")
         method, variant = resolve_method(name)
+        known = inspect.signature(load_class(METHODS, method)).parameters
+        for parameter in parameters:
+            if parameter not in known:
+                raise did_you_mean(f"parameter of {method}", parameter, known)
         return Side(text, folder, method, variant, version, parameters)
 
     def takes(self, record: Record) -> bool:

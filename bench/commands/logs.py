@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cdnbench.errors import BenchError
+from cdnbench.errors import BenchError, UnknownName
 
 
 def logs(
@@ -26,17 +27,21 @@ def logs(
         bench logs --in results/sachs --lines 40
     """
     from cdnbench.archive import find_stores
+    from cdnbench.registry import resolve_method
     from cdnbench.reports.logs import endings
 
     stores = list(find_stores(folder))
-    found = endings(stores, method, lines)
-    if not found:
-        known = {record.method for store in stores for record in store.records()}
-        if method and method not in known:
+    known = {record.method for store in stores for record in store.records()}
+    if (asked := method) and method not in known:
+        with contextlib.suppress(UnknownName):  # `dci-graph` is a reading of the jobs of `dci`
+            method = resolve_method(asked)[0]
+        if method not in known:
             raise BenchError(
-                f"There is no result of {method!r} in {folder}. There are results of "
+                f"There is no result of {asked!r} in {folder}. There are results of "
                 f"{', '.join(sorted(known))}."
             )
+    found = endings(stores, method, lines)
+    if not found:
         print("No job failed.")
     for i, ending in enumerate(found):
         if i:

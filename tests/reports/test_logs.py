@@ -85,3 +85,10 @@ def test_a_method_without_results_is_named(store):
 
     with pytest.raises(BenchError, match="no result of 'dcii'.*dci, rcd"):
         logs("dcii", store.folder)
+
+
+def test_a_reading_is_one_of_its_methods_jobs(store, capsys):
+    from cdnbench.commands.logs import logs
+
+    logs("dci-graph", store.folder)
+    assert "KeyError" in capsys.readouterr().out

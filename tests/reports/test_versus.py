@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cdnbench import run
-from cdnbench.errors import BenchError, UnknownName
+from cdnbench.errors import BenchError, InvalidParameter, UnknownName
 from cdnbench.record import Status
 from cdnbench.registry import load_method
 from cdnbench.reports.versus import Side, versus
@@ -152,3 +152,14 @@ def test_a_folder_without_results(tmp_path):
     empty = Store(tmp_path / "empty").create().folder
     with pytest.raises(BenchError, match="empty holds no result"):
         Side.of(str(empty), empty).results()
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(InvalidParameter, match="There is no folder results/befor, and no method"):
+        Side.of("results/befor", tmp_path)
+
+
+def test_a_parameter_that_the_method_lacks_is_told(tmp_path):
+    with pytest.raises(UnknownName, match="no parameter of dci named 'max_setsize'. Did you mean"):
+        Side.of("dci:max_setsize=1", tmp_path)
+    assert Side.of("dci:max_set_size=1", tmp_path).parameters == {"max_set_size": 1}
