@@ -77,8 +77,9 @@ from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.causaldag import jittered, thinned
 from cdnbench.methods.dci.covariances import Covariances, covariances
 from cdnbench.methods.dci.orientation import orient
+from cdnbench.methods.dci.parameters import TAKES
 from cdnbench.methods.dci.skeleton import difference_graphs, skeletons
-from cdnbench.ranges import ABOVE_0_TO_1, BETWEEN_0_AND_1, FROM_0_TO_1, at_least, each, one_of
+from cdnbench.ranges import one_of
 from cdnbench.relabelling import contents, in_canonical_order
 from cdnbench.task import Task
 
@@ -125,18 +126,7 @@ class DCI:
         timeout_s=_timeout_s,
         min_samples=6,
         trial=Trial(parameters={"bootstraps": 10}),
-        takes={
-            "alpha_ug": each(BETWEEN_0_AND_1),
-            "alpha_skeleton": each(BETWEEN_0_AND_1),
-            "alpha_orient": each(BETWEEN_0_AND_1),
-            "max_set_size": at_least(0),
-            "bootstraps": at_least(1),
-            "sample_fraction": ABOVE_0_TO_1,
-            "edge_threshold": at_least(0),
-            "stability_threshold": FROM_0_TO_1,
-            "max_rows": at_least(3),
-            "counted": one_of("incoming", "incident"),
-        },
+        takes=TAKES | {"counted": one_of("incoming", "incident")},
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -49,7 +49,7 @@ import numpy as np
 from cdnbench.errors import CannotRun
 from cdnbench.method import MethodInfo, Trial
 from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import, thinned
-from cdnbench.ranges import ABOVE_0_TO_1, BETWEEN_0_AND_1, FROM_0_TO_1, at_least, each
+from cdnbench.methods.dci.parameters import TAKES
 from cdnbench.relabelling import in_canonical_order, task_generator
 from cdnbench.task import Task
 
@@ -98,17 +98,7 @@ class DCIReference:
                 "max_set_size": 2,
             }
         ),
-        takes={
-            "alpha_ug": each(BETWEEN_0_AND_1),
-            "alpha_skeleton": each(BETWEEN_0_AND_1),
-            "alpha_orient": each(BETWEEN_0_AND_1),
-            "max_set_size": at_least(0),
-            "bootstraps": at_least(1),
-            "sample_fraction": ABOVE_0_TO_1,
-            "edge_threshold": at_least(0),
-            "stability_threshold": FROM_0_TO_1,
-            "max_rows": at_least(3),
-        },
+        takes=TAKES,
     )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:

@@ -85,7 +85,7 @@ def _figure(
     log_axis(axes, "x", duration)
     axes.set_xlabel(f"time of a task\n({taken.conditions})")
     figure.note(
-        "Median, quartiles and range over tasks; splits and maskings together.",
+        "Median, quartiles and range over tasks; splits, maskings and sizes together.",
         "Stars: one training." if fits else "Training is not in the records, and not in the times.",
         *taken.caveats,
         taken.note("Times"),

@@ -96,8 +96,10 @@ def trainings(results: Results) -> pd.DataFrame:
     together.
     """
     jobs = results.jobs
-    fits = jobs[(jobs["kind"] == FitRecord.kind) & (jobs["status"] == "ok")].set_index("key")
-    users = jobs[jobs["fit"].isin(fits.index)].drop_duplicates("fit")
+    fits = jobs[(jobs["kind"] == FitRecord.kind) & (jobs["status"] == "ok")]
+    fits = fits.drop_duplicates("key").set_index("key")  # a store and its archive hold it both
+    users = jobs[jobs["fit"].isin(fits.index) & ~jobs["superseded"].astype(bool)]
+    users = users.drop_duplicates("fit")
     readings = results.readings.drop_duplicates("job").set_index("job")
     told = readings["size"].astype(object) if "size" in readings else pd.Series("", readings.index)
     sizes = told.fillna("").astype(str)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,16 @@ from cdnbench.truth import Truth
 SETTING = ("protocol", "n_nodes", "n_edges", "mechanism", "intervention")
 
 _IDENTITY = ("method_version", "parameters", "knowledge", "seed")
+
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch) -> Callable[[str], Any]:
+    """A function that gives a module of the folder `benchmarks` by its name."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module
 
 
 class FakeStore:

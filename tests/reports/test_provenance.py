@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -68,9 +66,8 @@ def test_texts_equal_their_stores_until_a_number_changes(fill, tmp_path):
     ]
 
 
-def test_a_commit_that_nobody_has_is_reported(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
-    unknown_commits = importlib.import_module("texts").unknown_commits
+def test_a_commit_that_nobody_has_is_reported(benchmark_module, tmp_path):
+    unknown_commits = benchmark_module("texts").unknown_commits
     git = ["git", "-C", str(tmp_path), "-c", "user.name=x", "-c", "user.email=x@x"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from cdnbench import load_method, load_suite
 from cdnbench.datasets.synthetic import generate
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "published_gap.py"
 
-
-@pytest.fixture(scope="module")
-def gap():
-    spec = importlib.util.spec_from_file_location("published_gap", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def gap(benchmark_module):
+    return benchmark_module("published_gap")
 
 
 def recipes(intervention):

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
-PATH = Path(__file__).parents[2] / "benchmarks" / "typed_numbers.py"
 
-
-@pytest.fixture(scope="module")
-def typed_numbers():
-    spec = importlib.util.spec_from_file_location("typed_numbers", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def typed_numbers(benchmark_module):
+    return benchmark_module("typed_numbers")
 
 
 FRAME = pd.DataFrame(
