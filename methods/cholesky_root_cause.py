@@ -50,6 +50,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from cdnbench.errors import InvalidParameter
 from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.control_scale import mean_and_deviation, require_a_score
@@ -97,6 +98,13 @@ class CholeskyRootCause:
             "shrinkage": FROM_0_TO_1,
         },
     )
+
+    def __post_init__(self) -> None:
+        if self.smallest_threshold >= self.largest_threshold:
+            raise InvalidParameter(
+                "cholesky-root-cause: smallest_threshold has to be below largest_threshold; got "
+                f"{self.smallest_threshold:g} and {self.largest_threshold:g}."
+            )
 
     def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray:
         """(R, N) scores >= 0; NaN for constant variables.

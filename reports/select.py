@@ -63,12 +63,14 @@ def labels_of(results: Results, names: Sequence[str]) -> list[str]:
 
     Raises
     ------
-    UnknownName: the results have no such method; the message lists those that there are.
+    UnknownName: the results, or the selection of them, have no such method; the message lists those
+        that there are.
     """
     known = _known(results)
+    among = "method in this selection" if results.is_selection else "method of these results"
     for name in names:
         if name not in known:
-            raise did_you_mean("method of these results", name, known)
+            raise did_you_mean(among, name, known)
     labels = set().union(*known.values())
     found = [[name] if name in labels else sorted(known[name]) for name in names]
     return list(dict.fromkeys(label for part in found for label in part))

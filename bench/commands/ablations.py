@@ -16,6 +16,7 @@ from cdnbench.commands.training_options import (
     origin,
     prepare,
     refuse,
+    shipped_or_path,
 )
 from cdnbench.errors import InvalidParameter
 
@@ -50,7 +51,8 @@ def ablations(
         str | None,
         typer.Option(
             help="Table 8: SEA weights that read the inverse covariance, by shipped name or path, "
-            "used as they are; absent: trained too."
+            "used as they are; absent: trained too.",
+            callback=shipped_or_path,
         ),
     ] = None,
     protocol: Annotated[
@@ -82,6 +84,7 @@ def ablations(
             "--from",
             help="cdn: weights of cdn or cdn-suites that all variants start from; without, from "
             "nothing.",
+            callback=shipped_or_path,
         ),
     ] = None,
     variants: Annotated[

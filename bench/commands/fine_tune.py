@@ -14,6 +14,7 @@ from cdnbench.commands.training_options import (
     check_out,
     origin,
     prepare,
+    shipped_or_path,
     write,
 )
 
@@ -26,7 +27,11 @@ def fine_tune(
     ],
     start: Annotated[
         str,
-        typer.Option("--from", help="Weights of cdn to start from, by shipped name or path."),
+        typer.Option(
+            "--from",
+            help="Weights of cdn to start from, by shipped name or path.",
+            callback=shipped_or_path,
+        ),
     ] = "cdn",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the training tasks; by default 2.")

@@ -32,6 +32,7 @@ from cdnbench.commands.training_options import (
     one_of,
     origin,
     prepare,
+    shipped_or_path,
     write_product,
 )
 from cdnbench.errors import InvalidParameter, UnknownName, did_you_mean
@@ -103,7 +104,9 @@ def cdn(
     start: Annotated[
         str,
         typer.Option(
-            "--from", help="Weights of cdn or cdn-suites to start from; without, from nothing."
+            "--from",
+            help="Weights of cdn or cdn-suites to start from; without, from nothing.",
+            callback=shipped_or_path,
         ),
     ] = "",
     laws: Annotated[
@@ -243,7 +246,11 @@ def _paper_network(head: str) -> Callable[..., None]:
             ),
         ] = "paper",
         encoder: Annotated[
-            str, typer.Option(help="SEA weights to start from, by shipped name or path.")
+            str,
+            typer.Option(
+                help="SEA weights to start from, by shipped name or path.",
+                callback=shipped_or_path,
+            ),
         ] = "sea",
         pretrained: Annotated[
             bool,
@@ -346,6 +353,7 @@ def sea(
             "--from",
             help="SEA weights to start from, by shipped name or path. They may be of another "
             "--statistic. Without, from nothing.",
+            callback=shipped_or_path,
         ),
     ] = "",
     statistic: Statistic = "precision",

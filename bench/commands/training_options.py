@@ -30,6 +30,18 @@ def one_of(*choices: str) -> Callable[[Any, Any, str], str]:
     return check
 
 
+def shipped_or_path(context: typer.Context, option: typer.CallbackParam, value: str) -> str:
+    """A check for options that name weights: "" for none, a shipped name, or a .safetensors."""
+    from cdnbench.methods.cdn.weights import MAKE
+
+    if value and value not in MAKE and not value.endswith(".safetensors"):
+        raise InvalidParameter(
+            f"{option.opts[0]} takes the name of shipped weights ({', '.join(MAKE)}) or the path "
+            f"of a .safetensors file with its card beside it; got {value!r}."
+        )
+    return value
+
+
 Steps = Annotated[int, typer.Option(min=1, help="Steps of the whole run.")]
 Minutes = Annotated[
     float | None,

@@ -335,3 +335,19 @@ def test_an_old_spelling_trains_the_same_network(sea, folder, tmp_path):
     assert old["digest"] == new["digest"] and old["config"] == new["config"]
     assert old["command"].startswith("bench train cdn --model mlp")
     assert new["command"].startswith("bench train cdn-mlp ")
+
+
+@pytest.mark.parametrize(
+    ("option", "command"),
+    [
+        ("--from", "cdn --steps 1 --from"),
+        ("--from", "sea --steps 1 --from"),
+        ("--from", "fine-tune --suite perturbseq --from"),
+        ("--encoder", "cdn-axial --steps 1 --encoder"),
+        ("--from", "ablations cdn --steps 1 --from"),
+        ("--encoder", "ablations table8 --encoder"),
+    ],
+)
+def test_weights_to_start_from_have_a_shipped_name_or_a_path(option, command, capsys):
+    words = f"{option} takes the name of shipped weights (sea, cdn-axial"
+    refused(words, capsys, *command.split(), "weights.pt")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cholesky_root_cause import CholeskyRootCause, _largest_entries
 from cdnbench.task import Task
 
@@ -100,3 +101,8 @@ def test_nothing_moved():
     np.testing.assert_allclose(
         CholeskyRootCause().predict_targets(task)[0], [0, 0.01**2 * 3], atol=1e-7
     )
+
+
+def test_the_smallest_threshold_is_below_the_largest():
+    with pytest.raises(InvalidParameter, match="smallest_threshold has to be below.*got 6 and 5"):
+        CholeskyRootCause(smallest_threshold=6)

@@ -49,6 +49,8 @@ def test_against_belongs_to_comparisons(folder):
         run("report", folder, "--against", "m")
     with pytest.raises(UnknownName, match="no method of these results named 'n'.*Known: m"):
         run("report", folder, "--table", "comparisons", "--against", "n")
+    with pytest.raises(UnknownName, match="no method in this selection named 'n'.*Known: m"):
+        run(*f"report {folder} --table comparisons --methods m --against n".split())
     assert "Nothing to compare" in run("report", folder, "--table", "comparisons", "--against", "m")
 
 

@@ -53,17 +53,18 @@ def read_market(path: Path, *, by_id: bool, file: Path | None = None) -> Market:
 
     stem = file.name.removesuffix(".gz").removesuffix(".mtx") if file else "matrix"
     prefix = stem.removesuffix("matrix") if stem.endswith("matrix") else ""
-    features = _fields(_find(path, f"{prefix}features.tsv", f"{prefix}genes.tsv"))
+    listing = _find(path, f"{prefix}features.tsv", f"{prefix}genes.tsv")
+    features = _fields(listing)
     listed = _fields(_find(path, f"{prefix}barcodes.tsv"))
     barcodes = np.array([row[0] for row in listed], dtype=object)
     widths = {len(row) for row in features}
     if len(widths) > 1:
         raise InvalidData(
-            f"{path}: some rows of features.tsv have {_joined(widths)} fields, but all rows need "
-            "equally many. Fetch the file again."
+            f"{listing}: some rows have {_joined(widths)} fields, but all rows need equally many. "
+            "Fetch the file again."
         )
     file = file or _find(path, "matrix.mtx")
-    _check_market(file, path, len(features), len(barcodes))
+    _check_market(file, listing, len(features), len(barcodes))
     _check_text(file)
     with _readable(file):
         rows = sparse.csr_matrix(mmread(file).T)
@@ -115,8 +116,10 @@ def _fields(path: Path) -> list[list[str]]:
     ]
 
 
-def _check_market(file: Path, path: Path, n_features: int, n_barcodes: int) -> None:
+def _check_market(file: Path, listing: Path, n_features: int, n_barcodes: int) -> None:
     """What the head of a .mtx says agrees with the other files and with the size of this one.
+
+    listing: the file of the features.
 
     Raises
     ------
@@ -134,8 +137,8 @@ def _check_market(file: Path, path: Path, n_features: int, n_barcodes: int) -> N
             else "Take all three files from one run."
         )
         raise InvalidData(
-            f"{path}: {file.name} has {n_rows:,} rows and {n_columns:,} columns, but features.tsv "
-            f"lists {n_features:,} features and barcodes.tsv {n_barcodes:,} barcodes. {cure}"
+            f"{file} has {n_rows:,} rows and {n_columns:,} columns, but {listing.name} lists "
+            f"{n_features:,} features and barcodes.tsv {n_barcodes:,} barcodes. {cure}"
         )
     if kind in ("complex", "pattern"):
         what = "complex numbers" if kind == "complex" else "places without values (pattern)"

@@ -259,7 +259,13 @@ def test_files_of_a_folder_that_contradict_each_other_say_how_many_each_has(tmp_
     with pytest.raises(InvalidData, match="4 rows and 9 columns.*all three files from one run"):
         open_raw(folder, cells=table)
     (folder / "features.tsv").write_text("ENSG0\tA\nENSG1\n")
-    with pytest.raises(InvalidData, match="some rows of features.tsv have 1 and 2 fields, but all"):
+    with pytest.raises(InvalidData, match="features.tsv: some rows have 1 and 2 fields, but all"):
+        open_raw(folder, cells=table)
+    (folder / "features.tsv").rename(folder / "genes.tsv")  # as older versions call the file
+    with pytest.raises(InvalidData, match="genes.tsv: some rows have 1 and 2 fields, but all"):
+        open_raw(folder, cells=table)
+    (folder / "genes.tsv").write_text("ENSG0\tA\n")
+    with pytest.raises(InvalidData, match="genes.tsv lists 1 features"):
         open_raw(folder, cells=table)
 
 
