@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,7 +56,8 @@ class Randomness:
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.seed = int(rng.integers(2**62))
-        self._masks = np.random.Generator(np.random.SFC64(self.seed))
+        self._bits = np.random.SFC64(self.seed)
+        self._spare = np.empty(0, np.uint32)
 
     def minibatches(self, n_rows: int, shape: tuple[int, int]) -> np.ndarray:
         """Row numbers (iterations, B), distinct within an iteration."""
@@ -70,13 +72,28 @@ class Randomness:
                 return index
             index[twice] = self.rng.integers(n_rows, size=(len(twice), shape[1]))
 
-    def masks(self, iterations: int, n: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Uniform float32 on [0, 1) for edges (iterations, N, rows, N) and targets (iterations, N,
-        rows)."""
+    def words(self, iterations: int, n: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """uint32 words for edges (iterations, N, rows, N) and targets (iterations, N, rows). A word
+        w stands for the uniform draw (w >> 8) / 2^24, as in NumPy."""
         shape = iterations, n, n_rows
-        return self._masks.random((*shape, n), dtype=np.float32), self._masks.random(
-            shape, dtype=np.float32
-        )
+        return self._draw(*shape, n), self._draw(*shape)
+
+    def masks(self, iterations: int, n: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """What `words` stand for: uniform float32 on [0, 1)."""
+        edges, targets = self.words(iterations, n, n_rows)
+        return _uniform(edges), _uniform(targets)
+
+    def _draw(self, *shape: int) -> np.ndarray:
+        """Half of a 64-bit draw may be left for the next call."""
+        n = math.prod(shape)
+        raw = self._bits.random_raw(-(-(n - len(self._spare)) // 2)).view(np.uint32)
+        words = np.concatenate([self._spare, raw]) if len(self._spare) else raw
+        self._spare = words[n:].copy()
+        return words[:n].reshape(shape)
+
+
+def _uniform(words: np.ndarray) -> np.ndarray:
+    return (words >> 8).astype(np.float32) * np.float32(2.0**-24)
 
 
 @dataclass

@@ -12,6 +12,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
+from numba.extending import overload
 
 from cdnbench.methods.dcdi.flow import flow_log_density
 from cdnbench.methods.dcdi.shapes import LARGEST_LOGIT, LEAK, RMS_DECAY, RMS_EPSILON
@@ -67,6 +69,7 @@ class Work(NamedTuple):
     d1: np.ndarray  # (S, H): gradients
     d2: np.ndarray
     d3: np.ndarray  # (S, P)
+    of_network: np.ndarray  # gradient of the network of one (node, regime), flat
     column: np.ndarray  # (B,): one variable
     flow: np.ndarray  # (layers, 5, width, B); no layers: a Gaussian
     between: np.ndarray  # (layers + 1, 4, B)
@@ -91,6 +94,7 @@ def work(
         slot=np.full(n_rows, -1, dtype=np.int64),
         slot_of=np.full(n_regimes, -1, dtype=np.int64),
         met=np.full(s, -1, dtype=np.int64),
+        of_network=np.zeros(hidden * (hidden + n_outputs + 2) + n_outputs),
         column=np.zeros(n_rows),
         flow=np.zeros((layers, 5, width, n_rows)),
         between=np.zeros((layers + 1, 4, n_rows)),
@@ -158,13 +162,25 @@ def _back(g, weights, h, out):
         out[j] = total * (1.0 if h[j] > 0.0 else LEAK)
 
 
+def uniform(noise):
+    """The draw that a word stands for (`data.Randomness`); numbers stand for themselves."""
+    return noise if isinstance(noise, float) else int(noise >> 8) * 2.0**-24
+
+
+@overload(uniform, jit_options={"error_model": "numpy", "forceinline": True})
+def _uniform(noise):
+    if isinstance(noise, types.Float):
+        return lambda noise: float(noise)
+    return lambda noise: float(np.int32(noise >> np.uint32(8))) * 2.0**-24
+
+
 @compiled
 def _mask(x, noise, odds, soft, masked):
     """Straight-through Gumbel-sigmoids: with u uniform, sigmoid(l + logit u) = e^l u / (e^l u + 1 -
     u)."""
     for b in range(len(x)):
         for j in range(len(odds)):
-            u = float(noise[b, j])
+            u = uniform(noise[b, j])
             scaled = odds[j] * u
             value = scaled / (1.0 - u + scaled)
             soft[b, j] = value
@@ -172,13 +188,25 @@ def _mask(x, noise, odds, soft, masked):
 
 
 @compiled
-def _forward(t, net, intervened, x, regime, edge_noise, target_noise, odds, keep_odds, w):
+def _mask_hard(x, noise, odds, masked):
+    """The masked values of `_mask` alone."""
+    for b in range(len(x)):
+        for j in range(len(odds)):
+            u = uniform(noise[b, j])
+            masked[b, j] = x[b, j] * (1.0 if odds[j] * u > 1.0 - u else 0.0)
+
+
+@compiled
+def _forward(t, net, intervened, x, regime, edge_noise, target_noise, odds, keep_odds, w, soft):
     """Outputs of node t for rows x (B, J), into w.outputs; the number of regimes met, whose slots
-    are in w."""
+    are in w. soft: whether w.soft is needed."""
     n_rows, n = x.shape
     n_regimes = keep_odds.shape[1]
     n_outputs = w.c3.shape[1]
-    _mask(x, edge_noise, odds[t], w.soft, w.inputs)
+    if soft:
+        _mask(x, edge_noise, odds[t], w.soft, w.inputs)
+    else:
+        _mask_hard(x, edge_noise, odds[t], w.inputs)
     h1, h2 = w.h1[:n_rows], w.h2[:n_rows]
     outputs = w.outputs[: n_outputs * n_rows].reshape(n_outputs, n_rows)
     np.dot(w.inputs[:n_rows], net.w1[t], h1)
@@ -193,8 +221,9 @@ def _forward(t, net, intervened, x, regime, edge_noise, target_noise, odds, keep
         r = regime[b] - 1
         s = -1
         if r >= 0:
-            scaled = keep_odds[t, r] * target_noise[b]
-            w.soft_keep[b] = scaled / (1.0 - target_noise[b] + scaled)
+            u = uniform(target_noise[b])
+            scaled = keep_odds[t, r] * u
+            w.soft_keep[b] = scaled / (1.0 - u + scaled)
             if w.soft_keep[b] <= 0.5:
                 s = w.slot_of[r]
                 if s < 0:
@@ -289,23 +318,23 @@ def _update_intervened(t, intervened, n_met, n_regimes, w, learning_rate, iterat
         i = t * n_regimes + w.met[s]
         decay = RMS_DECAY ** (iteration - intervened.last[i])
         intervened.last[i] = iteration
-        b1, w2, b2, w3, b3 = _layers(intervened.rows[i], h, n_outputs)
-        v1, v2, u2, v3, u3 = _layers(intervened.square[i], h, n_outputs)
-        _rmsprop(b1, 1.0, w.d1[s], v1, decay, learning_rate)
-        _rmsprop(b2, 1.0, w.d2[s], u2, decay, learning_rate)
-        _rmsprop(b3, 1.0, w.d3[s], u3, decay, learning_rate)
+        b1, w2, b2, w3, b3 = _layers(w.of_network, h, n_outputs)
+        b1[:], b2[:], b3[:] = w.d1[s], w.d2[s], w.d3[s]
         for j in range(h):
-            _rmsprop(w2[j], w.c1[s, j], w.d2[s], v2[j], decay, learning_rate)
-            _rmsprop(w3[j], w.c2[s, j], w.d3[s], v3[j], decay, learning_rate)
+            for k in range(h):
+                w2[j, k] = w.c1[s, j] * w.d2[s, k]
+            for k in range(n_outputs):
+                w3[j, k] = w.c2[s, j] * w.d3[s, k]
+        _rmsprop(intervened.rows[i], w.of_network, intervened.square[i], decay, learning_rate)
 
 
 @compiled
-def _rmsprop(p, scale, g, square, decay, learning_rate):
-    """A step of p along scale g."""
+def _rmsprop(p, g, square, decay, learning_rate):
+    """A step of p along its gradient g."""
     for k in range(len(p)):
-        gradient = scale * g[k]
-        square[k] = decay * square[k] + (1.0 - RMS_DECAY) * gradient * gradient
-        p[k] -= learning_rate * gradient / (math.sqrt(square[k]) + RMS_EPSILON)
+        square[k] = decay * square[k] + (1.0 - RMS_DECAY) * g[k] * g[k]
+    for k in range(len(p)):
+        p[k] -= learning_rate * g[k] / (math.sqrt(square[k]) + RMS_EPSILON)
 
 
 @compiled
@@ -374,7 +403,7 @@ def iterate(
 
     net, g: views into flat and flat_g (L,); flat_square: mean squares of RMSprop. allowed (T, J): 1
     where an edge may be. data (M, J), regimes (M,): all training rows; index (K, B) picks.
-    edge_noise (K, T, B, J), target_noise (K, T, B): uniform on [0, 1).
+    edge_noise (K, T, B, J), target_noise (K, T, B): words, or uniform on [0, 1) (`uniform`).
     iteration: the first one's number. penalty: of one edge. full_constraint: tr e^A - T of the full
     graph. is_free: 0 once edges are thresholded.
     """
@@ -405,6 +434,7 @@ def iterate(
                 odds,
                 keep_odds,
                 w,
+                True,
             )
             total += _density(t, net, x, -1.0 / (n * n_rows), w, g.log_scale)
             _backward(t, net, intervened, x, regime, n_met, w, g)
@@ -419,7 +449,7 @@ def iterate(
             for e in range(net.keep.shape[1]):
                 keep = 1.0 / (1.0 + math.exp(-net.keep[t, e]))
                 g.keep[t, e] -= target_penalty * keep * (1.0 - keep)
-        _rmsprop(flat, 1.0, flat_g, flat_square, RMS_DECAY, learning_rate)
+        _rmsprop(flat, flat_g, flat_square, RMS_DECAY, learning_rate)
     return loss, h, edges
 
 
@@ -443,6 +473,7 @@ def negative_log_likelihood(net, intervened, allowed, w, x, regime, edge_noise, 
                 odds,
                 keep_odds,
                 w,
+                False,
             )
             total += _density(t, net, x[some], 0.0, w, nothing)
     return -total

@@ -99,7 +99,7 @@ class Training:
                 len(self.rows.train), (INDEX_BLOCK, self.minibatch)
             )
         if i % NOISE_BLOCK == 0:
-            self.edge_noise, self.target_noise = self.randomness.masks(
+            self.edge_noise, self.target_noise = self.randomness.words(
                 NOISE_BLOCK, n, self.minibatch
             )
         of_index = slice(i % INDEX_BLOCK, i % INDEX_BLOCK + stop - i)
@@ -147,7 +147,7 @@ class Training:
         total = 0.0
         for low in range(0, len(rows), VALIDATION_ROWS):
             x, regime = rows[low : low + VALIDATION_ROWS], regimes[low : low + VALIDATION_ROWS]
-            (edge_noise,), (target_noise,) = self.randomness.masks(1, self.n, len(x))
+            (edge_noise,), (target_noise,) = self.randomness.words(1, self.n, len(x))
             total += kernels.negative_log_likelihood(
                 self.network,
                 self.intervened,

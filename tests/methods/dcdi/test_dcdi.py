@@ -148,3 +148,15 @@ def test_recovery(name, iterations, least):
         for r in range(4)
     ]
     assert np.mean(precisions) >= least
+
+
+def test_words_stand_for_the_draws_of_numpy():
+    drawn = Randomness(np.random.default_rng(3))
+    numpys = np.random.Generator(np.random.SFC64(drawn.seed))
+    for iterations, n, n_rows in ((5, 3, 7), (1, 3, 5), (1, 1, 1), (1, 1, 1), (2, 4, 64)):
+        for mask, shape in zip(
+            drawn.masks(iterations, n, n_rows),
+            ((iterations, n, n_rows, n), (iterations, n, n_rows)),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(mask, numpys.random(shape, dtype=np.float32))
