@@ -69,7 +69,7 @@ class Work(NamedTuple):
     d1: np.ndarray  # (S, H): gradients
     d2: np.ndarray
     d3: np.ndarray  # (S, P)
-    of_network: np.ndarray  # gradient of the network of one (node, regime), flat
+    of_hidden: np.ndarray  # (H (H + 2),): gradients of b1, w2 and b2 of one such network
     column: np.ndarray  # (B,): one variable
     flow: np.ndarray  # (layers, 5, width, B); no layers: a Gaussian
     between: np.ndarray  # (layers + 1, 4, B)
@@ -94,7 +94,7 @@ def work(
         slot=np.full(n_rows, -1, dtype=np.int64),
         slot_of=np.full(n_regimes, -1, dtype=np.int64),
         met=np.full(s, -1, dtype=np.int64),
-        of_network=np.zeros(hidden * (hidden + n_outputs + 2) + n_outputs),
+        of_hidden=np.zeros(hidden * (hidden + 2)),
         column=np.zeros(n_rows),
         flow=np.zeros((layers, 5, width, n_rows)),
         between=np.zeros((layers + 1, 4, n_rows)),
@@ -318,23 +318,31 @@ def _update_intervened(t, intervened, n_met, n_regimes, w, learning_rate, iterat
         i = t * n_regimes + w.met[s]
         decay = RMS_DECAY ** (iteration - intervened.last[i])
         intervened.last[i] = iteration
-        b1, w2, b2, w3, b3 = _layers(w.of_network, h, n_outputs)
-        b1[:], b2[:], b3[:] = w.d1[s], w.d2[s], w.d3[s]
+        row, square = intervened.rows[i], intervened.square[i]
+        w.of_hidden[:h], w.of_hidden[h + h * h :] = w.d1[s], w.d2[s]
         for j in range(h):
+            at = h + h * j
             for k in range(h):
-                w2[j, k] = w.c1[s, j] * w.d2[s, k]
-            for k in range(n_outputs):
-                w3[j, k] = w.c2[s, j] * w.d3[s, k]
-        _rmsprop(intervened.rows[i], w.of_network, intervened.square[i], decay, learning_rate)
+                w.of_hidden[at + k] = w.c1[s, j] * w.d2[s, k]
+        w3 = len(w.of_hidden)
+        b3 = w3 + h * n_outputs
+        _rmsprop(row[:w3], 1.0, w.of_hidden, square[:w3], decay, learning_rate)
+        if n_outputs == 1:
+            _rmsprop(row[w3:b3], w.d3[s, 0], w.c2[s], square[w3:b3], decay, learning_rate)
+        else:
+            for j in range(h):
+                at = slice(w3 + j * n_outputs, w3 + (j + 1) * n_outputs)
+                _rmsprop(row[at], w.c2[s, j], w.d3[s], square[at], decay, learning_rate)
+        _rmsprop(row[b3:], 1.0, w.d3[s], square[b3:], decay, learning_rate)
 
 
 @compiled
-def _rmsprop(p, g, square, decay, learning_rate):
-    """A step of p along its gradient g."""
+def _rmsprop(p, scale, g, square, decay, learning_rate):
+    """A step of p along scale g."""
     for k in range(len(p)):
-        square[k] = decay * square[k] + (1.0 - RMS_DECAY) * g[k] * g[k]
-    for k in range(len(p)):
-        p[k] -= learning_rate * g[k] / (math.sqrt(square[k]) + RMS_EPSILON)
+        gradient = scale * g[k]
+        square[k] = decay * square[k] + (1.0 - RMS_DECAY) * gradient * gradient
+        p[k] -= learning_rate * gradient / (math.sqrt(square[k]) + RMS_EPSILON)
 
 
 @compiled
@@ -449,7 +457,7 @@ def iterate(
             for e in range(net.keep.shape[1]):
                 keep = 1.0 / (1.0 + math.exp(-net.keep[t, e]))
                 g.keep[t, e] -= target_penalty * keep * (1.0 - keep)
-        _rmsprop(flat, flat_g, flat_square, RMS_DECAY, learning_rate)
+        _rmsprop(flat, 1.0, flat_g, flat_square, RMS_DECAY, learning_rate)
     return loss, h, edges
 
 
