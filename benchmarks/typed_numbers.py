@@ -8,8 +8,9 @@ where its numbers come from:
 First the table of `bench report`, then the columns of its frame that are the same in all rows, and
 after the semicolon what each column of the typed table holds, from the second on: a column of the
 frame (`rank`, or `recall_at_1 stratum=trivial`), or - for what is not checked. A row is of the
-methods that its first cell names, in backticks and with nothing but a comma after them; one that
-says "not in the store" in its last cell is left out. Where it names several, every number of a cell
+methods that its first cell names, in backticks and with nothing but a comma after them, and of the
+numbers of variables and edges that it names (`E = 20`); one that says "not in the store" in its
+last cell is left out. Where it names several, every number of a cell
 has to be the value of one of them, and every value has to lie between the numbers. What stands in
 brackets, and cells without a number, are not checked.
 """
@@ -26,6 +27,8 @@ _MEANT = re.compile(r"<!--.*\bnumbers:")
 _EXEMPT = "not in the store"
 """Says in its last cell that a row is of no stored result."""
 _NAMED = re.compile(r"(`[^`]+`(?:, `[^`]+`)*)(?:,|$)")
+_SIZE = re.compile(r"\b([NE]) = (\d+)")
+_SIZES = {"N": "n_nodes", "E": "n_edges"}
 _NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d+\.\d+|\.\d+|\d+)(?![\w.%])")
 
 
@@ -81,12 +84,14 @@ def _row(cells: list[str], specs: list[str], frame: pd.DataFrame) -> Iterator[st
         return
     labels = re.findall(r"`([^`]+)`", named.group(1))
     known = frame["label"].astype(str).str.replace(r" \(.*\)$", "", regex=True)
+    sizes = [f"{_SIZES[letter]}={number}" for letter, number in _SIZE.findall(cells[0])]
+    own = _chosen(frame[known.isin(labels)], sizes)
     for cell, spec in zip(cells[1:], specs, strict=False):
         typed = _NUMBER.findall(re.sub(r"\(.*?\)", "", cell))
         if spec == "-" or not typed:
             continue
-        column, *where = spec.split(maxsplit=1)
-        rows = _chosen(frame[known.isin(labels)], where)
+        column, *where = re.split(r"\s+(?=\w+=)", spec)
+        rows = _chosen(own, where)
         values = rows[column].dropna().astype(float).tolist()
         if len(values) != len(labels):
             yield f"{cells[0]}: {len(values)} values of {spec} for {len(labels)} methods"

@@ -65,6 +65,25 @@ def test_columns_may_hold_parts_of_the_tasks(typed_numbers):
     assert found == "line 2: `cdn`: .998 is typed for rank split=seen, which is 0.99710"
 
 
+def test_rows_may_be_of_one_size(typed_numbers):
+    frame = pd.DataFrame(
+        [
+            ("dcdi-g", 10, "linear", "hard", 0.6),
+            ("dcdi-g", 20, "linear", "hard", 0.5),
+            ("dcdi-g", 20, "linear", "soft", 0.3),
+        ],
+        columns=["label", "n_edges", "mechanism", "intervention", "mean"],
+    )
+    page = """<!-- numbers: table11; mean mechanism=linear intervention=hard -->
+| method | linear, hard |
+|---|---|
+| `dcdi-g`, E = 10 | .60 (.3) |
+| `dcdi-g`, E = 20 | .60 |
+"""
+    (found,) = typed_numbers.wrong_numbers(page, {"table11": frame}.get)
+    assert "`dcdi-g`, E = 20: .60 is typed for" in found and found.endswith("which is 0.50000")
+
+
 @pytest.mark.parametrize("mark", ["<!--numbers: leaderboard; rank -->", " <!-- numbers: a b -->"])
 def test_a_mark_that_cannot_be_read_is_told(typed_numbers, mark):
     (found,) = typed_numbers.wrong_numbers(f"{mark}\n| a | b |\n|---|---|\n", {}.get)
