@@ -229,9 +229,10 @@ class Run:
             batches = [batch for batch in batches if not self._runs_on_gpu(batch)]
         with gpu_jobs.beside(self.gpus, waiting, stop) as self._queue:
             steps = itertools.chain(
-                (partial(self._run_fit, fit) for fit in fits), self._steps(batches)
+                (partial(self._begin_fit, fit) for fit in fits), self._steps(batches)
             )
             carry_out(steps)
+            carry_out(partial(self._run_fit, fit) for fit in fits)  # those that other runs began
         for left in self._others.left(stop, self.on_wait):
             for job in left:
                 self._maker.expect(job.spec)
@@ -257,6 +258,13 @@ class Run:
 
     def _runs_on_gpu(self, batch: Sequence[Job]) -> bool:
         return gpu_jobs.on_gpu(batch[0].method) and not self.why_skip(batch[0])
+
+    def _begin_fit(self, fit: Fit) -> None:
+        """Train it, or leave it to another run that is at it, and go on with the next one."""
+        if gpu_jobs.on_gpu(fit.method):
+            self._run_fit(fit)
+        else:
+            self._trainer.begin(fit)
 
     def _run_fit(self, fit: Fit, lease: Lease | None = None) -> None:
         with self._leased(lease, gpu_jobs.on_gpu(fit.method)) as held:

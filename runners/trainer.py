@@ -50,37 +50,59 @@ class Trainer:
         self._supervisor, self._again, self._on_record = supervisor, again, on_record
         self._outdated = outdated
         self._made: dict[str, Future[Trained]] = {}
+        self._before: dict[str, FitRecord | None] = {}  # the records when this run first looked
         self._books = threading.Lock()
 
-    def ensure(self, fit: Fit, lease: Lease | None = None) -> Trained:
-        """The fit, trained now or before. Waits while another thread trains it. lease: where it may
-        compute on a GPU.
+    def begin(self, fit: Fit) -> None:
+        """Train a fit now, unless another thread or another run is at it. `ensure` waits for these.
 
         Raises
         ------
         Interrupted: the run was told to stop.
         """
         with self._books:
+            self._look(fit)
+            if fit.key in self._made or not self._claims.take(fit.key):
+                return
+            future = self._made[fit.key] = Future()
+        self._settle(future, fit, None)
+
+    def ensure(self, fit: Fit, lease: Lease | None = None) -> Trained:
+        """The fit, trained now or before. Waits while another thread or another run trains it.
+        lease: where it may compute on a GPU.
+
+        Raises
+        ------
+        Interrupted: the run was told to stop.
+        """
+        with self._books:
+            self._look(fit)
             future = self._made.get(fit.key)
             mine = future is None
             if future is None:
                 future = self._made[fit.key] = Future()
         if mine:
-            try:
-                future.set_result(self._train(fit, lease))
-            except BaseException as error:
-                future.set_exception(error)
-                raise
+            self._settle(future, fit, lease)
         return future.result()
 
+    def _look(self, fit: Fit) -> None:
+        if fit.key not in self._before:
+            self._before[fit.key] = self._supervisor.store.fit(fit.key)
+
+    def _settle(self, future: Future[Trained], fit: Fit, lease: Lease | None) -> None:
+        try:
+            future.set_result(self._train(fit, lease))
+        except BaseException as error:
+            future.set_exception(error)
+            raise
+
     def _train(self, fit: Fit, lease: Lease | None) -> Trained:
-        store, stop = self._supervisor.store, self._supervisor.stop
-        before = store.fit(fit.key)
+        stop = self._supervisor.stop
         while not self._claims.take(fit.key):
             if stop.wait(POLL_S):
                 raise Interrupted
         try:
-            return self._trained(fit, lease, before)
+            return self._trained(fit, lease, self._before[fit.key])
         finally:
             self._claims.release(fit.key)
 

@@ -131,3 +131,11 @@ def test_a_fit_is_made_by_one_of_two_runs(faulty, tmp_path):
     printed = [run.communicate(timeout=120)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], printed
     assert len(trace.read_text().split()) == 2  # one for the even tasks, one for the odd ones
+
+
+def test_two_runs_train_two_things_at_once(faulty, tmp_path):
+    runs = [start(tmp_path, f"learner:how=meets,trace={tmp_path / 'trace'}") for _ in range(2)]
+    printed = [run.communicate(timeout=120)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], printed
+    records = list(Store(tmp_path / "results").jobs())
+    assert records and {record.status for record in records} == {"ok"}, printed
