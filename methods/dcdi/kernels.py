@@ -12,11 +12,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from cdnbench.methods.dcdi.flow import flow_log_density
-from cdnbench.methods.dcdi.shapes import LARGEST_LOGIT, LEAK, RMS_DECAY, RMS_EPSILON
+from cdnbench.methods.dcdi.masks import mask, mask_hard, odds_of, uniform
+from cdnbench.methods.dcdi.shapes import LEAK, RMS_DECAY, RMS_EPSILON
 from cdnbench.methods.statistics.elementary import LOG_SQRT_2PI, add, compiled, inner
 
 
@@ -162,40 +161,6 @@ def _back(g, weights, h, out):
         out[j] = total * (1.0 if h[j] > 0.0 else LEAK)
 
 
-def uniform(noise):
-    """The draw that a word stands for (`data.Randomness`); numbers stand for themselves."""
-    return noise if isinstance(noise, float) else int(noise >> 8) * 2.0**-24
-
-
-@overload(uniform, jit_options={"error_model": "numpy", "forceinline": True})
-def _uniform(noise):
-    if isinstance(noise, types.Float):
-        return lambda noise: float(noise)
-    return lambda noise: float(np.int32(noise >> np.uint32(8))) * 2.0**-24
-
-
-@compiled
-def _mask(x, noise, odds, soft, masked):
-    """Straight-through Gumbel-sigmoids: with u uniform, sigmoid(l + logit u) = e^l u / (e^l u + 1 -
-    u)."""
-    for b in range(len(x)):
-        for j in range(len(odds)):
-            u = uniform(noise[b, j])
-            scaled = odds[j] * u
-            value = scaled / (1.0 - u + scaled)
-            soft[b, j] = value
-            masked[b, j] = x[b, j] * (1.0 if value > 0.5 else 0.0)
-
-
-@compiled
-def _mask_hard(x, noise, odds, masked):
-    """The masked values of `_mask` alone."""
-    for b in range(len(x)):
-        for j in range(len(odds)):
-            u = uniform(noise[b, j])
-            masked[b, j] = x[b, j] * (1.0 if odds[j] * u > 1.0 - u else 0.0)
-
-
 @compiled
 def _forward(t, net, intervened, x, regime, edge_noise, target_noise, odds, keep_odds, w, soft):
     """Outputs of node t for rows x (B, J), into w.outputs; the number of regimes met, whose slots
@@ -204,9 +169,9 @@ def _forward(t, net, intervened, x, regime, edge_noise, target_noise, odds, keep
     n_regimes = keep_odds.shape[1]
     n_outputs = w.c3.shape[1]
     if soft:
-        _mask(x, edge_noise, odds[t], w.soft, w.inputs)
+        mask(x, edge_noise, odds[t], w.soft, w.inputs)
     else:
-        _mask_hard(x, edge_noise, odds[t], w.inputs)
+        mask_hard(x, edge_noise, odds[t], w.inputs)
     h1, h2 = w.h1[:n_rows], w.h2[:n_rows]
     outputs = w.outputs[: n_outputs * n_rows].reshape(n_outputs, n_rows)
     np.dot(w.inputs[:n_rows], net.w1[t], h1)
@@ -365,15 +330,6 @@ def _expm(a):
 
 
 @compiled
-def _odds(logit):
-    odds = np.empty_like(logit)
-    for i in range(logit.shape[0]):
-        for j in range(logit.shape[1]):
-            odds[i, j] = math.exp(min(max(logit[i, j], -LARGEST_LOGIT), LARGEST_LOGIT))
-    return odds
-
-
-@compiled
 def _probabilities(net, allowed):
     edges = np.empty_like(net.edges)
     for i in range(edges.shape[0]):
@@ -425,7 +381,7 @@ def iterate(
             for j in range(n):
                 x[b, j] = data[index[i, b], j]
         flat_g[:] = 0.0
-        odds, keep_odds = _odds(net.edges) * allowed, _odds(net.keep)
+        odds, keep_odds = odds_of(net.edges) * allowed, odds_of(net.keep)
         edges = _probabilities(net, allowed)
         exponential = _expm(edges)
         h = (np.trace(exponential) - n) / full_constraint
@@ -464,7 +420,7 @@ def iterate(
 @compiled
 def negative_log_likelihood(net, intervened, allowed, w, x, regime, edge_noise, target_noise):
     """Summed over rows x (M, J) and nodes. edge_noise (T, M, J), target_noise (T, M)."""
-    odds, keep_odds = _odds(net.edges) * allowed, _odds(net.keep)
+    odds, keep_odds = odds_of(net.edges) * allowed, odds_of(net.keep)
     total, nothing = 0.0, np.zeros(x.shape[1])
     step = w.inputs.shape[0]
     for low in range(0, len(x), step):
