@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.code_digest import code_digest
 from cdnbench.digest import digest
 from cdnbench.errors import CannotRun
@@ -24,7 +25,6 @@ from cdnbench.method import (
     Prediction,
     Pretrained,
     Trainable,
-    TrainableWithKnowledge,
     Variants,
     label,
 )
@@ -162,10 +162,12 @@ class LoadedMethod:
         *,
         seed: int = 0,
         resources: Mapping[str, Path] | None = None,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> dict[str, np.ndarray]:
         """Train on labelled tasks. The result is what was learnt, as arrays for `fitted`.
 
-        resources: kind of knowledge -> path.
+        resources: kind of knowledge -> path. checkpoint: where a method that is `resumable` saves
+        how far it has come, and what it goes on from.
 
         Raises
         ------
@@ -175,11 +177,12 @@ class LoadedMethod:
             raise CannotRun("no training task")
         if reason := self.info.why_no_fit(resources or {}):
             raise CannotRun(reason)
+        extra: dict[str, Any] = {}
         if self.info.needs:
-            informed = cast(TrainableWithKnowledge, self.method)
-            model = informed.fit(tasks, seed=seed, resources=resources or {})
-        else:
-            model = cast(Trainable, self.method).fit(tasks, seed=seed)
+            extra["resources"] = resources or {}
+        if self.info.resumable:
+            extra["checkpoint"] = checkpoint
+        model = cast(Trainable, self.method).fit(tasks, seed=seed, **extra)
         return {name: np.asarray(array) for name, array in model.items()}
 
     def fitted(self, model: Mapping[str, np.ndarray]) -> LoadedMethod:

@@ -15,6 +15,7 @@ and `check_declarations` compares the two when the class is loaded:
     variants=("soft", "set")                  `Variants`    several readings of one run
     supervised="required"                     `Trainable`   has to be trained before it predicts
     ... with needs=("interactions",)          `TrainableWithKnowledge`
+    ... with resumable=True                   `Resumable`   goes on with a fit that was ended
     supervised="pretrained", or
     starts_from_weights=True                  `Pretrained`  uses weights from a file
     batch_size=...                            `Batched`     solves several tasks at once
@@ -36,6 +37,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, ru
 
 import numpy as np
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.errors import BenchError
 from cdnbench.ranges import Values
 from cdnbench.task import Task
@@ -115,6 +117,7 @@ class MethodInfo:
         supervised: "no", "pretrained" (predicts with weights from a file) or "required" (predicts
             with what `fit` returned).
         starts_from_weights: True if `fit` starts from weights in a file.
+        resumable: whether `fit` saves how far it has come, and goes on from there.
         batch_size: how many tasks `predict_targets_batch` gets at once, or device -> how many (1
             for a device that is absent). None for a method without `predict_targets_batch`.
         devices: where it can compute. With more than one, the method has a parameter `device`. One
@@ -162,6 +165,7 @@ class MethodInfo:
     stochastic: bool = False
     supervised: Supervised = "no"
     starts_from_weights: bool = False
+    resumable: bool = False
     batch_size: int | Mapping[str, int] | None = field(default=None, hash=False)
     devices: tuple[Literal["cpu", "cuda"], ...] = ("cpu",)
     gpu_helps: bool = True
@@ -287,6 +291,24 @@ class TrainableWithKnowledge(Method, Protocol):
         self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
     ) -> dict[str, np.ndarray]:
         """As `Trainable.fit`. resources: kind of knowledge -> path."""
+        ...
+
+    def fitted(self, model: Mapping[str, np.ndarray]) -> Method:
+        """The method with the arrays that `fit` returned."""
+        ...
+
+
+class Resumable(Method, Protocol):
+    """A `Trainable` method whose fit can go on where it was ended."""
+
+    def fit(
+        self,
+        tasks: Sequence[LabelledTask],
+        *,
+        seed: int = 0,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+    ) -> dict[str, np.ndarray]:
+        """As `Trainable.fit` (with `resources` if `info.needs` names knowledge)."""
         ...
 
     def fitted(self, model: Mapping[str, np.ndarray]) -> Method:
@@ -434,10 +456,14 @@ def check_declarations(cls: type, where: str) -> None:
         wrong.append(f"what {', '.join(other)} takes is no `cdnbench.ranges.Values`")
     if unknown := [name for name in info.takes if name not in parameters]:
         wrong.append(f"takes names {', '.join(unknown)}, which it has no parameter for")
-    if info.needs and "fit" in present:
+    if "fit" in present:
         fit = inspect.signature(cls.fit).parameters  # type: ignore[attr-defined]
-        if "resources" not in fit:
+        if info.needs and "resources" not in fit:
             wrong.append(f"it declares needs={info.needs} but its fit takes no resources")
+        if info.resumable and "checkpoint" not in fit:
+            wrong.append("it declares resumable=True but its fit takes no checkpoint")
+        elif "checkpoint" in fit and not info.resumable:
+            wrong.append("its fit takes a checkpoint but it does not declare resumable=True")
     if wrong:
         raise BenchError(
             f"The method {where} does not match its MethodInfo: {'; '.join(wrong)}. Change the "

@@ -2,7 +2,8 @@
 
     <folder>/records/         append-only segments (`cdnbench.segments`): the records of jobs, fits
                               and tasks, and the arrays of scores and truths
-    <folder>/models/<key>/    one folder per fit: model.npz with its arrays, fit.log if it failed
+    <folder>/models/<key>/    one folder per fit: model.npz with its arrays, fit.log if it failed,
+                              checkpoint-<code>.npz as long as it has not ended
     <folder>/logs/<key>.log   what a job printed, if it failed
     <folder>/set-aside/       what runs found in the folder and could not use (`cdnbench.problems`)
 
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from cdnbench.errors import BenchError
-from cdnbench.files import check_folders, partial_of, what_is
+from cdnbench.files import check_folders, opened, partial_of, what_is
 from cdnbench.old_store import OldStore, read_arrays
 from cdnbench.problems import Problems
 from cdnbench.record import (
@@ -258,6 +259,32 @@ class Store:
 
     def model_path(self, key: str) -> Path:
         return self.folder / "models" / key / "model.npz"
+
+    def checkpoint_path(self, key: str, code: str) -> Path:
+        """How far a fit has come that has not ended. code: digest of the code that trains; what
+        other code has saved cannot be gone on from."""
+        return self.folder / "models" / key / f"checkpoint-{code}.npz"
+
+    def copy_checkpoint(self, key: str, code: str, into: Path) -> None:
+        """Copy the checkpoint to a file; nothing if there is none that can be read."""
+        path = self.checkpoint_path(key, code)
+        with contextlib.suppress(OSError):
+            check_folders(self.folder, path)
+            with open(opened(path), "rb") as file, open(into, "wb") as copy:
+                shutil.copyfileobj(file, copy)
+
+    def write_checkpoint(self, key: str, code: str, file: Path) -> None:
+        """Copy a file in place of the checkpoint before."""
+        into = self._way(f"models/{key}/{self.checkpoint_path(key, code).name}")
+        shutil.copyfile(file, partial := partial_of(into))
+        os.replace(partial, into)
+
+    def remove_checkpoints(self, key: str) -> None:
+        """Remove those of a fit that has ended, of whatever code."""
+        for path in self.model_path(key).parent.glob("checkpoint-*.npz"):
+            with contextlib.suppress(OSError):
+                check_folders(self.folder, path)
+                path.unlink()
 
     def model(self, key: str) -> dict[str, np.ndarray]:
         """The arrays of a fit; raises OSError or ValueError, which name the file."""

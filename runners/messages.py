@@ -44,7 +44,8 @@ class Predict:
 @dataclass(frozen=True)
 class Fit:
     """Train a method on the labelled tasks of `specs`. model: the file to write its arrays to.
-    The rest is as in `Predict`."""
+    checkpoint: the file to go on from, if it is there, and to write how far the fit has come to,
+    every `checkpoint_every_s` seconds. The rest is as in `Predict`."""
 
     method: str
     parameters: Mapping[str, Any]
@@ -53,6 +54,8 @@ class Fit:
     specs: Sequence[TaskSpec]
     seed: int
     model: str
+    checkpoint: str
+    checkpoint_every_s: float
     folder: str
     log: str
     memory_mb: float
@@ -79,12 +82,19 @@ class Started:
     """The method is about to be called.
 
     resident_mb, shared_mb: what the process holds in memory by then (`cdnbench.runners.memory`).
-    own_shm: whether it has a /dev/shm of its own.
+    own_shm: whether it has a /dev/shm of its own. spent_s: seconds that earlier runs spent on what
+    a fit goes on from.
     """
 
     resident_mb: float
     shared_mb: float
     own_shm: bool
+    spent_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Saved:
+    """There is a new file of how far the fit has come."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ class TaskMade:
     outside: bool = False
 
 
-Answer = Started | Finished | Costs | Spoilt | Broken | TaskMade
+Answer = Started | Saved | Finished | Costs | Spoilt | Broken | TaskMade
 
 
 @dataclass

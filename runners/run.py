@@ -146,6 +146,7 @@ class Run:
                     self._supervisor,
                     claims,
                     mode.fresh or mode.retry,
+                    mode.fresh,
                     self._tell,
                     outdated=has_other_code if mode.update else lambda *_: False,
                 )

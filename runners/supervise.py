@@ -31,6 +31,9 @@ GB = 1024.0
 LOADING_S = 300.0
 """What importing a method and opening its task may take before its own clock starts."""
 
+CHECKPOINT_EVERY_S = 30.0
+"""Seconds between two checkpoints of a fit."""
+
 LOG_LIMIT = 1_000_000_000
 """Bytes that a job may print before it is ended."""
 
@@ -131,6 +134,8 @@ class Supervisor:
                 place = stack.enter_context(Place(self.scratch))
             except OSError as error:
                 return Outcome(Status.error, _no_place(error), outside=True)
+            checkpoint = place.root / "checkpoint.npz"
+            self.store.copy_checkpoint(fit.key, fit.method.code(), checkpoint)
             request = messages.Fit(
                 method=fit.method.info.name,
                 parameters=dict(fit.method.parameters),
@@ -139,6 +144,8 @@ class Supervisor:
                 specs=list(fit.specs),
                 seed=fit.seed,
                 model=str(model),
+                checkpoint=str(checkpoint),
+                checkpoint_every_s=CHECKPOINT_EVERY_S,
                 folder=str(place.work),
                 log=str(place.log.path),
                 memory_mb=self._memory_mb,
@@ -158,7 +165,9 @@ class Supervisor:
         outcome: Outcome | None = None
         try:
             for event in self._watched(target, request, [job], log, sealed):
-                if isinstance(event, tuple):
+                if isinstance(event, messages.Saved):
+                    self._keep_checkpoint(job, request)
+                elif isinstance(event, tuple):
                     outcome = event[1]
                 elif outcome is None or event.status != Status.ok:
                     outcome = event
@@ -199,6 +208,11 @@ class Supervisor:
             for index, outcome in done.items():
                 self._keep_log(JobRecord, jobs[index].key, outcome, place.log)
                 yield index, outcome
+
+    def _keep_checkpoint(self, fit: Job | Fit, request: messages.Predict | messages.Fit) -> None:
+        if isinstance(request, messages.Fit):
+            with contextlib.suppress(OSError):  # the fit goes on; it has the one before, or none
+                self.store.write_checkpoint(fit.key, fit.method.code(), Path(request.checkpoint))
 
     def keep_log(self, record: type[Record], key: str, log: Log) -> str:
         """Copy the last part of what was printed into the store; its name there, "" if none."""
@@ -253,7 +267,7 @@ class Supervisor:
         jobs: Sequence[Job | Fit],
         log: Log,
         sealed: Sequence[int],
-    ) -> Iterator[tuple[int, Outcome] | Outcome]:
+    ) -> Iterator[tuple[int, Outcome] | Outcome | messages.Saved]:
         """The outcomes of single jobs as they come, and at last that of the process."""
         process = Worker(target, self.reaper)
         memory = JobMemory(process.pid, MemoryFiles(process.pid, Path(request.folder)))
@@ -267,7 +281,7 @@ class Supervisor:
 
     def _events(
         self, process: Worker, memory: JobMemory, jobs: Sequence[Job | Fit], log: Log
-    ) -> Iterator[tuple[int, Outcome] | Outcome]:
+    ) -> Iterator[tuple[int, Outcome] | Outcome | messages.Saved]:
         limit_mb, look = self._memory_mb, LONGEST_S
         peak, started = 0.0, False
         begin, limit = time.monotonic(), LOADING_S
@@ -281,7 +295,9 @@ class Supervisor:
                     started, begin = True, time.monotonic()
                     memory.start(Held(answer.resident_mb, answer.shared_mb), answer.own_shm)
                     look = next_look(0.0, limit_mb, 0.0)
-                    limit = sum(job.timeout_s for job in jobs)
+                    limit = sum(job.timeout_s for job in jobs) - answer.spent_s
+                elif isinstance(answer, messages.Saved):
+                    yield answer
                 elif isinstance(answer, messages.Finished):
                     handed = time.monotonic()
                     yield (

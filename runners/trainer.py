@@ -21,6 +21,9 @@ from cdnbench.runners.provenance import provenance
 from cdnbench.runners.scratch import new_folder, why
 from cdnbench.runners.supervise import Interrupted, Supervisor
 
+_GOES_ON = (Status.timeout, Status.oom, Status.killed)
+"""Ends after which a fit goes on from its checkpoint, when it is tried again with more."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -34,7 +37,7 @@ class Trainer:
     """Trains what jobs need and the store lacks; any number of threads may ask.
 
     claims: what other runs on the same store are training is waited for. again: train also what has
-    failed before. on_record: called with the record of each fit made. outdated: says of a record
+    failed before. anew: do not go on from what was saved in other runs. on_record: called with the record of each fit made. outdated: says of a record
     and a method whether it has to be made anew.
     """
 
@@ -43,11 +46,13 @@ class Trainer:
         supervisor: Supervisor,
         claims: Claims,
         again: bool,
+        anew: bool,
         on_record: Callable[[FitRecord], None],
         outdated: Callable[[FitRecord, LoadedMethod], bool] = lambda *_: False,
     ) -> None:
         self._claims = claims
-        self._supervisor, self._again, self._on_record = supervisor, again, on_record
+        self._supervisor, self._again, self._anew = supervisor, again, anew
+        self._on_record = on_record
         self._outdated = outdated
         self._made: dict[str, Future[Trained]] = {}
         self._before: dict[str, FitRecord | None] = {}  # the records when this run first looked
@@ -113,10 +118,14 @@ class Trainer:
         failed = record is not None and record.status != Status.ok
         again = failed and record is not None and (self._again or record.outside)
         if record is None or (record is before and (again or self._outdated(record, fit.method))):
+            if self._anew:
+                store.remove_checkpoints(fit.key)
             started_at = datetime.now(UTC).isoformat(timespec="seconds")
             outcome, made = self._made_in_scratch(fit, lease)
             record = self._record(fit, outcome, started_at)
             store.write_fit(record, made)
+            if not (record.outside or record.status in _GOES_ON):
+                store.remove_checkpoints(fit.key)
             self._on_record(record)
         return Trained(record, store.model_path(fit.key) if record.status == Status.ok else None)
 

@@ -32,6 +32,7 @@ from cdnbench.printable import printable
 from cdnbench.record import Status, TaskRecord
 from cdnbench.registry import load_method, load_suite
 from cdnbench.runners import gpu_memory, messages
+from cdnbench.runners.checkpoints import FileCheckpoint
 from cdnbench.runners.memory import Held, PeakMemory
 from cdnbench.runners.memory_files import SHM, own_shared_memory
 from cdnbench.runners.samples import Changed, take_samples, write_samples
@@ -144,11 +145,18 @@ def fit(conn: Connection) -> None:
         tasks, resources = LabelledTasks(suite, request.specs), suite.resources
         _work_in(request)
         gpu_memory.limit(request.gpu_share_mb)
-        conn.send(_started(own_shm))
         clock = _Clock()
+        saved = FileCheckpoint(
+            Path(request.checkpoint),
+            request.checkpoint_every_s,
+            clock.spent,
+            lambda: conn.send(messages.Saved()),
+        )
+        clock.add(*saved.spent_before)
+        conn.send(_started(own_shm, saved.spent_before[0]))
         try:
             with clock:
-                model = method.fit(tasks, seed=request.seed, resources=resources)
+                model = method.fit(tasks, seed=request.seed, resources=resources, checkpoint=saved)
             with open(request.model, "wb") as file:
                 np.savez(file, **model)  # type: ignore[arg-type]
         except Exception as error:
@@ -158,9 +166,9 @@ def fit(conn: Connection) -> None:
         conn.send(clock.costs())
 
 
-def _started(own_shm: bool) -> messages.Started:
+def _started(own_shm: bool, spent_s: float = 0.0) -> messages.Started:
     held = Held.by("self")
-    return messages.Started(held.resident, held.shared, own_shm)
+    return messages.Started(held.resident, held.shared, own_shm, spent_s)
 
 
 class _Clock:
@@ -174,9 +182,17 @@ class _Clock:
         self._began = time.perf_counter(), _cpu_seconds()
 
     def __exit__(self, *error: object) -> None:
+        self._wall, self._cpu = self.spent()
+
+    def add(self, wall_s: float, cpu_s: float) -> None:
+        """Count what was spent elsewhere as well."""
+        self._wall += wall_s
+        self._cpu += cpu_s
+
+    def spent(self) -> tuple[float, float]:
+        """Wall and CPU seconds so far, asked inside."""
         wall, cpu = self._began
-        self._wall += time.perf_counter() - wall
-        self._cpu += _cpu_seconds() - cpu
+        return self._wall + time.perf_counter() - wall, self._cpu + _cpu_seconds() - cpu
 
     def over(self, values: Iterator[Value]) -> Iterator[Value]:
         """The values, with only the making of each on the clock."""

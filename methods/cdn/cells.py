@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.design import OWN, OWN_NETWORK
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
@@ -92,6 +93,7 @@ class CDNCells(Trained):
         timeout_s=forms_timeout_s,
         fit_timeout_s=4 * 3600.0,
         starts_from_weights=True,
+        resumable=True,
         devices=("cpu", "cuda"),
         trial=Trial(parameters={"sampled": 8, "epochs": 1}, finds_target=False),
     )
@@ -119,7 +121,13 @@ class CDNCells(Trained):
 
         return trained_origins(self.weights, "cdn")
 
-    def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
+    def fit(
+        self,
+        tasks: Sequence[LabelledTask],
+        *,
+        seed: int = 0,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+    ) -> dict[str, np.ndarray]:
         """The tensors of the network as `network/<name>`, and the coefficients of the stack (3,).
 
         Raises
@@ -140,7 +148,7 @@ class CDNCells(Trained):
         with torch.random.fork_rng():  # building draws weights
             weights = load_weights(self.weights, "cdn")
             network = network_of(build, weights, self.weights).to(self.device)
-        fine_tune(self, network, training, validation, rng)
+        fine_tune(self, network, training, validation, rng, checkpoint)
         logits = evaluate(network, validation, self.batch, self.device)[1]
         coefficients = conditional_logit(
             [np.column_stack([z, view.shifts]) for z, view in zip(logits, validation, strict=True)],

@@ -11,10 +11,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.errors import CannotRun
 from cdnbench.methods.cdn.forms_network import Beliefs, FormsNetwork, Reading, stack
 from cdnbench.methods.cdn.summary import Summary
 from cdnbench.methods.clusters import held_out
+from cdnbench.methods.training_state import (
+    generator_arrays,
+    optimiser_arrays,
+    put,
+    put_generator,
+    put_optimiser,
+    tensor_arrays,
+)
 
 if TYPE_CHECKING:
     from cdnbench.methods.cdn.cells import CDNCells
@@ -98,6 +107,7 @@ def fine_tune(
     training: Sequence[View],
     validation: Sequence[View],
     rng: np.random.Generator,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> None:
     """Train the network in place. It ends with the tensors of the best epoch, which may be those it
     came with."""
@@ -108,10 +118,21 @@ def fine_tune(
         optimiser,
         lambda step: min(1.0, (step + 1) / warmup) * 0.5 * (1 + np.cos(np.pi * step / steps)),
     )
-    best, waited = evaluate(network, validation, how.batch, how.device)[0], 0
-    kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    print(f"start: validation loss {best:.4f}")
-    for epoch in range(how.epochs):
+    kept = _copy(network)
+    if saved := checkpoint.load():
+        epoch, waited, schedule.last_epoch = saved["at"].tolist()
+        best = float(saved["lowest"])
+        put("now", saved, network.state_dict())
+        put("best", saved, kept)
+        put_optimiser("adam", saved, optimiser)
+        put_generator(saved, rng)
+        print(f"goes on after epoch {epoch}")
+    else:
+        epoch, waited = 0, 0
+        best = evaluate(network, validation, how.batch, how.device)[0]
+        print(f"start: validation loss {best:.4f}")
+    while epoch < how.epochs and waited < how.patience:
+        epoch += 1
         network.train()
         total = 0.0
         for chosen in _batches(training, rng.permutation(len(training)), how.batch):
@@ -125,18 +146,28 @@ def fine_tune(
             total += float(value.detach()) * len(chosen)
         found = evaluate(network, validation, how.batch, how.device)[0]
         print(
-            f"epoch {epoch + 1}: training loss {total / len(training):.4f}, validation loss "
-            f"{found:.4f}"
+            f"epoch {epoch}: training loss {total / len(training):.4f}, validation loss {found:.4f}"
         )
         if found < best:
-            best, waited = found, 0
-            kept = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            best, waited, kept = found, 0, _copy(network)
         else:
             waited += 1
-            if waited == how.patience:
-                break
+        checkpoint.save(
+            {
+                "at": np.array([epoch, waited, schedule.last_epoch]),
+                "lowest": np.array(best),
+                **tensor_arrays("now", network.state_dict()),
+                **tensor_arrays("best", kept),
+                **optimiser_arrays("adam", optimiser),
+                **generator_arrays(rng),
+            }
+        )
     network.load_state_dict(kept)
     network.eval()
+
+
+def _copy(network: FormsNetwork) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
 def evaluate(

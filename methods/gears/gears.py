@@ -69,6 +69,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial, added_later
@@ -106,6 +107,7 @@ class Gears(Trained):
         licence="MIT",
         reference="https://github.com/snap-stanford/GEARS",
         supervised="required",
+        resumable=True,
         stochastic=True,
         fit_timeout_s=6 * 3600.0,
         min_samples=1,
@@ -136,7 +138,12 @@ class Gears(Trained):
             raise InvalidParameter(f"gears: learning_rate is positive; got {self.learning_rate}.")
 
     def fit(
-        self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
+        self,
+        tasks: Sequence[LabelledTask],
+        *,
+        seed: int = 0,
+        resources: Mapping[str, Path],
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> dict[str, np.ndarray]:
         """Train the network.
 
@@ -194,7 +201,9 @@ class Gears(Trained):
         schedule = Schedule(
             self.epochs, self.batch, self.group, self.learning_rate, self.weight_decay
         )
-        history = train(network, [*training, *controls], validation, ontology, schedule, rng)
+        history = train(
+            network, [*training, *controls], validation, ontology, schedule, rng, checkpoint
+        )
         effects = network.effects(ontology, np.ones(len(nodes)))
         return {
             "genes": cells.genes,

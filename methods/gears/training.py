@@ -9,8 +9,15 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.methods.gears.network import Batch, Network
 from cdnbench.methods.gears.prediction import decode
+from cdnbench.methods.training_state import (
+    generator_arrays,
+    optimiser_arrays,
+    put_generator,
+    put_optimiser,
+)
 
 CLIP = 1.0
 N_TOP = 20  # genes that choose the epoch
@@ -170,6 +177,7 @@ def train(
     ontology: sparse.csr_matrix,
     schedule: Schedule,
     rng: np.random.Generator,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> np.ndarray:
     """Train the network in place.
 
@@ -179,7 +187,13 @@ def train(
     """
     optimiser = Optimiser(network, schedule.learning_rate, schedule.weight_decay)
     best, kept, history = np.inf, network.state(), []
-    for _ in range(schedule.epochs):
+    if saved := checkpoint.load():
+        best, history = float(saved["lowest"]), saved["history"].tolist()
+        kept = {name: saved[f"best/{name}"] for name in kept}
+        network.restore({name: saved[f"now/{name}"] for name in kept})
+        put_optimiser("adam", saved, optimiser.adam)
+        put_generator(saved, rng)
+    while len(history) < schedule.epochs:
         losses = [
             optimiser.step(Step.of(conditions, cells, ontology))
             for cells in batches(
@@ -191,6 +205,16 @@ def train(
         history.append((np.mean(losses), value))
         if not value >= best:  # without validation always
             best, kept = value, network.state()
+        checkpoint.save(
+            {
+                "lowest": np.array(best),
+                "history": np.array(history),
+                **{f"now/{name}": array for name, array in network.state().items()},
+                **{f"best/{name}": array for name, array in kept.items()},
+                **optimiser_arrays("adam", optimiser.adam),
+                **generator_arrays(rng),
+            }
+        )
     network.restore(kept)
     return np.array(history)
 

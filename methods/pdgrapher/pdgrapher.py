@@ -49,6 +49,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.knowledge import read_interactions, renaming
@@ -92,6 +93,7 @@ class PDGrapher(Trained):
         licence="MIT",
         reference="https://github.com/mims-harvard/PDGrapher",
         supervised="required",
+        resumable=True,
         stochastic=True,
         needs_symbols=True,
         needs=("interactions",),
@@ -128,7 +130,12 @@ class PDGrapher(Trained):
             )
 
     def fit(
-        self, tasks: Sequence[LabelledTask], *, seed: int = 0, resources: Mapping[str, Path]
+        self,
+        tasks: Sequence[LabelledTask],
+        *,
+        seed: int = 0,
+        resources: Mapping[str, Path],
+        checkpoint: Checkpoint = NO_CHECKPOINT,
     ) -> dict[str, np.ndarray]:
         """The discovery network, its graph, bins and scaling.
 
@@ -177,6 +184,7 @@ class PDGrapher(Trained):
             initial=Rows(bulks.genes, self.dim, seed),
             rng=rng,
             device=self.device,
+            checkpoint=checkpoint,
         )
         return {
             "genes": bulks.genes,

@@ -28,7 +28,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.methods.pdgrapher.network import Discovery, Graph, Layers, Response, Table
+from cdnbench.methods.training_state import (
+    generator_arrays,
+    optimiser_arrays,
+    put,
+    put_generator,
+    put_optimiser,
+    tensor_arrays,
+)
 
 Initial = Callable[[str, np.ndarray, int], np.ndarray]
 """(name of a table, codes (U,) gene * Q + bin, Q) -> (U, D): rows before training."""
@@ -224,6 +233,7 @@ def train(
     initial: Initial,
     rng: np.random.Generator,
     device: str = "cpu",
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> Result:
     """Train both networks. Without validation samples, those of training serve for both. The
     weights before training are drawn on the CPU, whatever the device."""
@@ -246,7 +256,9 @@ def train(
     positive = float((counted.sum() - positives) / positives)
     response, discovery = response.to(device), discovery.to(device)
     pair = Pair(response, discovery, graph.to(device), positive, schedule.supervision)
-    best_response, best_discovery, losses = _epochs(pair, data, training, held, schedule, rng)
+    best_response, best_discovery, losses = _epochs(
+        pair, data, training, held, schedule, rng, checkpoint
+    )
     return Result(before, after, best_response, best_discovery, losses)
 
 
@@ -287,6 +299,7 @@ def _epochs(
     held: np.ndarray,
     schedule: Schedule,
     rng: np.random.Generator,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], np.ndarray]:
     """States of the best epochs, and losses on the held-out samples (E, 2)."""
     networks = pair.response, pair.discovery
@@ -296,6 +309,14 @@ def _epochs(
     ]
     stops = [Stopping(n, schedule.patience) for n in networks]
     log = []
+    if saved := checkpoint.load():
+        log = saved["log"].tolist()
+        put_generator(saved, rng)
+        for k, stop in enumerate(stops):
+            put(f"{k}/now", saved, networks[k].state_dict())
+            put(f"{k}/best", saved, stop.kept)
+            put_optimiser(f"{k}/adam", saved, optimisers[k])
+            stop.lowest, stop.waited = float(saved[f"{k}/lowest"]), int(saved[f"{k}/waited"])
     while len(log) < schedule.epochs and not all(s.ended for s in stops):
         log.append([np.nan, np.nan])
         active = [k for k in (0, 1) if not stops[k].ended]
@@ -315,4 +336,11 @@ def _epochs(
                     float(losses[k](data.of(some))) * len(some) for some in parts
                 ) / len(held)
             stops[k](log[-1][k])
+        arrays = {"log": np.array(log), **generator_arrays(rng)}
+        for k, stop in enumerate(stops):
+            arrays |= tensor_arrays(f"{k}/now", networks[k].state_dict())
+            arrays |= tensor_arrays(f"{k}/best", stop.kept)
+            arrays |= optimiser_arrays(f"{k}/adam", optimisers[k])
+            arrays |= {f"{k}/lowest": np.array(stop.lowest), f"{k}/waited": np.array(stop.waited)}
+        checkpoint.save(arrays)
     return stops[0].kept, stops[1].kept, np.array(log)

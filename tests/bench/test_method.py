@@ -96,6 +96,28 @@ def test_knowledge_has_to_reach_fit():
         check_declarations(Deaf, "'deaf'")
 
 
+@pytest.mark.parametrize(
+    ("declares", "message"),
+    [
+        (True, "declares resumable=True but its fit takes no checkpoint"),
+        (False, "its fit takes a checkpoint but it does not declare resumable=True"),
+    ],
+)
+def test_a_checkpoint_is_taken_where_it_is_declared(declares, message):
+    class Mine:
+        info = MethodInfo(name="mine", summary="", supervised="required", resumable=declares)
+
+        def fitted(self, model): ...
+        def predict_targets(self, task, *, seed=0): ...
+
+    if declares:
+        Mine.fit = lambda self, tasks, *, seed=0: {}
+    else:
+        Mine.fit = lambda self, tasks, *, seed=0, checkpoint: {}
+    with pytest.raises(BenchError, match=message):
+        check_declarations(Mine, "'mine'")
+
+
 def test_a_class_without_info_is_told():
     with pytest.raises(BenchError, match="The method 'x' is not a class with `info`"):
         check_declarations(type("X", (), {"info": "?"}), "'x'")

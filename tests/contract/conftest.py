@@ -19,6 +19,9 @@ NAMES = list(entries(METHODS))
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "name" in metafunc.fixturenames:
         metafunc.parametrize("name", NAMES)
+    if "resumable" in metafunc.fixturenames:
+        goes_on = lambda name: load_class(METHODS, name).info.resumable  # noqa: E731
+        metafunc.parametrize("resumable", [name for name in NAMES if goes_on(name)])
     if "trainable" in metafunc.fixturenames:
         needs_fit = lambda name: load_class(METHODS, name).info.supervised == "required"  # noqa: E731
         metafunc.parametrize("trainable", [name for name in NAMES if needs_fit(name)])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.errors import CannotRun
 from cdnbench.loaded import LoadedMethod
 from cdnbench.registry import load_method
@@ -119,17 +120,19 @@ class Trials:
     folder: Path
     knowledge: dict[str, Path]
 
-    def load(self, name: str) -> LoadedMethod:
-        """With the parameters of its trial, not yet trained."""
+    def load(self, name: str, **more: object) -> LoadedMethod:
+        """With the parameters of its trial, and these, not yet trained."""
         parameters = load_method(name).info.trial.parameters
         if callable(parameters):
             own = self.folder / name
             own.mkdir(exist_ok=True)
             parameters = parameters(own)
-        return load_method(name, **parameters)
+        return load_method(name, **{**parameters, **more})
 
-    def fit(self, method: LoadedMethod, tasks, seed: int = 0) -> dict[str, np.ndarray]:
-        return method.fit(tasks, seed=seed, resources=self.knowledge)
+    def fit(
+        self, method: LoadedMethod, tasks, seed: int = 0, checkpoint: Checkpoint = NO_CHECKPOINT
+    ) -> dict[str, np.ndarray]:
+        return method.fit(tasks, seed=seed, resources=self.knowledge, checkpoint=checkpoint)
 
 
 # --- what is checked of scores

@@ -53,6 +53,43 @@ def test_same_tasks_and_seed_same_model(trainable, trials: Trials, models, train
         np.testing.assert_array_equal(array, models[trainable][name], err_msg=name)
 
 
+class Ended(Exception):
+    pass
+
+
+class Ending:
+    """A checkpoint that ends the fit once something has been saved `after` times."""
+
+    def __init__(self, after: int) -> None:
+        self.left, self.file = after, b""
+
+    def load(self) -> dict[str, np.ndarray]:
+        if not self.file:
+            return {}
+        with np.load(io.BytesIO(self.file)) as arrays:
+            return dict(arrays)
+
+    def save(self, arrays) -> None:
+        np.savez(file := io.BytesIO(), **arrays)
+        self.file, self.left = file.getvalue(), self.left - 1
+        if self.left == 0:
+            raise Ended
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_fit_that_was_ended_becomes_the_fit_that_was_not(resumable, trials: Trials, after):
+    """Ended after each of the first epochs, bit for bit."""
+    method = trials.load(resumable, epochs=3)
+    whole = trials.fit(method, screen())
+    checkpoint = Ending(after)
+    with pytest.raises(Ended):
+        trials.fit(method, screen(), checkpoint=checkpoint)
+    went_on = trials.fit(method, screen(), checkpoint=checkpoint)
+    assert checkpoint.left == after - 3 and list(went_on) == list(whole)
+    for name, array in went_on.items():
+        np.testing.assert_array_equal(array, whole[name], err_msg=name)
+
+
 def test_a_model_survives_a_file_without_pickle(trainable, trained, trials: Trials, models):
     file = io.BytesIO()
     np.savez(file, **models[trainable])

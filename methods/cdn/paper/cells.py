@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.digest import generator
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo, Trial
@@ -60,6 +61,7 @@ def _info(name: str, of: MethodInfo) -> MethodInfo:
         summary=f"{of.name} fine-tuned on training perturbations by the paper's recipe",
         supervised="required",
         starts_from_weights=True,
+        resumable=True,
         needs_symbols=True,
         default=False,
         fit_timeout_s=24 * 3600.0,
@@ -106,7 +108,13 @@ class CDNAxialCells(Trained):
 
         return trained_origins(self.weights, self.model_of_weights)
 
-    def fit(self, tasks: Sequence[LabelledTask], *, seed: int = 0) -> dict[str, np.ndarray]:
+    def fit(
+        self,
+        tasks: Sequence[LabelledTask],
+        *,
+        seed: int = 0,
+        checkpoint: Checkpoint = NO_CHECKPOINT,
+    ) -> dict[str, np.ndarray]:
         """The tensors of the head as `head/<name>`, and `validation_auroc` (epochs + 1,): before
         training and after each epoch.
 
@@ -123,7 +131,7 @@ class CDNAxialCells(Trained):
         network = self._network()
         kept, perturbations = fine_tuning.encode_all(self, network, tasks, seed)
         split = fine_tuning.split_by_cluster(perturbations, self.info.name, rng)
-        course = fine_tuning.fine_tune(self, network, kept, *split, rng)
+        course = fine_tuning.fine_tune(self, network, kept, *split, rng, checkpoint)
         head = {
             _HEAD + name: tensor.detach().cpu().numpy()
             for name, tensor in fine_tuning.head_parameters(network).items()

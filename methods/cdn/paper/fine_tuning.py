@@ -15,10 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.errors import CannotRun
 from cdnbench.methods.cdn.paper.differential import DifferentialNetwork, Encoded, target_loss
 from cdnbench.methods.cdn.paper.methods import encode
 from cdnbench.methods.clusters import cluster, held_out
+from cdnbench.methods.training_state import (
+    generator_arrays,
+    optimiser_arrays,
+    put,
+    put_generator,
+    put_optimiser,
+    put_torch_random,
+    tensor_arrays,
+    torch_random_arrays,
+)
 from cdnbench.metrics import Scored
 from cdnbench.relabelling import CanonicalOrder, task_generator
 from cdnbench.truth import LabelledTask, Truth
@@ -152,6 +163,7 @@ def fine_tune(
     training: Sequence[Perturbation],
     validation: Sequence[Perturbation],
     rng: np.random.Generator,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
 ) -> np.ndarray:
     """Train the head in place, and return the validation AUROC before training and after each
     epoch. The head ends with the tensors of the best epoch, which may be those it came with.
@@ -169,11 +181,20 @@ def fine_tune(
         ],
         lr=how.learning_rate,
     )
-    course = [validation_auroc(network, kept, validation, how.device)]
-    best, waited = _copy(parameters), 0
-    print(f"start: validation AUROC {course[0]:.4f}", flush=True)
+    best = _copy(parameters)
     with torch.random.fork_rng():  # dropout reads torch's global state
         torch.manual_seed(int(rng.integers(2**62)))
+        if saved := checkpoint.load():
+            course, waited = saved["course"].tolist(), int(saved["waited"])
+            put("now", saved, parameters)
+            put("best", saved, best)
+            put_optimiser("adam", saved, optimiser)
+            put_generator(saved, rng)
+            put_torch_random(saved)
+            print(f"goes on after epoch {len(course) - 1}", flush=True)
+        else:
+            course, waited = [validation_auroc(network, kept, validation, how.device)], 0
+            print(f"start: validation AUROC {course[0]:.4f}", flush=True)
         while len(course) <= how.epochs and waited < how.patience:
             network.train()
             losses = []
@@ -196,6 +217,17 @@ def fine_tune(
             else:
                 waited += 1
             course.append(found)
+            checkpoint.save(
+                {
+                    "course": np.array(course),
+                    "waited": np.array(waited),
+                    **tensor_arrays("now", parameters),
+                    **tensor_arrays("best", best),
+                    **optimiser_arrays("adam", optimiser),
+                    **generator_arrays(rng),
+                    **torch_random_arrays(),
+                }
+            )
     network.load_state_dict({**network.state_dict(), **best})
     network.eval()
     return np.array(course)

@@ -185,6 +185,31 @@ class Learner(Good):
 
 
 @dataclass(frozen=True)
+class Steady(Learner):
+    """Learns in four steps, and saves after each. If it did not go on from a checkpoint, `how` it
+    ends after the second; `trace`: a file with a line a step."""
+
+    info: ClassVar[MethodInfo] = MethodInfo(
+        name="steady", summary="learns step by step", supervised="required", resumable=True
+    )
+
+    def fit(self, tasks, *, seed=0, checkpoint):
+        saved = checkpoint.load()
+        for step in range(1 + int(saved.get("step", 0)), 5):
+            if step == 3 and not saved:
+                if self.how == "is-killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if self.how == "raises":
+                    raise RuntimeError("it diverged")
+                if self.how == "loops":
+                    time.sleep(600)
+            with open(self.trace, "a") as file:
+                print(step, file=file)
+            checkpoint.save({"step": np.array(step)})
+        return {"mean": np.zeros(tasks[0].targets.shape[1])}
+
+
+@dataclass(frozen=True)
 class Reader(Good):
     """Scores as many as its file says."""
 

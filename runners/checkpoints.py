@@ -1,0 +1,73 @@
+"""The checkpoint of a fit inside its process, which knows neither the store nor its key.
+
+It reads what the run has laid at a path before, and writes there; the run, told of it, copies the
+file to the store.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+_ARRAY = "array/"
+_SPENT = "spent"
+
+
+@dataclass
+class FileCheckpoint:
+    """A `cdnbench.checkpoint.Checkpoint` in a file.
+
+    every_s: what is saved earlier than this after the last file, or after the start, is not
+    written. spent: wall and CPU seconds of the fit so far, with those of the runs before.
+    on_write: called when there is a new file.
+    """
+
+    path: Path
+    every_s: float
+    spent: Callable[[], tuple[float, float]]
+    on_write: Callable[[], None]
+    _arrays: dict[str, np.ndarray] = field(init=False, default_factory=dict)
+    _spent_before: tuple[float, float] = field(init=False, default=(0.0, 0.0))
+
+    def __post_init__(self) -> None:
+        self._written = time.monotonic()
+        if not self.path.exists():
+            return
+        try:
+            with np.load(self.path) as file:
+                arrays = dict(file)
+            wall, cpu = arrays.pop(_SPENT).tolist()
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            print(f"The checkpoint cannot be read ({error}); the fit begins anew.")
+            return
+        self._arrays = {name.removeprefix(_ARRAY): array for name, array in arrays.items()}
+        self._spent_before = wall, cpu
+
+    @property
+    def spent_before(self) -> tuple[float, float]:
+        """Wall and CPU seconds that earlier runs spent on what is saved."""
+        return self._spent_before
+
+    def load(self) -> Mapping[str, np.ndarray]:
+        return self._arrays
+
+    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+        if time.monotonic() - self._written < self.every_s:
+            return
+        named = {_ARRAY + name: array for name, array in arrays.items()}
+        partial = self.path.with_suffix(".partial")
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, **named, **{_SPENT: np.array(self.spent())})  # type: ignore[arg-type]
+            os.replace(partial, self.path)
+        except OSError as error:  # the fit itself can go on
+            print(f"No checkpoint could be written: {error}")
+        else:
+            self.on_write()
+        self._written = time.monotonic()
