@@ -37,8 +37,8 @@ class Trainer:
     """Trains what jobs need and the store lacks; any number of threads may ask.
 
     claims: what other runs on the same store are training is waited for. again: train also what has
-    failed before. anew: do not go on from what was saved in other runs. on_record: called with the record of each fit made. outdated: says of a record
-    and a method whether it has to be made anew.
+    failed before. anew: do not go on from what other runs saved. on_record: called with the record
+    of each fit made. outdated: says of a record and a method whether it has to be made anew.
     """
 
     def __init__(
