@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,8 @@ class Supervisor:
                 memory_mb=self._memory_mb,
                 **self._sees(slot),
             )
-            return self._single(worker.fit, request, fit, place.log)
+            keep = partial(self._keep_checkpoint, fit, checkpoint)
+            return self._single(worker.fit, request, fit, place.log, on_saved=keep)
 
     def _single(
         self,
@@ -160,14 +162,14 @@ class Supervisor:
         job: Job | Fit,
         log: Log,
         sealed: Sequence[int] = (),
+        on_saved: Callable[[], None] = lambda: None,
     ) -> Outcome:
-        """The outcome of a process with one job: what it answers, with what it cost."""
+        """The outcome of a process with one job: what it answers, with what it cost. on_saved:
+        called when a fit has written a checkpoint."""
         outcome: Outcome | None = None
         try:
-            for event in self._watched(target, request, [job], log, sealed):
-                if isinstance(event, messages.Saved):
-                    self._keep_checkpoint(job, request)
-                elif isinstance(event, tuple):
+            for event in self._watched(target, request, [job], log, sealed, on_saved):
+                if isinstance(event, tuple):
                     outcome = event[1]
                 elif outcome is None or event.status != Status.ok:
                     outcome = event
@@ -209,10 +211,9 @@ class Supervisor:
                 self._keep_log(JobRecord, jobs[index].key, outcome, place.log)
                 yield index, outcome
 
-    def _keep_checkpoint(self, fit: Job | Fit, request: messages.Predict | messages.Fit) -> None:
-        if isinstance(request, messages.Fit):
-            with contextlib.suppress(OSError):  # the fit goes on; it has the one before, or none
-                self.store.write_checkpoint(fit.key, fit.method.code(), Path(request.checkpoint))
+    def _keep_checkpoint(self, fit: Fit, file: Path) -> None:
+        with contextlib.suppress(OSError):  # the fit goes on; the one before, if any, is still kept
+            self.store.write_checkpoint(fit.key, fit.method.code(), file)
 
     def keep_log(self, record: type[Record], key: str, log: Log) -> str:
         """Copy the last part of what was printed into the store; its name there, "" if none."""
@@ -267,21 +268,27 @@ class Supervisor:
         jobs: Sequence[Job | Fit],
         log: Log,
         sealed: Sequence[int],
-    ) -> Iterator[tuple[int, Outcome] | Outcome | messages.Saved]:
+        on_saved: Callable[[], None] = lambda: None,
+    ) -> Iterator[tuple[int, Outcome] | Outcome]:
         """The outcomes of single jobs as they come, and at last that of the process."""
         process = Worker(target, self.reaper)
         memory = JobMemory(process.pid, MemoryFiles(process.pid, Path(request.folder)))
         try:
             process.send(request, sealed)
-            yield from self._events(process, memory, jobs, log)
+            yield from self._events(process, memory, jobs, log, on_saved)
         finally:
             memory.files_mb()  # a last look at what it would leave behind
             process.end()
             memory.files.remove()
 
     def _events(
-        self, process: Worker, memory: JobMemory, jobs: Sequence[Job | Fit], log: Log
-    ) -> Iterator[tuple[int, Outcome] | Outcome | messages.Saved]:
+        self,
+        process: Worker,
+        memory: JobMemory,
+        jobs: Sequence[Job | Fit],
+        log: Log,
+        on_saved: Callable[[], None],
+    ) -> Iterator[tuple[int, Outcome] | Outcome]:
         limit_mb, look = self._memory_mb, LONGEST_S
         peak, started = 0.0, False
         begin, limit = time.monotonic(), LOADING_S
@@ -297,7 +304,7 @@ class Supervisor:
                     look = next_look(0.0, limit_mb, 0.0)
                     limit = sum(job.timeout_s for job in jobs) - answer.spent_s
                 elif isinstance(answer, messages.Saved):
-                    yield answer
+                    on_saved()
                 elif isinstance(answer, messages.Finished):
                     handed = time.monotonic()
                     yield (
