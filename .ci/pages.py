@@ -3,7 +3,8 @@ each ```python block.
 
     python .ci/pages.py SCRATCH README.md docs/start.md ...
 
-Each page has a folder of its own, so that none rests on what another one made.
+Each page has a folder of its own, so that none rests on what another one made. They have an
+environment of their own as well, with the package of `examples/third_party`.
 """
 
 import os
@@ -17,25 +18,28 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pandas as pd
+from extending import ROOT, environment, install
 
 
 def main(scratch: Path, pages: list[Path]) -> None:
-    ran = 0
+    python, ran = environment(scratch / "venv"), 0
+    for package in (ROOT, ROOT / "examples" / "third_party"):
+        install(python, package)
     for page in pages:
         folder = scratch / page.stem
         folder.mkdir(parents=True)
         write_samples(folder)
-        for command in commands(page.read_text(encoding="utf-8")):
+        for command in commands(page.read_text(encoding="utf-8"), python):
             print(f"{page} $", shlex.join(command)[:200], flush=True)
-            run(command, folder)
+            run(command, folder, python)
             ran += 1
     assert ran >= 5 * len(pages) / 2, f"only {ran} commands found in {len(pages)} pages"
 
 
-def commands(text: str) -> Iterator[list[str]]:
+def commands(text: str, python: Path) -> Iterator[list[str]]:
     for language, block in re.findall(r"^```(bash|python)\n(.*?)^```", text, re.M | re.S):
         if language == "python":
-            yield [sys.executable, "-c", block]
+            yield [str(python), "-c", block]
             continue
         for line in block.replace("\\\n", " ").splitlines():
             if line.startswith("bench "):
@@ -43,8 +47,8 @@ def commands(text: str) -> Iterator[list[str]]:
                 yield [*words, "--limit", "1"] if words[1] == "run" else words
 
 
-def run(command: list[str], folder: Path) -> None:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def run(command: list[str], folder: Path, python: Path) -> None:
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path}
     subprocess.run(command, cwd=folder, env=environment, check=True, stdin=subprocess.DEVNULL)
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cdnbench.runners.provenance import host
+
 _ARRAY = "array/"
-_SPENT = "spent"
+_SPENT, _HOSTS = "spent", "hosts"
 
 
 @dataclass
@@ -26,14 +28,20 @@ class FileCheckpoint:
     every_s: what is saved earlier than this after the last file, or after the start, is not
     written. spent: wall and CPU seconds of the fit so far, with those of the runs before.
     on_write: called when there is a new file.
+
+    Attributes
+    ----------
+    spent_before: wall and CPU seconds that earlier runs spent on what is saved.
+    hosts: the machines of these runs, and this one (`provenance.host`).
     """
 
     path: Path
     every_s: float
     spent: Callable[[], tuple[float, float]]
     on_write: Callable[[], None]
+    spent_before: tuple[float, float] = field(init=False, default=(0.0, 0.0))
+    hosts: tuple[str, ...] = field(init=False, default_factory=lambda: (host(),))
     _arrays: dict[str, np.ndarray] = field(init=False, default_factory=dict)
-    _spent_before: tuple[float, float] = field(init=False, default=(0.0, 0.0))
 
     def __post_init__(self) -> None:
         self._written = time.monotonic()
@@ -43,16 +51,13 @@ class FileCheckpoint:
             with np.load(self.path) as file:
                 arrays = dict(file)
             wall, cpu = arrays.pop(_SPENT).tolist()
+            hosts = arrays.pop(_HOSTS).tolist()
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             print(f"The checkpoint cannot be read ({error}); the fit begins anew.")
             return
         self._arrays = {name.removeprefix(_ARRAY): array for name, array in arrays.items()}
-        self._spent_before = wall, cpu
-
-    @property
-    def spent_before(self) -> tuple[float, float]:
-        """Wall and CPU seconds that earlier runs spent on what is saved."""
-        return self._spent_before
+        self.spent_before = wall, cpu
+        self.hosts = tuple(dict.fromkeys([*hosts, *self.hosts]))
 
     def load(self) -> Mapping[str, np.ndarray]:
         return self._arrays
@@ -64,7 +69,8 @@ class FileCheckpoint:
         partial = self.path.with_suffix(".partial")
         try:
             with open(partial, "wb") as file:
-                np.savez(file, **named, **{_SPENT: np.array(self.spent())})  # type: ignore[arg-type]
+                spent, hosts = np.array(self.spent()), np.array(self.hosts)
+                np.savez(file, **named, **{_SPENT: spent, _HOSTS: hosts})  # type: ignore[arg-type]
             os.replace(partial, self.path)
         except OSError as error:  # the fit itself can go on
             print(f"No checkpoint could be written: {error}")

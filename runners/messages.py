@@ -113,7 +113,8 @@ class Finished:
 class Costs:
     """What all calls of a request took together, without the time between them.
 
-    timing: how the call was timed again, as `JobRecord.timing`.
+    timing: how the call was timed again, as `JobRecord.timing`. hosts: the machines on which a fit
+    ran.
     """
 
     wall_s: float
@@ -121,6 +122,7 @@ class Costs:
     peak_rss_mb: float
     peak_gpu_mb: float | None = None
     timing: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ class Outcome:
     a task's share and the peak is that of the batch. outside: whether it failed for a cause that is
     neither the method's nor the suite's, so that the next run repeats it. no_gpu_memory: whether it
     ended because the GPU had no memory left, for which it is tried again with a GPU to itself.
+    hosts: the machines on which a fit ran.
     """
 
     status: Status
@@ -177,6 +180,7 @@ class Outcome:
     outside: bool = False
     no_gpu_memory: bool = False
     timing: Mapping[str, Any] = field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
 
     @property
     def wall_s_single(self) -> float | None:

@@ -176,7 +176,7 @@ class Supervisor:
                 else:
                     outcome.wall_s, outcome.cpu_s = event.wall_s, event.cpu_s
                     outcome.peak_rss_mb, outcome.timing = event.peak_rss_mb, event.timing
-                    outcome.peak_gpu_mb = event.peak_gpu_mb
+                    outcome.peak_gpu_mb, outcome.hosts = event.peak_gpu_mb, event.hosts
         except TryAgain as again:
             again.printed = log.last()
             raise
@@ -331,6 +331,7 @@ class Supervisor:
                             peak,
                             answer.peak_gpu_mb,
                             timing=answer.timing,
+                            hosts=answer.hosts,
                         )
                     return
                 else:

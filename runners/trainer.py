@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from cdnbench.loaded import LoadedMethod
 from cdnbench.printable import printable
-from cdnbench.record import FitRecord, Status
+from cdnbench.record import FitRecord, Provenance, Status
 from cdnbench.registry import METHODS, package_of
 from cdnbench.runners.claims import POLL_S, Claims
 from cdnbench.runners.devices import Lease
@@ -163,5 +163,11 @@ class Trainer:
             peak_rss_mb=outcome.peak_rss_mb,
             peak_gpu_mb=outcome.peak_gpu_mb,
             started_at=started_at,
-            provenance=provenance(package_of(METHODS, info.name)),
+            provenance=_made_on(provenance(package_of(METHODS, info.name)), outcome.hosts),
         )
+
+
+def _made_on(made: Provenance, hosts: Sequence[str]) -> Provenance:
+    """With the names of all machines, so that tables keep the times of a fit that went on elsewhere
+    apart."""
+    return replace(made, host=" and ".join(hosts)) if len(hosts) > 1 else made

@@ -163,7 +163,7 @@ def fit(conn: Connection) -> None:
             conn.send(messages.Finished(0, *_failure(error)))
         else:
             conn.send(messages.Finished(0, Status.ok))
-        conn.send(clock.costs())
+        conn.send(dataclasses.replace(clock.costs(), hosts=saved.hosts))
 
 
 def _started(own_shm: bool, spent_s: float = 0.0) -> messages.Started:

@@ -12,6 +12,7 @@ import pytest
 from cdnbench.record import FitRecord
 from cdnbench.runners import supervise
 from cdnbench.runners.plan import Limits, make_plan
+from cdnbench.runners.provenance import host
 from cdnbench.runners.run import Mode, Run
 from cdnbench.store import Store
 
@@ -93,6 +94,13 @@ def test_one_that_failed_by_itself_begins_anew(trace):
     assert steps(trace) == [1, 2, 1, 2]
 
 
+def made(path, *, without=(), **more):
+    """A file with a checkpoint after three of the four steps."""
+    arrays = {"array/step": np.array(3), "spent": [1.0, 1.0], "hosts": [host()], **more}
+    np.savez(path, **{name: array for name, array in arrays.items() if name not in without})
+    return path
+
+
 def lay(run: Run, file, code=None) -> None:
     """Lay a checkpoint into the store."""
     (wanted,) = {job.fit.key: job.fit for job in run.plan.jobs}.values()
@@ -100,33 +108,35 @@ def lay(run: Run, file, code=None) -> None:
 
 
 def test_what_was_spent_before_counts(trace, tmp_path):
-    np.savez(file := tmp_path / "made.npz", **{"array/step": np.array(3), "spent": [900.0, 800.0]})
-    lay(run := run_of(trace, "well", timeout_s=1000.0), file)
+    run = run_of(trace, "well", timeout_s=1000.0)
+    lay(run, made(tmp_path / "made.npz", spent=[900.0, 800.0]))
     record = fit(run)
     assert record.status == "ok" and steps(trace) == [4]
     assert 900 <= record.wall_s < 960 and 800 <= record.cpu_s < 860
+    assert record.provenance.host == host()
 
 
 def test_it_counts_for_the_limit_of_time(trace, tmp_path):
-    np.savez(file := tmp_path / "made.npz", **{"array/step": np.array(3), "spent": [61.0, 1.0]})
-    lay(run := run_of(trace, "well"), file)
-    record = fit(run)
-    assert record.status == "timeout" and saved(run)
+    lay(run := run_of(trace, "well"), made(tmp_path / "made.npz", spent=[61.0, 1.0]))
+    assert fit(run).status == "timeout" and saved(run)
+
+
+def test_a_fit_of_two_machines_names_both(trace, tmp_path):
+    lay(run := run_of(trace, "well"), made(tmp_path / "made.npz", hosts=["another machine"]))
+    assert fit(run).provenance.host == f"another machine and {host()}"
+    (job,) = Store(run.store.folder).jobs()
+    assert job.provenance.host == host()
 
 
 def test_a_fresh_run_begins_anew(trace, tmp_path):
-    np.savez(file := tmp_path / "made.npz", **{"array/step": np.array(3), "spent": [1.0, 1.0]})
-    lay(run := run_of(trace, "well", fresh=True), file)
+    lay(run := run_of(trace, "well", fresh=True), made(tmp_path / "made.npz"))
     assert fit(run).status == "ok" and steps(trace) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("damage", ["other code", "no archive", "no costs", "a folder"])
 def test_what_cannot_be_gone_on_from_is_left(trace, tmp_path, damage):
     """The fit begins anew."""
-    arrays = {"array/step": np.array(3), "spent": [1.0, 1.0]}
-    if damage == "no costs":
-        del arrays["spent"]
-    np.savez(file := tmp_path / "made.npz", **arrays)
+    file = made(tmp_path / "made.npz", without=["spent"] if damage == "no costs" else [])
     if damage == "no archive":
         file.write_bytes(file.read_bytes()[:100])
     lay(run := run_of(trace, "well"), file, "other" if damage == "other code" else None)
