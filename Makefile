@@ -24,8 +24,9 @@ demo: setup
 	@echo "  compare methods:    $(BIN)/bench run --suite synthetic --methods target-shift,ut-igsp,cdn"
 	@echo "  add a method:       $(BIN)/pip install -e examples/third_party && $(BIN)/bench run --suite synthetic-mini --methods variance-ratio,target-shift"
 
+# Each process of pytest has one core to itself: threads of its own would only wait for each other.
 test: setup
-	$(BIN)/pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadfile
 
 slow: setup
 	$(BIN)/pytest -m slow
