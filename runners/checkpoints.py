@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import time
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from cdnbench.old_store import read_arrays
 from cdnbench.runners.provenance import host
 
 _ARRAY = "array/"
@@ -48,12 +48,11 @@ class FileCheckpoint:
         if not self.path.exists():
             return
         try:
-            with np.load(self.path) as file:
-                arrays = dict(file)
+            arrays = read_arrays(self.path)
             wall, cpu = arrays.pop(_SPENT).tolist()
             hosts = arrays.pop(_HOSTS).tolist()
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            print(f"The checkpoint cannot be read ({error}); the fit begins anew.")
+        except (OSError, ValueError, KeyError) as error:
+            print(f"The checkpoint cannot be gone on from ({error}); the fit begins anew.")
             return
         self._arrays = {name.removeprefix(_ARRAY): array for name, array in arrays.items()}
         self.spent_before = wall, cpu
