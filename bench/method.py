@@ -10,7 +10,7 @@ A method is usually a frozen dataclass whose fields are its parameters:
         def predict_targets(self, task: Task, *, seed: int = 0) -> np.ndarray: ...
 
 Everything else is optional and declared in `info`. Each declaration below stands for a protocol,
-and `check_declarations` compares the two when the class is loaded:
+and `cdnbench.declarations` compares the two when the class is loaded:
 
     variants=("soft", "set")                  `Variants`    several readings of one run
     supervised="required"                     `Trainable`   has to be trained before it predicts
@@ -29,16 +29,14 @@ and the scores after it.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
-from cdnbench.errors import BenchError
 from cdnbench.ranges import Values
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
@@ -391,84 +389,6 @@ class OnDevice(Method, Protocol):
     def device(self) -> str:
         """`cpu` or `cuda`: a parameter of the method."""
         ...
-
-
-@dataclass(frozen=True)
-class _Ability:
-    """An optional part of a method: how it is declared, and the attributes that it consists of."""
-
-    declaration: str
-    is_declared: Callable[[MethodInfo], bool]
-    attributes: tuple[str, ...]
-
-
-_ABILITIES = (
-    _Ability("variants", lambda info: bool(info.variants), ("predict_outputs",)),
-    _Ability(
-        'supervised="required"', lambda info: info.supervised == "required", ("fit", "fitted")
-    ),
-    _Ability(
-        'supervised="pretrained" or starts_from_weights=True',
-        lambda info: info.has_weights,
-        ("weights_digest", "trained_on", "trained_origins"),
-    ),
-    _Ability("probabilities=True", lambda info: info.probabilities, ("calibration",)),
-    _Ability("per_line=True", lambda info: info.per_line, ("check_lines",)),
-    _Ability("batch_size", lambda info: info.is_batched, ("predict_targets_batch",)),
-)
-
-
-def check_declarations(cls: type, where: str) -> None:
-    """Compare what a method's class has with what its `info` declares.
-
-    where: how messages call it, for example `'my-method' (my_package:MyMethod)`.
-
-    Raises
-    ------
-    BenchError: something is declared and missing, or there and not declared; the message lists
-    everything that is wrong.
-    """
-    info = getattr(cls, "info", None)
-    if not (isinstance(cls, type) and isinstance(info, MethodInfo)):
-        raise BenchError(
-            f"The method {where} is not a class with `info`, a `MethodInfo`. Write one (see "
-            "`cdnbench.method`)."
-        )
-    present = {name for name, _ in inspect.getmembers(cls, callable)}
-    wrong = [] if "predict_targets" in present else ["it has no predict_targets"]
-    if info.supervised not in (known := get_args(Supervised)):
-        wrong.append(f"supervised is {info.supervised!r}, which is none of {', '.join(known)}")
-    if isinstance(info.variants, str):
-        wrong.append(f"variants is the text {info.variants!r} instead of a tuple of names")
-    for ability in _ABILITIES:
-        found = [name for name in ability.attributes if name in present]
-        missing = [name for name in ability.attributes if name not in present]
-        if ability.is_declared(info) and missing:
-            wrong.append(f"it declares {ability.declaration} but has no {', '.join(missing)}")
-        elif not ability.is_declared(info) and found:
-            wrong.append(f"it has {', '.join(found)} but does not declare {ability.declaration}")
-    parameters = inspect.signature(cls).parameters
-    if len(info.devices) > 1 and "device" not in parameters:
-        wrong.append(f"it declares devices={info.devices} but has no parameter device")
-    elif len(info.devices) == 1 and "device" in parameters:
-        wrong.append('it has a parameter device but does not declare devices=("cpu", "cuda")')
-    if other := [name for name, values in info.takes.items() if not isinstance(values, Values)]:
-        wrong.append(f"what {', '.join(other)} takes is no `cdnbench.ranges.Values`")
-    if unknown := [name for name in info.takes if name not in parameters]:
-        wrong.append(f"takes names {', '.join(unknown)}, which it has no parameter for")
-    if "fit" in present:
-        fit = inspect.signature(cls.fit).parameters  # type: ignore[attr-defined]
-        if info.needs and "resources" not in fit:
-            wrong.append(f"it declares needs={info.needs} but its fit takes no resources")
-        if info.resumable and "checkpoint" not in fit:
-            wrong.append("it declares resumable=True but its fit takes no checkpoint")
-        elif "checkpoint" in fit and not info.resumable:
-            wrong.append("its fit takes a checkpoint but it does not declare resumable=True")
-    if wrong:
-        raise BenchError(
-            f"The method {where} does not match its MethodInfo: {'; '.join(wrong)}. Change the "
-            "class or the declaration (see `cdnbench.method`)."
-        )
 
 
 def label(name: str, variant: str, variants: tuple[str, ...] | list[str]) -> str:

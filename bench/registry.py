@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from cdnbench.declarations import check_declarations
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName, did_you_mean
 from cdnbench.fields import LARGEST
 from cdnbench.loaded import LoadedMethod
-from cdnbench.method import MethodInfo, check_declarations
+from cdnbench.method import MethodInfo
 from cdnbench.ranges import Values, one_of
 from cdnbench.suite import Suite, check_suite
 
@@ -121,7 +122,7 @@ def load_method(name: str, **parameters: Any) -> LoadedMethod:
     ------
     UnknownName: no such method or parameter; the message lists the nearest names.
     InvalidParameter: a parameter is missing, of the wrong type, or refused by the method.
-    BenchError: the class is not what its `info` declares (`cdnbench.method.check_declarations`).
+    BenchError: the class is not what its `info` declares (`cdnbench.declarations`).
     """
     base, variant = resolve_method(name)
     cls = load_class(METHODS, base)

@@ -12,9 +12,10 @@ import pytest
 
 import cdnbench
 from cdnbench import registry
+from cdnbench.declarations import check_declarations
 from cdnbench.errors import BenchError, CannotRun
 from cdnbench.loaded import LoadedMethod
-from cdnbench.method import MethodInfo, Prediction, check_declarations
+from cdnbench.method import MethodInfo, Prediction
 from cdnbench.prediction.pair import finding_of
 from cdnbench.ranges import POSITIVE
 from cdnbench.registry import load_method

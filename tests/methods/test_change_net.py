@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from cdnbench import load_suite
+from cdnbench.declarations import check_declarations
 from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.loaded import LoadedMethod
-from cdnbench.method import check_declarations
 from cdnbench.suite import LabelledTasks
 
 EXAMPLE = Path(__file__).parents[2] / "examples/trained/change_net.py"
