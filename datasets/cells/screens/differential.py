@@ -13,10 +13,12 @@ in proportion, and they need no order. All sums are of float64.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
-from numba import prange
 from scipy import sparse
 from scipy.special import ndtr
 
@@ -53,7 +55,9 @@ class Controls:
             raise ValueError("values of control cells are negative")
         start = columns.indptr.astype(np.int64)
         total = np.zeros(cells.shape[1])
-        _sort_columns(columns.data, start, total)
+        _in_threads(
+            lambda a, b: _sort_columns(columns.data, start[a : b + 1], total[a:b]), len(total)
+        )
         return Controls(columns.data, start, cells.shape[0], total / cells.shape[0])
 
     @property
@@ -92,18 +96,24 @@ class RankSums:
         columns.eliminate_zeros()
         labels = np.ascontiguousarray(perturbation, dtype=np.int64)
         self.n_cells += np.bincount(labels, minlength=len(self.n_cells))
-        _count(
-            columns.data.astype(self.controls.values.dtype, copy=False),
-            columns.indices,
-            columns.indptr.astype(np.int64),
-            labels,
-            self.controls.values,
-            self.controls.start,
-            self.controls.n_cells,
-            self.below,
-            self.total,
-            self.n_nonzero,
-        )
+        values = columns.data.astype(self.controls.values.dtype, copy=False)
+        start = columns.indptr.astype(np.int64)
+
+        def count(a: int, b: int) -> None:
+            _count(
+                values,
+                columns.indices,
+                start[a : b + 1],
+                labels,
+                self.controls.values,
+                self.controls.start[a : b + 1],
+                self.controls.n_cells,
+                self.below[a:b],
+                self.total[a:b],
+                self.n_nonzero[a:b],
+            )
+
+        _in_threads(count, self.controls.n_genes)
 
     def tests(self, perturbation: int) -> Tests:
         """Test one perturbation against the controls.
@@ -125,9 +135,21 @@ class RankSums:
         return Tests(score, p, q_values(p), change)
 
 
-@kept_njit(parallel=True)
+def _in_threads(work: Callable[[int, int], None], n_genes: int) -> None:
+    """Call `work(a, b)` for blocks of genes a .. b - 1, one thread per core.
+
+    numba's own parallel loops would set the number of OpenMP threads of the whole process, torch's
+    among them.
+    """
+    n_threads = joblib.cpu_count()
+    ends = np.linspace(0, n_genes, 4 * n_threads + 1).astype(int).tolist()
+    with ThreadPoolExecutor(n_threads) as pool:
+        list(pool.map(work, ends[:-1], ends[1:]))
+
+
+@kept_njit(nogil=True)
 def _sort_columns(values, start, total):
-    for g in prange(len(start) - 1):
+    for g in range(len(start) - 1):
         values[start[g] : start[g + 1]].sort()
         for i in range(start[g], start[g + 1]):
             total[g] += values[i]
@@ -155,9 +177,9 @@ def _first_above(values, x, low, high):
     return low
 
 
-@kept_njit(parallel=True)
+@kept_njit(nogil=True)
 def _count(data, cell, start, labels, controls, control_start, n_controls, below, total, n_nonzero):
-    for g in prange(len(start) - 1):
+    for g in range(len(start) - 1):
         first, last = control_start[g], control_start[g + 1]
         zeros = n_controls - (last - first)
         for i in range(start[g], start[g + 1]):

@@ -1,5 +1,7 @@
 """Rank sums and fold changes against scipy's and, where it is installed, scanpy's."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -136,3 +138,19 @@ def test_scanpy_says_the_same(papalexi):
         np.testing.assert_allclose(
             tests.log2_fold_change, theirs.logfoldchanges, rtol=1e-6, atol=1e-6
         )
+
+
+def test_it_leaves_the_number_of_openmp_threads_alone():
+    """torch computes with as many threads as were asked for, also after a screen was prepared."""
+    code = """
+import numpy as np, torch
+from scipy import sparse
+from cdnbench.datasets.cells.screens.differential import Controls, RankSums
+torch.set_num_threads(3)
+before = torch.get_num_threads()
+cells = sparse.csr_matrix(np.eye(4, dtype=np.float32))
+RankSums(Controls.of(cells), 1).add(cells, np.zeros(4, dtype=int))
+after = torch.get_num_threads()
+assert before == after == 3, (before, after)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
