@@ -39,7 +39,7 @@ COUNTERPARTS = {
     "cdn": (*PAPERS_OWN, "cdn-cells"),
     "gears": ("gears" + COVERED,),
 }
-"""Published method -> ours, where names differ. The first that has values stands beside it."""
+"""Published method -> ours, where names differ; see `counterparts`."""
 SPLITS = {
     "seen": "",
     "unseen-cl": "-cl",
@@ -95,7 +95,7 @@ def rows_by_name(results: Results) -> dict[str, dict[str, str]]:
     factors = [name for name in results.factors.names if name not in _UNSPLIT]
     place = [*factors, "split", *_READING]
     own = readings[place].drop_duplicates().merge(_names(results, readings), on=place)
-    own = pd.concat([own, _renamed(own)], ignore_index=True).assign(value=0.0)
+    own = pd.concat([own, _renamed(own)], ignore_index=True).assign(value=0.0, cell_line="")
     label_of = dict(zip(own["name"], own["label"], strict=True))
     found = {name: {name: label} for name, label in label_of.items()}
     for name, label, short in own[["name", "label", "short"]].drop_duplicates().to_numpy():
@@ -196,17 +196,19 @@ def _needs_training(method: str) -> bool:
 def with_means(frame: pd.DataFrame, keys: Sequence[str], value: str = "value") -> pd.DataFrame:
     """The rows of `frame` and, for each of `keys` and metric, the mean of `value` over its lines.
 
-    Every line counts once; a line without a value is left out of the mean.
+    Every line counts once. A line without a value is left out of the mean, and its tasks count as
+    unfinished.
     """
+    n_tasks = frame.groupby("cell_line")["total"].max().sum()
     groups = frame.groupby([*keys, "metric"], sort=False, dropna=False)
     means = groups.agg(
         **{
             value: (value, "mean"),
             "finished": ("finished", "sum"),
-            "total": ("total", "sum"),
         }
     )
-    return pd.concat([frame, means.reset_index().assign(cell_line=MEAN)], ignore_index=True)
+    means = means.reset_index().assign(cell_line=MEAN, total=n_tasks)
+    return pd.concat([frame, means], ignore_index=True)
 
 
 def parts(results: Results, own: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, list[str]]]:
@@ -238,19 +240,22 @@ def counterparts(own: pd.DataFrame, printed: Sequence[str]) -> dict[str, str]:
     """Published method -> name of our row that stands beside it: `genept-style` of `genept`,
     `cdn-cells-cl` of `cdn-cl`. A method that no row of ours stands beside is left out.
 
-    Rows are found by their `short` label, as the designs and the knowledge in a name vary.
+    Rows are found by their `short` label, as the designs and the knowledge in a name vary. Of
+    several, the first that has values on most lines is taken; shorter names come first.
     """
     names: dict[str, list[str]] = {}
     for name, label, short in own[["name", "label", "short"]].drop_duplicates().to_numpy():
         names.setdefault(short + name.removeprefix(label), []).append(name)
-    with_values = set(own.loc[own["value"].notna(), "name"])
+    n_lines = own[own["value"].notna()].groupby("name")["cell_line"].nunique()
     found = {}
     for method in printed:
         stem, cl, _ = method.partition("-cl")
         wanted = [ours + cl for ours in COUNTERPARTS.get(stem, (stem,))]
-        there = [name for ours in wanted for name in sorted(names.get(ours, []))]
+        there = [
+            n for ours in wanted for n in sorted(names.get(ours, []), key=lambda n: (len(n), n))
+        ]
         if there:
-            found[method] = next((name for name in there if name in with_values), there[0])
+            found[method] = max(there, key=lambda name: n_lines.get(name, 0))
     return found
 
 

@@ -25,7 +25,7 @@ def cells(make_store):
     def add(
         cell_line, method, places, *,
         split="seen", subsample=-1, masking="none", fit="", design="", known=N, weights="",
-        epochs=None, **facts,
+        epochs=None, knowledge=None, **facts,
     ):  # fmt: skip
         targets = store.one_target_each(1, N)
         for i, place in enumerate(places):
@@ -49,6 +49,7 @@ def cells(make_store):
             status = "timeout" if failed else "ok"
             own = {"weights": weights, "epochs": epochs}
             own = {"parameters": {name: value for name, value in own.items() if value}}
+            own |= {"knowledge": knowledge} if knowledge else {}
             store.job(method, task, scores, status=status, fit=fit, design=design, **own)
         return store
 
@@ -251,6 +252,8 @@ def test_the_printed_cdn_stands_beside_the_papers_own_network_where_it_has_value
     assert shown()[0][0] == f"cdn-mlp-cells ({PAPER})"  # no values, no place
     cells("rpe1", "cdn-axial-cells", [1, 11], **paper)
     assert shown()[0][0] == f"cdn-axial-cells ({PAPER})"
+    cells("rpe1", "cdn-mlp-cells", [1, 11], **paper)
+    assert shown()[0][0] == f"cdn-mlp-cells ({PAPER})"  # which has values on both lines
 
 
 def test_masked_and_subsampled_tasks_do_not_count(cells):
@@ -268,6 +271,27 @@ def test_a_mean_over_fewer_tasks_is_marked(cells):
     row = next(r for r in block.rows if r.cells[0].text == "random" and r.cells[1].text == "ours")
     assert row.cells[2].shown == "0.90†"
     assert any(note.startswith("†") for note in block.notes)
+
+
+def test_a_mean_over_fewer_lines_is_marked(cells):
+    cells("k562_gw", "random", [1, 11])
+    cells("k562_gw", "linear", [1, 11], fit="f")
+    store = cells("rpe1", "linear", [1, 21], fit="f")
+    block = table2.build(read([store.store])).blocks[1]
+    ours = {r.cells[0].text: r.cells for r in block.rows if r.cells[1].text == "ours"}
+    assert ours["random"][2].shown == "0.90" and ours["random"][8].shown == "0.90†"
+    assert ours["linear"][8].shown == "0.85"
+    assert any(note.startswith("†") for note in block.notes)
+
+
+def test_the_default_knowledge_stands_beside_the_printed_row(cells):
+    cells("k562_gw", "gears", [1, 11], fit="f")
+    other = {"name": "error 0.9", "annotations": "def"}
+    store = cells("k562_gw", "gears", [1, 11], fit="g", knowledge=other)
+    rows = table2.build(read([store.store])).blocks[0].rows
+    names = [(row.cells[0].text, row.cells[1].text) for row in rows]
+    assert ("gears [error 0.9]-covered", "ours") in names
+    assert names[names.index(("gears", "printed")) - 1] == ("gears-covered", "ours")
 
 
 def test_table_10_is_the_deviation_over_rounds(cells):
