@@ -241,7 +241,8 @@ def counterparts(own: pd.DataFrame, printed: Sequence[str]) -> dict[str, str]:
     `cdn-cells-cl` of `cdn-cl`. A method that no row of ours stands beside is left out.
 
     Rows are found by their `short` label, as the designs and the knowledge in a name vary. Of
-    several, the first that has values on most lines is taken; shorter names come first.
+    several, those with values on the most lines come first, in the order of `COUNTERPARTS`, then
+    the shortest name.
     """
     names: dict[str, list[str]] = {}
     for name, label, short in own[["name", "label", "short"]].drop_duplicates().to_numpy():
