@@ -292,7 +292,8 @@ def networks_beside(results: Results, own: pd.DataFrame, printed: Sequence[str])
         whose = "the paper's own network"
         if methods[name] not in PAPERS_OWN:
             missing = " or ".join(ours + cl for ours in PAPERS_OWN)
-            why = "" if results.is_selection else f": there are no values of {missing}"
+            why = f": on as many lines there are no values of {missing}"
+            why = "" if results.is_selection else why
             whose = f"which is this package's own network{why}"
         notes.append(f"Beside the printed {method} stands {name}, {whose}.")
     return notes

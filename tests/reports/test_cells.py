@@ -254,6 +254,10 @@ def test_the_printed_cdn_stands_beside_the_papers_own_network_where_it_has_value
     assert shown()[0][0] == f"cdn-axial-cells ({PAPER})"
     cells("rpe1", "cdn-mlp-cells", [1, 11], **paper)
     assert shown()[0][0] == f"cdn-mlp-cells ({PAPER})"  # which has values on both lines
+    for line in ("rpe1", "hepg2"):
+        cells(line, "cdn-cells", [1, 11], fit="f", design=OWN)
+    beside, notes = shown()
+    assert beside[0] == f"cdn-cells ({OWN})" and "on as many lines there are no" in notes[0]
 
 
 def test_masked_and_subsampled_tasks_do_not_count(cells):
