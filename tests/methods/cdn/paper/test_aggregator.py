@@ -166,7 +166,7 @@ def test_more_nodes_and_batches_than_a_table_holds(monkeypatch, training):
 @variants
 def test_every_parameter_is_used(variant):
     config = config_of(variant)
-    model = StructureLearner(config).train()
+    model = StructureLearner(config).double().train()
     logits = model(
         mixed_features(n_sets=2, statistic=config.statistic), torch.Generator().manual_seed(0)
     )

@@ -39,7 +39,7 @@ def test_tied_attention_means_the_same_at_any_number_of_lines():
 
 
 def as_torch_attention(layer: LineAttention | SequenceAttention) -> nn.MultiheadAttention:
-    theirs = nn.MultiheadAttention(16, layer.n_heads, batch_first=True).eval()
+    theirs = nn.MultiheadAttention(16, layer.n_heads, batch_first=True).double().eval()
     parts = (
         [layer.queries_keys, layer.values]
         if isinstance(layer, LineAttention)

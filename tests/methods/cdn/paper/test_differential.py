@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from random_encoders import at_random, close, normal
 
 from cdnbench.digest import generator
 from cdnbench.methods.cdn.paper import axial
@@ -34,24 +34,10 @@ configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 N = 5
 
 
-def at_random(module: nn.Module, seed: int = 0) -> nn.Module:
-    """In evaluation mode; no parameter is left at the 0 or 1 at which a mistake would not show."""
-    draws = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter += torch.randn(parameter.shape, generator=draws) * 0.3
-    return module.eval()
-
-
 def random_side(seed: int, n_sets: int = 3, n: int = N) -> Encoded:
-    draws = torch.Generator().manual_seed(seed)
-    moments = torch.randn(n_sets, n, 2, generator=draws)
+    moments = normal(n_sets, n, 2, seed=seed)
     moments[..., 1] = moments[..., 1].exp()
-    return Encoded(torch.randn(n_sets, n, n, 16, generator=draws), moments)
-
-
-def close(a: torch.Tensor, b: torch.Tensor) -> None:
-    torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    return Encoded(normal(n_sets, n, n, 16, seed=seed + 100), moments)
 
 
 @configs
@@ -152,7 +138,7 @@ def test_extreme_moments_give_finite_scores():
         at_random(DifferentialNetwork(CONFIGS["axial concat statistics"])),
         random_side(1),
     )
-    extreme = Encoded(before.grid, torch.tensor([-3e38, 3e38]).expand(3, N, 2))
+    extreme = Encoded(before.grid, torch.tensor([-3e38, 3e38]).expand(3, N, 2).double())
     assert torch.isfinite(network(before, extreme)).all()
 
 
@@ -205,8 +191,8 @@ def test_a_joint_encoder_is_trained_by_both_losses():
 
 
 def test_the_encoder_comes_from_a_structure_learner():
-    learner = at_random(StructureLearner(ENCODER))
-    network = at_random(DifferentialNetwork(SMALL), seed=1)
+    learner = at_random(StructureLearner(ENCODER)).float()
+    network = at_random(DifferentialNetwork(SMALL), seed=1).float()
     head = {name: t.clone() for name, t in network.state_dict().items() if not is_encoder(name)}
     network.load_encoder(learner.state_dict())
     features = features_of()
@@ -263,7 +249,7 @@ def test_a_configuration_survives_its_card(config):
 def test_the_same_configuration_has_the_same_tensors(config):
     network = at_random(DifferentialNetwork(config))
     copy = DifferentialNetwork(DifferentialConfig.from_plain(config.plain()))
-    copy.load_state_dict(network.state_dict())
+    copy.double().load_state_dict(network.state_dict())
     with torch.no_grad():
         expected = network(random_side(1), random_side(2))
         assert torch.equal(copy.eval()(random_side(1), random_side(2)), expected)
