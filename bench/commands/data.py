@@ -55,7 +55,7 @@ def fetch(
         str,
         typer.Argument(
             help="Name of a screen in `bench data list`, knowledge, genept, or petshop-calls: the "
-            "call graph of PetShop, which ships."
+            "call graph of PetShop, which comes with the package."
         ),
     ],
     out: Annotated[
@@ -161,8 +161,8 @@ def check(
         ),
     ] = "",
 ) -> None:
-    """Report what trained methods have seen of the test, how well the cells determine the profiles,
-    and how many of their genes the knowledge covers.
+    """Report what trained methods have seen of the test, how well a repetition with as many cells
+    would agree, and how many of the genes the knowledge covers.
 
     Examples:
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def doctor() -> None:
-    """Check the installation: versions, the fork server, data that comes with packages, memory.
+    """Check the installation: versions, starting of jobs, data that comes with packages, memory.
 
     Examples:
 

@@ -49,7 +49,10 @@ def predict(
     ] = 0.1,
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="How many variables to print: 20, or 3 per perturbation."),
+        typer.Option(
+            min=1,
+            help="How many variables to print. Default: 20 for two files, else 3 per perturbation.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of all random draws.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write the whole ranking to this file.")] = None,
@@ -207,8 +210,8 @@ def predict(
     One file with a column of labels gives one ranking per perturbation, each against the controls.
     Two files give one ranking. Counts are normalised to log(1 + counts per ten thousand); other
     values are used as they are. Two sides that were not normalised alike are refused.
-    Notes say how the samples were read, which method was chosen and why, and what speaks against
-    trusting a ranking. For each perturbation, q says whether anything moved, and the verdict names
+    Notes say how the samples were read, which method was chosen and why, and give reasons to
+    distrust a ranking. For each perturbation, q says whether anything moved, and the verdict names
     the targets where the method has probabilities. Scores rank the variables of one perturbation.
 
     Examples:

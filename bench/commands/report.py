@@ -67,8 +67,8 @@ def report(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Only these methods, readings or rows of tables, and what is printed of them. "
-            "Ranks and comparisons are among them alone.",
+            help="Only these methods, readings or rows of tables, with their printed values. Ranks "
+            "and comparisons are computed among these alone.",
         ),
     ] = None,
     against: Annotated[
