@@ -69,3 +69,50 @@ def test_a_temporary_folder_that_others_may_write_is_not_taken(tmp_path, monkeyp
     finally:
         temporary_folder.cache_clear()
     assert found.name != f"cdnbench-{os.getuid()}" and found.parent == tmp_path and can_write(found)
+
+
+CALLER = """
+from cdnbench.compilation import kept_njit
+from {package}.constants import (
+    FACTOR,
+)
+from {package} import inner
+
+@kept_njit()
+def twice(x):
+    return 2 * inner.scaled(x) + FACTOR
+"""
+INNER = """
+from cdnbench.compilation import kept_njit
+
+@kept_njit()
+def scaled(x):
+    return {factor} * x
+"""
+
+
+def test_a_changed_file_of_what_is_called_is_noticed(tmp_path):
+    """numba compiles callees and constants of other files into a function, and looks at none."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "caller.py").write_text(CALLER.format(package="package"))
+
+    def outcome(factor, constant) -> list[str]:
+        (package / "inner.py").write_text(INNER.format(factor=factor))
+        (package / "constants.py").write_text(f"FACTOR = {constant}\n")
+        program = "from package.caller import twice as f; print(f(3), len(f.stats.cache_hits))"
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", program],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.split()
+
+    assert outcome(10, 1) == ["61", "0"]
+    assert outcome(10, 1) == ["61", "1"]
+    assert outcome(20, 1) == ["121", "0"]
+    assert outcome(20, 5) == ["125", "0"]
+    assert outcome(20, 5) == ["125", "1"]
