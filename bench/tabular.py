@@ -50,7 +50,13 @@ def as_array(value: Any, where: str) -> np.ndarray:
     if _is_tensor(value):  # one that is differentiated, on a GPU or bfloat16 is no array as it is
         value = value.detach().cpu().to_dense()
         value = value.float() if "bfloat16" in str(value.dtype) else value
-    array = value.toarray() if _is_sparse(value) else np.asarray(value)
+    try:
+        array = value.toarray() if _is_sparse(value) else np.asarray(value)
+    except ValueError as error:  # rows of several lengths
+        raise InvalidTask(
+            f"{where}: this is no table, {error}. Give an array or a data frame with one row per "
+            "sample."
+        ) from error
     if array.ndim == 0:
         cure = "Read the file first, for example with pandas.read_csv." * isinstance(value, str)
         raise InvalidTask(

@@ -235,13 +235,15 @@ def failures(readings: pd.DataFrame) -> str:
 
 def _average_ranks(done: pd.DataFrame, means: pd.DataFrame) -> dict[str, float]:
     """Label -> average rank over datasets, among the labels that were tried on every dataset that
-    any label finished. A dataset counts as failed if any of its jobs did.
+    any label finished; there may be none. A dataset counts as failed if any of its jobs did.
 
     done: as `outcomes` gives it.
     """
     unit = [*statistics.UNIT, "label"]
     tried = done.notna()[done.eq(True).any(axis=1)].all()
     done = done.loc[:, tried]
+    if done.columns.empty:
+        return {}
     values = means.assign(**{c: means[c].astype(str) for c in unit}).set_index(unit)[RANKING]
     values = METRICS[RANKING].merit(values)
     values = values.unstack("label").reindex(index=done.index, columns=done.columns)

@@ -61,7 +61,8 @@ def board(results: Results, standing: pd.DataFrame, cells: Sequence[Cells]) -> s
     metrics = [
         metric
         for name, metric in METRICS.items()
-        if metric.ranked and name not in _SAME_AS_ANOTHER and results.regimes[name].notna().any()
+        if name == RANKING  # also where every job failed
+        or (metric.ranked and name not in _SAME_AS_ANOTHER and results.regimes[name].notna().any())
     ]
     names = [metric.name for metric in metrics]
     sums, counts = _per_reading(results, names)

@@ -222,6 +222,15 @@ def test_too_few_datasets_say_that_they_can_show_nothing(make_store):
     assert "5 datasets cannot show any difference" in few
 
 
+def test_methods_that_share_no_dataset_have_no_ranks(make_store):
+    store = make_store()
+    targets = store.one_target_each(4, 4)
+    for method in ("here", "there"):
+        store.job(method, store.task(f"of-{method}", targets), store.at_place(targets, 1))
+    table = by_label(read([store.store]))
+    assert table["average_rank"].isna().all() and (table[RANKING] == 1).all()
+
+
 def test_a_method_that_failed_everywhere_has_no_rank_where_it_stands_alone(make_store):
     store = make_store()
     for i in range(3):

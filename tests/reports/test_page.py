@@ -345,3 +345,12 @@ def test_everything_has_a_name_and_every_link_an_end(opened):
         ".filter((a) => !document.querySelector(a.getAttribute('href'))).length"
     )
     assert opened.run(ends) == 0
+
+
+def test_a_store_in_which_everything_failed(make_store):
+    """On a suite without a ceiling no metric has a value then."""
+    store = make_store("petshop")
+    targets = store.one_target_each(2, 4)
+    store.job("broken", store.task("incident", targets), status="error", reason="it broke")
+    page = reports.build(store.store.folder).to_html()
+    assert "broken" in page and "it broke" in page
