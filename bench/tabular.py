@@ -54,7 +54,7 @@ def as_array(value: Any, where: str) -> np.ndarray:
         array = value.toarray() if _is_sparse(value) else np.asarray(value)
     except ValueError as error:  # rows of several lengths
         raise InvalidTask(
-            f"{where}: this is no table, {error}. Give an array or a data frame with one row per "
+            f"{where}: this is no table ({error}). Give an array or a data frame with one row per "
             "sample."
         ) from error
     if array.ndim == 0:

@@ -234,4 +234,4 @@ def test_a_column_of_text_is_named():
 @pytest.mark.parametrize("rows", [[[1.0, 2.0], [3.0]], ("a", pd.DataFrame({"x": [1.0]}))])
 def test_a_regime_that_is_no_table_is_named(rows):
     with pytest.raises(InvalidTask, match="this is no table"):
-        Task(name="t", observational=np.ones((3, 2)), regimes=[rows])
+        Task(name="t", observational=np.ones((3, 2)), regimes=[rows], variables=["x", "y"])
