@@ -83,6 +83,7 @@ class Store:
         self.check_version()
         try:
             self._reader.heal()
+            self.refresh()  # which reads what another run has healed in the meantime
             self._problems.set_aside()
             for name in ("records", "models", "logs"):
                 path = self._way(f"{name}/x").parent
