@@ -318,8 +318,9 @@ class Store:
         with self._lock:
             told = str(sorted(origin.items()))
             if told not in self._told:
-                self._told[told] = f"{self._writer.name}/{len(self._told)}"
-                self._writer.append({"kind": PROVENANCE, "id": self._told[told], **origin})
+                id = f"{self._writer.name}/{len(self._told)}"
+                self._writer.append({"kind": PROVENANCE, "id": id, **origin})
+                self._told[told] = id  # now that it is written, records can refer to it
             known = type(record).defaults()
             said = {n: value for n, value in values.items() if n not in known or value != known[n]}
             before, at = self._index.entries.get(record.key), now() if at is None else at

@@ -197,6 +197,22 @@ def test_what_is_written_after_a_full_disk_is_whole(tmp_path, monkeypatch, faili
     assert (reader.arrays(found[2])["scores"] == 2).all()
 
 
+def test_records_after_a_full_disk_have_their_provenance(store, monkeypatch):
+    store.write_job(a_job("before"), {"": np.ones((1, 2))})
+    other = dataclasses.replace(ORIGIN, host="there", git_sha="cd")
+
+    def full(descriptor, content):
+        raise OSError(errno.ENOSPC, "disk full")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError):
+        disk.setattr(os, "write", full)
+        store.write_job(a_job("full", Status.error, provenance=other))
+    store.write_job(a_job("after", Status.error, provenance=other))
+    found = again(store)
+    assert [record.key for record in found.records()] == ["after", "before"]
+    assert [record.provenance for record in found.records()] == [other, ORIGIN]
+
+
 @pytest.mark.parametrize(
     "line", [b"not json", b"[1, 2]", b'{"a": 1}', b'{"kind": "task"}', b'{"status": "fine"}']
 )
