@@ -104,7 +104,7 @@ def train_wide(
         raise InvalidParameter(
             "Screens have nothing but evidence, which this network does not see: leave them out."
         )
-    before = load_any(start, ("cdn", "cdn-suites")) if start else None
+    before = weights_to_start_from(start)
     network, anew = _started(shape, before, seed)
     identity = {
         "model": "cdn",
@@ -132,6 +132,11 @@ def train_wide(
     )
     worldly = any(isinstance(part.laws, Laws) for part in mixture)
     return Product(network, trained, identity, HELD_OUT_OF_WORLDS if worldly else HELD_OUT)
+
+
+def weights_to_start_from(start: str) -> Weights | None:
+    """Weights of `cdn` or `cdn-suites`, by shipped name or path; None for ""."""
+    return load_any(start, ("cdn", "cdn-suites")) if start else None
 
 
 def _started(
