@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from cdnbench.arrays import read_npz
 from cdnbench.errors import BenchError
 from cdnbench.files import check_folders, opened, partial_of, what_is
-from cdnbench.old_store import OldStore, read_arrays
+from cdnbench.old_store import OldStore
 from cdnbench.problems import Problems
 from cdnbench.record import (
     FitRecord,
@@ -290,7 +291,7 @@ class Store:
     def model(self, key: str) -> dict[str, np.ndarray]:
         """The arrays of a fit; raises OSError or ValueError, which name the file."""
         check_folders(self.folder, self.model_path(key))
-        return read_arrays(self.model_path(key))
+        return read_npz(self.model_path(key))
 
     def write_log(self, record: type[Record], key: str, printed: bytes) -> str:
         """Keep what a job or fit printed; returns its name, relative to the folder."""
