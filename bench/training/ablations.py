@@ -14,7 +14,7 @@ from cdnbench.methods.cdn.weights import read_card, save_weights
 from cdnbench.training.card import Origin, Product, card, is_finished
 from cdnbench.training.encoder import train_sea
 from cdnbench.training.heads import train_differential
-from cdnbench.training.loop import Plan
+from cdnbench.training.loop import UNLIMITED, Plan
 
 FULL = EncoderConfig()
 TABLES: dict[str, dict[str, DifferentialConfig]] = {
@@ -36,9 +36,6 @@ TABLES: dict[str, dict[str, DifferentialConfig]] = {
 
 ENCODER_CELLS = 6_400
 """Grid cells (N^2) per step of every encoder."""
-
-UNLIMITED = 10**9
-"""Steps that no run reaches: the budget in minutes ends it."""
 
 
 @dataclass(frozen=True, kw_only=True)

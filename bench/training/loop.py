@@ -27,6 +27,9 @@ from cdnbench.training.memory import keep_freed_memory
 
 LOG = "log.jsonl"
 
+UNLIMITED = 10**9
+"""Steps that no run reaches: the budget in minutes ends it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

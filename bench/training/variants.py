@@ -13,16 +13,13 @@ from cdnbench.errors import InvalidParameter, did_you_mean
 from cdnbench.methods.cdn.forms_network import FormsShape
 from cdnbench.methods.cdn.weights import read_card, save_weights
 from cdnbench.training.card import Origin, card, is_finished
-from cdnbench.training.loop import Plan, describe
+from cdnbench.training.loop import UNLIMITED, Plan, describe
 from cdnbench.training.mixtures import SCREENING
 from cdnbench.training.wide import train_wide, weights_to_start_from
 
 TABLE = "ablations"
 """The table of `bench report` that shows the variants, and the folder of their weights, by which
 the table knows them."""
-
-UNLIMITED = 10**9
-"""Steps that no run reaches: the budget in minutes ends it."""
 
 
 @dataclass(frozen=True, kw_only=True)
