@@ -1,5 +1,5 @@
-"""Arrays of an .npz file that others made. Nothing is unpickled, and what an array says of its
-size is compared with the file before memory is taken."""
+"""Arrays of .npz files: those that others made (`read_arrays`), and those that a store or a fit
+keeps (`read_npz`). Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from cdnbench.errors import InvalidData
+from cdnbench.files import opened_file
 
 _RATIO = 1100
 """How many times its packed size a member may unpack to; deflate ends at 1032."""
 
 
 def read_arrays(path: Path, only: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file by name. only: the names to read; all if None.
+    """The arrays of an .npz file that others made, by name. What an array says of its size is
+    compared with the file before memory is taken. only: the names to read; all if None.
 
     Raises
     ------
@@ -76,3 +78,18 @@ def _array(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.
         )
     values = np.frombuffer(content, dtype=dtype, count=n_values, offset=stream.tell())
     return values.reshape(shape[::-1]).T if by_columns else values.reshape(shape)
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file of a store or a fit, all of them read.
+
+    Raises
+    ------
+    OSError: there is no such file, or something else stands there. ValueError: it is damaged.
+    """
+    with opened_file(path) as file:
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except Exception as error:  # whatever numpy, zipfile and zlib make of foreign bytes
+            raise ValueError(f"{path} is damaged ({type(error).__name__}: {error})") from None

@@ -16,7 +16,8 @@ import numpy as np
 def digest(*parts: Any, size: int = 16) -> str:
     """Hex digest of plain values and arrays, the same on every machine.
 
-    Arrays count by dtype, shape and bytes; everything else by its canonical JSON.
+    Arrays count by dtype, shape and bytes; everything else by its canonical JSON. Give no arrays of
+    Python objects: their bytes are addresses, so that equal ones differ.
     """
     h = hashlib.blake2b(digest_size=size)
     for part in parts:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from cdnbench.arrays import read_npz
 from cdnbench.files import NotAFile, check_folders, opened_file, what_is
 from cdnbench.problems import Problems
 from cdnbench.record import FitRecord, JobRecord, NotARecord, Record, TaskRecord, record_of
@@ -78,7 +79,7 @@ class OldStore:
 
     def _arrays(self, path: Path) -> dict[str, np.ndarray]:
         check_folders(self.folder, path)
-        return read_arrays(path)
+        return read_npz(path)
 
     def _is_whole(self, path: Path, read: Any) -> bool:
         try:
@@ -129,18 +130,3 @@ class OldStore:
         except (OSError, *WRONG) as error:
             self.problems.whole(path, f"it is not a record: {error}")
             return None
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a .npz file, all of them read.
-
-    Raises
-    ------
-    OSError: there is no such file, or something else stands there. ValueError: it is damaged.
-    """
-    with opened_file(path) as file:
-        try:
-            with np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except Exception as error:  # whatever numpy, zipfile and zlib make of foreign bytes
-            raise ValueError(f"{path} is damaged ({type(error).__name__}: {error})") from None

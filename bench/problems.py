@@ -41,6 +41,10 @@ class Problems:
         """One part of a file cannot be used."""
         self._parts.setdefault(path, {}).setdefault(place, str(why))
 
+    def forget(self, path: Path) -> None:
+        """Parts of a file that could not be used are gone: another file stands in its place."""
+        self._parts.pop(path, None)
+
     def newer(self, path: Path, why: object) -> None:
         """A newer version of this package wrote the file. It is not set aside: it is sound."""
         self._newer.setdefault(path, str(why))

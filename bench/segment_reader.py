@@ -34,11 +34,13 @@ class Line:
 
 @dataclass
 class _Read:
-    """How far a segment has been read. format: None until its first line is known."""
+    """How far a segment has been read. format: None until its first line is known. file: number
+    (inode) and bytes of the file that was read, by which another one in its place is told."""
 
     end: int = 0
     lines: int = 0
     format: int | None = None
+    file: tuple[int, int] | None = None
     broken: dict[int, int] = field(default_factory=dict)
 
 
@@ -86,11 +88,13 @@ class SegmentReader:
         read = self._read.setdefault(path.name, _Read())
         try:
             with opened_file(path) as file:
-                size = os.fstat(file.fileno()).st_size
+                status = os.fstat(file.fileno())
+                size = status.st_size
                 if size <= read.end and size:
                     return
                 file.seek(read.end)
                 content = file.read()
+            read.file = status.st_ino, read.end + len(content)
             ended = content.rfind(b"\n") + 1  # the last line may still be written
             if ended < len(content) or not size:
                 with nobody_writes(path) as dead:
@@ -156,7 +160,11 @@ class SegmentReader:
     # Setting aside
 
     def heal(self) -> None:
-        """Write segments with broken lines anew without them, and set the damaged ones aside."""
+        """Write segments with broken lines anew without them, and set the damaged ones aside.
+
+        A segment that is not the one that was read, since another run has healed it meanwhile, is
+        left as it is. Its lines are given again by `new_lines`.
+        """
         for name, read in self._read.items():
             path = self.folder / name
             if not read.broken or self.problems.is_whole(path):
@@ -167,7 +175,11 @@ class SegmentReader:
 
     def _heal(self, path: Path, read: _Read) -> None:
         with opened_file(path) as file:
-            content = file.read()
+            number, content = os.fstat(file.fileno()).st_ino, file.read()
+        if read.file != (number, len(content)):  # its broken lines are at other places, or gone
+            self.problems.forget(path)
+            self._read[path.name] = _Read()
+            return
         kept, at = [], 0
         for start, end in sorted(read.broken.items()):
             kept.append(content[at:start])

@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from cdnbench.arrays import read_npz
 from cdnbench.errors import BenchError
 from cdnbench.files import check_folders, opened, partial_of, what_is
-from cdnbench.old_store import OldStore, read_arrays
+from cdnbench.old_store import OldStore
 from cdnbench.problems import Problems
 from cdnbench.record import (
     FitRecord,
@@ -83,6 +84,7 @@ class Store:
         self.check_version()
         try:
             self._reader.heal()
+            self.refresh()  # which reads what another run has healed in the meantime
             self._problems.set_aside()
             for name in ("records", "models", "logs"):
                 path = self._way(f"{name}/x").parent
@@ -289,7 +291,7 @@ class Store:
     def model(self, key: str) -> dict[str, np.ndarray]:
         """The arrays of a fit; raises OSError or ValueError, which name the file."""
         check_folders(self.folder, self.model_path(key))
-        return read_arrays(self.model_path(key))
+        return read_npz(self.model_path(key))
 
     def write_log(self, record: type[Record], key: str, printed: bytes) -> str:
         """Keep what a job or fit printed; returns its name, relative to the folder."""
@@ -317,8 +319,9 @@ class Store:
         with self._lock:
             told = str(sorted(origin.items()))
             if told not in self._told:
-                self._told[told] = f"{self._writer.name}/{len(self._told)}"
-                self._writer.append({"kind": PROVENANCE, "id": self._told[told], **origin})
+                id = f"{self._writer.name}/{len(self._told)}"
+                self._writer.append({"kind": PROVENANCE, "id": id, **origin})
+                self._told[told] = id  # now that it is written, records can refer to it
             known = type(record).defaults()
             said = {n: value for n, value in values.items() if n not in known or value != known[n]}
             before, at = self._index.entries.get(record.key), now() if at is None else at

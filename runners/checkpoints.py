@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cdnbench.old_store import read_arrays
+from cdnbench.arrays import read_npz
 from cdnbench.runners.provenance import host
 
 _ARRAY = "array/"
@@ -48,7 +48,7 @@ class FileCheckpoint:
         if not self.path.exists():
             return
         try:
-            arrays = read_arrays(self.path)
+            arrays = read_npz(self.path)
             wall, cpu = arrays.pop(_SPENT).tolist()
             hosts = arrays.pop(_HOSTS).tolist()
         except (OSError, ValueError, KeyError) as error:

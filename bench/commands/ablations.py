@@ -162,7 +162,7 @@ def ablations(
     refuse(of_other.get(table, {}), f"`bench train ablations {table}`")
     chosen = prepare(device, threads, None)
     if table == CDN:
-        from cdnbench.training.variants import UNLIMITED
+        from cdnbench.training.loop import UNLIMITED
         from cdnbench.training.variants import Budget as VariantBudget
 
         if minutes and steps:

@@ -11,10 +11,10 @@ from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
 from cdnbench.methods.cdn.paper.differential import DifferentialConfig
 from cdnbench.methods.cdn.weights import read_card, save_weights
-from cdnbench.training.card import Origin, Product, card
+from cdnbench.training.card import Origin, Product, card, is_finished
 from cdnbench.training.encoder import train_sea
 from cdnbench.training.heads import train_differential
-from cdnbench.training.loop import Plan
+from cdnbench.training.loop import UNLIMITED, Plan
 
 FULL = EncoderConfig()
 TABLES: dict[str, dict[str, DifferentialConfig]] = {
@@ -37,9 +37,6 @@ TABLES: dict[str, dict[str, DifferentialConfig]] = {
 ENCODER_CELLS = 6_400
 """Grid cells (N^2) per step of every encoder."""
 
-UNLIMITED = 10**9
-"""Steps that no run reaches: the budget in minutes ends it."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
@@ -61,7 +58,7 @@ class Budget:
 def train_variants(table: str, folder: Path, budget: Budget, origin: Origin) -> dict[str, Path]:
     """Train the variants of a table, and return the weights of each.
 
-    Weights that are there are not made again, and an interrupted run goes on.
+    Weights that are there with their card are not made again, and an interrupted run goes on.
 
     Raises
     ------
@@ -77,7 +74,7 @@ def train_variants(table: str, folder: Path, budget: Budget, origin: Origin) -> 
     found = {}
     for variant, config in TABLES[table].items():
         path = _weights_of(table, variant, folder)
-        if not path.exists():
+        if not is_finished(path):
             encoder = ""
             if config.pretrained:
                 encoder = _train_encoder(config.encoder, folder, budget, origin)
@@ -93,7 +90,8 @@ def check_budget(table: str, folder: Path, budget: Budget) -> None:
 
     Raises
     ------
-    InvalidParameter: some had another one, or have no card that says which; the message names them.
+    InvalidParameter: some had another one, or have a card that does not say which; the message
+    names them.
     """
     wrong = []
     for variant, config in TABLES[table].items():
@@ -114,7 +112,7 @@ def check_budget(table: str, folder: Path, budget: Budget) -> None:
 
 def _other_budget(path: Path, model: str, wanted: Mapping[str, float]) -> list[str]:
     """In words, how weights that are there differ from what was wanted of them."""
-    if not path.exists():
+    if not is_finished(path):
         return []
     card = read_card(str(path), model)
     plan = card.get("plan", {})
@@ -165,7 +163,7 @@ def _train_encoder(config: EncoderConfig, folder: Path, budget: Budget, origin: 
         return budget.encoder
     path = _encoder_path(config, folder)
     name = path.stem
-    if not path.exists():
+    if not is_finished(path):
         start = ""
         if config.statistic != FULL.statistic:
             first = replace(config, statistic=FULL.statistic)

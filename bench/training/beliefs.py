@@ -4,8 +4,9 @@ beliefs on targets and graph, and are validated on `synthetic-dev`."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,24 +17,29 @@ from cdnbench.training import development, loop
 from cdnbench.training.prefetch import prefetched
 
 
-class LabelledBatch(Protocol):
-    """A batch of tasks with their answers. reading: what the network sees of them."""
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B tasks of R regimes and N variables, with their answers. reading: what the network sees of
+    them, which `to` moves to a device. targets: (B, R, N) bool. adjacency: (B, N, N) bool,
+    [i, j] is i -> j. known: (B,) bool, whether the graph may be learnt from."""
 
-    @property
-    def reading(self) -> Any: ...
-    @property
-    def targets(self) -> Tensor: ...
-    @property
-    def adjacency(self) -> Tensor: ...
-    @property
-    def known(self) -> Tensor: ...
+    reading: Any
+    targets: Tensor
+    adjacency: Tensor
+    known: Tensor
 
-    def to(self, device: str) -> LabelledBatch: ...
+    def to(self, device: str) -> Batch:
+        return Batch(
+            self.reading.to(device),
+            self.targets.to(device),
+            self.adjacency.to(device),
+            self.known.to(device),
+        )
 
 
 def fit_beliefs(
     network: nn.Module,
-    batch: Callable[[int], LabelledBatch],
+    batch: Callable[[int], Batch],
     loss: Callable[..., tuple[Tensor, dict[str, float]]],
     scores: Callable[[Task], np.ndarray],
     *,
@@ -50,7 +56,7 @@ def fit_beliefs(
     """
     development_set = development.all_settings()
 
-    def step_loss(step: int, made: LabelledBatch) -> tuple[Tensor, dict[str, float]]:
+    def step_loss(step: int, made: Batch) -> tuple[Tensor, dict[str, float]]:
         here = made.to(device)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             beliefs = network(here.reading)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -72,6 +74,16 @@ def card(product: Product[Any], device: str, origin: Origin) -> dict[str, Any]:
         },
         "held_out": product.held_out,
     }
+
+
+def is_finished(path: Path) -> bool:
+    """Whether weights are there with a card that can be read. The card is written last: weights
+    without one are what was left when a run was ended while it wrote them."""
+    try:
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return path.exists() and isinstance(card, dict) and isinstance(card.get("digest"), str)
 
 
 def today() -> str:

@@ -18,10 +18,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cdnbench.datasets.synthetic.recipe import GENERATOR_VERSION
 from cdnbench.digest import digest, generator
 from cdnbench.errors import InvalidParameter
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
 from cdnbench.methods.cdn.paper.differential import DifferentialNetwork, Encoded
+from cdnbench.methods.cdn.paper.featuriser import VERSION as FEATURISER_VERSION
 from cdnbench.methods.cdn.paper.featuriser import Features, featurise
 from cdnbench.tensor_files import read_tensors
 from cdnbench.training.curricula import Curriculum, Examples, batch, plain
@@ -119,11 +121,14 @@ class EncodedDatasets:
 
 
 def folder_name(encoder: str, laws: Curriculum, seed: int) -> str:
-    """The folder of a collection, named after everything that its encodings depend on.
+    """The folder of a collection, named after what its encodings depend on, the versions of the
+    suites' generator and of the featuriser included. The simulator of worlds has no version: delete
+    the folder when it changes.
 
     encoder: digest of the encoder's weights.
     """
-    return digest(encoder, plain(laws), seed, TRAINING_BATCHES, SHARD_CELLS)[:16]
+    versions = {"generator": GENERATOR_VERSION, "featuriser": FEATURISER_VERSION}
+    return digest(encoder, plain(laws), seed, TRAINING_BATCHES, SHARD_CELLS, versions)[:16]
 
 
 def _shard(

@@ -21,10 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from cdnbench.digest import generator
+from cdnbench.files import write_atomically
 from cdnbench.training.checkpoint import check_folder, restore, save
 from cdnbench.training.memory import keep_freed_memory
 
 LOG = "log.jsonl"
+
+UNLIMITED = 10**9
+"""Steps that no run reaches: the budget in minutes ends it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,5 +230,5 @@ def _read_curve(folder: Path, step: int) -> list[dict[str, Any]]:
         if line.endswith("}")
     ]
     rows = [row for row in rows if row["step"] <= step]
-    log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_atomically(log, "".join(json.dumps(row) + "\n" for row in rows).encode())
     return rows

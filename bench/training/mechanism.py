@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cdnbench.datasets.synthetic.training import Laws, batch
 from cdnbench.methods.cdn.cdn_suites import target_scores
 from cdnbench.methods.cdn.network import CausalDifferentialNetwork, Shape, loss
-from cdnbench.methods.cdn.summary import Summary, stack, summarise
+from cdnbench.methods.cdn.summary import stack, summarise
 from cdnbench.training import loop
-from cdnbench.training.beliefs import fit_beliefs
+from cdnbench.training.beliefs import Batch, fit_beliefs
 from cdnbench.training.card import Product
 from cdnbench.training.curricula import EVERYTHING
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """B tasks of R regimes and N variables. targets: (B, R, N) bool. adjacency: (B, N, N) bool,
-    [i, j] is i -> j. known: (B,) bool, whether the graph may be learnt from."""
-
-    reading: Summary
-    targets: Tensor
-    adjacency: Tensor
-    known: Tensor
-
-    def to(self, device: str) -> Batch:
-        return Batch(
-            self.reading.to(device),
-            self.targets.to(device),
-            self.adjacency.to(device),
-            self.known.to(device),
-        )
 
 
 def mechanism_batch(laws: Laws, seed: int, cells: int, step: int) -> Batch:

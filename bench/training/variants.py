@@ -9,20 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from cdnbench.datasets.worlds.reduction import PARTS
-from cdnbench.errors import did_you_mean
+from cdnbench.errors import InvalidParameter, did_you_mean
 from cdnbench.methods.cdn.forms_network import FormsShape
 from cdnbench.methods.cdn.weights import read_card, save_weights
-from cdnbench.training.card import Origin, card
-from cdnbench.training.loop import Plan
+from cdnbench.training.card import Origin, card, is_finished
+from cdnbench.training.loop import UNLIMITED, Plan, describe
 from cdnbench.training.mixtures import SCREENING
-from cdnbench.training.wide import train_wide
+from cdnbench.training.wide import train_wide, weights_to_start_from
 
 TABLE = "ablations"
 """The table of `bench report` that shows the variants, and the folder of their weights, by which
 the table knows them."""
-
-UNLIMITED = 10**9
-"""Steps that no run reaches: the budget in minutes ends it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,27 +80,24 @@ def train_variants(
 ) -> dict[str, Path]:
     """Train the variants of these names, and return the weights of each.
 
-    Weights that are there are not made again, and an interrupted run goes on.
+    Weights that are there with their card are not made again, and an interrupted run goes on.
 
     Raises
     ------
-    InvalidParameter: weights of another start, seed or budget are there; another folder is needed.
+    InvalidParameter: weights of another start, seed or budget are there, or such a run; another
+    folder is needed.
     """
-    found = {}
-    for name in names:
-        path = folder / TABLE / f"{name}.safetensors"
-        if not path.exists():
+    # Validated at the end alone, so that it takes no time from the budget.
+    plan = Plan(steps=budget.steps, minutes=budget.minutes, lr=budget.lr, validate_every_s=math.inf)
+    paths = {name: folder / TABLE / f"{name}.safetensors" for name in names}
+    _check_conditions([path for path in paths.values() if is_finished(path)], plan, budget)
+    for name, path in paths.items():
+        if not is_finished(path):
             print(f"{TABLE}: {name}", flush=True)
             variant = VARIANTS[name]
             product = train_wide(
                 folder / "runs" / name,
-                # Validated at the end alone, so that it takes no time from the budget.
-                Plan(
-                    steps=budget.steps,
-                    minutes=budget.minutes,
-                    lr=budget.lr,
-                    validate_every_s=math.inf,
-                ),
+                plan,
                 seed=budget.seed,
                 device=budget.device,
                 workers=budget.workers,
@@ -115,8 +109,36 @@ def train_variants(
             )
             made = card(product, budget.device, origin)
             save_weights(path, product.network.state_dict(), made)
-        found[name] = path
-    return found
+    return paths
+
+
+def _check_conditions(paths: Sequence[Path], plan: Plan, budget: Budget) -> None:
+    """Check that weights that are there were trained as those that are missing will be.
+
+    Raises
+    ------
+    InvalidParameter: some were not, or are no weights of `cdn`; the message names them.
+    """
+    if not paths:
+        return
+    before = weights_to_start_from(budget.start)
+    start = before.card["digest"] if before else None
+    wanted = {"start": start, "seed": budget.seed, "cells_a_step": budget.cells, **describe(plan)}
+    wrong = []
+    for path in paths:
+        card = read_card(str(path), "cdn")
+        had = {**card, **card.get("plan", {}), "start": card.get("start", {}).get("digest")}
+        other = [
+            f"{name} {had.get(name)}, not {value}"
+            for name, value in wanted.items()
+            if had.get(name) != value
+        ]
+        wrong += [f"{path} ({', '.join(other)})"] if other else []
+    if wrong:
+        raise InvalidParameter(
+            f"Weights of variants were trained otherwise: {'; '.join(wrong)}. Name another folder "
+            "with --run, give the same options, or move them away."
+        )
 
 
 def notes(weights: Mapping[str, Path]) -> tuple[str, ...]:

@@ -3,14 +3,13 @@ or on parts of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cdnbench.datasets.worlds.laws import Laws
 from cdnbench.datasets.worlds.mixture import mixed_batch
@@ -19,7 +18,6 @@ from cdnbench.methods.cdn.forms_network import (
     FORMS,
     FormsNetwork,
     FormsShape,
-    Reading,
     build,
     loss,
     read,
@@ -29,24 +27,9 @@ from cdnbench.methods.cdn.inherit import adopt, inherit
 from cdnbench.methods.cdn.screening import scores
 from cdnbench.methods.cdn.weights import Weights, load_any
 from cdnbench.training import loop
-from cdnbench.training.beliefs import fit_beliefs
+from cdnbench.training.beliefs import Batch, fit_beliefs
 from cdnbench.training.card import HELD_OUT, HELD_OUT_OF_WORLDS, Product
 from cdnbench.training.mixtures import MIXTURES, Mixture, without
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """B tasks of R regimes and N variables. targets: (B, R, N) bool. adjacency: (B, N, N) bool,
-    [i, j] is i -> j. known: (B,) bool, whether the graph may be learnt from."""
-
-    reading: Reading
-    targets: Tensor
-    adjacency: Tensor
-    known: Tensor
-
-    def to(self, device: str) -> Batch:
-        parts = (self.reading, self.targets, self.adjacency, self.known)
-        return Batch(*(part.to(device) for part in parts))  # type: ignore[arg-type]
 
 
 def wide_batch(mixture: Mixture, seed: int, step: int, seen: tuple[str, ...] = FORMS) -> Batch:
@@ -104,7 +87,7 @@ def train_wide(
         raise InvalidParameter(
             "Screens have nothing but evidence, which this network does not see: leave them out."
         )
-    before = load_any(start, ("cdn", "cdn-suites")) if start else None
+    before = weights_to_start_from(start)
     network, anew = _started(shape, before, seed)
     identity = {
         "model": "cdn",
@@ -132,6 +115,11 @@ def train_wide(
     )
     worldly = any(isinstance(part.laws, Laws) for part in mixture)
     return Product(network, trained, identity, HELD_OUT_OF_WORLDS if worldly else HELD_OUT)
+
+
+def weights_to_start_from(start: str) -> Weights | None:
+    """Weights of `cdn` or `cdn-suites`, by shipped name or path; None for ""."""
+    return load_any(start, ("cdn", "cdn-suites")) if start else None
 
 
 def _started(

@@ -78,10 +78,10 @@ def batch(laws: Laws, seed: int, step: int, *, cells: int, most: int = 64) -> li
     """
     rng = generator("training batch", laws.plain(), seed, step)
     low, high = laws.sizes[rng.integers(len(laws.sizes))]
-    n = _log_uniform(rng, low, high)
+    n = log_uniform(rng, low, high)
     fewest, largest = laws.regimes
     most_regimes = max(min(largest, cells // n**2), fewest)
-    regimes = _log_uniform(rng, fewest, most_regimes)
+    regimes = log_uniform(rng, fewest, most_regimes)
     datasets = int(np.clip(cells // (regimes * n**2), 1, most))
     return [example(laws, rng, n, regimes, (seed, step, i)) for i in range(datasets)]
 
@@ -121,7 +121,7 @@ def graphs(
     arguments."""
     rng = generator("training graphs", laws.plain(), seed, step)
     low, high = laws.sizes[rng.integers(len(laws.sizes))]
-    n = _log_uniform(rng, low, high)
+    n = log_uniform(rng, low, high)
     found = []
     for i in range(int(np.clip(cells // n**2, 1, most))):
         recipe = draw_recipe(laws, rng, n, 1, ("graphs", seed, step, i))
@@ -161,7 +161,7 @@ def draw_recipe(
         mechanism=mechanism,
         intervention=intervention,
         factor=factor,
-        rows=_log_uniform(rng, *pick(laws.rows)),
+        rows=log_uniform(rng, *pick(laws.rows)),
         target_counts=counts,
         regimes_per_count=-(-regimes // len(counts)),
         protocol=pick(laws.protocols),
@@ -185,5 +185,6 @@ def _simulated(recipe: Recipe) -> Simulation:
         )
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> int:
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> int:
+    """A whole number from `low` to `high`, whose logarithm is uniform."""
     return int(round(float(np.exp(rng.uniform(np.log(low), np.log(high))))))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cdnbench.datasets.synthetic.training import log_uniform
 from cdnbench.datasets.worlds.kinds import draw_world
 from cdnbench.datasets.worlds.laws import Laws
 from cdnbench.datasets.worlds.simulate import Simulation, simulate
@@ -38,9 +39,9 @@ def batch(laws: Laws, seed: int, step: int, *, cells: int, most: int = 64) -> li
     """
     rng = generator("worlds", laws.plain(), seed, step)
     low, high = laws.sizes[rng.integers(len(laws.sizes))]
-    n = _log_uniform(rng, low, high)
+    n = log_uniform(rng, low, high)
     fewest, largest = laws.regimes
-    regimes = _log_uniform(rng, fewest, max(min(largest, cells // n**2), fewest))
+    regimes = log_uniform(rng, fewest, max(min(largest, cells // n**2), fewest))
     count = int(np.clip(cells // (regimes * n**2), 1, most))
     return [
         example(draw_world(laws, part, n, regimes), part, f"world-{seed}-{step}-{i}")
@@ -68,7 +69,3 @@ def as_example(simulation: Simulation, name: str = "world") -> Example:
         graph_known=simulation.world.n_hidden == 0,
         world=simulation.world,
     )
-
-
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> int:
-    return int(round(float(np.exp(rng.uniform(np.log(low), np.log(high))))))

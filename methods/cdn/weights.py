@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cdnbench.design import both
 from cdnbench.errors import InvalidParameter
+from cdnbench.files import output
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -151,14 +152,18 @@ def _tensors(path: Path, digest: str, make: str) -> dict[str, Tensor]:
 
 
 def save_weights(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
-    """Write tensors and card; the card gets its format and digest."""
+    """Write tensors and card, each whole or not at all and the card last; the card gets its format
+    and digest."""
     from safetensors.torch import save
 
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
     full = {"format": FORMAT, **card, "digest": file_digest(content)}
-    path.with_suffix(".json").write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(full, indent=1) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with output(path) as file:
+        file.write(content)
+    with output(path.with_suffix(".json")) as file:
+        file.write(text.encode())
 
 
 def trained_on(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -154,6 +154,26 @@ def test_a_line_that_nobody_writes_any_more_is_named(store):
     assert again(store).problems == []
 
 
+def test_runs_that_heal_one_segment_at_once_lose_none_of_its_good_lines(store):
+    for i in range(8):
+        store.write_job(a_job(f"k{i}"), {"": np.ones((1, 2))})
+    store.close()
+    (lines,) = (store.folder / "records").glob("*.jsonl")
+    lines.write_bytes(lines.read_bytes().replace(b'"key":"k3"', b'"key":"x3"'))
+    damaged = lines.read_bytes()
+    first, second = again(store), again(store)
+    assert len(first.problems) == len(second.problems) == 1
+    assert len(first.create().moved) == 1
+    healed = lines.read_bytes()
+    assert second.create().moved == second.problems == []
+    assert lines.read_bytes() == healed
+    good = [f"k{i}" for i in range(8) if i != 3]
+    for found in (first, second, again(store)):
+        assert [record.key for record in found.records()] == good and not found.problems
+    (aside,) = (store.folder / "set-aside").rglob("*.jsonl")
+    assert aside.read_bytes() == damaged
+
+
 @pytest.mark.parametrize("failing", ["arrays", "line"])
 def test_what_is_written_after_a_full_disk_is_whole(tmp_path, monkeypatch, failing):
     writer, write = SegmentWriter(tmp_path), os.write
@@ -175,6 +195,22 @@ def test_what_is_written_after_a_full_disk_is_whole(tmp_path, monkeypatch, faili
     found = {each["number"]: Stored.of_plain(each["arrays"]) for each in values}
     assert list(found) == [0, 2] and not problems.texts
     assert (reader.arrays(found[2])["scores"] == 2).all()
+
+
+def test_records_after_a_full_disk_have_their_provenance(store, monkeypatch):
+    store.write_job(a_job("before"), {"": np.ones((1, 2))})
+    other = dataclasses.replace(ORIGIN, host="there", git_sha="cd")
+
+    def full(descriptor, content):
+        raise OSError(errno.ENOSPC, "disk full")
+
+    with monkeypatch.context() as disk, pytest.raises(OSError):
+        disk.setattr(os, "write", full)
+        store.write_job(a_job("full", Status.error, provenance=other))
+    store.write_job(a_job("after", Status.error, provenance=other))
+    found = again(store)
+    assert [record.key for record in found.records()] == ["after", "before"]
+    assert [record.provenance for record in found.records()] == [other, ORIGIN]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ from cdnbench.methods.cdn.paper.marginals import marginal_estimates, tokens
 from cdnbench.methods.cdn.paper.statistics import correlation, covariance, global_statistic
 from cdnbench.methods.cdn.samplers import sample_batches_many
 
+VERSION = 1
+"""Raise it whenever the same data and random generator would give other features: encodings that
+training keeps are then made again."""
+
 BATCH_VARIABLES = 5
 BATCH_ROWS = 500
 

@@ -27,8 +27,7 @@ def starts(table: str, folder: Path, monkeypatch, budget: Budget = BUDGET) -> di
         found[run.name] = start
 
     def save(path: Path, *rest) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        weights_with_a_card(path, "", 1)
 
     monkeypatch.setattr(ablations, "train_sea", train_sea)
     monkeypatch.setattr(ablations, "train_differential", lambda *a, **k: None)
@@ -74,6 +73,17 @@ def test_weights_of_another_budget_are_refused_before_training(tmp_path):
     check_budget("table8", tmp_path, BUDGET)
     with pytest.raises(InvalidParameter, match=r"corr.safetensors \(minutes 1, not 2\)"):
         check_budget("table8", tmp_path, replace(BUDGET, encoder_minutes=2))
+
+
+def test_weights_without_a_whole_card_are_made_again(tmp_path, monkeypatch):
+    starts("table8", tmp_path, monkeypatch)
+    cards = sorted(tmp_path.rglob("*.json"))
+    for card in cards[::2]:
+        card.unlink()
+    for card in cards[1::2]:
+        card.write_text('{"format": 1')
+    assert starts("table8", tmp_path, monkeypatch).keys() == {"precision", "corr", "corr+cov"}
+    assert cards == sorted(tmp_path.rglob("*.json"))
 
 
 def test_weights_of_a_joint_training_have_both_budgets(tmp_path):

@@ -1,5 +1,6 @@
 """The training data of the paper's networks."""
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -9,7 +10,7 @@ from cdnbench.datasets.synthetic.training import Laws
 from cdnbench.methods.cdn.paper.aggregator import EncoderConfig
 from cdnbench.methods.cdn.paper.differential import DifferentialConfig, DifferentialNetwork
 from cdnbench.training import curricula, encodings
-from cdnbench.training.encodings import EncodedDatasets
+from cdnbench.training.encodings import EncodedDatasets, folder_name
 from cdnbench.training.heads import CURRICULA, joint_batch
 
 TINY = Laws(sizes=((5, 6),), rows=((30, 40),), regimes=(1, 2))
@@ -67,6 +68,21 @@ def test_items_of_encoded_datasets(tmp_path):
         next(islice(data.items(0, 8), 1, 2)),
     )  # a step's items, wherever one starts
     assert torch.equal(first[2], second[2]) and torch.equal(first[1].grid, second[1].grid)
+
+
+def test_encodings_of_other_weights_laws_seeds_or_versions_have_other_folders(monkeypatch):
+    names = [
+        folder_name("encoder", TINY, 0),
+        folder_name("other", TINY, 0),
+        folder_name("encoder", replace(TINY, hidden=0.1), 0),
+        folder_name("encoder", TINY, 1),
+    ]
+    for constant in ("TRAINING_BATCHES", "SHARD_CELLS", "GENERATOR_VERSION", "FEATURISER_VERSION"):
+        with monkeypatch.context() as changed:
+            changed.setattr(encodings, constant, -1)
+            names.append(folder_name("encoder", TINY, 0))
+    assert len(set(names)) == len(names)
+    assert folder_name("encoder", TINY, 0) == names[0]
 
 
 def test_a_joint_batch_is_a_function_of_its_step():

@@ -2,6 +2,7 @@
 what is not its own."""
 
 import json
+import os
 from itertools import count
 from types import SimpleNamespace
 
@@ -186,6 +187,21 @@ def test_what_was_logged_after_the_checkpoint_is_dropped(tmp_path):
     _, made = trained(tmp_path, plan=plan)
     assert [row["step"] for row in made.curve] == list(range(1, 21))
     assert [json.loads(line) for line in log.read_text().splitlines()] == made.curve
+
+
+def test_a_run_that_is_killed_while_it_drops_reports_keeps_its_curve(tmp_path, monkeypatch):
+    trained(tmp_path)
+    log = tmp_path / "log.jsonl"
+    log.write_text(log.read_text() + '{"step": 21, "minutes": 0.0, "error": 9.0}\n')
+    before = log.read_text()
+
+    def killed(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path)
+    assert log.read_text() == before
 
 
 @pytest.mark.parametrize(

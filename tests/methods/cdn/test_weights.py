@@ -2,6 +2,7 @@
 is built."""
 
 import json
+import os
 from importlib import import_module
 
 import pytest
@@ -50,6 +51,30 @@ def test_round_trip(saved):
         assert tensors[name].dtype == tensor.dtype and torch.equal(tensors[name], tensor)
     assert card == read_card(str(saved), "cdn-axial")
     assert card["format"] == FORMAT and card["config"] == {"width": 8} and card["hours"] == 0.5
+
+
+def test_weights_whose_writing_was_interrupted_are_as_they_were(saved, monkeypatch):
+    before = saved.read_bytes(), saved.with_suffix(".json").read_bytes()
+
+    def interrupted(descriptor):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as system, pytest.raises(KeyboardInterrupt):
+        system.setattr(os, "fsync", interrupted)
+        save_weights(saved, {"a": torch.ones(1)}, {"model": "cdn-axial"})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        save_weights(saved, {"a": torch.ones(1)}, {"model": "cdn-axial", "hours": object()})
+    assert (saved.read_bytes(), saved.with_suffix(".json").read_bytes()) == before
+    assert len(list(saved.parent.iterdir())) == 2
+
+
+def test_the_card_is_written_last(tmp_path, monkeypatch):
+    replaced = []
+    replace = os.replace
+    monkeypatch.setattr(os, "replace", lambda old, new: (replaced.append(new), replace(old, new)))
+    path = tmp_path / "mine.safetensors"
+    save_weights(path, TENSORS, {"model": "cdn-axial"})
+    assert replaced == [path, path.with_suffix(".json")]
 
 
 def test_the_digest_is_that_of_the_tensors(saved, tmp_path):
