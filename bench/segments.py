@@ -151,10 +151,10 @@ class SegmentWriter:
                 _create(self.folder / (self.name + ARRAYS)),
             )
             self._end = os.fstat(self._files[1]).st_size
-            if not os.fstat(self._files[0]).st_size:
-                from cdnbench import __version__
+        if not os.fstat(self._files[0]).st_size:  # new, or the disk was full when it was opened
+            from cdnbench import __version__
 
-                _append(self._files[0], {"kind": SEGMENT, "format": FORMAT, "by": __version__})
+            _append(self._files[0], {"kind": SEGMENT, "format": FORMAT, "by": __version__})
         return self._files
 
     def _sync(self) -> None:

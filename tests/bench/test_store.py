@@ -197,6 +197,21 @@ def test_what_is_written_after_a_full_disk_is_whole(tmp_path, monkeypatch, faili
     assert (reader.arrays(found[2])["scores"] == 2).all()
 
 
+def test_a_segment_that_began_on_a_full_disk_tells_its_format(tmp_path, monkeypatch):
+    def full(descriptor, content):
+        raise OSError(errno.ENOSPC, "disk full")
+
+    writer = SegmentWriter(tmp_path)
+    with monkeypatch.context() as disk, pytest.raises(OSError):
+        disk.setattr(os, "write", full)
+        writer.append({"number": 0})
+    writer.append({"number": 1})
+    writer.append({"number": 2})
+    writer.close()
+    first, *others = (tmp_path / f"{writer.name}.jsonl").read_text().splitlines()
+    assert "format" in first and len(others) == 2
+
+
 def test_records_after_a_full_disk_have_their_provenance(store, monkeypatch):
     store.write_job(a_job("before"), {"": np.ones((1, 2))})
     other = dataclasses.replace(ORIGIN, host="there", git_sha="cd")
