@@ -59,7 +59,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cdnbench.errors import CannotRun
+from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo
 from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import
 from cdnbench.methods.statistics.equivalence import chain_components, is_acyclic, orientations
@@ -126,13 +126,14 @@ class MechanismShift:
 
         Raises
         ------
+        InvalidParameter: another search or selection than the documented ones.
         CannotRun: N + 3 observational rows or fewer, too few for the partial correlations; or the
         graph that the search found has no acyclic orientation.
         """
         if self.search not in ("boss", "pc") or self.selection not in ("hard", "soft"):
-            raise ValueError(
-                f"search={self.search!r}, selection={self.selection!r}; expected boss or pc, hard "
-                "or soft"
+            raise InvalidParameter(
+                f"mechanism-shift: search is boss or pc, and selection is hard or soft; got "
+                f"{self.search!r} and {self.selection!r}."
             )
         rows = len(task.observational)
         if rows <= task.n_variables + 3:

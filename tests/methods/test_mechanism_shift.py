@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cdnbench.errors import CannotRun
+from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.methods.mechanism_shift import MechanismShift
 from cdnbench.task import Task
 
@@ -137,3 +137,9 @@ def test_orientations_with_a_cycle_are_passed_over(monkeypatch):
     open_end = cyclic(monkeypatch, (0, 1), (1, 2), (2, 0), (0, 2)).predict_targets(task)
     closed = cyclic(monkeypatch, (0, 1), (1, 2), (0, 2)).predict_targets(task)
     np.testing.assert_array_equal(open_end, closed)
+
+
+@pytest.mark.parametrize("wrong", [{"search": "ges"}, {"selection": "all"}])
+def test_another_search_or_selection_is_refused_by_name(wrong):
+    with pytest.raises(InvalidParameter, match="mechanism-shift: search is boss or pc"):
+        MechanismShift(**wrong).predict_outputs(linear_task(CHAIN, [(0,)]))
