@@ -318,7 +318,7 @@ def _values_of(raw, found, options, progress) -> tuple[np.ndarray, list[str]]:
         progress("counting", rows.start, raw.n_cells)
         label = found.label[rows]
         keep = (label >= 0) | (label == CONTROL)
-        values = kept_values(found, rows, chunk, keep)
+        values = kept_values(found, chunk, keep)
         n_values[rows][keep] = counts = np.diff(values.indptr)
         totals = found.total[rows][keep] if options.values == "counts" else np.zeros(0)
         for part, array in zip(
