@@ -28,7 +28,7 @@ def held_out(
     """(P,) bool: which perturbations to keep from training, whole clusters at a time.
 
     clusters (P,): the cluster of each perturbation. number: number of different clusters -> how
-    many to hold out. If that is all of them, the first half of the perturbations is held out
+    many to hold out. If that is all of them, the second half of the perturbations is held out
     instead.
     """
     names = np.unique(np.asarray(clusters, dtype=str))

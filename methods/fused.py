@@ -22,8 +22,8 @@ Parameters
 A member that declines a task (too few rows, too many variables) is left out of the sum, and the
 note of the result says which and why; if all decline, so does `fused`. Members run with their
 default parameters, stochastic ones with seed 0; a member that has to be trained on a split is
-refused. A member's new version or weights count as new weights of `fused`, so that results are
-computed anew.
+refused, and so is one that is named twice. A member's new version or weights count as new weights
+of `fused`, so that results are computed anew.
 
 Our own; there is no reference code. Licence: MIT, with this package.
 """
@@ -129,6 +129,11 @@ class Fused:
                 raise InvalidParameter(
                     f"fused: {member.label} has to be trained on a split and cannot be a member."
                 )
+        labels = [member.label for member in members]
+        if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+            raise InvalidParameter(
+                f"fused: members={self.members!r} names {twice[0]} twice; name each method once."
+            )
         return members
 
     def _fuse(self, task: Task) -> Prediction:

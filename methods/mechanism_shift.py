@@ -31,7 +31,9 @@ Parameters
                  rest is not looked at.
 
 The chain components are oriented independently of each other and the score is a sum over nodes, so
-the minimum over the class is found component by component; the class may have millions of DAGs.
+the minimum over the class is found component by component; the class may have millions of DAGs. PC
+may find a graph of no DAG; orientations with a cycle are passed over, and the task is declined if
+no other is left.
 
 Deviations from the reference
     - The test: exact F tests of the regression's coefficients and noise variance, together one p
@@ -57,10 +59,10 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from cdnbench.errors import CannotRun
+from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.method import MethodInfo
 from cdnbench.methods.causaldag import is_singular, jittered, quarantine, quiet_import
-from cdnbench.methods.statistics.equivalence import chain_components, orientations
+from cdnbench.methods.statistics.equivalence import chain_components, is_acyclic, orientations
 from cdnbench.methods.statistics.invariance import RegressionTests
 from cdnbench.ranges import BETWEEN_0_AND_1, POSITIVE, at_least, one_of
 from cdnbench.relabelling import in_canonical_order, task_generator
@@ -124,12 +126,14 @@ class MechanismShift:
 
         Raises
         ------
-        CannotRun: N + 3 observational rows or fewer, too few for the partial correlations.
+        InvalidParameter: another search or selection than the documented ones.
+        CannotRun: N + 3 observational rows or fewer, too few for the partial correlations; or the
+        graph that the search found has no acyclic orientation.
         """
         if self.search not in ("boss", "pc") or self.selection not in ("hard", "soft"):
-            raise ValueError(
-                f"search={self.search!r}, selection={self.selection!r}; expected boss or pc, hard "
-                "or soft"
+            raise InvalidParameter(
+                f"mechanism-shift: search is boss or pc, and selection is hard or soft; got "
+                f"{self.search!r} and {self.selection!r}."
             )
         rows = len(task.observational)
         if rows <= task.n_variables + 3:
@@ -161,7 +165,12 @@ class MechanismShift:
         component: list[int],
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mean -log p and share of changes, each (R, nodes of the component), over its orientations
-        of least score."""
+        of least score.
+
+        Raises
+        ------
+        CannotRun: none is acyclic.
+        """
         outside = [np.flatnonzero(directed[:, i]).tolist() for i in component]
         known: dict[tuple[int, tuple[int, ...]], np.ndarray] = {}
 
@@ -172,8 +181,11 @@ class MechanismShift:
             return known[k, inside]
 
         least, kept = np.inf, []
-        undirected = (cpdag & cpdag.T)[np.ix_(component, component)]
+        inner = np.ix_(component, component)
+        undirected, within = (cpdag & cpdag.T)[inner], directed[inner]
         for dag in islice(orientations(undirected), self.max_dags):
+            if within.any() and not is_acyclic(dag | within):
+                continue
             parents = [tuple(np.flatnonzero(dag[:, k]).tolist()) for k in range(len(component))]
             evidence = np.stack(
                 [mechanism(k, p) for k, p in enumerate(parents)], axis=1
@@ -185,6 +197,11 @@ class MechanismShift:
                 least, kept = score, []
             if score == least:
                 kept.append((evidence, changes))
+        if not kept:
+            raise CannotRun(
+                f"the graph that {self.search} found joins {len(component)} variables in a cycle "
+                "and belongs to no DAG; use another search (boss finds that of a DAG) or alpha_pc"
+            )
         evidence, changes = (np.mean([pair[k] for pair in kept], axis=0) for k in (0, 1))
         return evidence, changes
 

@@ -63,6 +63,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from cdnbench.errors import InvalidParameter
 from cdnbench.method import MethodInfo
 from cdnbench.methods.copies import solve_without_copies
 from cdnbench.methods.statistics.columns import column_blocks
@@ -120,9 +121,14 @@ class RCD:
         return self.predict_outputs(task, seed=seed)["soft"]
 
     def predict_outputs(self, task: Task, *, seed: int = 0) -> dict[str, np.ndarray]:
-        """`soft` and `set`, each (R, N)."""
+        """`soft` and `set`, each (R, N).
+
+        Raises
+        ------
+        InvalidParameter: another binning than the documented ones.
+        """
         if self.binning not in ("kmeans", "quantile"):
-            raise ValueError(f"binning={self.binning!r}; expected 'kmeans' or 'quantile'")
+            raise InvalidParameter(f"rcd: binning is kmeans or quantile; got {self.binning!r}.")
         regimes = [self._regime(task.regime(r), seed) for r in range(task.n_regimes)]
         return {
             variant: np.vstack([scores[variant] for scores in regimes])

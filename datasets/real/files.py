@@ -67,6 +67,16 @@ def data_folder(option: str) -> Path | None:
     return folder
 
 
+def written(path: Path) -> tuple[int, int]:
+    """When a file was written, in ns, and its size: what is kept of its content in memory is only
+    as good as these. Zeros where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_size
+
+
 def refusing(read: Callable[P, Found]) -> Callable[P, Found]:
     """A reader of files that turns whatever goes wrong in a damaged file into `InvalidData`."""
 

@@ -35,7 +35,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from cdnbench.datasets.real.files import refusing
+from cdnbench.datasets.real.files import refusing, written
 from cdnbench.digest import digest
 from cdnbench.errors import BenchError
 from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec
@@ -174,9 +174,15 @@ def _numbers(path: Path, rows: Sequence[Sequence[str]]) -> np.ndarray:
     return values.astype(np.float32)
 
 
-@lru_cache(maxsize=2)
 def _conditions(data: str) -> dict[int, np.ndarray]:
-    return read_conditions(Path(data).expanduser()) if data else read_cdt()
+    """Condition number -> (cells, 11); a file that was replaced is read again."""
+    path = Path(data).expanduser() if data else None
+    return _read_once(path, written(path) if path else (0, 0))
+
+
+@lru_cache(maxsize=2)
+def _read_once(path: Path | None, when: tuple[int, int]) -> dict[int, np.ndarray]:
+    return read_conditions(path) if path else read_cdt()
 
 
 class Sachs(Suite):

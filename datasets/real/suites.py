@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cdnbench.datasets.real.case import PERTURBED, Case, control_cases, detectable
-from cdnbench.datasets.real.files import data_folder
+from cdnbench.datasets.real.files import data_folder, written
 from cdnbench.datasets.real.sachs import CONDITIONS, GROUPS, PROTEINS, Sachs, read_cdt
 from cdnbench.digest import digest, generator
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
@@ -51,9 +51,16 @@ def _find(name: str, folder: Path | None) -> tuple[Path, ...]:
     return tuple(file.find(folder, name) for file in reader_of(name).FILES)
 
 
-@cache
 def _read(name: str, paths: tuple[Path, ...]) -> tuple[str, tuple[Case, ...]]:
-    """Digest of the files, and their cases in an order that means nothing."""
+    """Digest of the files, and their cases in an order that means nothing. Files that were replaced
+    are read again."""
+    return _read_once(name, paths, tuple(written(path) for path in paths))
+
+
+@cache
+def _read_once(
+    name: str, paths: tuple[Path, ...], when: tuple[tuple[int, int], ...]
+) -> tuple[str, tuple[Case, ...]]:
     reader = reader_of(name)
     files = [np.frombuffer(p.read_bytes(), np.uint8) for p in paths or (reader.SHIPPED,)]
     cases = list(reader.read(*paths))

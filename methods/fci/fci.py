@@ -63,7 +63,7 @@ def orient_colliders(graphs: MixedGraphs, separators: SeparatingSets) -> None:
             graphs.put_arrow(c, b, collider)
 
 
-# The possible-d-sep phase
+# The orientation rules. Each returns the plane of the elements that it changed.
 
 
 def rules_1_2(graphs: MixedGraphs) -> int:

@@ -121,6 +121,3 @@ def _possible_dsep(graphs: MixedGraphs, source: Node, sink: Node, where: int) ->
             dsep[c] |= queue & supported
             popped[c] = popped.get(c, 0) | queue
     return dsep
-
-
-# The orientation rules. Each returns the plane of the elements that it changed.

@@ -153,7 +153,8 @@ class Gears(Trained):
 
         Raises
         ------
-        CannotRun: no training perturbation of annotated genes, or fewer cells than a batch.
+        CannotRun: no training perturbation of annotated genes, or fewer cells than a batch
+        beside those that are held out.
         """
         from cdnbench.knowledge import read_annotations, renaming
         from cdnbench.methods.device import check_device
@@ -172,11 +173,18 @@ class Gears(Trained):
         nodes, terms = np.asarray(annotations.genes)[annotated], annotations.matrix[annotated]
         rng = generator("method", "gears", seed)
         cells = TrainingCells.of(tasks, nodes, rng)
-        n = sum(c.n_cells for c in cells.conditions)
+        held = held_out(cells.clusters, lambda n: n // HELD_OUT, rng)
+        controls = cells.conditions[len(cells.clusters) :]
+        training: list[Condition] = [
+            c for c, out in zip(cells.conditions, held, strict=False) if not out
+        ]
+        validation = [c for c, out in zip(cells.conditions, held, strict=False) if out]
+        n = sum(c.n_cells for c in [*training, *controls])
         if n < self.batch:
             raise CannotRun(
-                f"{n} training cells do not fill a batch of {self.batch}; set the parameter batch "
-                "lower"
+                f"{n} training cells do not fill a batch of {self.batch} "
+                f"({sum(c.n_cells for c in validation)} more are held out to validate on); set the "
+                "parameter batch lower"
             )
         correlation = graphs.correlation(cells.lines, len(cells.genes))
         cells.lines.clear()
@@ -191,12 +199,6 @@ class Gears(Trained):
             :, np.unique(ontology[targets].indices)
         ]  # from the rows that training can reach
 
-        held = held_out(cells.clusters, lambda n: n // HELD_OUT, rng)
-        controls = cells.conditions[len(cells.clusters) :]
-        training: list[Condition] = [
-            c for c, out in zip(cells.conditions, held, strict=False) if not out
-        ]
-        validation = [c for c, out in zip(cells.conditions, held, strict=False) if out]
         network = Network(coexpression, ontology.shape[1], self.hidden, rng, device=self.device)
         schedule = Schedule(
             self.epochs, self.batch, self.group, self.learning_rate, self.weight_decay

@@ -10,30 +10,56 @@ import numpy as np
 
 def chain_components(cpdag: np.ndarray) -> list[list[int]]:
     """Variables connected by undirected edges, single ones too; `cpdag[i, j]`: i -> j, or i - j
-    where [j, i] as well."""
-    undirected = cpdag & cpdag.T
-    components, seen = [], set()
-    for start in range(len(cpdag)):
-        if start in seen:
-            continue
-        component, frontier = {start}, [start]
-        while frontier:
-            new = set(np.flatnonzero(undirected[frontier.pop()]).tolist()) - component
-            component |= new
-            frontier += sorted(new)
-        seen |= component
-        components.append(sorted(component))
-    return components
+    where [j, i] as well.
+
+    Searches on samples also return graphs of no DAG. There, what directed edges join in a cycle is
+    one component, because it cannot be oriented independently.
+    """
+    reached = cpdag | np.eye(len(cpdag), dtype=bool)
+    for k in range(len(cpdag)):
+        reached |= reached[:, [k]] & reached[k]
+    together = reached & reached.T
+    firsts = np.unique(together.argmax(axis=1))
+    return [np.flatnonzero(together[first]).tolist() for first in firsts]
+
+
+def is_acyclic(directed: np.ndarray) -> bool:
+    """Whether no path of directed edges, `directed[i, j]`: i -> j, leads back to where it began."""
+    left = np.ones(len(directed), bool)
+    while (sources := left & ~directed[left].any(axis=0)).any():
+        left &= ~sources
+    return not left.any()
+
+
+def is_chordal(undirected: np.ndarray) -> bool:
+    """Whether every cycle of four variables or more has a chord.
+
+    If so, and only then, the neighbours that a maximum cardinality search has visited before a
+    variable are adjacent to each other (Tarjan, Yannakakis 1984, SIAM Journal on Computing 13).
+    """
+    visited, n_visited = np.zeros(len(undirected), bool), np.zeros(len(undirected))
+    for _ in range(len(undirected)):
+        v = int(np.argmax(np.where(visited, -1, n_visited)))
+        before = np.flatnonzero(undirected[v] & visited)
+        if np.count_nonzero(undirected[np.ix_(before, before)]) < len(before) * (len(before) - 1):
+            return False
+        visited[v] = True
+        n_visited += undirected[v]
+    return True
 
 
 def orientations(undirected: np.ndarray) -> Iterator[np.ndarray]:
-    """Every acyclic orientation without a new v-structure of a chordal graph, as (n, n) bool with
-    [i, j]: i -> j.
+    """Every acyclic orientation without a new v-structure, as (n, n) bool with [i, j]: i -> j. A
+    graph that is not chordal has none.
 
-    Orients one edge both ways and closes under Meek's rules (1995, UAI), which are complete: no
-    branch is a dead end.
+    Orients one edge both ways and closes under Meek's rules (1995, UAI), which are complete on
+    chordal graphs: no branch is a dead end.
     """
-    graph = undirected.astype(bool)
+    if is_chordal(undirected):
+        yield from _oriented(undirected.astype(bool))
+
+
+def _oriented(graph: np.ndarray) -> Iterator[np.ndarray]:
     open_edges = np.argwhere(np.triu(graph & graph.T))
     if not len(open_edges):
         yield graph
@@ -42,7 +68,7 @@ def orientations(undirected: np.ndarray) -> Iterator[np.ndarray]:
     for tail, head in ((i, j), (j, i)):
         oriented = graph.copy()
         oriented[head, tail] = False
-        yield from orientations(_meek(oriented))
+        yield from _oriented(_meek(oriented))
 
 
 def _meek(graph: np.ndarray) -> np.ndarray:

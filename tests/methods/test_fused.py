@@ -64,3 +64,13 @@ def test_members_by_command_line_and_in_the_key():
 def test_members_that_cannot_be(members):
     with pytest.raises(InvalidParameter, match="fused"):
         Fused(members=members).predict_targets(task_of())
+
+
+@pytest.mark.parametrize("again", ["quantile-invariance", "rcd", "rcd-soft"])
+def test_a_member_that_is_named_twice_is_refused(again):
+    """`rcd-soft` is what `rcd` alone means. Where such a member declined, all scores were NaN."""
+    members = ("quantile-invariance", "rcd", again)
+    with pytest.raises(InvalidParameter, match="fused: members=.* names .* twice; name each"):
+        Fused(members=members).predict_targets(task_of(n_rows=6))
+    with pytest.raises(InvalidParameter, match="twice"):
+        load_method("fused", members=members).weights_digest()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cdnbench.errors import CannotRun
+from cdnbench.errors import CannotRun, InvalidParameter
 from cdnbench.methods.mechanism_shift import MechanismShift
 from cdnbench.task import Task
 
@@ -99,3 +99,47 @@ def test_needs_more_rows_than_variables():
         MechanismShift().predict_targets(
             Task(name="t", variables="abcdef", observational=x, regimes=[x])
         )
+
+
+def test_declines_where_the_graph_belongs_to_no_dag():
+    """A Gaussian whose conditional independences are those of an undirected cycle of four."""
+    precision = np.eye(4) + 0.4 * (np.eye(4, k=1) + np.eye(4, k=-1))
+    precision[0, 3] = precision[3, 0] = 0.4
+    rng = np.random.default_rng(0)
+    x = rng.multivariate_normal(np.zeros(4), np.linalg.inv(precision), size=5000)
+    task = Task(name="t", variables="abcd", observational=x, regimes=[x + [1, 0, 0, 0]])
+    with pytest.raises(
+        CannotRun, match="4 variables in a cycle and belongs to no DAG; use another"
+    ):
+        MechanismShift(search="pc").predict_targets(task)
+    assert MechanismShift().predict_targets(task).argmax() == 0
+
+
+def cyclic(monkeypatch, *edges):
+    """A search that finds these edges among four variables, whatever the samples."""
+    found = np.zeros((4, 4), bool)
+    for i, j in edges:
+        found[i, j] = True
+    monkeypatch.setattr(MechanismShift, "_cpdag", lambda *_: found)
+    return MechanismShift(search="pc")
+
+
+def test_declines_where_directed_edges_go_round(monkeypatch):
+    task = linear_task(CHAIN[:4, :4], [(1,)])
+    method = cyclic(monkeypatch, (0, 1), (1, 2), (2, 0))
+    with pytest.raises(CannotRun, match="3 variables in a cycle"):
+        method.predict_targets(task)
+
+
+def test_orientations_with_a_cycle_are_passed_over(monkeypatch):
+    """0 -> 1 -> 2 - 0 has the orientation 0 -> 2 alone."""
+    task = linear_task(CHAIN[:4, :4], [(1,)])
+    open_end = cyclic(monkeypatch, (0, 1), (1, 2), (2, 0), (0, 2)).predict_targets(task)
+    closed = cyclic(monkeypatch, (0, 1), (1, 2), (0, 2)).predict_targets(task)
+    np.testing.assert_array_equal(open_end, closed)
+
+
+@pytest.mark.parametrize("wrong", [{"search": "ges"}, {"selection": "all"}])
+def test_another_search_or_selection_is_refused_by_name(wrong):
+    with pytest.raises(InvalidParameter, match="mechanism-shift: search is boss or pc"):
+        MechanismShift(**wrong).predict_outputs(linear_task(CHAIN, [(0,)]))

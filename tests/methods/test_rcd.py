@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cdnbench.errors import InvalidParameter
 from cdnbench.methods.rcd import RCD, _LocalSearch
 from cdnbench.task import Task
 
@@ -101,3 +102,8 @@ def test_work_is_bounded():
 def test_unknown_binning_is_named():
     with pytest.raises(ValueError, match="'equal'"):
         RCD(binning="equal").predict_targets(chain(3, (1,)))  # type: ignore[arg-type]
+
+
+def test_another_binning_is_refused_by_name():
+    with pytest.raises(InvalidParameter, match="rcd: binning is kmeans or quantile; got 'all'"):
+        RCD(binning="all").predict_outputs(chain(3, ()))  # type: ignore[arg-type]

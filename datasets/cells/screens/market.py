@@ -30,12 +30,14 @@ _TEXT = bytes([9, 10, 13, *range(32, 127), *range(128, 256)])
 @dataclass(frozen=True, eq=False)
 class Market:
     """rows: (cells, features) values, repeated entries summed. names, types: of the features; types
-    is empty where the folder does not tell them. barcodes: of the cells."""
+    is empty where the folder does not tell them. barcodes: of the cells. beside: the files of names
+    that were read."""
 
     rows: sparse.csr_matrix
     names: list[str]
     types: list[str]
     barcodes: np.ndarray
+    beside: tuple[Path, ...] = ()
 
 
 def read_market(path: Path, *, by_id: bool, file: Path | None = None) -> Market:
@@ -55,7 +57,8 @@ def read_market(path: Path, *, by_id: bool, file: Path | None = None) -> Market:
     prefix = stem.removesuffix("matrix") if stem.endswith("matrix") else ""
     listing = _find(path, f"{prefix}features.tsv", f"{prefix}genes.tsv")
     features = _fields(listing)
-    listed = _fields(_find(path, f"{prefix}barcodes.tsv"))
+    cells = _find(path, f"{prefix}barcodes.tsv")
+    listed = _fields(cells)
     barcodes = np.array([row[0] for row in listed], dtype=object)
     widths = {len(row) for row in features}
     if len(widths) > 1:
@@ -74,6 +77,7 @@ def read_market(path: Path, *, by_id: bool, file: Path | None = None) -> Market:
         names=[row[0 if by_id else min(1, width - 1)] for row in features],
         types=[row[2] for row in features] if width > 2 else [],
         barcodes=barcodes,
+        beside=(listing, cells),
     )
 
 

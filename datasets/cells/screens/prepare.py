@@ -64,14 +64,7 @@ def prepare(
     """
     check_line(line)
     path = out / f"{line}{SUFFIX}"
-    recipe = digest(
-        FORMAT,
-        READING,
-        _identity(raw),
-        options.to_dict(),
-        split_list.read_bytes().hex() if split_list else "",
-        line,
-    )
+    recipe = recipe_of(raw, line, options, split_list)
     if made := _finished(path, recipe):
         return made
 
@@ -102,6 +95,23 @@ def check_line(name: str) -> None:
             f"--line {name[:20]}... has {len(name.encode())} bytes; names have {LONGEST_NAME} at "
             "most."
         )
+
+
+def recipe_of(raw: RawCells, line: str, options: Preparation, split_list: Path | None) -> str:
+    """Digest of all that decides what is prepared: the files, how they are read, and the options.
+
+    Where no layer, names of genes or table of cells were asked for, it is that of earlier versions,
+    which did not look at them; what these prepared stays valid.
+    """
+    return digest(
+        FORMAT,
+        READING,
+        _identity(raw),
+        options.to_dict(),
+        split_list.read_bytes().hex() if split_list else "",
+        line,
+        *([dict(raw.read_as)] if raw.read_as else []),
+    )
 
 
 def _finished(path: Path, recipe: str) -> PreparedLine | None:
@@ -144,8 +154,9 @@ def _prepared(
 
 
 def _identity(raw: RawCells) -> list:
-    """Name, size and time of change of a file, or of each file in a folder."""
-    parts = sorted(raw.path.iterdir()) if raw.path.is_dir() else [raw.path]
+    """Name, size and time of change of a file and of those read with it, or of each file in a
+    folder."""
+    parts = sorted(raw.path.iterdir()) if raw.path.is_dir() else [raw.path, *raw.beside]
     return [[part.name, part.stat().st_size, part.stat().st_mtime_ns] for part in parts]
 
 
@@ -307,7 +318,7 @@ def _values_of(raw, found, options, progress) -> tuple[np.ndarray, list[str]]:
         progress("counting", rows.start, raw.n_cells)
         label = found.label[rows]
         keep = (label >= 0) | (label == CONTROL)
-        values = kept_values(found, rows, chunk, keep)
+        values = kept_values(found, chunk, keep)
         n_values[rows][keep] = counts = np.diff(values.indptr)
         totals = found.total[rows][keep] if options.values == "counts" else np.zeros(0)
         for part, array in zip(

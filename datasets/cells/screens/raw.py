@@ -20,6 +20,7 @@ from cdnbench.datasets.cells.screens.market import named_cells, read_market
 from cdnbench.datasets.cells.screens.stored import CHUNK, Reader, by_pointers, reader
 from cdnbench.errors import InvalidData
 from cdnbench.hdf5 import dataset, open_checked, texts
+from cdnbench.knowledge import file_digest
 from cdnbench.samples import GENES
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class RawCells:
     at once. left_out: how many features of each other type the file has, which are not read.
     about_genes: what the file says of genes, by the names of the columns.
     written: columns of obs as they are written, where obs was read from text.
+    beside: files that are read together with an .mtx: the names of its features and barcodes.
+    read_as: what was asked of the file by name: the layer, the column of genes and the digest of
+    the table of cells. Empty where nothing was.
     """
 
     path: Path
@@ -48,6 +52,8 @@ class RawCells:
     left_out: Mapping[str, int] = field(default_factory=dict)
     about_genes: tuple[str, ...] = ()
     written: pd.DataFrame | None = None
+    beside: tuple[Path, ...] = ()
+    read_as: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_cells(self) -> int:
@@ -116,7 +122,8 @@ def open_raw(
             f"{path} cannot be read; it may be truncated or of another kind. Fetch it again. "
             f"({error})"
         ) from error
-    return checked(raw)
+    asked = {"layer": layer, "genes": genes, "cells": file_digest(cells) if cells else ""}
+    return checked(replace(raw, read_as={name: what for name, what in asked.items() if what}))
 
 
 NAMED_ALIKE = "Name the genes by a column without repeats, for example --genes gene_id."
@@ -249,6 +256,7 @@ def _market(path: Path, genes: str, cells: Path | None, file: Path | None = None
         named.obs,
         lambda low, high: found.rows[low:high],
         written=named.written,
+        beside=found.beside,
     )
     return genes_only(raw, found.types)
 

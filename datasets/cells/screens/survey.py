@@ -151,9 +151,7 @@ def _labelled(raw, options, attrition, labels: Labels, selected, total, genes) -
     return Survey(label, total, genes, kept, targets)
 
 
-def kept_values(
-    found: Survey, rows: slice, chunk: sparse.csr_matrix, keep: np.ndarray
-) -> sparse.csr_matrix:
+def kept_values(found: Survey, chunk: sparse.csr_matrix, keep: np.ndarray) -> sparse.csr_matrix:
     """The kept genes of those cells of a chunk (keep, bool) as the file has them, in float32."""
     cells = sparse.csr_matrix(chunk[keep][:, found.genes], dtype=np.float32)
     cells.eliminate_zeros()
@@ -168,7 +166,7 @@ def normalised(
     keep: np.ndarray,
 ) -> sparse.csr_matrix:
     """The kept genes of those cells of a chunk (keep, bool) as log(1 + counts per 10,000)."""
-    cells = kept_values(found, rows, chunk, keep)
+    cells = kept_values(found, chunk, keep)
     return log_normalise(cells, found.total[rows][keep]) if options.values == "counts" else cells
 
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from cdnbench.datasets.cells.locking import locked
+from cdnbench.datasets.cells.screens import prepare as preparation
 from cdnbench.datasets.cells.screens.options import Preparation
 from cdnbench.datasets.cells.screens.prepare import LONGEST_NAME, prepare
 from cdnbench.datasets.cells.screens.raw import open_raw
@@ -127,3 +128,42 @@ def test_a_complete_cache_is_used_without_writing(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "can_write", lambda folder: False)
     assert embedded.embedded_knowledge(SMALL, "0.5") == found
     assert not list(tmp_path.rglob(".lock"))
+
+
+@pytest.fixture
+def lines(tmp_path, monkeypatch):
+    """The small simulated lines in a cache of their own."""
+    monkeypatch.setenv("CDNBENCH_CACHE", str(tmp_path))
+    return embedded.embedded_lines(SMALL)
+
+
+def replaced(path, content: bytes):
+    """Another file of the same name: what is mapped of the old one stays readable."""
+    path.unlink()
+    path.write_bytes(content)
+
+
+def test_a_simulated_line_that_is_damaged_is_made_again(lines, tmp_path):
+    """Nobody prepared it by hand, so nobody is told to prepare it again."""
+    path = lines[0].path
+    before = path.read_bytes()
+    replaced(path, before[: len(before) // 2])
+    assert [line.hash for line in embedded.embedded_lines(SMALL)] == [line.hash for line in lines]
+    assert path.stat().st_size == len(before)
+    assert not [file for file in path.parent.iterdir() if not file.name.endswith(".cells.h5")]
+
+
+def test_a_damaged_cache_that_cannot_be_written_is_passed_over(lines, tmp_path, monkeypatch):
+    replaced(lines[0].path, b"")
+    monkeypatch.setattr(embedded, "can_write", lambda folder: False)
+    monkeypatch.setattr(embedded, "temporary_folder", lambda: tmp_path / "temporary")
+    with pytest.warns(UserWarning, match="cannot be written"):
+        found = embedded.embedded_lines(SMALL)
+    assert [line.hash for line in found] == [line.hash for line in lines]
+    assert all(line.path.is_relative_to(tmp_path / "temporary") for line in found)
+
+
+def test_another_way_of_reading_makes_simulated_lines_anew(lines, monkeypatch):
+    monkeypatch.setattr(preparation, "READING", preparation.READING + 1)
+    again = embedded.embedded_lines(SMALL)
+    assert again[0].path.parent != lines[0].path.parent and again[0].hash != lines[0].hash

@@ -16,6 +16,7 @@ from cdnbench.datasets.cells.screens.options import Preparation
 from cdnbench.datasets.cells.screens.prepare import prepare
 from cdnbench.datasets.cells.screens.raw import open_raw
 from cdnbench.datasets.cells.screens.split import clusters, split_by_cluster
+from cdnbench.digest import digest
 from cdnbench.errors import BenchError, InvalidData, InvalidParameter
 
 OPTIONS = Preparation(min_candidates=40, max_candidates=50)
@@ -309,3 +310,75 @@ def test_columns_that_are_not_what_they_are_taken_for(raw, tmp_path, options, wo
 def test_an_empty_outcome_says_which_step_to_look_at(raw, tmp_path):
     with pytest.raises(InvalidData, match="left none; --more-than and --alpha"):
         prepare(raw, "a", tmp_path, replace(OPTIONS, more_than=1000))
+
+
+def test_another_layer_or_other_names_of_genes_are_prepared_anew(raw, line, tmp_path, screen):
+    import anndata
+
+    adata = anndata.read_h5ad(raw.path)
+    other = adata.X.copy()
+    other.data = other.data * 2
+    adata.layers["other"] = other
+    adata.var["alt"] = [f"{gene}x" for gene in adata.var_names]
+    obs = adata.obs["perturbation"]
+    adata.obs["target"] = [f"{label}x" if f"{label}" in screen.GENES else "" for label in obs]
+    adata.write_h5ad(path := tmp_path / "both.h5ad")
+    first = prepare(open_raw(path), "demo", tmp_path, OPTIONS)
+    layer = prepare(open_raw(path, layer="other"), "demo", tmp_path, OPTIONS)
+    assert first.hash == line.hash != layer.hash
+    options = replace(OPTIONS, target="target")
+    with pytest.raises(InvalidData):  # no target is a gene by its usual name
+        prepare(open_raw(path), "demo", tmp_path, options)
+    assert prepare(open_raw(path, genes="alt"), "demo", tmp_path, options).genes[0] == "G0x"
+    assert prepare(open_raw(path), "demo", tmp_path, OPTIONS).hash == line.hash
+
+
+def market(folder, screen):
+    """The screen as an .mtx with the names beside it, and the table of its cells."""
+    from scipy.io import mmwrite
+
+    x, obs = screen.counts()
+    mmwrite(folder / "matrix.mtx", x.T)
+    (folder / "features.tsv").write_text("".join(f"ENSG\t{gene}\n" for gene in screen.GENES))
+    (folder / "barcodes.tsv").write_text("".join(f"{cell}\n" for cell in obs.index))
+    obs.to_csv(folder / "cells.csv")
+    return folder / "matrix.mtx", folder / "cells.csv"
+
+
+def test_other_names_beside_an_mtx_are_prepared_anew(line, tmp_path, screen):
+    path, cells = market(tmp_path, screen)
+    out = tmp_path / "out"
+    assert list(prepare(open_raw(path, cells=cells), "demo", out, OPTIONS).genes) == list(
+        line.genes
+    )
+    features = tmp_path / "features.tsv"
+    features.write_text(features.read_text().replace("\tG59\n", "\tother\n"))
+    again = prepare(open_raw(path, cells=cells), "demo", out, OPTIONS)
+    assert "other" in again.genes and "G59" not in again.genes
+
+
+def test_another_table_of_cells_is_prepared_anew(tmp_path, screen):
+    path, cells = market(tmp_path, screen)
+    out = tmp_path / "out"
+    made = prepare(open_raw(path, cells=cells), "demo", out, OPTIONS)
+    assert "G7" in made.names
+    renamed = tmp_path / "renamed.csv"
+    renamed.write_bytes(cells.read_bytes())
+    written = made.path.stat().st_mtime_ns
+    same = prepare(open_raw(path, cells=renamed), "demo", out, OPTIONS)
+    assert same.path.stat().st_mtime_ns == written  # its content is the same
+    cells.write_text(cells.read_text().replace(",G7,", ",,"))
+    assert "G7" not in prepare(open_raw(path, cells=cells), "demo", out, OPTIONS).names
+
+
+def test_what_an_earlier_version_prepared_is_opened_where_nothing_was_asked_for(raw):
+    """Recipes had neither the layer nor the names of genes nor the table of cells."""
+    earlier = digest(
+        preparation.FORMAT,
+        preparation.READING,
+        [[raw.path.name, raw.path.stat().st_size, raw.path.stat().st_mtime_ns]],
+        OPTIONS.to_dict(),
+        "",
+        "demo",
+    )
+    assert preparation.recipe_of(raw, "demo", OPTIONS, None) == earlier

@@ -94,6 +94,25 @@ def test_another_file_makes_other_tasks(small_folder, tmp_path):
     assert len(one) == len(other) and not one & other
 
 
+def test_a_file_that_was_replaced_is_read_again(small_folder, tmp_path):
+    """Workers would read the new one, whatever this process keeps."""
+    shutil.copytree(small_folder, tmp_path / "data")
+    suite, path = load_suite("sahin", data=str(tmp_path / "data")), tmp_path / "data"
+    before = suite.specs()
+    assert suite.specs() == before
+    table = pd.read_csv(path / sahin.FILE.path)
+    table["CDK2"] += 0.25
+    table.to_csv(path / sahin.FILE.path, index=False)
+    after = suite.specs()
+    assert not {s.hash for s in before} & {s.hash for s in after}
+    fresh = load_suite("sahin", data=shutil.copytree(path, tmp_path / "copy"))
+    for spec, other in zip(after, fresh.specs(), strict=True):
+        assert spec.hash == other.hash
+        np.testing.assert_array_equal(
+            suite.load(spec).task.observational, fresh.load(other).task.observational
+        )
+
+
 def test_real_has_them_all_and_a_data_set_is_the_unit(small_folder):
     suite = load_suite("real", data=str(small_folder))
     specs = suite.specs()

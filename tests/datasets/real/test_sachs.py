@@ -149,6 +149,15 @@ def fourteen():
     return path
 
 
+def test_a_file_that_was_replaced_is_read_again(tmp_path):
+    path = write(tmp_path / "cells.csv", lambda c: c.cells)
+    suite = load_suite("sachs", data=str(path))
+    before = {s.hash for s in suite.specs()}
+    assert {s.hash for s in suite.specs()} == before
+    write(path, lambda c: c.cells, value="20")
+    assert not {s.hash for s in suite.specs()} & before
+
+
 @pytest.mark.data
 def test_both_files_agree_on_the_nine_conditions(fourteen):
     nine, all_ = read_cdt(), read_conditions(fourteen)

@@ -142,6 +142,16 @@ def test_what_cannot_be_trained_says_why(resources, tmp_path):
         gears.predict_targets(labelled(2).task)
 
 
+def test_cells_that_are_held_out_fill_no_batch(resources):
+    """A tenth of 20 clusters is two perturbations of 20 cells; without steps the network would be
+    stored as it was drawn."""
+    tasks = [labelled(g, seed=1, n_cells=20) for g in range(20)]  # and 80 control cells
+    with pytest.raises(CannotRun, match="440 training cells do not fill a batch of 441 .40 more"):
+        load_method("gears", **QUICK, batch=441).fit(tasks, resources=resources)
+    filled = load_method("gears", **QUICK, batch=440).fit(tasks, resources=resources)
+    assert np.isfinite(filled["history"]).all()
+
+
 def test_a_task_of_other_genes_cannot_be_scored(model):
     task = labelled(2).task
     names = [f"X{i}" for i in range(len(GENES))]

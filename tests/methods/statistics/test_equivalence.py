@@ -5,7 +5,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from cdnbench.methods.statistics.equivalence import chain_components, orientations
+from cdnbench.methods.statistics.equivalence import (
+    chain_components,
+    is_chordal,
+    orientations,
+)
+from cdnbench.methods.statistics.equivalence import is_acyclic as has_no_cycle
 
 
 def is_acyclic(dag: np.ndarray) -> bool:
@@ -55,6 +60,24 @@ def test_equals_trying_every_orientation(seed):
     assert set(found) == slow_orientations(graph)
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_equals_trying_every_orientation_of_any_graph(seed):
+    """Most of these are not chordal, and have none."""
+    rng = np.random.default_rng(seed)
+    edges = np.triu(rng.random((5, 5)) < 0.55, k=1)
+    graph = edges | edges.T
+    found = {dag.tobytes() for dag in orientations(graph)}
+    assert found == slow_orientations(graph) and bool(found) == is_chordal(graph)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_cycles_are_found(seed):
+    rng = np.random.default_rng(seed)
+    directed = np.triu(rng.random((6, 6)) < 0.5, k=1)
+    directed[rng.integers(6), rng.integers(3)] = True
+    assert has_no_cycle(directed) == is_acyclic(directed)
+
+
 def test_a_tree_has_one_orientation_a_root_and_a_clique_one_an_order():
     chain = np.eye(7, k=1, dtype=bool) | np.eye(7, k=-1, dtype=bool)
     assert sum(1 for _ in orientations(chain)) == 7
@@ -65,3 +88,10 @@ def test_chain_components_ignore_directed_edges():
     cpdag = np.zeros((5, 5), bool)
     cpdag[0, 1] = cpdag[1, 0] = cpdag[1, 2] = cpdag[3, 4] = cpdag[4, 3] = True
     assert chain_components(cpdag) == [[0, 1], [2], [3, 4]]
+
+
+def test_a_directed_cycle_is_one_component():
+    """Directed edges lead 0 -> 1 - 2 -> 3 -> 0; 4 only follows."""
+    graph = np.zeros((5, 5), bool)
+    graph[0, 1] = graph[1, 2] = graph[2, 1] = graph[2, 3] = graph[3, 0] = graph[3, 4] = True
+    assert chain_components(graph) == [[0, 1, 2, 3], [4]]
