@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -195,9 +196,20 @@ def test_a_record_says_what_it_rests_on(faulty, tmp_path):
 
 
 def test_timing_runs_what_was_not_timed(faulty, tmp_path):
-    sweep(tmp_path, "good", limit=2)
+    before = {r.key: r for r in sweep(tmp_path, "good", limit=2).jobs()}
     store = sweep(tmp_path, "good", limit=2, timing=True)
     assert all(r.wall_s_single > 0 and r.timing for r in store.jobs())
+    assert {r.key: replace(r, wall_s_single=None, timing={}) for r in store.jobs()} == before
+
+
+def test_a_time_stands_beside_the_name_of_its_machine(faulty, tmp_path):
+    store = sweep(tmp_path, "good", limit=1)
+    (here,) = store.jobs()
+    there = replace(here, provenance=replace(here.provenance, host="another machine"))
+    store.write_job(there, None)
+    store.close()
+    (record,) = sweep(tmp_path, "good", limit=1, timing=True).jobs()
+    assert record.wall_s_single and record.provenance.host == here.provenance.host
 
 
 def test_a_rerun_does_only_what_is_missing(faulty, tmp_path):
