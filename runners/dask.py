@@ -78,11 +78,11 @@ class DaskRun:
 
     def _is_missing(self, fit: Fit) -> bool:
         mode, record = self.planned.mode, self.planned.store.fit(fit.key)
-        if record is None:
+        if record is None or mode.fresh:
             return True
         if mode.update and has_other_code(record, fit.method):
             return True
-        return record.status != Status.ok and (record.outside or mode.fresh or mode.retry)
+        return record.status != Status.ok and (record.outside or mode.retry)
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:

@@ -150,6 +150,7 @@ class Run:
                     self._tell,
                     outdated=has_other_code if mode.update else lambda *_: False,
                 )
+                self._trainer.look(self.fits)
                 self._repeat = repeat
                 try:
                     self._run_all()

@@ -204,6 +204,15 @@ def test_where_no_worker_can_run_it_the_error_says_what_they_said(cluster, tmp_p
     assert "no worker can run them" in str(raised.value) and "tiny" in str(raised.value)
 
 
+def test_a_fresh_run_sends_what_has_been_trained_to_be_trained_again(faulty, tmp_path):
+    run = run_of(tmp_path / "store", "learner")
+    run.execute()
+    (fit, *_) = run_of(tmp_path / "other", "learner").fits
+    for mode, again in (Mode(), False), (Mode(retry=True), False), (Mode(fresh=True), True):
+        planned = Run(run.plan, Store(tmp_path / "store"), mode)
+        assert dask.DaskRun(planned, ())._is_missing(fit) == again
+
+
 def test_a_part_is_a_run_of_its_own(faulty, tmp_path):
     """What a worker does, without dask."""
     run = run_of(tmp_path / "store", "good,raises")
