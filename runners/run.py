@@ -35,6 +35,11 @@ from cdnbench.runners.trainer import Trained, Trainer
 from cdnbench.store import Store
 
 
+ENDING_S = 10.0
+"""How long a run that was interrupted waits for the steps of other threads. They have been told to
+end; only what `on_record` does may take longer."""
+
+
 @dataclass(frozen=True)
 class Mode:
     """Which jobs a run does again.
@@ -74,6 +79,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._telling = threading.Lock()
+        self._underway = Underway()
 
     @cached_property
     def gpus(self) -> Slots:
@@ -157,6 +163,8 @@ class Run:
                 finally:
                     self._supervisor.stop.set()
                     self._maker.stop()
+                    if self._underway.over(ENDING_S):
+                        self._maker.forget()
         return len(self.todo)
 
     @cached_property
@@ -202,9 +210,10 @@ class Run:
         stop = self._supervisor.stop
 
         def step(item: Callable[[], Any]) -> None:
-            if not stop.is_set():
-                with contextlib.suppress(Interrupted, Stopped):
-                    item()
+            with self._underway:
+                if not stop.is_set():
+                    with contextlib.suppress(Interrupted, Stopped):
+                        item()
 
         # Results come back as they are ready, and the steps are taken from the iterator as threads
         # become free.
@@ -420,6 +429,27 @@ class Run:
     def _is_replaced(self, job: Job, old: JobRecord) -> bool:
         """Whether a result that stands is to be replaced, whether or not this run takes times."""
         return self.mode.fresh or (self.mode.update and has_other_code(old, job.method))
+
+
+class Underway:
+    """Counts the steps that threads are at: joblib returns from an interruption before they do."""
+
+    def __init__(self) -> None:
+        self._n, self._changed = 0, threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._n += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._changed:
+            self._n -= 1
+            self._changed.notify_all()
+
+    def over(self, within_s: float) -> bool:
+        """Wait until none is left; whether that was so in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._n, within_s)
 
 
 def _modules(methods: Iterable[LoadedMethod]) -> list[str]:
