@@ -32,12 +32,8 @@ from cdnbench.runners.shards import Shard
 from cdnbench.runners.supervise import Interrupted, Supervisor
 from cdnbench.runners.task_maker import TaskMaker
 from cdnbench.runners.trainer import Trained, Trainer
+from cdnbench.runners.underway import ENDING_S, Underway
 from cdnbench.store import Store
-
-
-ENDING_S = 10.0
-"""How long a run that was interrupted waits for the steps of other threads. They have been told to
-end; only what `on_record` does may take longer."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,9 @@ class Mode:
     """Which jobs a run does again.
 
     timing: jobs that were not timed alone, one at a time, so that times can be compared
-    (`wall_s_single`); not those whose method has other code now. fresh: all jobs; each old record stands until its new one is there.
-    retry: jobs that failed. update: jobs whose method has other code now than when they ran.
+    (`wall_s_single`); not those whose method has other code now. fresh: all jobs; each old record
+    stands until its new one is there. retry: jobs that failed. update: jobs whose method has other
+    code now than when they ran.
     """
 
     timing: bool = False
@@ -429,27 +426,6 @@ class Run:
     def _is_replaced(self, job: Job, old: JobRecord) -> bool:
         """Whether a result that stands is to be replaced, whether or not this run takes times."""
         return self.mode.fresh or (self.mode.update and has_other_code(old, job.method))
-
-
-class Underway:
-    """Counts the steps that threads are at: joblib returns from an interruption before they do."""
-
-    def __init__(self) -> None:
-        self._n, self._changed = 0, threading.Condition()
-
-    def __enter__(self) -> None:
-        with self._changed:
-            self._n += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._changed:
-            self._n -= 1
-            self._changed.notify_all()
-
-    def over(self, within_s: float) -> bool:
-        """Wait until none is left; whether that was so in time."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._n, within_s)
 
 
 def _modules(methods: Iterable[LoadedMethod]) -> list[str]:

@@ -38,8 +38,9 @@ class Trainer:
 
     claims: what other runs on the same store are training is waited for. again: train also what has
     failed before. anew: train all, what other runs made before this one too, and do not go on from
-    what they saved. What another run makes while this one is at work is taken. on_record: called with the record
-    of each fit made. outdated: says of a record and a method whether it has to be made anew.
+    what they saved. What another run makes while this one is at work is taken. on_record: called
+    with the record of each fit made. outdated: says of a record and a method whether it has to be
+    made anew.
     """
 
     def __init__(

@@ -89,10 +89,11 @@ def test_links_and_pipes_that_a_user_names_are_written_through(tmp_path, form):
         write(pipe)
         assert len(received.result()) == target.stat().st_size and pipe.is_fifo()
         reading, writing = os.pipe()
-        received = pool.submit(open(reading, "rb").read)
-        write(Path(f"/dev/fd/{writing}"))
-        os.close(writing)
-        assert len(received.result()) == target.stat().st_size
+        with open(reading, "rb") as end:
+            received = pool.submit(end.read)
+            write(Path(f"/dev/fd/{writing}"))
+            os.close(writing)
+            assert len(received.result()) == target.stat().st_size
 
 
 @pytest.mark.parametrize(
