@@ -22,8 +22,8 @@ Parameters
     search       "boss" (Andrews et al. 2023, best order score search with linear-Gaussian BIC) or
                  "pc" (Fisher's z at `alpha_pc`), both causal-learn's
     alpha_pc     .01
-    penalty      factor of the BIC's penalty: 2, causal-learn's, whose score of a node with parents Pa
-                 is -n/2 log s^2 - penalty log n (|Pa| + 1) since 0.1.4.5
+    penalty      factor of the BIC's penalty: 2, causal-learn's, whose score of a node with
+                 parents Pa is -n/2 log s^2 - penalty log n (|Pa| + 1) since 0.1.4.5
     alpha        level of the test, divided by N (the reference's `scale_alpha`): .05
     n_knots      knots a parent of the regression's additive linear splines: 4 (chosen on
                  `synthetic-dev`); 0 is linear

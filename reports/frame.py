@@ -81,7 +81,6 @@ _JOB_COLUMNS = (
     "knowledge",
     "converged",
     "fit",
-    "fit",
     "unfitted",
     "log",
 )

@@ -58,7 +58,7 @@ def endings(stores: Iterable[Readable], method: str = "", lines: int = 12) -> li
             if method and method not in (label, record.method):
                 continue
             log = _inside(store.folder, record.log)
-            end = _end(store.folder, log, lines) if log else ""
+            end = log_end(store.folder, record.log, lines)
             alike = _VARYING.sub("#", end or record.reason)
             task = record.task if isinstance(record, JobRecord) else ""
             key = (label, str(record.status), alike)
@@ -87,8 +87,15 @@ def _inside(folder: Path, log: str) -> Path | None:
     return folder / path if log and not path.is_absolute() and ".." not in path.parts else None
 
 
-def _end(folder: Path, log: Path, lines: int) -> str:
-    """The last lines of a log, "" where it cannot be read. Links are not followed."""
+def log_end(folder: Path, name: str, lines: int) -> str:
+    """The last lines of a log that a record names, "" where it cannot be read.
+
+    Only the end of the file is read. Links are not followed, and names that lead out of the store
+    are not read. Characters that are not printable are escaped.
+    """
+    log = _inside(folder, name)
+    if log is None:
+        return ""
     try:
         check_folders(folder, log)
         with opened_file(log) as file:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from cdnbench.files import write_atomically
 from cdnbench.reports.report import Report
 
 TEXTS: Mapping[str, str] = {
@@ -42,7 +43,7 @@ def write(report: Report, folder: Path, texts: Mapping[str, str] = TEXTS) -> lis
     for name, table in texts.items():
         path, made = folder / f"{name}.txt", text(report, table)
         if not path.exists() or path.read_text(encoding="utf-8") != made:
-            path.write_text(made, encoding="utf-8")
+            write_atomically(path, made.encode())
             changed.append(path)
     return changed
 

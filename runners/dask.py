@@ -78,11 +78,11 @@ class DaskRun:
 
     def _is_missing(self, fit: Fit) -> bool:
         mode, record = self.planned.mode, self.planned.store.fit(fit.key)
-        if record is None:
+        if record is None or mode.fresh:
             return True
         if mode.update and has_other_code(record, fit.method):
             return True
-        return record.status != Status.ok and (record.outside or mode.fresh or mode.retry)
+        return record.status != Status.ok and (record.outside or mode.retry)
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
@@ -154,9 +154,14 @@ class DaskRun:
 
         if not requests:
             return
-        open_ = {self._submitted(client, request): request for request in requests}
-        coming = as_completed(open_, loop=client.loop)
         failures: list[str] = []
+        open_: dict[Any, Request] = {}
+        for request in requests:
+            if (future := self._submitted(client, request)) is None:
+                failures.append(_nobody(request))
+            else:
+                open_[future] = request
+        coming = as_completed(open_, loop=client.loop)
         try:
             for future in coming:
                 request = open_.pop(future)
@@ -175,7 +180,7 @@ class DaskRun:
                 self._refused(reply)
                 again = self._submitted(client, request)
                 if again is None:
-                    failures.append(f"{_n_jobs(request)}: no worker can run them")
+                    failures.append(_nobody(request))
                 else:
                     open_[again] = request
                     coming.add(again)
@@ -237,6 +242,10 @@ def dealt(batches: Sequence[Sequence[Job]], most: int) -> list[list[Job]]:
 def _n_jobs(request: Request) -> str:
     n = len(request.keys)
     return "1 job or fit" if n == 1 else f"{n} jobs"
+
+
+def _nobody(request: Request) -> str:
+    return f"{_n_jobs(request)}: no worker can run them"
 
 
 def _why(future: Any) -> str:

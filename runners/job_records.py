@@ -95,3 +95,15 @@ def has_other_code(record: Record, method: LoadedMethod) -> bool:
     here, there = platform.python_version_tuple(), record.provenance.versions.get("python", "")
     same_python = there.split(".")[:2] == list(here[:2])
     return bool(record.code and same_python and (now := method.code()) and now != record.code)
+
+
+def same_machine(one: JobRecord, other: JobRecord) -> bool:
+    """Whether two jobs ran on one machine, with the same device and number of threads."""
+    return all(
+        a == b
+        for a, b in (
+            (one.provenance.host, other.provenance.host),
+            (one.device, other.device),
+            (one.threads, other.threads),
+        )
+    )

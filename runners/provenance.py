@@ -22,7 +22,16 @@ PACKAGES = (
     "conditional-independence",
     "graphical-models",
     "causal-learn",
+    "gnies",
+    "numba",
+    "pandas",
+    "anndata",
+    "pydeseq2",
+    "joblib",
+    "safetensors",
+    "pyarrow",
 )
+"""Packages on which scores may depend; those that are not installed are left out."""
 
 
 @functools.cache

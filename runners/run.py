@@ -20,7 +20,7 @@ from cdnbench.runners import gpu_jobs
 from cdnbench.runners.claims import Claims
 from cdnbench.runners.devices import Lease, Slots, Stopped, Waiting
 from cdnbench.runners.gpus import slots_for
-from cdnbench.runners.job_records import has_other_code, job_record, unfitted
+from cdnbench.runners.job_records import has_other_code, job_record, same_machine, unfitted
 from cdnbench.runners.kept import Kept
 from cdnbench.runners.messages import Outcome
 from cdnbench.runners.others import Others
@@ -32,6 +32,7 @@ from cdnbench.runners.shards import Shard
 from cdnbench.runners.supervise import Interrupted, Supervisor
 from cdnbench.runners.task_maker import TaskMaker
 from cdnbench.runners.trainer import Trained, Trainer
+from cdnbench.runners.underway import ENDING_S, Underway
 from cdnbench.store import Store
 
 
@@ -40,8 +41,9 @@ class Mode:
     """Which jobs a run does again.
 
     timing: jobs that were not timed alone, one at a time, so that times can be compared
-    (`wall_s_single`). fresh: all jobs; each old record stands until its new one is there.
-    retry: jobs that failed. update: jobs whose method has other code now than when they ran.
+    (`wall_s_single`); not those whose method has other code now. fresh: all jobs; each old record
+    stands until its new one is there. retry: jobs that failed. update: jobs whose method has other
+    code now than when they ran.
     """
 
     timing: bool = False
@@ -74,6 +76,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._telling = threading.Lock()
+        self._underway = Underway()
 
     @cached_property
     def gpus(self) -> Slots:
@@ -150,12 +153,15 @@ class Run:
                     self._tell,
                     outdated=has_other_code if mode.update else lambda *_: False,
                 )
+                self._trainer.look(self.fits)
                 self._repeat = repeat
                 try:
                     self._run_all()
                 finally:
                     self._supervisor.stop.set()
                     self._maker.stop()
+                    if self._underway.over(ENDING_S):
+                        self._maker.forget()
         return len(self.todo)
 
     @cached_property
@@ -184,7 +190,11 @@ class Run:
             return True
         if self.mode.update and has_other_code(record, job.method):
             return True
-        return self.mode.timing and record.status == Status.ok and record.wall_s_single is None
+        if not self.mode.timing or record.status != Status.ok or record.wall_s_single is not None:
+            return False
+        # The time of other code would stand beside scores that it did not make.
+        own = record is self.store.job(job.key)
+        return not (own and has_other_code(record, job.method))
 
     def _tell(self, record: Record) -> None:
         with self._telling:
@@ -197,9 +207,10 @@ class Run:
         stop = self._supervisor.stop
 
         def step(item: Callable[[], Any]) -> None:
-            if not stop.is_set():
-                with contextlib.suppress(Interrupted, Stopped):
-                    item()
+            with self._underway:
+                if not stop.is_set():
+                    with contextlib.suppress(Interrupted, Stopped):
+                        item()
 
         # Results come back as they are ready, and the steps are taken from the iterator as threads
         # become free.
@@ -394,20 +405,27 @@ class Run:
     ) -> JobRecord:
         """Store what a job came to, and return its record.
 
-        Timing never replaces a result: it adds the time to it.
+        Timing adds a time to a result that stands, and leaves its scores. Two cases replace it: it
+        is to be made again for another reason (`fresh`, or `update` and other code), or the same
+        code made it on another machine, since a record names the one machine of its times.
         """
         record = job_record(self.plan, job, outcome, started_at, self.mode.timing, trained)
         prediction = outcome.prediction
         outputs = None if prediction is None else prediction.outputs
-        if self.mode.timing and old and old.status == Status.ok and self.store.is_done(old):
+        stands = old and old.status == Status.ok and self.store.is_done(old)
+        if self.mode.timing and old and stands and not self._is_replaced(job, old):
             if outcome.status != Status.ok:
                 note = printable(f"timed alone: {outcome.status}: {outcome.reason}")
                 record, outputs = replace(old, note=note), None
-            elif old.batch_size > 1:
+            elif old.code != record.code or same_machine(old, record):
                 record = replace(old, wall_s_single=outcome.wall_s_single, timing=outcome.timing)
                 outputs = None
         self.store.write_job(record, outputs)
         return record
+
+    def _is_replaced(self, job: Job, old: JobRecord) -> bool:
+        """Whether a result that stands is to be replaced, whether or not this run takes times."""
+        return self.mode.fresh or (self.mode.update and has_other_code(old, job.method))
 
 
 def _modules(methods: Iterable[LoadedMethod]) -> list[str]:

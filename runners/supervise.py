@@ -292,6 +292,7 @@ class Supervisor:
         limit_mb, look = self._memory_mb, LONGEST_S
         peak, started = 0.0, False
         begin, limit = time.monotonic(), LOADING_S
+        whole = limit  # with what earlier runs spent
         while True:
             arrived = process.wait(min(limit - (time.monotonic() - begin), look))
             if self.stop.is_set():
@@ -302,7 +303,11 @@ class Supervisor:
                     started, begin = True, time.monotonic()
                     memory.start(Held(answer.resident_mb, answer.shared_mb), answer.own_shm)
                     look = next_look(0.0, limit_mb, 0.0)
-                    limit = sum(job.timeout_s for job in jobs) - answer.spent_s
+                    whole = sum(job.timeout_s for job in jobs)
+                    limit = whole - answer.spent_s
+                    if limit <= 0:  # whatever it has done since
+                        yield Outcome(Status.timeout, f"no result within {whole:g} s")
+                        return
                 elif isinstance(answer, messages.Saved):
                     on_saved()
                 elif isinstance(answer, messages.Finished):
@@ -351,7 +356,7 @@ class Supervisor:
                 return
             if time.monotonic() - begin >= limit:
                 what = "result" if started else "start (importing the method, opening the task)"
-                reason = f"no {what} within {limit:g} s"
+                reason = f"no {what} within {whole:g} s"
                 yield Outcome(Status.timeout, reason, peak_rss_mb=peak or None)
                 return
 

@@ -120,6 +120,11 @@ class TaskMaker:
         with self._making:
             self._end_process()
 
+    def forget(self) -> None:
+        """Give up the samples of tasks whose jobs were not all begun. To be called after `stop`,
+        when no job is under way: it might hand on a descriptor that means another file by then."""
+        self._sealer.close()
+
     def _future(self, spec: TaskSpec) -> Future[Made]:
         with self._books:
             future = self._made.get(spec.hash)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,8 +37,10 @@ class Trainer:
     """Trains what jobs need and the store lacks; any number of threads may ask.
 
     claims: what other runs on the same store are training is waited for. again: train also what has
-    failed before. anew: do not go on from what other runs saved. on_record: called with the record
-    of each fit made. outdated: says of a record and a method whether it has to be made anew.
+    failed before. anew: train all, what other runs made before this one too, and do not go on from
+    what they saved. What another run makes while this one is at work is taken. on_record: called
+    with the record of each fit made. outdated: says of a record and a method whether it has to be
+    made anew.
     """
 
     def __init__(
@@ -57,6 +59,12 @@ class Trainer:
         self._made: dict[str, Future[Trained]] = {}
         self._before: dict[str, FitRecord | None] = {}  # the records when this run first looked
         self._books = threading.Lock()
+
+    def look(self, fits: Iterable[Fit]) -> None:
+        """Note what is there before the run begins: whatever replaces it is another run's work."""
+        with self._books:
+            for fit in fits:
+                self._look(fit)
 
     def begin(self, fit: Fit) -> None:
         """Train a fit now, unless another thread or another run is at it. `ensure` waits for these.
@@ -117,7 +125,9 @@ class Trainer:
         record = store.fit(fit.key)
         failed = record is not None and record.status != Status.ok
         again = failed and record is not None and (self._again or record.outside)
-        if record is None or (record is before and (again or self._outdated(record, fit.method))):
+        if record is None or (
+            record is before and (self._anew or again or self._outdated(record, fit.method))
+        ):
             if self._anew:
                 store.remove_checkpoints(fit.key)
             started_at = datetime.now(UTC).isoformat(timespec="seconds")

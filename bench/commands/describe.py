@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cdnbench.errors import BenchError
+from cdnbench.files import write_atomically
 
 
 def describe(
@@ -67,6 +69,8 @@ def describe(
 
 
 def _write(frame, path: Path) -> None:
-    """The same frame gives the same bytes."""
+    """The same frame gives the same bytes. The file appears whole."""
     packed = {"method": "gzip", "mtime": 0} if path.suffix == ".gz" else None
-    frame.to_csv(path, index=False, compression=packed)
+    content = io.BytesIO()
+    frame.to_csv(content, index=False, compression=packed)
+    write_atomically(path, content.getvalue())

@@ -271,7 +271,9 @@ def _announce(planned: Run) -> None:
         print(f"left out: {name}: {why}")
     for line in skip_notes(planned):
         print(line)
-    missing = Counter(f.method.info.name for f in planned.fits if store.fit(f.key) is None)
+    missing = Counter(
+        f.method.info.name for f in planned.fits if planned.mode.fresh or store.fit(f.key) is None
+    )
     if missing:
         print("to be trained first: " + ", ".join(f"{name} ({n})" for name, n in missing.items()))
     for problem in store.problems:

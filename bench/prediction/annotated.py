@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cdnbench.errors import InvalidData
-from cdnbench.files import partial_of
+from cdnbench.files import partial_of, what_is
 from cdnbench.prediction.result import Finding, Result
 
 KEY = "cdnbench"
@@ -30,11 +30,13 @@ def write_annotated(result: Result, source: Path, path: Path) -> None:
     obs gets `cdnbench_first`, `cdnbench_q` and `cdnbench_verdict`: first variable, q and verdict of
     each row's perturbation, by the first method. They are missing for controls and for rows that
     were left out. `uns["cdnbench"]` gets "settings", "versions", "notes" and "table"
-    (`Result.table` as arrays, one entry per finding).
+    (`Result.table` as arrays, one entry per finding). Where `path` is a link, it stays and what it
+    points to is written.
 
     Raises
     ------
-    InvalidData: the result is not of this file, or the file's obs has an old layout.
+    InvalidData: the result is not of this file, the file's obs has an old layout, or `path` is a
+        pipe or a device.
     """
     import h5py
     from anndata.io import read_elem, write_elem
@@ -44,6 +46,9 @@ def write_annotated(result: Result, source: Path, path: Path) -> None:
         raise InvalidData("Only a result of one file with many perturbations can be added to it.")
     if path.exists() and os.path.samefile(source, path):
         raise InvalidData(f"{path} is the input, which stays as it is. Name another file.")
+    if path.exists() and not path.is_file():
+        raise InvalidData(f"{path} is {what_is(path)}. An .h5ad can be written to a file only.")
+    path = path.resolve()
     partial = partial_of(path)
     try:
         shutil.copyfile(source, partial)

@@ -114,10 +114,12 @@ def fragment(result: Result, most: int = 20) -> str:
 
 
 def write_page(result: Result, path: Path) -> None:
-    """Write the page, so that the file appears whole."""
-    from cdnbench.files import write_atomically
+    """Write the page, so that the file appears whole. A link stays (`cdnbench.files.output`)."""
+    from cdnbench.files import output
 
-    write_atomically(Path(path), page(result).encode("utf-8"))
+    content = page(result).encode("utf-8")
+    with output(Path(path)) as file:
+        file.write(content)
 
 
 def _of_each(result: Result) -> dict[tuple[str, str], list[Finding]]:

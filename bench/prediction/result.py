@@ -248,28 +248,29 @@ class Result:
         write_annotated(self, Path(source), Path(path))
 
     def write_csv(self, path: Path) -> None:
-        """Write the rankings, one finding after another, so that the file appears whole."""
-        from cdnbench.files import whole
+        """Write the rankings, one finding after another, so that the file appears whole. Links
+        stay, and into pipes the rankings go at once (`cdnbench.files.output`)."""
+        from cdnbench.files import output
 
-        with whole(Path(path)) as file:
+        with output(Path(path)) as file:
             file.write((",".join(COLUMNS) + "\n").encode())
             for finding in self.findings:
                 text = finding.to_frame().to_csv(header=False, index=False, lineterminator="\n")
                 file.write(text.encode())
 
     def write_parquet(self, path: Path) -> None:
-        """Write the rankings, one finding after another, so that the file appears whole."""
+        """As `write_csv`, as .parquet."""
         import pyarrow as pa
         from pyarrow import parquet
 
-        from cdnbench.files import whole
+        from cdnbench.files import output
 
         number = dict.fromkeys(("rank", "score", "probability", "log_fold_change", "p", "q"))
         kinds = {
             name: pa.float64() if name in number else pa.string() for name in COLUMNS
         } | dict.fromkeys(("n_control", "n_perturbed"), pa.int64())
         schema = pa.schema(list(kinds.items()))
-        with whole(Path(path)) as file, parquet.ParquetWriter(file, schema) as writer:
+        with output(Path(path)) as file, parquet.ParquetWriter(file, schema) as writer:
             for finding in self.findings:
                 frame = finding.to_frame()
                 text = [name for name in COLUMNS if kinds[name] == pa.string()]

@@ -7,6 +7,7 @@ Nothing is averaged over a factor.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -40,6 +41,8 @@ _LEVELS = 8
 _PANELS = 12
 _ENOUGH = 3
 """Fewer datasets than this have no interval: it would fill the panel."""
+_NEXT_FACTOR = re.compile(r", (?=[^,=]+=)")
+"""Between two factors of a setting. A comma that no further `name=` follows belongs to a value."""
 _AXES = {"n_nodes": "number of variables N", "n_edges": "number of edges E"}
 _WORDS = {"n_nodes": "N = {}", "n_edges": "E = {}", "rows": "{} rows", "n_hidden": "{} hidden"}
 
@@ -134,11 +137,12 @@ def _panel(
 
 
 def _factors(names: Sequence[str]) -> pd.DataFrame:
-    """One row per setting, one column per factor that tells settings apart, values as text.
+    """One row per setting, one column per factor that tells settings apart, values as text, which
+    may hold commas.
 
     A factor that another one determines is left out.
     """
-    rows = [dict(part.split("=", 1) for part in name.split(", ")) for name in names]
+    rows = [dict(part.split("=", 1) for part in _NEXT_FACTOR.split(name)) for name in names]
     frame = pd.DataFrame(rows, index=list(names)).fillna("").astype(str)
     frame = frame.loc[:, frame.nunique() > 1]
     for name in list(frame)[::-1]:

@@ -12,10 +12,13 @@ import pandas as pd
 from cdnbench.record import FitRecord
 from cdnbench.reports import about
 from cdnbench.reports.frame import CEILING, Results
+from cdnbench.reports.logs import log_end
 from cdnbench.reports.table import seconds
 
+_LOG_LINES = 12
+"""The last lines of a log that are shown."""
 LOG_CHARACTERS = 2000
-"""The end of a log that is shown."""
+"""No more than so many characters of them are shown."""
 _FAILURES = 12
 """Ways to fail that are shown of one method."""
 _SUPERVISED = {
@@ -147,13 +150,8 @@ def _log(results: Results, jobs: pd.DataFrame) -> str:
     for row, name in jobs["log"].items():
         if not name or not results.folders:
             continue
-        path = Path(results.folders[int(row)]) / str(name)
-        try:
-            if path.is_file():
-                text = path.read_bytes()[-LOG_CHARACTERS:].decode("utf-8", "replace")
-                return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
-        except OSError:
-            continue
+        if end := log_end(Path(results.folders[int(row)]), str(name), _LOG_LINES):
+            return end[-LOG_CHARACTERS:]
     return ""
 
 

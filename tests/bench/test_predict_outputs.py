@@ -2,6 +2,7 @@
 how certain it says it is."""
 
 import json
+import os
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
@@ -111,6 +112,17 @@ def test_a_copy_replaces_an_earlier_one(folder):
     predict("screen.h5ad", *ASKED, *arguments)
     twice = anndata.read_h5ad("out.h5ad")
     assert list(twice.obs) == list(again.obs) and twice.uns["cdnbench"]["settings"]["fdr"] == 0.1
+
+
+def test_a_copy_is_written_through_a_link_and_into_no_pipe(folder):
+    result = cdnbench.predict("screen.h5ad", "gene", "mock", method="target-shift")
+    (folder / "link.h5ad").symlink_to("there.h5ad")
+    result.write_h5ad("screen.h5ad", "link.h5ad")
+    assert (folder / "link.h5ad").is_symlink()
+    assert "cdnbench" in anndata.read_h5ad("there.h5ad").uns
+    os.mkfifo(folder / "pipe.h5ad")
+    with pytest.raises(BenchError, match="pipe.h5ad is a pipe"):
+        result.write_h5ad("screen.h5ad", "pipe.h5ad")
 
 
 def test_inputs_are_never_written_over(folder):

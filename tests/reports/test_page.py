@@ -144,7 +144,18 @@ def test_the_page_names_failures_and_shows_their_logs(folder, make_store):
     (store.store.folder / "logs" / "x.log").write_text("Traceback <b>\x1b[31m here")
     page = reports.build(folder).to_html()
     assert "1 jobs error (first: broken): it fell" in page
-    assert "Traceback &lt;b&gt;�[31m here" in page
+    assert r"Traceback &lt;b&gt;\x1b[31m here" in page
+
+
+def test_a_page_shows_no_file_that_a_log_was_replaced_with_a_link_to(folder, make_store, tmp_path):
+    store = make_store()
+    task = store.task("broken", np.eye(3, dtype=bool), mechanism="linear")
+    store.job("half", task, status="error", reason="it fell", log="logs/x.log")
+    (store.store.folder / "logs").mkdir(exist_ok=True)
+    (tmp_path / "elsewhere").write_text("a file of somebody else", encoding="utf-8")
+    (store.store.folder / "logs" / "x.log").symlink_to(tmp_path / "elsewhere")
+    page = reports.build(folder).to_html()
+    assert "it fell" in page and "somebody else" not in page
 
 
 # In a browser

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 
 import pytest
@@ -11,6 +13,16 @@ from cdnbench.reports import texts
 from cdnbench.reports.frame import read
 from cdnbench.reports.report import Report
 from cdnbench.reports.tables import provenance
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A disk that has no room when a file is finished."""
+
+    def fail(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    return lambda: monkeypatch.setattr(os, "fsync", fail)
 
 
 @pytest.fixture
@@ -64,6 +76,15 @@ def test_texts_equal_their_stores_until_a_number_changes(fill, tmp_path):
     assert [str(folder / "real.txt") in what for what in texts.differences(report, folder)] == [
         True
     ]
+
+
+def test_a_full_disk_leaves_the_text_before(fill, tmp_path, full_disk):
+    (tmp_path / "real.txt").write_text("before", "utf-8")
+    report = fill(dirty=False)
+    full_disk()
+    with pytest.raises(OSError, match="No space"):
+        texts.write(report, tmp_path, {"real": "real"})
+    assert [path.read_text("utf-8") for path in tmp_path.glob("*real*")] == ["before"]
 
 
 def test_a_commit_that_nobody_has_is_reported(benchmark_module, tmp_path):

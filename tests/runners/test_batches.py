@@ -82,8 +82,9 @@ def test_timing_runs_each_alone_and_keeps_its_share(faulty, tmp_path):
     for task, record in after.items():
         assert record.wall_s_single >= 0.1
         assert replace(record, wall_s_single=None, timing={}) == before[task]
-    fresh = by_task(sweep(tmp_path / "other", "batched:pause=0.1", limit=3, timing=True))
-    assert all(r.batch_size == 1 and r.wall_s_single >= 0.1 for r in fresh.values())
+    for folder, fresh in (tmp_path / "other", False), (tmp_path, True):
+        made = by_task(sweep(folder, "batched:pause=0.1", limit=3, timing=True, fresh=fresh))
+        assert all(r.batch_size == 1 and r.wall_s_single >= 0.1 for r in made.values())
 
 
 def test_a_task_that_fails_harms_no_other(faulty, tmp_path):

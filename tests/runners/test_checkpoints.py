@@ -12,6 +12,7 @@ import pytest
 from cdnbench.record import FitRecord
 from cdnbench.runners import supervise
 from cdnbench.runners.plan import Limits, make_plan
+from cdnbench.runners.processes import Worker
 from cdnbench.runners.provenance import host
 from cdnbench.runners.run import Mode, Run
 from cdnbench.store import Store
@@ -116,9 +117,19 @@ def test_what_was_spent_before_counts(trace, tmp_path):
     assert record.provenance.host == host()
 
 
-def test_it_counts_for_the_limit_of_time(trace, tmp_path):
+def test_it_counts_for_the_limit_of_time(trace, tmp_path, monkeypatch):
+    """Also on a busy machine, where the run looks only when the fit is over."""
+    soon = Worker.wait
+    monkeypatch.setattr(Worker, "wait", lambda self, s: time.sleep(0.5) or soon(self, s))
     lay(run := run_of(trace, "well"), made(tmp_path / "made.npz", spent=[61.0, 1.0]))
-    assert fit(run).status == "timeout" and saved(run)
+    record = fit(run)
+    assert record.status == "timeout" and saved(run)
+    assert record.reason == "no result within 60 s"
+
+
+def test_a_fit_that_went_on_names_the_whole_limit(trace, tmp_path):
+    lay(run := run_of(trace, "never-ends"), made(tmp_path / "made.npz", spent=[59.5, 1.0]))
+    assert fit(run).reason == "no result within 60 s"
 
 
 def test_a_fit_of_two_machines_names_both(trace, tmp_path):

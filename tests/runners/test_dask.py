@@ -204,6 +204,27 @@ def test_where_no_worker_can_run_it_the_error_says_what_they_said(cluster, tmp_p
     assert "no worker can run them" in str(raised.value) and "tiny" in str(raised.value)
 
 
+def test_where_all_workers_have_refused_before_the_error_says_so(faulty, tmp_path):
+    run = run_of(tmp_path / "store", "good")
+    made = dask.DaskRun(run, ())
+    requests = [parts.Request((), (job.key,)) for job in run.plan.jobs[:2]]
+    with distributed.Client(n_workers=1, processes=False, dashboard_address=None) as client:
+        made._unfit.update(dict.fromkeys(client.nthreads(), "no data"))
+        with pytest.raises(BenchError, match="Some jobs were not run") as raised:
+            made._carry_out(client, requests)
+    assert str(raised.value).count("1 job or fit: no worker can run them") == 2
+    assert "said: no data" in str(raised.value)
+
+
+def test_a_fresh_run_sends_what_has_been_trained_to_be_trained_again(faulty, tmp_path):
+    run = run_of(tmp_path / "store", "learner")
+    run.execute()
+    (fit, *_) = run_of(tmp_path / "other", "learner").fits
+    for mode, again in (Mode(), False), (Mode(retry=True), False), (Mode(fresh=True), True):
+        planned = Run(run.plan, Store(tmp_path / "store"), mode)
+        assert dask.DaskRun(planned, ())._is_missing(fit) == again
+
+
 def test_a_part_is_a_run_of_its_own(faulty, tmp_path):
     """What a worker does, without dask."""
     run = run_of(tmp_path / "store", "good,raises")

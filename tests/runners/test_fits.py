@@ -9,6 +9,7 @@ from cdnbench.errors import CannotRun
 from cdnbench.record import FitRecord
 from cdnbench.runners.plan import Limits, make_plan
 from cdnbench.runners.run import Mode, Run
+from cdnbench.runners.shards import Shard
 from cdnbench.store import Store
 
 
@@ -75,6 +76,29 @@ def test_retry_learns_again(faulty, tmp_path):
     for retry in (False, False, True):
         sweep(tmp_path, f"learner:how=raises,trace={trace}", retry=retry)
     assert len(trace.read_text().split()) == 4  # two training sets, tried at first and again
+
+
+def test_a_fresh_run_learns_again_what_runs_before_it_learnt(faulty, tmp_path):
+    trace = tmp_path / "trace"
+    for fresh in (False, True):
+        sweep(tmp_path, f"learner:trace={trace}", jobs=2, fresh=fresh)
+    assert len(trace.read_text().split()) == 4  # two training sets, each learnt once by each run
+
+
+def test_a_fresh_run_takes_what_another_one_learns_meanwhile(faulty, tmp_path):
+    trace = tmp_path / "trace"
+    sweep(tmp_path, f"learner:trace={trace}")
+    plan = make_plan("tiny", {"n": 5}, f"learner:trace={trace}", limits=Limits(timeout_s=60.0))
+    keys = {job.fit.key for job in plan.jobs}
+
+    def run_other(record):
+        if record.key in keys:  # the first fit: another run learns the other one, whole
+            rest = Shard(keys=frozenset(keys - {record.key}))
+            keys.clear()
+            Run(plan, Store(tmp_path / "results"), Mode(fresh=True), shard=rest).execute()
+
+    Run(plan, Store(tmp_path / "results"), Mode(fresh=True), 1, run_other).execute()
+    assert len(trace.read_text().split()) == 4  # two by the first run, one by each of these
 
 
 def test_keys_depend_on_the_training_set(faulty):

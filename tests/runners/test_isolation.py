@@ -118,6 +118,22 @@ def test_a_sealed_task_is_the_same_and_cannot_be_changed_by_its_owner(tmp_path):
         sealer.seal(tmp_path / "kept", checksums)
 
 
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux has sealed files")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_is_interrupted_leaves_no_file_in_memory(faulty, tmp_path, jobs):
+    def in_memory():
+        named = (os.readlink(path) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+        return [name for name in named if "memfd:samples" in name]
+
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    plan = make_plan("tiny", {}, "good", limits=Limits(timeout_s=60))
+    with pytest.raises(KeyboardInterrupt):
+        Run(plan, Store(tmp_path / "results"), jobs=jobs, on_record=interrupt).execute()
+    assert not in_memory()
+
+
 def test_tasks_that_are_too_large_or_too_many_are_not_sealed(tmp_path, monkeypatch):
     checksums = write_samples(tmp_path / "kept", a_task())
     monkeypatch.setattr(sealed, "MOST_FILES", 1)

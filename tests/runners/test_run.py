@@ -1,17 +1,23 @@
 """Whatever a method does, the sweep finishes, says what happened, and harms no other job."""
 
+import ast
+import importlib.metadata
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
 from outcomes import same
 
+import cdnbench.methods
 from cdnbench.errors import BenchError
 from cdnbench.runners.plan import Limits, make_plan
+from cdnbench.runners.provenance import versions
 from cdnbench.runners.run import Mode, Run
 from cdnbench.store import Store
 
@@ -194,10 +200,38 @@ def test_a_record_says_what_it_rests_on(faulty, tmp_path):
     assert record.wall_s_single is None
 
 
+def test_a_record_has_the_versions_of_all_that_methods_import():
+    """Their code is told from other code by its digest, and that of packages by their versions."""
+    imported = set()
+    for path in Path(cdnbench.methods.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [str(node.module)]
+            imported |= {name.partition(".")[0] for name in names}
+    known = importlib.metadata.packages_distributions()
+    imported -= {*sys.stdlib_module_names, "llvmlite"}  # numba pins the version of llvmlite
+    packages = {known[name][0] for name in imported if name in known}
+    assert {"numpy", "numba", "pandas"} < packages
+    told = versions()
+    assert packages <= set(told) and told["numba"] == importlib.metadata.version("numba")
+
+
 def test_timing_runs_what_was_not_timed(faulty, tmp_path):
-    sweep(tmp_path, "good", limit=2)
+    before = {r.key: r for r in sweep(tmp_path, "good", limit=2).jobs()}
     store = sweep(tmp_path, "good", limit=2, timing=True)
     assert all(r.wall_s_single > 0 and r.timing for r in store.jobs())
+    assert {r.key: replace(r, wall_s_single=None, timing={}) for r in store.jobs()} == before
+
+
+def test_a_time_stands_beside_the_name_of_its_machine(faulty, tmp_path):
+    store = sweep(tmp_path, "good", limit=1)
+    (here,) = store.jobs()
+    there = replace(here, provenance=replace(here.provenance, host="another machine"))
+    store.write_job(there, None)
+    store.close()
+    (record,) = sweep(tmp_path, "good", limit=1, timing=True).jobs()
+    assert record.wall_s_single and record.provenance.host == here.provenance.host
 
 
 def test_a_rerun_does_only_what_is_missing(faulty, tmp_path):

@@ -56,6 +56,26 @@ def test_update_repeats_what_changed_alone(edited):
     assert all(record.code for record in after.records)
 
 
+def test_timing_leaves_the_results_of_other_code(edited):
+    """Their times would be those of code that did not make the scores."""
+
+    def slow():
+        store = Store(edited)
+        (record, *_) = (r for r in store.jobs() if r.method == "slow")
+        return record, store.scores(record.key)[""]
+
+    before, scores = slow()
+    planned = run(edited, timing=True)
+    assert {job.method.info.name for job in planned.todo} == {"good"}
+    assert set(planned.outdated) == {"slow"}
+    planned.execute()
+    after, same = slow()
+    assert after == before and (same == scores).all()
+    run(edited, timing=True, update=True).execute()
+    after, other = slow()
+    assert after.code != before.code and after.wall_s_single and (other != scores).any()
+
+
 def test_records_of_earlier_versions_raise_no_alarm(faulty, tmp_path):
     planned = run(tmp_path / "out", "good")
     planned.execute()

@@ -1,5 +1,9 @@
 """Findings: ranks, tables, and the files they are written to."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -68,6 +72,28 @@ def test_files_hold_what_the_frame_holds(tmp_path):
         for name in ("perturbation", "variable", "method"):
             expected = frame[name].astype(object).where(frame[name].notna(), None)
             assert read[name].where(read[name].notna(), None).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "html"])
+def test_links_and_pipes_that_a_user_names_are_written_through(tmp_path, form):
+    result = Result((finding(),))
+    write = getattr(result, f"write_{form}")
+    target, link, pipe = (tmp_path / name for name in ("target", "link", "pipe"))
+    target.write_text("old")
+    link.symlink_to(target)
+    write(link)
+    assert link.is_symlink() and len(target.read_bytes()) > 100
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        received = pool.submit(pipe.read_bytes)
+        write(pipe)
+        assert len(received.result()) == target.stat().st_size and pipe.is_fifo()
+        reading, writing = os.pipe()
+        with open(reading, "rb") as end:
+            received = pool.submit(end.read)
+            write(Path(f"/dev/fd/{writing}"))
+            os.close(writing)
+            assert len(received.result()) == target.stat().st_size
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from cdnbench.commands.describe import describe
+from cdnbench.commands.describe import _write, describe
 from cdnbench.datasets.cells import facts
 from cdnbench.datasets.cells.suites import PerturbSeq
 
@@ -58,3 +61,15 @@ def test_the_command_writes_the_tables_and_the_same_bytes_again(lines, tmp_path,
     steps = pd.read_csv(tmp_path / "a" / "attrition.csv")
     assert (steps.groupby("line")["perturbations"].diff().dropna() <= 0).all()
     assert "perturbations of" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["attrition.csv", "profiles.csv.gz"])
+def test_a_table_that_cannot_be_finished_leaves_the_one_before(tmp_path, monkeypatch, name):
+    def fail(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / name).write_text("before", encoding="utf-8")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        _write(pd.DataFrame({"line": ["a"]}), tmp_path / name)
+    assert [path.read_text("utf-8") for path in tmp_path.iterdir()] == ["before"]

@@ -187,7 +187,8 @@ class Learner(Good):
 @dataclass(frozen=True)
 class Steady(Learner):
     """Learns in four steps, and saves after each. If it did not go on from a checkpoint, `how` it
-    ends after the second; `trace`: a file with a line a step."""
+    ends after the second ("never-ends": in any case after the third); `trace`: a file with a line a
+    step."""
 
     info: ClassVar[MethodInfo] = MethodInfo(
         name="steady", summary="learns step by step", supervised="required", resumable=True
@@ -203,6 +204,8 @@ class Steady(Learner):
                     raise RuntimeError("it diverged")
                 if self.how == "loops":
                     time.sleep(600)
+            if step == 4 and self.how == "never-ends":
+                time.sleep(600)
             with open(self.trace, "a") as file:
                 print(step, file=file)
             checkpoint.save({"step": np.array(step)})
