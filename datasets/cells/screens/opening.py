@@ -46,8 +46,9 @@ _OF_TABLES = ("transpose", "not_variables", "drop_missing")
 class Source:
     """Rows with labels, read a range at a time.
 
-    has_symbols: whether the variables are genes. content: digest of what was given. notes: how it
-    was read. inputs: the files that are read, which no output may replace.
+    has_symbols: whether the variables are genes. content: digest of the values that were given,
+    or of their file. notes: how it was read. inputs: the files that are read, which no output may
+    replace.
     """
 
     raw: RawCells
@@ -187,8 +188,7 @@ def _of_table(read: LabelledTable, source: Any) -> Source:
         )
     path = source if isinstance(source, Path) else Path("the data frame")
     raw = RawCells(path, list(table.columns), read.about, _rows(values), _at_once(values.shape))
-    about = [[str(name), list(map(str, read.about[name]))] for name in read.about]
-    content = digest(table.values, list(table.columns), about)
+    content = digest(table.values, list(table.columns))
     inputs = (source,) if isinstance(source, Path) else ()
     raw = checked(raw, "names of columns", "Give each column a name of its own.")
     return Source(raw, False, content, tuple(notes), inputs)
@@ -232,9 +232,7 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
     raw = RawCells(path, names, adata.obs, _rows(matrix), _at_once(matrix.shape))
     _check_side(replace(raw, about_genes=tuple(map(str, var.columns))), reading)
     inputs = (Path(adata.filename),) if adata.isbacked else ()
-    obs = [["", list(map(str, adata.obs_names))]]  # a condition may name the index
-    obs += [[str(name), list(map(str, adata.obs[name]))] for name in adata.obs]
-    return Source(checked(genes_only(raw, types_of(var))), True, digest(content, obs), (), inputs)
+    return Source(checked(genes_only(raw, types_of(var))), True, content, (), inputs)
 
 
 def _at_once(shape: tuple[int, int]) -> int:

@@ -220,7 +220,35 @@ def test_halves_of_a_backed_anndata_are_different_data(small, tmp_path, sparse):
     assert one.identity != other.identity and one.identity == opened(backed[:n]).identity
 
 
-def test_names_of_rows_count_since_a_condition_may_use_them(small):
-    renamed = small.copy()
-    renamed.obs_names = [f"other-{name}" for name in small.obs_names]
-    assert opened(renamed).identity != opened(small).identity
+def test_the_identity_follows_the_rows_that_are_compared(small):
+    """And not their names, or a column as text, unless a condition makes something of them."""
+    renamed, text = small.copy(), small.copy()
+    renamed.obs_names = np.roll(small.obs_names, 1)
+    text.obs["batch"] = text.obs["batch"].astype(str)
+    assert opened(renamed).identity == opened(text).identity == opened(small).identity
+    for other, where in ((renamed, "index < 'c3'"), (text, "batch != 1")):
+        assert opened(other, where=where).identity != opened(small, where=where).identity
+    frame = continuous().assign(batch=[1, 2] * 20)
+    text = frame.assign(batch=frame["batch"].astype(str))
+    assert opened(frame, where="batch != 2").identity != opened(text, where="batch != 2").identity
+    moved = small.copy()
+    moved.obs[LABEL] = small.obs[LABEL].astype(object).replace({"G1": "G2", "G2": "G1"})
+    assert opened(moved).identity != opened(small).identity
+
+
+def test_the_identity_follows_the_genes_that_remain(small):
+    """Guides in place of other genes move the columns that methods get."""
+    found = []
+    for guides in ([], [2, 3], [4, 5]):
+        marked = small.copy()
+        marked.var["feature_types"] = "Gene Expression"
+        marked.var.loc[marked.var_names[guides], "feature_types"] = "CRISPR Guide Capture"
+        found.append(opened(marked).identity)
+    assert len(set(found)) == 3
+
+
+def test_the_identity_follows_the_totals_that_are_used(small):
+    other = small.copy()
+    other.obs["total"] *= 1.5
+    assert opened(other).identity == opened(small).identity
+    assert opened(other, total="total").identity != opened(small, total="total").identity
