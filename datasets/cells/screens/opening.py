@@ -159,11 +159,9 @@ def _with_labels(path: Path, reading: Reading) -> LabelledTable:
         table = without_missing(table, path)
     table = replace(table, values=checked_values(table.values, table.columns, path))
     named = named_cells(path, np.array(table.rows, dtype=object), reading.cells)
-    about = named.obs.copy()
-    for name in (reading.perturbation, reading.group):
-        if name in about:
-            about[name] = named.written[name]
-    return LabelledTable(table, about.reset_index(drop=True))
+    return LabelledTable(
+        table, named.obs.reset_index(drop=True), named.written.reset_index(drop=True)
+    )
 
 
 def _columns(reading: Reading) -> tuple[list[str], list[str], set[str]]:
@@ -187,7 +185,14 @@ def _of_table(read: LabelledTable, source: Any) -> Source:
             "values, so their means were subtracted."
         )
     path = source if isinstance(source, Path) else Path("the data frame")
-    raw = RawCells(path, list(table.columns), read.about, _rows(values), _at_once(values.shape))
+    raw = RawCells(
+        path,
+        list(table.columns),
+        read.about,
+        _rows(values),
+        _at_once(values.shape),
+        written=read.written,
+    )
     content = digest(table.values, list(table.columns))
     inputs = (source,) if isinstance(source, Path) else ()
     raw = checked(raw, "names of columns", "Give each column a name of its own.")

@@ -92,6 +92,63 @@ def test_variables_with_missing_values_are_left_out_when_asked(tmp_path, frame, 
         OwnScreen(path, replace(READING, drop_missing=True))
 
 
+BATCH = [1, 2] * 6
+
+
+def batches(form, frame, folder):
+    """A table with numbers as labels, in one of the forms that it may have, and its options."""
+    about = pd.DataFrame({"batch": BATCH, "done": DONE}, index=frame.index)
+    whole = pd.concat([frame, about], axis=1)
+    path = folder / f"values.{'csv' if form == 'cells' else form}"
+    if form == "data frame":
+        return whole, {}
+    if form == "parquet":
+        whole.to_parquet(path)
+        return path, {}
+    if form == "cells":
+        about.to_csv(folder / "about.csv")
+        frame.to_csv(path)
+        return path, {"cells": folder / "about.csv"}
+    whole.to_csv(path)
+    return path, {}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "data frame", "cells"])
+def test_conditions_compare_numbers_with_numbers_of_columns_of_labels(tmp_path, frame, form):
+    """As they do in an AnnData, though labels are read as they are written."""
+    source, options = batches(form, frame, tmp_path)
+    for where, left in (("batch != 2", "1"), ("batch > 1", "2"), ("batch == 1", "1")):
+        screen = OwnScreen(source, replace(READING, group="batch", where=where, **options))
+        assert {c.group for c in screen.comparisons} == {left}
+        assert screen.compared.control.tolist().count(0) == 3
+
+
+def test_conditions_on_numbers_that_are_labels_of_perturbations(tmp_path, frame):
+    path = tmp_path / "values.csv"
+    for zero, one in (("00", "01"), ("0", "1.0")):
+        done = [zero] * 6 + [one] * 3 + ["2"] * 3
+        frame.assign(done=done).to_csv(path)
+        screen = OwnScreen(path, replace(READING, control=zero, where="done != 2"))
+        assert [c.perturbation for c in screen.comparisons] == [one]
+
+
+@pytest.mark.parametrize("separator, decimal", [(",", "."), (";", ",")])
+def test_conditions_on_a_first_column_of_numbers(tmp_path, frame, separator, decimal):
+    path = tmp_path / "values.csv"
+    frame.insert(0, "n", [1.5, 2.0] * 6)
+    frame.assign(done=DONE).to_csv(path, index=False, sep=separator, decimal=decimal)
+    for where, left in (("n != 2", 0), ("n == 1.5", 0), ("n > 1.7", 1), ("n > 0", None)):
+        screen = OwnScreen(path, replace(READING, where=where))
+        expected = [i for i in range(6) if left is None or i % 2 == left]
+        assert screen.compared.control_rows[0].tolist() == expected
+
+
+def test_conditions_on_labels_that_are_true_or_false(tmp_path, frame):
+    frame.assign(ok=[True, False] * 6, done=DONE).to_csv(tmp_path / "values.csv")
+    screen = OwnScreen(tmp_path / "values.csv", replace(READING, group="ok", where="ok"))
+    assert {c.group for c in screen.comparisons} == {"True"}
+
+
 def test_what_does_not_fit_together_is_refused(tmp_path, frame, labels):
     path = tmp_path / "values.csv"
     frame.to_csv(path, index=False)
