@@ -198,6 +198,14 @@ def test_guides_of_10x_are_no_genes(small, tmp_path):
     assert "2 features of type CRISPR Guide Capture" in notes_of(screen)
 
 
+def test_barcodes_that_look_like_numbers_are_text(small, tmp_path):
+    small = small.copy()
+    small.obs_names = [f"{i:03d}" for i in range(small.n_obs)]
+    screen = opened(market(tmp_path / "m", small), cells=cells(small, tmp_path))
+    wanted = [(c.name, c.n_control, c.n_perturbed) for c in opened(small).comparisons]
+    assert [(c.name, c.n_control, c.n_perturbed) for c in screen.comparisons] == wanted
+
+
 @pytest.mark.parametrize("rounds", [1, 4])
 def test_blocks_and_chunks_change_nothing(rounds, small, expected, monkeypatch):
     monkeypatch.setattr(own_screen, "MOMENT_VALUES", small.n_vars * rounds)

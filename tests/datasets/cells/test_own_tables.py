@@ -14,6 +14,7 @@ from cdnbench.prediction.options import Reading
 READING = Reading(perturbation="done", control="none")
 NAMES = [f"s{i}" for i in range(12)]
 DONE = ["none"] * 6 + ["a"] * 3 + ["b"] * 3
+BATCH = [1, 2] * 6
 
 
 @pytest.fixture
@@ -49,6 +50,18 @@ def test_labels_of_another_file_follow_the_names_of_the_samples(tmp_path, frame,
     found = values_of(screen)
     np.testing.assert_allclose(found["a"], frame.to_numpy()[6:9], rtol=1e-6)
     np.testing.assert_allclose(found["b"], frame.to_numpy()[9:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("names", ["{:02d}", "{:02d}.0", "{}"])
+def test_names_of_samples_that_look_like_numbers_are_text(tmp_path, frame, names):
+    frame.index = [names.format(i) for i in range(12)]
+    path, cells = tmp_path / "values.tsv", tmp_path / "cells.csv"
+    frame.T.to_csv(path, sep="\t", index_label="name")
+    about = pd.DataFrame({"done": DONE, "batch": BATCH}, index=frame.index)
+    about.iloc[::-1].to_csv(cells, index_label="sample")
+    reading = replace(READING, cells=cells, transpose=True, where="batch > 0")
+    found = values_of(OwnScreen(path, reading))
+    np.testing.assert_allclose(found["a"], frame.to_numpy()[6:9], rtol=1e-6)
 
 
 def test_columns_of_numbers_that_describe_samples(tmp_path, frame, labels):
@@ -90,9 +103,6 @@ def test_variables_with_missing_values_are_left_out_when_asked(tmp_path, frame, 
     frame.assign(done=DONE).to_csv(path, index=False)
     with pytest.raises(InvalidTask, match="every variable has missing values"):
         OwnScreen(path, replace(READING, drop_missing=True))
-
-
-BATCH = [1, 2] * 6
 
 
 def batches(form, frame, folder):
