@@ -40,10 +40,11 @@ Change = Callable[[sparse.csr_matrix, np.ndarray], sparse.csr_matrix]
 class Values:
     """What the M rows of a file hold.
 
-    kind, largest, lowest (above 0): of all values. total: (M,) sums, or what `--total` says.
-    whole: (M,) bool, rows of whole numbers. key: (M,) equal for equal rows, NaN for rows that may
-    be equal by chance. odd: what is wrong with logarithms, and the cure, or "". sums: (M,) of each
-    row with its logarithm undone, in every scale that `cdnbench.scales` tries.
+    All is of the rows that are asked for; of others, numbers of rows mean nothing. kind, largest,
+    lowest (above 0): of all values. total: (M,) sums, or what `--total` says. whole: (M,) bool,
+    rows of whole numbers. key: (M,) equal for equal rows, NaN for rows that may be equal by chance.
+    odd: what is wrong with logarithms, and the cure, or "". sums: (M,) of each row with its
+    logarithm undone, in every scale that `cdnbench.scales` tries.
     """
 
     kind: Kind
@@ -60,7 +61,7 @@ class Values:
 
 
 def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progress) -> Values:
-    """Read all rows once. selected: (M,) bool, the rows that are asked for.
+    """Read all rows once. selected: (M,) bool, the rows that are asked for. Others decide nothing.
 
     Raises
     ------
@@ -71,11 +72,15 @@ def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progr
     extent, total, key = Extent(), np.zeros(n), np.full(n, np.nan)
     whole, odd = np.ones(n, dtype=bool), []
     sums: dict[str, np.ndarray] = {}
-    for rows, chunk in raw.chunks():
-        progress("looking", rows.start, n)
+    for part, all_rows in raw.chunks():
+        progress("looking", part.start, n)
+        rows = part.start + np.flatnonzero(selected[part])
+        if not len(rows):
+            continue
+        chunk = sparse.csr_matrix(all_rows[rows - part.start])
         if not np.isfinite(chunk.data).all():
             bad = int(np.flatnonzero(~np.isfinite(chunk.data))[0])
-            row = rows.start + int(np.searchsorted(chunk.indptr, bad, side="right")) - 1
+            row = int(rows[np.searchsorted(chunk.indptr, bad, side="right") - 1])
             raise InvalidData(
                 f"{raw.path}: row {row + 1} holds values that are not finite. Drop such rows, or "
                 "impute them."
@@ -109,7 +114,9 @@ def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progr
     return Values(extent.kind, extent.largest, extent.lowest, total, whole, key, same, sums)
 
 
-def _add_sums(sums: dict[str, np.ndarray], rows: slice, chunk: sparse.csr_matrix, n: int) -> None:
+def _add_sums(
+    sums: dict[str, np.ndarray], rows: np.ndarray, chunk: sparse.csr_matrix, n: int
+) -> None:
     """Add the sums of some rows, logarithms, to those of the n rows of a file."""
     if not chunk.nnz:
         return
@@ -244,18 +251,18 @@ def treatment(
         return found.action, found.kind, every, [found.note]
     notes = [found.note]
     if not reading.total and n <= 20 * FEW_VARIABLES:
-        notes.append(_hint(source, values, n))
+        notes.append(_hint(source, values, n, selected))
     return found.action, found.kind, values.total > 0, notes
 
 
-def _hint(source: Source, values: Values, n: int) -> str:
-    """What to do about a file with only some of the genes."""
+def _hint(source: Source, values: Values, n: int, selected: np.ndarray) -> str:
+    """What to do about a file with only some of the genes. selected: (M,) bool."""
     found = []
     for name in source.raw.obs:
         column = source.raw.obs[name]
         named = any(part in str(name).lower() for part in _TOTAL_NAMES)
         if named and column.dtype.kind in "iuf":
-            enough = column.to_numpy(dtype=np.float64) >= values.total
+            enough = (column.to_numpy(dtype=np.float64) >= values.total)[selected]
             found += [str(name)] * bool(enough.all())
     cure = f"--total {found[0]} looks like it" if found else "name it with --total COLUMN"
     return (

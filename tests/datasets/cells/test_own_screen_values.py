@@ -96,6 +96,41 @@ def test_one_broken_row_is_no_other_normalisation(small):
     assert opened(anndata.AnnData(values, obs=small.obs, var=small.var)).kind == "log"
 
 
+def with_other_rows(small, values):
+    """And as many rows of these values, which are not asked for: of another assay."""
+    other = anndata.AnnData(sparse.csr_matrix(values), obs=small.obs.copy(), var=small.var)
+    other.obs["total"] = 0.0
+    return anndata.concat([small, other], label="assay", keys=["rna", "other"], index_unique="-")
+
+
+@pytest.mark.parametrize("at_once", [17, 10_000])
+def test_rows_that_are_not_asked_for_decide_nothing(small, at_once, monkeypatch):
+    monkeypatch.setattr("cdnbench.datasets.cells.screens.opening.CHUNK", at_once)
+    wanted = tasks_of(opened(small))["G3"]
+    rng = np.random.default_rng(0)
+    one_below, infinite = np.zeros(small.shape), small.X.toarray()
+    one_below[3, 2], infinite[5] = -1, np.nan
+    for values in (rng.normal(size=small.shape), one_below, infinite, 0.5 * small.X.toarray()):
+        screen = opened(with_other_rows(small, values), where="assay == 'rna'")
+        found = tasks_of(screen)["G3"]
+        np.testing.assert_allclose(found.regimes[0], wanted.regimes[0])
+        np.testing.assert_allclose(found.observational, wanted.observational)
+        assert "values are counts" in notes_of(screen)
+        assert "--total total looks like it" in notes_of(screen)
+
+
+def test_a_row_that_is_asked_for_and_not_finite_is_named(small):
+    values = small.X.toarray()
+    values[[4, 9], 3] = np.nan
+    both = anndata.AnnData(values, obs=small.obs.copy(), var=small.var)
+    both.obs["place"] = np.arange(small.n_obs)
+    both.obs[LABEL] = both.obs[LABEL].astype(object).fillna(CONTROL)
+    for where, row in (("", 5), ("place > 4", 10)):
+        with pytest.raises(InvalidData, match=f"row {row} holds values that are not finite"):
+            opened(both, where=where)
+    assert opened(both, where="place > 9").kind == "log"
+
+
 def test_estimated_counts_are_divided_by_their_totals(small):
     zeros = sparse.csr_matrix((small.n_obs, 60))
     var = small.var.reindex([*small.var_names, *(f"other{i}" for i in range(60))])
