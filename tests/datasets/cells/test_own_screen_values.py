@@ -164,6 +164,44 @@ def test_one_side_raw_and_the_other_normalised(small):
         opened(anndata.AnnData(mixed, obs=small.obs, var=small.var))
 
 
+def in_batch(small, one, other):
+    """Some rows of one matrix and the others of another one, on both sides alike."""
+    first = (small.obs["batch"] == 1).to_numpy()
+    return anndata.AnnData(np.where(first[:, None], one, other), obs=small.obs, var=small.var)
+
+
+@pytest.mark.parametrize("factor", [1, 20])
+def test_counts_and_logarithms_in_one_file_are_refused(small, factor):
+    """Whether the counts are small enough for logarithms or not."""
+    counts = factor * small.X.toarray()
+    for logs in (np.log1p(shares(small)), np.log1p(counts + 0.01), np.log1p(shares(small)) - 5.1):
+        mixed = in_batch(small, counts, logs)
+        words = "rows are whole numbers, as counts are .*first is row.*as logarithms are"
+        with pytest.raises(InvalidData, match=f"({words}|not normalised alike).*--as-is"):
+            opened(mixed)
+        with pytest.raises(InvalidData, match=r"'1.0' are whole.*'0.0' are small.*--group batch"):
+            opened(mixed, group="batch")
+        assert "'0.0' are small" in notes_of(opened(mixed, group="batch", as_is=True))
+        assert opened(mixed, where="batch == 1").kind == "log"
+
+
+def test_estimated_counts_with_rows_of_whole_numbers_are_one_kind(small):
+    """Rows of whole numbers, as those of few reads have, or rows with few values, are no sign of
+    two kinds."""
+    counts = small.X.toarray()
+    some = np.random.default_rng(0).random(counts.shape) < 0.3
+    estimated, deep = counts + 0.25 * some * (counts > 1), 40 * counts + 0.3 * (counts > 0)
+    little, small_logs = counts.copy(), np.log1p(shares(small))
+    little[:, 15:] = 0
+    small_logs[:, 15:] = 0
+    for one, other in ((counts, estimated), (40 * counts, deep), (little, small_logs)):
+        mixed = in_batch(small, one, other)
+        assert "as logarithms are (" not in notes_of(opened(mixed, as_is=True))
+        assert "as logarithms are (" not in notes_of(opened(mixed, group="batch", as_is=True))
+    opened(in_batch(small, counts, estimated))
+    opened(in_batch(small, 40 * counts, deep))
+
+
 def test_copies_of_controls_are_refused(small):
     control = small.obs[LABEL].astype(str) == CONTROL
     copy = small[control][:10].copy()
