@@ -192,6 +192,7 @@ def _of_table(read: LabelledTable, source: Any) -> Source:
         _rows(values),
         _at_once(values.shape),
         written=read.written,
+        in_memory=True,
     )
     content = digest(table.values, list(table.columns))
     inputs = (source,) if isinstance(source, Path) else ()
@@ -234,7 +235,8 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
         content = digest(matrix, names)
     else:
         content = digest(file_digest(Path(adata.filename)), layer, names)
-    raw = RawCells(path, names, adata.obs, _rows(matrix), _at_once(matrix.shape))
+    rows, at_once = _rows(matrix), _at_once(matrix.shape)
+    raw = RawCells(path, names, adata.obs, rows, at_once, in_memory=not adata.isbacked)
     _check_side(replace(raw, about_genes=tuple(map(str, var.columns))), reading)
     inputs = (Path(adata.filename),) if adata.isbacked else ()
     return Source(checked(genes_only(raw, types_of(var))), True, content, (), inputs)
@@ -246,9 +248,10 @@ def _at_once(shape: tuple[int, int]) -> int:
 
 def _rows(matrix: Any) -> Callable[[int, int], sparse.csr_matrix]:
     def read(low: int, high: int) -> sparse.csr_matrix:
-        rows = sparse.csr_matrix(matrix[low:high], copy=True)
-        if rows.data.dtype.itemsize < 4:  # scipy does not compute with half precision
-            rows = rows.astype(np.float32)
+        part = matrix[low:high]
+        if part.dtype.itemsize < 4:  # scipy does not compute with half precision
+            part = part.astype(np.float32)
+        rows = sparse.csr_matrix(part, copy=True)
         rows.sum_duplicates()
         return rows
 

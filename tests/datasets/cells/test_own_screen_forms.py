@@ -121,6 +121,24 @@ def test_every_form_of_a_file_gives_the_same_tasks(form, small, expected, tmp_pa
     assert "the column 'total' as the total" in notes_of(screen)
 
 
+@pytest.mark.parametrize("kind", ["float16", "int8", "uint16", "int64", "float64"])
+def test_any_type_of_number_in_memory_is_read(small, kind):
+    whole = tasks_of(opened(small))["G3"].regimes[0]
+    values = small.X.toarray().clip(max=100).astype(kind)
+    found = opened(anndata.AnnData(values, obs=small.obs, var=small.var))
+    np.testing.assert_allclose(tasks_of(found)["G3"].regimes[0], whole, rtol=1e-4)
+
+
+def test_values_in_memory_that_cannot_be_read_are_no_damaged_file(small):
+    def broken(low, high):
+        raise ValueError("no rows")
+
+    raw = replace(opened(small).source.raw, read=broken)
+    with pytest.raises(InvalidData, match=r"the AnnData: rows 0 to .*\(no rows\)") as error:
+        next(raw.chunks())
+    assert "file" not in str(error.value)
+
+
 def test_what_is_given_is_not_changed(small):
     before = small.copy()
     tasks_of(opened(small))
