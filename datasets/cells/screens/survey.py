@@ -198,7 +198,8 @@ def totals_of(raw: RawCells, name: str, selected: np.ndarray) -> np.ndarray:
 
 
 def fulfils(raw: RawCells, condition: str) -> np.ndarray:
-    """(M,) bool: which cells fulfil a condition on the columns of obs (`--where`).
+    """(M,) bool: which cells fulfil a condition on the columns of obs (`--where`). A missing
+    value of a column of a nullable type fulfils none.
 
     Raises
     ------
@@ -206,7 +207,9 @@ def fulfils(raw: RawCells, condition: str) -> np.ndarray:
     """
     columns = ", ".join(map(str, raw.obs.columns))
     try:
-        found = np.asarray(raw.obs.eval(condition))
+        result = raw.obs.eval(condition)
+        nullable = str(getattr(result, "dtype", "")) in ("boolean", "bool[pyarrow]")
+        found = np.asarray(result.fillna(False).astype(bool) if nullable else result)
     except Exception as error:
         raise InvalidData(
             f"{raw.path}: --where {condition!r} cannot be evaluated ({error}). Columns: {columns}."
