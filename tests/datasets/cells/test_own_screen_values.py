@@ -223,6 +223,18 @@ def test_perturbations_that_are_called_like_controls_are_said():
     assert f"--control '{CONTROL},vehicle'" in notes_of(screen)
 
 
+def test_perturbations_that_differ_in_capitals_alone_are_said():
+    values = np.random.default_rng(0).normal(size=(30, 6))
+    labels = [CONTROL] * 10 + ["G17", "g17", "a", "b", "B"] * 4
+    screen = opened(labelled(values, labels))
+    assert "'B' and 'b', 'G17' and 'g17' differ in capital letters alone" in notes_of(screen)
+    assert {c.perturbation for c in screen.comparisons} == {"G17", "g17", "a", "b", "B"}
+    names = ["G17", "g17", "b", "c", "d", "e"]
+    notes = notes_of(opened(labelled(values, labels, names)))
+    assert "'B' and 'b' differ" in notes and "'g17'" not in notes
+    assert "differ in capital" not in notes_of(opened(continuous()))
+
+
 @pytest.mark.parametrize("bad", [np.inf, np.nan, -5.0])
 def test_totals_that_are_none_are_refused(bad, small):
     screen = small.copy()
