@@ -83,6 +83,18 @@ def test_conditions_choose_rows_and_are_no_variables(small):
         opened(frame, where="dya == 1")
 
 
+@pytest.mark.parametrize("where", ["batch != '1'", "total > 0 and (batch not in ['1', '3'])"])
+def test_conditions_that_compare_numbers_with_text_are_refused(small, where):
+    """They would leave every row in."""
+    frame = continuous().assign(batch=[1, 2] * 20, total=1.0)
+    for source in (small, frame):
+        with pytest.raises(InvalidData, match="'batch', a column of numbers, with the text '1'"):
+            opened(source, where=where)
+    text = frame.assign(batch=frame["batch"].astype(str))
+    assert opened(text, where=where).comparisons
+    assert opened(text, where="`batch` != '1'").comparisons
+
+
 def test_a_missing_number_fulfils_no_condition(small, tmp_path):
     """In a column that may have missing values, as h5ad keeps them."""
     marked = small.copy()
