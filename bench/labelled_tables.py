@@ -103,7 +103,7 @@ def labelled(
     known = {i for i, name in enumerate(names) if name in said}
     described = [i for i in range(len(names)) if i not in known and _describes(frame[i], i)]
     written = {names[i]: _as_label(frame[i]) for i in sorted(known) if names[i] in labels}
-    columns = {i: frame[i] for i in known} | (typed or {})
+    columns = {i: frame[i] for i in known} | dict(typed or {})
     about = {
         names[i]: _as_label(columns[i])
         if names[i] in labels and _is_text(columns[i])
