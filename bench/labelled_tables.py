@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from cdnbench.errors import InvalidTask, did_you_mean
 from cdnbench.samples import COMPRESSIONS, checked_values
-from cdnbench.table_layout import some
+from cdnbench.table_layout import COMMA, POINT, layout_of, some
 from cdnbench.tables import Table, is_missing, is_number, table_of_frame, text_frame
 
 TEXT, PARQUET = ("csv", "tsv", "txt"), "parquet"
@@ -19,10 +19,12 @@ TEXT, PARQUET = ("csv", "tsv", "txt"), "parquet"
 
 @dataclass(frozen=True)
 class LabelledTable:
-    """table: the variables. about: a data frame with the other columns, one row per sample."""
+    """table: the variables. about: a data frame with the other columns, one row per sample, with
+    numbers where a column holds nothing else. written: its labels, as they are written."""
 
     table: Table
     about: Any
+    written: Any
 
 
 def kind_of_table(path: Path) -> str:
@@ -62,7 +64,21 @@ def read_labelled(
             frame = frame.rename_axis(index=frame.index.name or "").reset_index()
     else:
         frame, names = text_frame(path, labels)
-        frame = frame.set_axis(names, axis=1)
+        decimal = layout_of(path).decimal
+        as_numbers = {
+            i: _numbers_of_text(frame[i], decimal)
+            for i, name in enumerate(names)
+            if name in labels or (i == 0 and name in {*numbers, *mentioned})
+        }
+        return labelled(
+            frame.set_axis(names, axis=1),
+            path,
+            labels,
+            numbers,
+            mentioned,
+            drop_missing=drop_missing,
+            typed=as_numbers,
+        )
     return labelled(frame, path, labels, numbers, mentioned, drop_missing=drop_missing)
 
 
@@ -74,8 +90,10 @@ def labelled(
     mentioned: Collection[str] = (),
     *,
     drop_missing: bool = False,
+    typed: Mapping[int, Any] | None = None,
 ) -> LabelledTable:
-    """The same for a data frame. path: what messages call it."""
+    """The same for a data frame. path: what messages call it. typed: place of a column -> what it
+    is for conditions, where it was read as text."""
     names = [str(name) for name in frame.columns]
     for name in (*labels, *numbers):
         if name not in names:
@@ -84,8 +102,14 @@ def labelled(
     said = {*labels, *numbers, *mentioned}
     known = {i for i, name in enumerate(names) if name in said}
     described = [i for i in range(len(names)) if i not in known and _describes(frame[i], i)]
-    about = {names[i]: _as_label(frame[i]) for i in sorted(known) if names[i] in labels}
-    about |= {names[i]: frame[i] for i in sorted(known) if names[i] not in labels}
+    written = {names[i]: _as_label(frame[i]) for i in sorted(known) if names[i] in labels}
+    columns = {i: frame[i] for i in known} | dict(typed or {})
+    about = {
+        names[i]: _as_label(columns[i])
+        if names[i] in labels and _is_text(columns[i])
+        else columns[i]
+        for i in sorted(known)
+    }
     about |= {names[i]: _as_label(frame[i]) for i in described}
     kept = [i for i in range(len(names)) if i not in known and i not in described]
     if not kept:
@@ -105,7 +129,7 @@ def labelled(
     if drop_missing:
         table = without_missing(table, path)
     table = replace(table, values=checked_values(table.values, table.columns, path))
-    return LabelledTable(table, pd.DataFrame(about).reset_index(drop=True))
+    return LabelledTable(table, pd.DataFrame(about), pd.DataFrame(written))
 
 
 def without_missing(table: Table, path: Path) -> Table:
@@ -140,6 +164,26 @@ def _describes(column: Any, place: int) -> bool:
     present = [cell for cell in cells if not is_missing(cell)]
     text = bool(present) and not any(map(is_number, present))
     return text and (place > 0 or len(set(present)) < len(present))
+
+
+def _numbers_of_text(column: Any, decimal: str) -> Any:
+    """A column that was read as text, as numbers, or as true and false, if all of its cells are;
+    else as it is. decimal: the sign of the file."""
+    import pandas as pd
+
+    present = [cell for cell in column if not is_missing(cell)]
+    pattern = COMMA if decimal == "," else POINT
+    if present and all(pattern.fullmatch(c) or POINT.fullmatch(c) for c in present):
+        cells = [None if is_missing(cell) else cell.replace(",", ".") for cell in column]
+        return pd.Series(pd.to_numeric(pd.Series(cells, dtype=object)), index=column.index)
+    if len(column) and column.str.lower().isin(("true", "false")).all():
+        return column.str.lower() == "true"
+    return column
+
+
+def _is_text(column: Any) -> bool:
+    """Whether a column holds text and nothing else, missing cells aside."""
+    return all(isinstance(cell, str) for cell in column[column.notna()])
 
 
 def _as_label(column: Any) -> Any:

@@ -129,6 +129,7 @@ def compare(
     n_controls = np.bincount(control[control >= 0], minlength=len(groups))
     others = selected & ~labels.control
     names, which = np.unique(labels.names[others].astype(str), return_inverse=True)
+    notes += _spelt_alike(names.tolist(), raw.genes)
     pairs, index, sizes = np.unique(
         number[others].astype(np.int64) * max(len(names), 1) + which,
         return_inverse=True,
@@ -174,6 +175,26 @@ def compare(
             "--max-controls changes it."
         )
     return Comparisons(found, in_group[kept], list(map(str, groups)), perturbed, control, notes)
+
+
+def _spelt_alike(names: list[str], genes: list[str]) -> list[str]:
+    """A note on perturbations that differ in small and capital letters alone. Those that are all
+    genes of the file, as of two species, may well differ."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(name.lower(), []).append(name)
+    known = set(genes)
+    found = [
+        " and ".join(map(repr, same))
+        for same in alike.values()
+        if len(same) > 1 and not known.issuperset(same)
+    ]
+    if not found:
+        return []
+    return [
+        f"{_listed(found)} differ in capital letters alone, and each is compared as a perturbation "
+        "of its own. If they are one, spell them alike."
+    ]
 
 
 def _refuse(raw, reading, labels, selected, n_controls, notes) -> None:

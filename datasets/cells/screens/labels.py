@@ -99,9 +99,11 @@ def written_column(raw: RawCells, name: str):
 
 
 _USUAL = re.compile(
-    r"(ctrl|control|neg|ntc?\b|non.?target|safe|scramble|mock|dmso|vehicle|untreated|wt\b)", re.I
+    r"(?:sg[\W_]?)?(?:ctrl|control|ntc?(?:\d+$|$|[\W_])|non.?target|scramble)"
+    r"|neg|safe|mock|dmso|vehicle|untreated|wt(?:$|[\W_])",
+    re.I,
 )
-"""How labels of controls usually begin."""
+"""How labels of controls usually begin. NT5E and WT1 are genes."""
 _MISSING = frozenset({"NA", "N/A", "NaN", "nan", "<NA>", "NULL"})
 """How R and pandas write that a cell has no label. They are labels where `--control` names them."""
 

@@ -199,14 +199,16 @@ def named_cells(path: Path, barcodes: np.ndarray, cells: Path | None) -> NamedCe
         raise InvalidData(f"{cells} does not exist.")
     with _readable(cells):
         _check_widths(cells)
-        known = pd.read_csv(cells, index_col=0)
-        text = pd.read_csv(cells, index_col=0, dtype=str, keep_default_na=False)
+        known = pd.read_csv(cells)
+        text = pd.read_csv(cells, dtype=str, keep_default_na=False)
+        first = text.columns[0]  # names, which are text even where they look like numbers: 01
+        text = text.set_index(text[first].str.strip()).drop(columns=first)
+        known = known.drop(columns=first).set_index(text.index)
         if known.columns.has_duplicates:
             raise InvalidData(f"{cells}: two columns have the same name. Rename one.")
         for column in known.columns.difference(known.select_dtypes("number").columns):
             # A label that is spelt None is text; pandas takes it for a missing value.
             known[column] = known[column].mask((text[column] == "None").to_numpy(), "None")
-        known.index = text.index = text.index.astype(str)
     if known.index.has_duplicates:
         raise InvalidData(
             f"{cells}: the barcode {known.index[known.index.duplicated()][0]!r} repeats in the "

@@ -46,8 +46,9 @@ _OF_TABLES = ("transpose", "not_variables", "drop_missing")
 class Source:
     """Rows with labels, read a range at a time.
 
-    has_symbols: whether the variables are genes. content: digest of what was given. notes: how it
-    was read. inputs: the files that are read, which no output may replace.
+    has_symbols: whether the variables are genes. content: digest of the values that were given,
+    or of their file. notes: how it was read. inputs: the files that are read, which no output may
+    replace.
     """
 
     raw: RawCells
@@ -158,11 +159,9 @@ def _with_labels(path: Path, reading: Reading) -> LabelledTable:
         table = without_missing(table, path)
     table = replace(table, values=checked_values(table.values, table.columns, path))
     named = named_cells(path, np.array(table.rows, dtype=object), reading.cells)
-    about = named.obs.copy()
-    for name in (reading.perturbation, reading.group):
-        if name in about:
-            about[name] = named.written[name]
-    return LabelledTable(table, about.reset_index(drop=True))
+    return LabelledTable(
+        table, named.obs.reset_index(drop=True), named.written.reset_index(drop=True)
+    )
 
 
 def _columns(reading: Reading) -> tuple[list[str], list[str], set[str]]:
@@ -186,9 +185,16 @@ def _of_table(read: LabelledTable, source: Any) -> Source:
             "values, so their means were subtracted."
         )
     path = source if isinstance(source, Path) else Path("the data frame")
-    raw = RawCells(path, list(table.columns), read.about, _rows(values), _at_once(values.shape))
-    about = [[str(name), list(map(str, read.about[name]))] for name in read.about]
-    content = digest(table.values, list(table.columns), about)
+    raw = RawCells(
+        path,
+        list(table.columns),
+        read.about,
+        _rows(values),
+        _at_once(values.shape),
+        written=read.written,
+        in_memory=True,
+    )
+    content = digest(table.values, list(table.columns))
     inputs = (source,) if isinstance(source, Path) else ()
     raw = checked(raw, "names of columns", "Give each column a name of its own.")
     return Source(raw, False, content, tuple(notes), inputs)
@@ -229,12 +235,11 @@ def _of_anndata(adata: Any, reading: Reading) -> Source:
         content = digest(matrix, names)
     else:
         content = digest(file_digest(Path(adata.filename)), layer, names)
-    raw = RawCells(path, names, adata.obs, _rows(matrix), _at_once(matrix.shape))
+    rows, at_once = _rows(matrix), _at_once(matrix.shape)
+    raw = RawCells(path, names, adata.obs, rows, at_once, in_memory=not adata.isbacked)
     _check_side(replace(raw, about_genes=tuple(map(str, var.columns))), reading)
     inputs = (Path(adata.filename),) if adata.isbacked else ()
-    obs = [["", list(map(str, adata.obs_names))]]  # a condition may name the index
-    obs += [[str(name), list(map(str, adata.obs[name]))] for name in adata.obs]
-    return Source(checked(genes_only(raw, types_of(var))), True, digest(content, obs), (), inputs)
+    return Source(checked(genes_only(raw, types_of(var))), True, content, (), inputs)
 
 
 def _at_once(shape: tuple[int, int]) -> int:
@@ -243,9 +248,10 @@ def _at_once(shape: tuple[int, int]) -> int:
 
 def _rows(matrix: Any) -> Callable[[int, int], sparse.csr_matrix]:
     def read(low: int, high: int) -> sparse.csr_matrix:
-        rows = sparse.csr_matrix(matrix[low:high], copy=True)
-        if rows.data.dtype.itemsize < 4:  # scipy does not compute with half precision
-            rows = rows.astype(np.float32)
+        part = matrix[low:high]
+        if part.dtype.itemsize < 4:  # scipy does not compute with half precision
+            part = part.astype(np.float32)
+        rows = sparse.csr_matrix(part, copy=True)
         rows.sum_duplicates()
         return rows
 

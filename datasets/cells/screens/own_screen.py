@@ -30,9 +30,10 @@ from cdnbench.prediction.screening import (
     Progress,
 )
 from cdnbench.task import Task
+from cdnbench.treatment import Action
 from cdnbench.values import Kind
 
-READING = 2
+READING = 3
 """Goes up when methods get other values for the same file and options."""
 MOMENT_VALUES = 50_000_000
 """Comparisons times variables of a block (0.8 GB of sums)."""
@@ -75,10 +76,26 @@ class OwnScreen:
         self.comparisons: list[Comparison] = self.compared.found
         self.variables = np.array(raw.genes, dtype=object)
         self.has_symbols = self.source.has_symbols
-        options = reading.plain()
+        self.identity = self._identity(action)
+
+    def _identity(self, action: Action) -> str:
+        """Digest of all that methods get: not of columns of obs, whose types a condition may turn
+        on, but of the rows that they lead to. action: what is done to the values."""
+        compared = self.compared
+        options = self.reading.plain()
         del options["candidates"]  # which is part of each task
-        self.identity = digest(
-            READING, cdnbench.__version__, self.source.content, options | {"cells": ""}
+        return digest(
+            READING,
+            cdnbench.__version__,
+            self.source.content,
+            options | {"cells": ""},
+            [str(name) for name in self.variables],
+            [[comparison.group, comparison.perturbation] for comparison in compared.found],
+            compared.groups,
+            compared.perturbed.astype(np.int64),
+            compared.control.astype(np.int64),
+            [action, self.kind],
+            self.total if self.reading.total else "",
         )
 
     def blocks(self) -> Iterator[Block]:

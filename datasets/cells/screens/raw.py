@@ -38,7 +38,8 @@ class RawCells:
     returns the values of cells low .. high - 1, (high - low, G). at_once: how many cells are read
     at once. left_out: how many features of each other type the file has, which are not read.
     about_genes: what the file says of genes, by the names of the columns.
-    written: columns of obs as they are written, where obs was read from text.
+    written: columns of obs as they are written, where obs was read from text. in_memory: whether
+    the values are there already, so that a file cannot be at fault.
     beside: files that are read together with an .mtx: the names of its features and barcodes.
     read_as: what was asked of the file by name: the layer, the column of genes and the digest of
     the table of cells. Empty where nothing was.
@@ -52,6 +53,7 @@ class RawCells:
     left_out: Mapping[str, int] = field(default_factory=dict)
     about_genes: tuple[str, ...] = ()
     written: pd.DataFrame | None = None
+    in_memory: bool = False
     beside: tuple[Path, ...] = ()
     read_as: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,6 +75,11 @@ class RawCells:
             except (InvalidData, MemoryError):
                 raise
             except Exception as error:  # h5py raises all kinds for a damaged file
+                if self.in_memory:
+                    raise InvalidData(
+                        f"{self.path}: rows {low} to {high - 1} cannot be read ({error}). Give "
+                        "numbers as a numpy array or a sparse matrix of scipy."
+                    ) from error
                 raise InvalidData(
                     f"{self.path}: cells {low} to {high - 1} cannot be read; the file is damaged. "
                     f"Fetch it again. ({error})"

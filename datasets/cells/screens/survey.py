@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -196,15 +197,19 @@ def totals_of(raw: RawCells, name: str, selected: np.ndarray) -> np.ndarray:
 
 
 def fulfils(raw: RawCells, condition: str) -> np.ndarray:
-    """(M,) bool: which cells fulfil a condition on the columns of obs (`--where`).
+    """(M,) bool: which cells fulfil a condition on the columns of obs (`--where`). A missing
+    value of a column of a nullable type fulfils none.
 
     Raises
     ------
-    InvalidData: it cannot be evaluated, or is no condition.
+    InvalidData: it cannot be evaluated, is no condition, or compares numbers with text.
     """
+    _check_compared(raw, condition)
     columns = ", ".join(map(str, raw.obs.columns))
     try:
-        found = np.asarray(raw.obs.eval(condition))
+        result = raw.obs.eval(condition)
+        nullable = str(getattr(result, "dtype", "")) in ("boolean", "bool[pyarrow]")
+        found = np.asarray(result.fillna(False).astype(bool) if nullable else result)
     except Exception as error:
         raise InvalidData(
             f"{raw.path}: --where {condition!r} cannot be evaluated ({error}). Columns: {columns}."
@@ -216,3 +221,34 @@ def fulfils(raw: RawCells, condition: str) -> np.ndarray:
             f"Columns: {columns}."
         )
     return found
+
+
+def _check_compared(raw: RawCells, condition: str) -> None:
+    """
+    Raises
+    ------
+    InvalidData: a column of numbers is said to be equal to a text, or not, which is the same for
+    each cell.
+    """
+    try:
+        tree = ast.parse(condition.strip(), mode="eval")
+    except (SyntaxError, ValueError):  # pandas knows more, such as names in backticks
+        return
+    numbers = set(map(str, raw.obs.select_dtypes("number").columns))
+    for part in ast.walk(tree):
+        if not isinstance(part, ast.Compare):
+            continue
+        sides = [part.left, *part.comparators]
+        named = [s.id for s in sides if isinstance(s, ast.Name) and s.id in numbers]
+        texts = [
+            leaf.value
+            for side in sides
+            if isinstance(side, ast.Constant | ast.List | ast.Tuple)
+            for leaf in ast.walk(side)
+            if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
+        ]
+        if named and texts:
+            raise InvalidData(
+                f"{raw.path}: --where {condition!r} compares {named[0]!r}, a column of numbers, "
+                f"with the text {texts[0]!r}. Write the number without quotes."
+            )

@@ -27,10 +27,14 @@ from cdnbench.prediction.options import Reading
 from cdnbench.prediction.screening import Progress
 from cdnbench.scales import NATURAL, PLAIN, Side, Sums, has_one_total, sums_by, why_scaled_otherwise
 from cdnbench.treatment import FEW_VARIABLES, WORDS, Action, Seen, treatment_of
-from cdnbench.values import DESCRIPTIONS, Extent, Kind
+from cdnbench.values import DESCRIPTIONS, LOG_LIMIT, Extent, Kind
 
 _LONG = 20
 """Rows with as many values that are not zero are equal only if one is a copy of the other."""
+_LARGER = 5
+"""So many values above 1 in a long row of whole numbers, and they are counts."""
+_SOME = 0.1
+"""Share of the rows that is too large to be chance."""
 _TOTAL_NAMES = ("total", "umi", "n_count", "ncount", "library", "depth")
 
 Change = Callable[[sparse.csr_matrix, np.ndarray], sparse.csr_matrix]
@@ -40,10 +44,13 @@ Change = Callable[[sparse.csr_matrix, np.ndarray], sparse.csr_matrix]
 class Values:
     """What the M rows of a file hold.
 
-    kind, largest, lowest (above 0): of all values. total: (M,) sums, or what `--total` says.
-    whole: (M,) bool, rows of whole numbers. key: (M,) equal for equal rows, NaN for rows that may
-    be equal by chance. odd: what is wrong with logarithms, and the cure, or "". sums: (M,) of each
-    row with its logarithm undone, in every scale that `cdnbench.scales` tries.
+    All is of the rows that are asked for; of others, numbers of rows mean nothing. kind, largest,
+    lowest (above 0): of all values. total: (M,) sums, or what `--total` says. whole: (M,) bool,
+    rows of whole numbers. counted, logged: (M,) bool, rows that are counts beyond doubt, and rows
+    of small fractions, which neither counts nor estimates of them are. key: (M,) equal for equal
+    rows, NaN for rows that may be equal by chance. odd: what is wrong with logarithms, and the
+    cure, or "". sums: (M,) of each row with its logarithm undone, in every scale that
+    `cdnbench.scales` tries.
     """
 
     kind: Kind
@@ -51,6 +58,8 @@ class Values:
     lowest: float
     total: np.ndarray
     whole: np.ndarray
+    counted: np.ndarray
+    logged: np.ndarray
     key: np.ndarray
     odd: str
     sums: Sums
@@ -60,7 +69,7 @@ class Values:
 
 
 def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progress) -> Values:
-    """Read all rows once. selected: (M,) bool, the rows that are asked for.
+    """Read all rows once. selected: (M,) bool, the rows that are asked for. Others decide nothing.
 
     Raises
     ------
@@ -70,12 +79,17 @@ def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progr
     weights = generator("predict", "keys of rows").normal(size=len(raw.genes))
     extent, total, key = Extent(), np.zeros(n), np.full(n, np.nan)
     whole, odd = np.ones(n, dtype=bool), []
+    counted, logged = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     sums: dict[str, np.ndarray] = {}
-    for rows, chunk in raw.chunks():
-        progress("looking", rows.start, n)
+    for part, all_rows in raw.chunks():
+        progress("looking", part.start, n)
+        rows = part.start + np.flatnonzero(selected[part])
+        if not len(rows):
+            continue
+        chunk = sparse.csr_matrix(all_rows[rows - part.start])
         if not np.isfinite(chunk.data).all():
             bad = int(np.flatnonzero(~np.isfinite(chunk.data))[0])
-            row = rows.start + int(np.searchsorted(chunk.indptr, bad, side="right")) - 1
+            row = int(rows[np.searchsorted(chunk.indptr, bad, side="right") - 1])
             raise InvalidData(
                 f"{raw.path}: row {row + 1} holds values that are not finite. Drop such rows, or "
                 "impute them."
@@ -86,8 +100,15 @@ def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progr
         fractions = sparse.csr_matrix(
             (chunk.data != np.floor(chunk.data), chunk.indices, chunk.indptr), shape=chunk.shape
         )
-        whole[rows] = np.asarray(fractions.sum(axis=1)).ravel() == 0
+        n_fractions = np.asarray(fractions.sum(axis=1)).ravel()
+        whole[rows] = n_fractions == 0
         filled = np.diff(chunk.indptr)
+        larger = np.asarray((chunk > 1).sum(axis=1)).ravel()
+        largest = chunk.max(axis=1).toarray().ravel()
+        counted[rows] = whole[rows] & (filled >= _LONG) & (larger >= _LARGER)
+        logged[rows] = (
+            (n_fractions >= (1 - _SOME) * filled) & (filled >= _LONG) & (largest < LOG_LIMIT)
+        )
         distinct = (filled >= _LONG) | ((filled == len(raw.genes)) & ~whole[rows])
         key[rows] = np.where(distinct, chunk.astype(np.float64) @ weights, np.nan)
         if all(odd):  # one part that is as it should be suffices
@@ -106,10 +127,23 @@ def look(source: Source, reading: Reading, selected: np.ndarray, progress: Progr
             )
         total = given
     same = odd[0] if odd and all(o == odd[0] for o in odd) and extent.kind == "log" else ""
-    return Values(extent.kind, extent.largest, extent.lowest, total, whole, key, same, sums)
+    return Values(
+        extent.kind,
+        extent.largest,
+        extent.lowest,
+        total,
+        whole,
+        counted,
+        logged,
+        key,
+        same,
+        sums,
+    )
 
 
-def _add_sums(sums: dict[str, np.ndarray], rows: slice, chunk: sparse.csr_matrix, n: int) -> None:
+def _add_sums(
+    sums: dict[str, np.ndarray], rows: np.ndarray, chunk: sparse.csr_matrix, n: int
+) -> None:
     """Add the sums of some rows, logarithms, to those of the n rows of a file."""
     if not chunk.nnz:
         return
@@ -133,7 +167,8 @@ def check(
 
     Raises
     ------
-    InvalidData: one side holds counts and the other does not, both were normalised or logged in
+    InvalidData: one side holds counts and the other does not, or both hold counts and logarithms,
+    or one group the ones and another group the others; both were normalised or logged in
     other ways, all rows of a perturbation are controls as well, or logarithms of another kind than
     log(1 + counts per ten thousand).
     """
@@ -178,10 +213,48 @@ def check(
             )
         elif n:
             copied.append(f"{comparison.name} ({n})")
+    if why := _mixed(source, reading, values, compared):
+        _refuse(reading, notes, f"{path}: {why}")
     if copied:
         more = f" and {len(copied) - 5} more" if len(copied) > 5 else ""
         notes.append(f"Some rows are also controls: {', '.join(copied[:5])}{more}.")
     return notes
+
+
+def _mixed(source: Source, reading: Reading, values: Values, compared: Comparisons) -> str:
+    """Why no treatment fits all rows, or "". Both are clear cases: estimated counts may have rows
+    of whole numbers as well, but not beside rows of nothing but small fractions."""
+    few = not source.has_symbols and len(source.raw.genes) < FEW_VARIABLES
+    used = (compared.perturbed >= 0) | (compared.control >= 0)
+    counted, logged = used & values.counted, used & values.logged
+    if values.kind == "counts" or few or not (counted.any() and logged.any()):
+        return ""
+    cure = "Treat all rows alike first, or keep one kind of them: --where."
+    rows_of = [list(rows) for rows in compared.control_rows]
+    for g, rows in zip(compared.group, compared.perturbed_rows, strict=True):
+        rows_of[g].extend(rows)
+    of = {
+        what: [
+            name
+            for name, rows in zip(compared.groups, rows_of, strict=True)
+            if rows and sure[rows].mean() > 1 - _SOME
+        ]
+        for what, sure in (("counts", counted), ("log", logged))
+    }
+    if of["counts"] and of["log"]:
+        return (
+            f"the rows of {of['counts'][0]!r} are {DESCRIPTIONS['counts']}, and those of "
+            f"{of['log'][0]!r} are small numbers with fractions, as logarithms are "
+            f"(--group {reading.group}). {cure}"
+        )
+    if min(counted.sum(), logged.sum()) < _SOME * used.sum():
+        return ""
+    one, other = (int(np.argmax(rows)) + 1 for rows in (counted, logged))
+    return (
+        f"{int(counted.sum()):,} rows are {DESCRIPTIONS['counts']} (the first is row {one}), and "
+        f"{int(logged.sum()):,} are small numbers with fractions, as logarithms are (the first is "
+        f"row {other}). {cure}"
+    )
 
 
 def _on_descriptions(source: Source, compared: Comparisons) -> list[str]:
@@ -244,18 +317,18 @@ def treatment(
         return found.action, found.kind, every, [found.note]
     notes = [found.note]
     if not reading.total and n <= 20 * FEW_VARIABLES:
-        notes.append(_hint(source, values, n))
+        notes.append(_hint(source, values, n, selected))
     return found.action, found.kind, values.total > 0, notes
 
 
-def _hint(source: Source, values: Values, n: int) -> str:
-    """What to do about a file with only some of the genes."""
+def _hint(source: Source, values: Values, n: int, selected: np.ndarray) -> str:
+    """What to do about a file with only some of the genes. selected: (M,) bool."""
     found = []
     for name in source.raw.obs:
         column = source.raw.obs[name]
         named = any(part in str(name).lower() for part in _TOTAL_NAMES)
         if named and column.dtype.kind in "iuf":
-            enough = column.to_numpy(dtype=np.float64) >= values.total
+            enough = (column.to_numpy(dtype=np.float64) >= values.total)[selected]
             found += [str(name)] * bool(enough.all())
     cure = f"--total {found[0]} looks like it" if found else "name it with --total COLUMN"
     return (

@@ -77,6 +77,14 @@ def test_perturbations_that_are_called_like_controls_are_found():
     assert found.like_controls == {"vehicle": 2} and found.distinct() == 3
 
 
+def test_usual_names_of_controls_with_numbers_and_of_guides():
+    usual = ["NT", "NT_10", "NT1", "NT-2", "NTC", "NTC1", "NTC_2", "WT", "WT_1", "sgNT", "sgNT-1"]
+    usual += ["sg_NTC", "sgControl", "sgNon-targeting", "neg-ctrl-3", "Scramble1"]
+    genes = ["NT5E", "NT5C2", "NTN1", "NTRK1", "WT1", "WTAP", "SGK1", "sgWT1", "sgNT5E", "WTIP"]
+    found = labels(["DMSO", *usual, *genes], "DMSO")
+    assert list(found.like_controls) == usual
+
+
 def test_a_pair_of_controls_is_a_control():
     found = labels(["NT+NT", "NT", "G0+NT", None, ""], "NT")
     assert found.control.tolist() == [True, True, False, False, False]

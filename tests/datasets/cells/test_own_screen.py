@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 from own_screens import (
     CONTROL,
@@ -80,6 +81,35 @@ def test_conditions_choose_rows_and_are_no_variables(small):
     assert "day" not in screen.variables and "'day' are part of the condition" in notes_of(screen)
     with pytest.raises(InvalidData, match=r"--where 'dya == 1' cannot be evaluated"):
         opened(frame, where="dya == 1")
+
+
+@pytest.mark.parametrize("where", ["batch != '1'", "total > 0 and (batch not in ['1', '3'])"])
+def test_conditions_that_compare_numbers_with_text_are_refused(small, where):
+    """They would leave every row in."""
+    frame = continuous().assign(batch=[1, 2] * 20, total=1.0)
+    for source in (small, frame):
+        with pytest.raises(InvalidData, match="'batch', a column of numbers, with the text '1'"):
+            opened(source, where=where)
+    text = frame.assign(batch=frame["batch"].astype(str))
+    assert opened(text, where=where).comparisons
+    assert opened(text, where="`batch` != '1'").comparisons
+
+
+def test_a_missing_number_fulfils_no_condition(small, tmp_path):
+    """In a column that may have missing values, as h5ad keeps them."""
+    marked = small.copy()
+    marked.obs["n"] = pd.array(np.arange(small.n_obs) % 2, dtype="Int64")
+    marked.obs.loc[marked.obs_names[::4], "n"] = pd.NA
+    n = marked.obs["n"].astype(object)
+    for source in (marked, saved(marked, tmp_path / "a.h5ad")):
+        for where, fits in (
+            ("n == 1", lambda v: v == 1),
+            ("n != 1", lambda v: v == 0),
+            ("n >= 0 and total > 0", lambda v: v in (0, 1)),
+        ):
+            rows = [x is not pd.NA and fits(x) for x in n]
+            wanted = (np.array(rows) & (small.obs[LABEL].astype(str) == CONTROL)).sum()
+            assert opened(source, where=where).comparisons[0].n_control == wanted
 
 
 def test_methods_get_a_stated_number_of_controls(small):

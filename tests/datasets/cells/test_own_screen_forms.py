@@ -121,6 +121,24 @@ def test_every_form_of_a_file_gives_the_same_tasks(form, small, expected, tmp_pa
     assert "the column 'total' as the total" in notes_of(screen)
 
 
+@pytest.mark.parametrize("kind", ["float16", "int8", "uint16", "int64", "float64"])
+def test_any_type_of_number_in_memory_is_read(small, kind):
+    whole = tasks_of(opened(small))["G3"].regimes[0]
+    values = small.X.toarray().clip(max=100).astype(kind)
+    found = opened(anndata.AnnData(values, obs=small.obs, var=small.var))
+    np.testing.assert_allclose(tasks_of(found)["G3"].regimes[0], whole, rtol=1e-4)
+
+
+def test_values_in_memory_that_cannot_be_read_are_no_damaged_file(small):
+    def broken(low, high):
+        raise ValueError("no rows")
+
+    raw = replace(opened(small).source.raw, read=broken)
+    with pytest.raises(InvalidData, match=r"the AnnData: rows 0 to .*\(no rows\)") as error:
+        next(raw.chunks())
+    assert "file" not in str(error.value)
+
+
 def test_what_is_given_is_not_changed(small):
     before = small.copy()
     tasks_of(opened(small))
@@ -198,6 +216,14 @@ def test_guides_of_10x_are_no_genes(small, tmp_path):
     assert "2 features of type CRISPR Guide Capture" in notes_of(screen)
 
 
+def test_barcodes_that_look_like_numbers_are_text(small, tmp_path):
+    small = small.copy()
+    small.obs_names = [f"{i:03d}" for i in range(small.n_obs)]
+    screen = opened(market(tmp_path / "m", small), cells=cells(small, tmp_path))
+    wanted = [(c.name, c.n_control, c.n_perturbed) for c in opened(small).comparisons]
+    assert [(c.name, c.n_control, c.n_perturbed) for c in screen.comparisons] == wanted
+
+
 @pytest.mark.parametrize("rounds", [1, 4])
 def test_blocks_and_chunks_change_nothing(rounds, small, expected, monkeypatch):
     monkeypatch.setattr(own_screen, "MOMENT_VALUES", small.n_vars * rounds)
@@ -220,7 +246,35 @@ def test_halves_of_a_backed_anndata_are_different_data(small, tmp_path, sparse):
     assert one.identity != other.identity and one.identity == opened(backed[:n]).identity
 
 
-def test_names_of_rows_count_since_a_condition_may_use_them(small):
-    renamed = small.copy()
-    renamed.obs_names = [f"other-{name}" for name in small.obs_names]
-    assert opened(renamed).identity != opened(small).identity
+def test_the_identity_follows_the_rows_that_are_compared(small):
+    """And not their names, or a column as text, unless a condition makes something of them."""
+    renamed, text = small.copy(), small.copy()
+    renamed.obs_names = np.roll(small.obs_names, 1)
+    text.obs["batch"] = text.obs["batch"].astype(str)
+    assert opened(renamed).identity == opened(text).identity == opened(small).identity
+    for other, where in ((renamed, "index < 'c3'"), (text, "batch != 1")):
+        assert opened(other, where=where).identity != opened(small, where=where).identity
+    frame = continuous().assign(batch=[1, 2] * 20)
+    text = frame.assign(batch=frame["batch"].astype(str))
+    assert opened(frame, where="batch != 2").identity != opened(text, where="batch != 2").identity
+    moved = small.copy()
+    moved.obs[LABEL] = small.obs[LABEL].astype(object).replace({"G1": "G2", "G2": "G1"})
+    assert opened(moved).identity != opened(small).identity
+
+
+def test_the_identity_follows_the_genes_that_remain(small):
+    """Guides in place of other genes move the columns that methods get."""
+    found = []
+    for guides in ([], [2, 3], [4, 5]):
+        marked = small.copy()
+        marked.var["feature_types"] = "Gene Expression"
+        marked.var.loc[marked.var_names[guides], "feature_types"] = "CRISPR Guide Capture"
+        found.append(opened(marked).identity)
+    assert len(set(found)) == 3
+
+
+def test_the_identity_follows_the_totals_that_are_used(small):
+    other = small.copy()
+    other.obs["total"] *= 1.5
+    assert opened(other).identity == opened(small).identity
+    assert opened(other, total="total").identity != opened(small, total="total").identity

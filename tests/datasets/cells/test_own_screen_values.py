@@ -96,6 +96,41 @@ def test_one_broken_row_is_no_other_normalisation(small):
     assert opened(anndata.AnnData(values, obs=small.obs, var=small.var)).kind == "log"
 
 
+def with_other_rows(small, values):
+    """And as many rows of these values, which are not asked for: of another assay."""
+    other = anndata.AnnData(sparse.csr_matrix(values), obs=small.obs.copy(), var=small.var)
+    other.obs["total"] = 0.0
+    return anndata.concat([small, other], label="assay", keys=["rna", "other"], index_unique="-")
+
+
+@pytest.mark.parametrize("at_once", [17, 10_000])
+def test_rows_that_are_not_asked_for_decide_nothing(small, at_once, monkeypatch):
+    monkeypatch.setattr("cdnbench.datasets.cells.screens.opening.CHUNK", at_once)
+    wanted = tasks_of(opened(small))["G3"]
+    rng = np.random.default_rng(0)
+    one_below, infinite = np.zeros(small.shape), small.X.toarray()
+    one_below[3, 2], infinite[5] = -1, np.nan
+    for values in (rng.normal(size=small.shape), one_below, infinite, 0.5 * small.X.toarray()):
+        screen = opened(with_other_rows(small, values), where="assay == 'rna'")
+        found = tasks_of(screen)["G3"]
+        np.testing.assert_allclose(found.regimes[0], wanted.regimes[0])
+        np.testing.assert_allclose(found.observational, wanted.observational)
+        assert "values are counts" in notes_of(screen)
+        assert "--total total looks like it" in notes_of(screen)
+
+
+def test_a_row_that_is_asked_for_and_not_finite_is_named(small):
+    values = small.X.toarray()
+    values[[4, 9], 3] = np.nan
+    both = anndata.AnnData(values, obs=small.obs.copy(), var=small.var)
+    both.obs["place"] = np.arange(small.n_obs)
+    both.obs[LABEL] = both.obs[LABEL].astype(object).fillna(CONTROL)
+    for where, row in (("", 5), ("place > 4", 10)):
+        with pytest.raises(InvalidData, match=f"row {row} holds values that are not finite"):
+            opened(both, where=where)
+    assert opened(both, where="place > 9").kind == "log"
+
+
 def test_estimated_counts_are_divided_by_their_totals(small):
     zeros = sparse.csr_matrix((small.n_obs, 60))
     var = small.var.reindex([*small.var_names, *(f"other{i}" for i in range(60))])
@@ -129,6 +164,44 @@ def test_one_side_raw_and_the_other_normalised(small):
         opened(anndata.AnnData(mixed, obs=small.obs, var=small.var))
 
 
+def in_batch(small, one, other):
+    """Some rows of one matrix and the others of another one, on both sides alike."""
+    first = (small.obs["batch"] == 1).to_numpy()
+    return anndata.AnnData(np.where(first[:, None], one, other), obs=small.obs, var=small.var)
+
+
+@pytest.mark.parametrize("factor", [1, 20])
+def test_counts_and_logarithms_in_one_file_are_refused(small, factor):
+    """Whether the counts are small enough for logarithms or not."""
+    counts = factor * small.X.toarray()
+    for logs in (np.log1p(shares(small)), np.log1p(counts + 0.01), np.log1p(shares(small)) - 5.1):
+        mixed = in_batch(small, counts, logs)
+        words = "rows are whole numbers, as counts are .*first is row.*as logarithms are"
+        with pytest.raises(InvalidData, match=f"({words}|not normalised alike).*--as-is"):
+            opened(mixed)
+        with pytest.raises(InvalidData, match=r"'1.0' are whole.*'0.0' are small.*--group batch"):
+            opened(mixed, group="batch")
+        assert "'0.0' are small" in notes_of(opened(mixed, group="batch", as_is=True))
+        assert opened(mixed, where="batch == 1").kind == "log"
+
+
+def test_estimated_counts_with_rows_of_whole_numbers_are_one_kind(small):
+    """Rows of whole numbers, as those of few reads have, or rows with few values, are no sign of
+    two kinds."""
+    counts = small.X.toarray()
+    some = np.random.default_rng(0).random(counts.shape) < 0.3
+    estimated, deep = counts + 0.25 * some * (counts > 1), 40 * counts + 0.3 * (counts > 0)
+    little, small_logs = counts.copy(), np.log1p(shares(small))
+    little[:, 15:] = 0
+    small_logs[:, 15:] = 0
+    for one, other in ((counts, estimated), (40 * counts, deep), (little, small_logs)):
+        mixed = in_batch(small, one, other)
+        assert "as logarithms are (" not in notes_of(opened(mixed, as_is=True))
+        assert "as logarithms are (" not in notes_of(opened(mixed, group="batch", as_is=True))
+    opened(in_batch(small, counts, estimated))
+    opened(in_batch(small, 40 * counts, deep))
+
+
 def test_copies_of_controls_are_refused(small):
     control = small.obs[LABEL].astype(str) == CONTROL
     copy = small[control][:10].copy()
@@ -148,6 +221,18 @@ def test_perturbations_that_are_called_like_controls_are_said():
     screen = opened(labelled(values, [CONTROL] * 10 + ["vehicle"] * 10 + ["a"] * 10))
     assert "'vehicle' (10 rows): called like controls" in notes_of(screen)
     assert f"--control '{CONTROL},vehicle'" in notes_of(screen)
+
+
+def test_perturbations_that_differ_in_capitals_alone_are_said():
+    values = np.random.default_rng(0).normal(size=(30, 6))
+    labels = [CONTROL] * 10 + ["G17", "g17", "a", "b", "B"] * 4
+    screen = opened(labelled(values, labels))
+    assert "'B' and 'b', 'G17' and 'g17' differ in capital letters alone" in notes_of(screen)
+    assert {c.perturbation for c in screen.comparisons} == {"G17", "g17", "a", "b", "B"}
+    names = ["G17", "g17", "b", "c", "d", "e"]
+    notes = notes_of(opened(labelled(values, labels, names)))
+    assert "'B' and 'b' differ" in notes and "'g17'" not in notes
+    assert "differ in capital" not in notes_of(opened(continuous()))
 
 
 @pytest.mark.parametrize("bad", [np.inf, np.nan, -5.0])

@@ -14,6 +14,7 @@ from cdnbench.prediction.options import Reading
 READING = Reading(perturbation="done", control="none")
 NAMES = [f"s{i}" for i in range(12)]
 DONE = ["none"] * 6 + ["a"] * 3 + ["b"] * 3
+BATCH = [1, 2] * 6
 
 
 @pytest.fixture
@@ -49,6 +50,18 @@ def test_labels_of_another_file_follow_the_names_of_the_samples(tmp_path, frame,
     found = values_of(screen)
     np.testing.assert_allclose(found["a"], frame.to_numpy()[6:9], rtol=1e-6)
     np.testing.assert_allclose(found["b"], frame.to_numpy()[9:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("names", ["{:02d}", "{:02d}.0", "{}"])
+def test_names_of_samples_that_look_like_numbers_are_text(tmp_path, frame, names):
+    frame.index = [names.format(i) for i in range(12)]
+    path, cells = tmp_path / "values.tsv", tmp_path / "cells.csv"
+    frame.T.to_csv(path, sep="\t", index_label="name")
+    about = pd.DataFrame({"done": DONE, "batch": BATCH}, index=frame.index)
+    about.iloc[::-1].to_csv(cells, index_label="sample")
+    reading = replace(READING, cells=cells, transpose=True, where="batch > 0")
+    found = values_of(OwnScreen(path, reading))
+    np.testing.assert_allclose(found["a"], frame.to_numpy()[6:9], rtol=1e-6)
 
 
 def test_columns_of_numbers_that_describe_samples(tmp_path, frame, labels):
@@ -90,6 +103,60 @@ def test_variables_with_missing_values_are_left_out_when_asked(tmp_path, frame, 
     frame.assign(done=DONE).to_csv(path, index=False)
     with pytest.raises(InvalidTask, match="every variable has missing values"):
         OwnScreen(path, replace(READING, drop_missing=True))
+
+
+def batches(form, frame, folder):
+    """A table with numbers as labels, in one of the forms that it may have, and its options."""
+    about = pd.DataFrame({"batch": BATCH, "done": DONE}, index=frame.index)
+    whole = pd.concat([frame, about], axis=1)
+    path = folder / f"values.{'csv' if form == 'cells' else form}"
+    if form == "data frame":
+        return whole, {}
+    if form == "parquet":
+        whole.to_parquet(path)
+        return path, {}
+    if form == "cells":
+        about.to_csv(folder / "about.csv")
+        frame.to_csv(path)
+        return path, {"cells": folder / "about.csv"}
+    whole.to_csv(path)
+    return path, {}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "data frame", "cells"])
+def test_conditions_compare_numbers_with_numbers_of_columns_of_labels(tmp_path, frame, form):
+    """As they do in an AnnData, though labels are read as they are written."""
+    source, options = batches(form, frame, tmp_path)
+    for where, left in (("batch != 2", "1"), ("batch > 1", "2"), ("batch == 1", "1")):
+        screen = OwnScreen(source, replace(READING, group="batch", where=where, **options))
+        assert {c.group for c in screen.comparisons} == {left}
+        assert screen.compared.control.tolist().count(0) == 3
+
+
+def test_conditions_on_numbers_that_are_labels_of_perturbations(tmp_path, frame):
+    path = tmp_path / "values.csv"
+    for zero, one in (("00", "01"), ("0", "1.0")):
+        done = [zero] * 6 + [one] * 3 + ["2"] * 3
+        frame.assign(done=done).to_csv(path)
+        screen = OwnScreen(path, replace(READING, control=zero, where="done != 2"))
+        assert [c.perturbation for c in screen.comparisons] == [one]
+
+
+@pytest.mark.parametrize("separator, decimal", [(",", "."), (";", ",")])
+def test_conditions_on_a_first_column_of_numbers(tmp_path, frame, separator, decimal):
+    path = tmp_path / "values.csv"
+    frame.insert(0, "n", [1.5, 2.0] * 6)
+    frame.assign(done=DONE).to_csv(path, index=False, sep=separator, decimal=decimal)
+    for where, left in (("n != 2", 0), ("n == 1.5", 0), ("n > 1.7", 1), ("n > 0", None)):
+        screen = OwnScreen(path, replace(READING, where=where))
+        expected = [i for i in range(6) if left is None or i % 2 == left]
+        assert screen.compared.control_rows[0].tolist() == expected
+
+
+def test_conditions_on_labels_that_are_true_or_false(tmp_path, frame):
+    frame.assign(ok=[True, False] * 6, done=DONE).to_csv(tmp_path / "values.csv")
+    screen = OwnScreen(tmp_path / "values.csv", replace(READING, group="ok", where="ok"))
+    assert {c.group for c in screen.comparisons} == {"True"}
 
 
 def test_what_does_not_fit_together_is_refused(tmp_path, frame, labels):
