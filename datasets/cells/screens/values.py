@@ -20,6 +20,7 @@ from cdnbench.descriptions import (
     constant_on_sides,
     named_as_descriptions,
     note_on_descriptions,
+    numbers_of_rows,
 )
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidData, InvalidParameter
@@ -190,7 +191,7 @@ def _on_descriptions(source: Source, compared: Comparisons) -> list[str]:
     if source.has_symbols:
         return []
     values, names = raw.read(0, raw.n_cells).toarray(), list(raw.genes)
-    suspicious = named_as_descriptions(names)
+    suspicious = named_as_descriptions(names) | numbers_of_rows(values)
     controls = [values[rows] for rows in compared.control_rows]
     for group, rows in zip(compared.group, compared.perturbed_rows, strict=True):
         suspicious = suspicious | constant_on_sides(controls[group], values[rows])
