@@ -71,8 +71,8 @@ def constant_on_sides(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def numbers_of_rows(*sides: np.ndarray) -> np.ndarray:
-    """(N,) bool, whether a column of one or two tables (rows, N) numbers the rows: it holds distinct
-    whole numbers, nearly consecutive in any order, over all rows or in each table."""
+    """(N,) bool, whether a column of one or two tables (rows, N) numbers the rows: it holds
+    distinct whole numbers, nearly consecutive in any order, over all rows or in each table."""
     n, n_variables = sum(map(len, sides)), sides[0].shape[1]
     found = np.zeros(n_variables, dtype=bool)
     if n < _LEAST_IN_ORDER:
@@ -115,6 +115,6 @@ def note_on_descriptions(variables: list[str], suspicious: np.ndarray) -> list[s
         return []
     short = ",".join(found[:5]) + (",..." if len(found) > 5 else "")
     return [
-        f"{some(found)} may describe the samples, by the name, by one value on each side or because "
-        f"they number the rows, but count as variables. --not-variables {short} leaves them out."
+        f"{some(found)} may describe the samples, by the name, by one value on each side or as "
+        f"numbers of rows, but count as variables. --not-variables {short} leaves them out."
     ]
