@@ -29,7 +29,7 @@ from cdnbench.values import Extent
 def finding_of(task: Task, method: LoadedMethod, seed: int = 0) -> Finding:
     """What a method says of the first regime of a task. Raises as `LoadedMethod.predict`."""
     before, after = task.observational, task.regimes[0]
-    prediction = method.predict(task, seed=seed)
+    prediction = method.predict(_copy(task), seed=seed)
     kind = (Extent.of(before) | Extent.of(after)).kind
     change = log_fold_change(
         before.mean(axis=0, dtype=np.float64), after.mean(axis=0, dtype=np.float64), kind
@@ -76,6 +76,15 @@ def predict_pair(pair: Pair, methods: str = AUTO, seed: int = 0, fdr: float = FD
     notes = [*pair.notes, *selection.notes, *on_certainty, *on_agreement]
     settings = {"methods": list(by_text), "seed": seed, "fdr": fdr}
     return Result(tuple(findings), settings, tuple(dict.fromkeys(notes)), agreed)
+
+
+def _copy(task: Task) -> Task:
+    """The task with samples of its own. A method that changes them changes nothing that is shown
+    beside its scores, and nothing that the next method gets."""
+    before, *after = (array.copy() for array in (task.observational, *task.regimes))
+    for array in (before, *after):
+        array.flags.writeable = False  # a task would copy what can be written to
+    return replace(task, observational=before, regimes=after)
 
 
 def _evidence(task: Task, seed: int) -> Evidence:
