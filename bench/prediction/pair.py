@@ -22,6 +22,8 @@ from cdnbench.prediction.methods import AUTO, Selection, is_auto, text_of, why_n
 from cdnbench.prediction.result import Finding, Result
 from cdnbench.prediction.screening import TESTED, log_fold_change
 from cdnbench.prediction.task import choose_for, prepared
+from cdnbench.printable import printable
+from cdnbench.record import Status
 from cdnbench.task import Task
 from cdnbench.values import Extent
 
@@ -53,7 +55,8 @@ def finding_of(task: Task, method: LoadedMethod, seed: int = 0) -> Finding:
 def predict_pair(pair: Pair, methods: str = AUTO, seed: int = 0, fdr: float = FDR) -> Result:
     """The findings of two files.
 
-    methods: as `bench predict --method`. fdr: of the verdicts.
+    methods: as `bench predict --method`. fdr: of the verdicts. A method that fails, or ends the
+    program, has a finding without scores, whose note says why, as in the prediction of one file.
 
     Raises
     ------
@@ -64,10 +67,13 @@ def predict_pair(pair: Pair, methods: str = AUTO, seed: int = 0, fdr: float = FD
     selection = Selection.by_evidence([choice]) if choice.methods else Selection.named(methods, 1)
     findings = []
     for method in selection.methods:
+        own = prepared(task, choice, method.info.name)
         try:
-            findings.append(finding_of(prepared(task, choice, method.info.name), method, seed))
+            findings.append(finding_of(own, method, seed))
         except CannotRun as why:
             raise CannotRun(why_not(method, str(why))) from why
+        except (Exception, SystemExit) as error:
+            findings.append(_failed(own, method, error))
     tested = prepared(task, choice, choice.log_counts[0]) if choice.log_counts else task
     evidence = {(task.name, ""): _evidence(tested, seed)}
     by_text = {text_of(method): method for method in selection.methods}
@@ -76,6 +82,20 @@ def predict_pair(pair: Pair, methods: str = AUTO, seed: int = 0, fdr: float = FD
     notes = [*pair.notes, *selection.notes, *on_certainty, *on_agreement]
     settings = {"methods": list(by_text), "seed": seed, "fdr": fdr}
     return Result(tuple(findings), settings, tuple(dict.fromkeys(notes)), agreed)
+
+
+def _failed(task: Task, method: LoadedMethod, error: BaseException) -> Finding:
+    """The finding of a method that ended with an error."""
+    reason = str(error).split("\n")[0]
+    if isinstance(error, SystemExit):
+        reason = f"the method ended the program (exit code {error.code}) before it gave scores"
+    return Finding.without_scores(
+        printable(f"{Status.error}: {type(error).__name__}: {reason}"),
+        perturbation=task.name,
+        method=text_of(method),
+        n_control=len(task.observational),
+        n_perturbed=len(task.regimes[0]),
+    )
 
 
 def _copy(task: Task) -> Task:

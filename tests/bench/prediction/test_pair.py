@@ -10,6 +10,7 @@ from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo
 from cdnbench.pairs import Pair
 from cdnbench.prediction.pair import predict_pair
+from cdnbench.prediction.text import ranking_lines
 from cdnbench.task import Task
 
 
@@ -41,6 +42,15 @@ class Emptying:
         return found
 
 
+@dataclass(frozen=True)
+class Failing:
+    error: BaseException
+    info: ClassVar[MethodInfo] = MethodInfo(name="failing", summary="Gives no scores.")
+
+    def predict_targets(self, task, *, seed=0):
+        raise self.error
+
+
 @pytest.fixture
 def pair():
     rng = np.random.default_rng(0)
@@ -70,3 +80,25 @@ def test_a_method_that_changes_its_samples_changes_nothing_else(run, pair):
         np.testing.assert_array_equal(found.log_fold_change, expected.log_fold_change)
         np.testing.assert_array_equal(found.values, expected.values)
     assert pair.task.observational.all()
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (ValueError("two\nlines \x1b"), "error: ValueError: two"),
+        (SystemExit(0), "exit code 0"),
+        (SystemExit(3), "exit code 3"),
+    ],
+)
+def test_a_method_that_fails_leaves_the_others_and_says_why(run, error, words):
+    result = run(Failing(error), Shift())
+    failed, found = result.findings
+    assert failed.failed and words in failed.note and failed.note.isprintable()
+    assert found.variables[0] == "b" and found.verdict == "moved"
+    assert len(result.to_frame()) == 5 and failed.n_control == 30
+    assert list(ranking_lines(failed, 5)) == [f"failing gave no ranking ({failed.note})"]
+
+
+def test_an_interrupt_of_the_user_ends_all(run):
+    with pytest.raises(KeyboardInterrupt):
+        run(Failing(KeyboardInterrupt()), Shift())
