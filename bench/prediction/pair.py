@@ -20,21 +20,23 @@ from cdnbench.prediction.judging import (
 )
 from cdnbench.prediction.methods import AUTO, Selection, is_auto, text_of, why_not
 from cdnbench.prediction.result import Finding, Result
-from cdnbench.prediction.screening import TESTED, log_fold_change
+from cdnbench.prediction.screening import TESTED, log_fold_change, note_on_fold_changes
 from cdnbench.prediction.task import choose_for, prepared
 from cdnbench.printable import printable
 from cdnbench.record import Status
+from cdnbench.scales import are_shares
 from cdnbench.task import Task
-from cdnbench.values import Extent
+from cdnbench.values import Extent, Kind
 
 
 def finding_of(task: Task, method: LoadedMethod, seed: int = 0) -> Finding:
     """What a method says of the first regime of a task. Raises as `LoadedMethod.predict`."""
     before, after = task.observational, task.regimes[0]
     prediction = method.predict(_copy(task), seed=seed)
-    kind = (Extent.of(before) | Extent.of(after)).kind
     change = log_fold_change(
-        before.mean(axis=0, dtype=np.float64), after.mean(axis=0, dtype=np.float64), kind
+        before.mean(axis=0, dtype=np.float64),
+        after.mean(axis=0, dtype=np.float64),
+        _kind(before, after),
     )
     nothing = np.empty(0)
     found = Finding.ranked(
@@ -79,9 +81,18 @@ def predict_pair(pair: Pair, methods: str = AUTO, seed: int = 0, fdr: float = FD
     by_text = {text_of(method): method for method in selection.methods}
     findings, on_certainty = judged(findings, by_text, evidence, fdr)
     agreed, on_agreement = agreements(findings)
-    notes = [*pair.notes, *selection.notes, *on_certainty, *on_agreement]
+    on_changes = note_on_fold_changes(_kind(tested.observational, tested.regimes[0]))
+    notes = [*pair.notes, *selection.notes, on_changes, *on_certainty, *on_agreement]
     settings = {"methods": list(by_text), "seed": seed, "fdr": fdr}
     return Result(tuple(findings), settings, tuple(dict.fromkeys(notes)), agreed)
+
+
+def _kind(before: np.ndarray, after: np.ndarray) -> Kind:
+    """The kind of the values of both sides. Shares are no logarithms, although they are small."""
+    kind = (Extent.of(before) | Extent.of(after)).kind
+    totals = [side.sum(axis=1, dtype=np.float64) for side in (before, after)]
+    shares = kind == "log" and before.shape[1] > 1 and all(map(are_shares, totals))
+    return "normalised" if shares else kind
 
 
 def _failed(task: Task, method: LoadedMethod, error: BaseException) -> Finding:

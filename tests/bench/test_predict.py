@@ -31,9 +31,10 @@ def predict(*arguments):
 def test_notes_stand_before_the_ranking(folder):
     lines = predict("control.csv", "treated.csv").splitlines()
     assert lines[0].startswith("Note: Few rows: treated.csv has 4")
-    assert lines[1].startswith("Note: Whether anything moved: 999 permutations of 60 control and 4")
-    assert lines[2].startswith("target-shift: 4 variables")
-    assert lines[3].startswith("TP53 moved") and "TP53" in lines[5]
+    assert lines[1].startswith("Note: Log fold changes are differences of the means")
+    assert lines[2].startswith("Note: Whether anything moved: 999 permutations of 60 control and 4")
+    assert lines[3].startswith("target-shift: 4 variables")
+    assert lines[4].startswith("TP53 moved") and "TP53" in lines[6]
     assert "Few rows" not in predict("control.csv", "other.csv")
 
 

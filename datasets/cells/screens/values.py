@@ -26,7 +26,16 @@ from cdnbench.digest import generator
 from cdnbench.errors import InvalidData, InvalidParameter
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.screening import Progress
-from cdnbench.scales import NATURAL, PLAIN, Side, Sums, has_one_total, sums_by, why_scaled_otherwise
+from cdnbench.scales import (
+    NATURAL,
+    PLAIN,
+    Side,
+    Sums,
+    are_shares,
+    has_one_total,
+    sums_by,
+    why_scaled_otherwise,
+)
 from cdnbench.treatment import FEW_VARIABLES, WORDS, Action, Seen, treatment_of
 from cdnbench.values import DESCRIPTIONS, Extent, Kind
 
@@ -241,6 +250,9 @@ def treatment(
             f"{WORDS[values.kind]}{' with one total per row' * one_total}. Leave it out, or give "
             "the counts: --layer NAME."
         )
+    if found.kind == "log" and found.action == "as they are" and are_shares(values.total[selected]):
+        note = "The values are shares of one total per row; they are used as they are."
+        return found.action, "normalised", every, [note]
     if found.action != "log of shares":
         return found.action, found.kind, every, [found.note]
     notes = [found.note]

@@ -1,11 +1,13 @@
 """Two files: what methods do to their samples, and how they fail, harms nobody else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from cdnbench import predict
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo
 from cdnbench.pairs import Pair
@@ -61,13 +63,14 @@ def pair():
 
 
 @pytest.fixture
-def run(monkeypatch, pair):
+def run(monkeypatch, pair, tmp_path):
     """Methods -> their result."""
+    monkeypatch.setenv("CDNBENCH_CACHE", str(tmp_path))
 
-    def run(*methods):
+    def run(*methods, of=pair):
         loaded = [LoadedMethod(method, "", {}) for method in methods]
         monkeypatch.setattr("cdnbench.prediction.methods.chosen_methods", lambda text: loaded)
-        return predict_pair(pair, "these")
+        return predict_pair(of, "these")
 
     return run
 
@@ -102,3 +105,38 @@ def test_a_method_that_fails_leaves_the_others_and_says_why(run, error, words):
 def test_an_interrupt_of_the_user_ends_all(run):
     with pytest.raises(KeyboardInterrupt):
         run(Failing(KeyboardInterrupt()), Shift())
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda x: x, "log2 ratios of exp(mean) - 1 + 0.1"),
+        (lambda x: x - 5, "differences of the means, since some values are negative"),
+        (lambda x: x * 10, "log2 ratios of the means, as of normalised counts"),
+        (lambda x: x / x.sum(axis=1, keepdims=True), "log2 ratios of the means, as of normalised"),
+        (lambda x: 100 * x / x.sum(axis=1, keepdims=True), "log2 ratios of the means"),
+    ],
+)
+def test_a_note_says_which_fold_change_is_shown(run, pair, change, words):
+    """In two files as in one."""
+    rng = np.random.default_rng(0)
+    sides = [change(rng.uniform(1, 9, size=(30, 4))) for _ in range(2)]
+    task = replace(pair.task, observational=sides[0], regimes=[sides[1]])
+    frame = pd.DataFrame(np.concatenate(sides), columns=list("abcd"))
+    frame["done"] = np.repeat(["no", "t"], 30)
+    one = predict(frame, "done", "no", method="target-shift", jobs=1)
+    assert any(note.startswith("Log fold changes are " + words) for note in one.notes)
+    result = run(Shift(), of=Pair(task, ()))
+    assert any(note.startswith("Log fold changes are " + words) for note in result.notes)
+    change_of = dict(
+        zip(result.findings[0].variables, result.findings[0].log_fold_change, strict=True)
+    )
+    ranking = one.ranking("t").set_index("variable")["log_fold_change"]
+    assert change_of == pytest.approx(ranking.to_dict(), rel=1e-3, abs=1e-5)
+
+
+def test_shares_of_one_total_are_no_logarithms(run, pair):
+    x, y = (np.array(rows, np.float32) for rows in ([[0.25, 0.75]] * 20, [[0.5, 0.5]] * 20))
+    task = Task(name="t", variables=["a", "b"], observational=x, regimes=[y])
+    (found,) = run(Shift(), of=Pair(task, ())).findings
+    assert found.log_fold_change[list(found.variables).index("a")] == pytest.approx(1, abs=0.01)
