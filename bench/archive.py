@@ -5,9 +5,9 @@
     <folder>/<method>.parquet  one row per job: its record (JSON) and one column of scores per
                                reading; and one row per training that jobs name: its record
 
-Arrays are flattened row by row. Floating-point arrays are float32, so scores that differ by less
-than a part in 10^7 become ties. Reports read an archive like a store; `cdnbench.compaction` writes
-one.
+Arrays are flattened row by row. Floating-point arrays are float32. A column of scores is float64
+where float32 would make ties or infinite values of some of them. Reports read an archive like a
+store; `cdnbench.compaction` writes one.
 """
 
 from __future__ import annotations

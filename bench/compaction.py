@@ -125,8 +125,21 @@ def _row(store: Store, record: JobRecord) -> dict[str, Any]:
     row: dict[str, Any] = {"record": _json(replace(record, log="").plain())}
     if record.status == Status.ok:
         for variant, scores in store.scores(record.key).items():
-            row[SCORES + variant] = scores.astype(np.float32).ravel()
+            row[SCORES + variant] = _narrowed(scores).ravel()
     return row
+
+
+def _narrowed(scores: np.ndarray) -> np.ndarray:
+    """(n_regimes, n_variables) scores as float32 where every regime keeps its order and its ties,
+    and what is finite stays so; else as float64."""
+    wide = scores.astype(np.float64)
+    with np.errstate(over="ignore"):
+        narrow = wide.astype(np.float32)
+    order = np.argsort(wide, axis=1)
+    a, b = (np.take_along_axis(values, order, axis=1) for values in (wide, narrow))
+    # Rounding never swaps two values, so that what can be lost is a difference.
+    kept = (a[:, 1:] > a[:, :-1]) == (b[:, 1:] > b[:, :-1])
+    return narrow if kept.all() and (np.isfinite(wide) == np.isfinite(narrow)).all() else wide
 
 
 def _add(folder: Path, part: _Part) -> list[str]:

@@ -14,12 +14,13 @@ from cdnbench.descriptions import (
     listed,
     named_as_descriptions,
     note_on_descriptions,
+    numbers_of_rows,
 )
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidTask, did_you_mean
 from cdnbench.samples import read_samples
 from cdnbench.scales import PLAIN, Side, has_one_total, sums_of_rows, why_scaled_otherwise
-from cdnbench.table_layout import some
+from cdnbench.table_layout import is_nameless, some
 from cdnbench.tables import Table, without_columns
 from cdnbench.task import Task
 from cdnbench.treatment import FEW_VARIABLES, SMALL_COUNT, Seen, treated, treatment_of
@@ -73,6 +74,7 @@ def read_pair(
     before, after = _columns(first, variables), _columns(second, variables)
     copies, kind = _copies(before, after), kind_of_values(after)
     suspicious = named_as_descriptions(variables) | constant_on_sides(before, after)
+    suspicious |= numbers_of_rows(before, after)
     notes += note_on_descriptions(variables, suspicious)
     if not as_is:
         _check_contents(before, after, copies, control, perturbed)
@@ -98,6 +100,8 @@ def _described(
     """Both tables without columns that describe the samples, which one of them may lack."""
     where = f"{paths[0]} and {paths[1]}"
     for name in names:
+        if is_nameless(name):  # left out already
+            continue
         if name not in first.columns and name not in second.columns:
             raise did_you_mean(f"column of {where}", name, first.columns[:50])
     one, other = (

@@ -63,7 +63,8 @@ def holds_rows(path: Path, column: str) -> bool:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows. A column is missing in rows that lack it; floating-point arrays are float32."""
+    """Write rows. A column is missing in rows that lack it. Floating-point arrays are float32, or
+    float64 throughout a column where one row has such an array."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -104,10 +105,13 @@ def _column(column: Any) -> list[Any]:
 
 
 def _type(rows: Sequence[Mapping[str, Any]], name: str) -> Any:
-    """float32 where a column holds floating-point arrays; else what Arrow makes of it."""
+    """float32 where a column holds floating-point arrays, float64 where one of them is; else what
+    Arrow makes of it."""
     import pyarrow as pa
 
-    values = (row[name] for row in rows if row.get(name) is not None)
-    first = next(values, None)
-    floats = isinstance(first, np.ndarray) and first.dtype.kind == "f"
-    return pa.list_(pa.float32()) if floats else None
+    values = [row[name] for row in rows if row.get(name) is not None]
+    first = values[0] if values else None
+    if not (isinstance(first, np.ndarray) and first.dtype.kind == "f"):
+        return None
+    wide = any(value.dtype == np.float64 for value in values)
+    return pa.list_(pa.float64() if wide else pa.float32())

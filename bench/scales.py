@@ -21,6 +21,7 @@ _AGREES = 2e-3
 """Share by which sums of one total may miss it: half precision, or two decimals."""
 _OTHER = 0.01
 """Totals that differ by more than this share are different ones."""
+_OF_SHARES = (1.0, 100.0)
 _WHOLE = 0.02
 """How far the sum of a row of counts may be from a whole number, after undoing its logarithm."""
 _LEAST_WHOLE = 3
@@ -121,6 +122,14 @@ def has_one_total(sums: np.ndarray) -> bool:
     """Whether rows with these sums of plain values have one total, as after normalisation."""
     scale = scale_of({PLAIN: sums})
     return scale is not None and scale.total is not None
+
+
+def are_shares(sums: np.ndarray) -> bool:
+    """Whether rows with these sums of plain values are shares of 1, or per cent. Other totals say
+    less: logarithms have one as well after quantile normalisation."""
+    scale = scale_of({PLAIN: sums})
+    total = scale.total if scale is not None else None
+    return total is not None and any(_near(np.array([total]), t, _AGREES).all() for t in _OF_SHARES)
 
 
 @dataclass(frozen=True, eq=False)

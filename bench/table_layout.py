@@ -41,6 +41,13 @@ INDEX_NAMES = {
     *("gene", "genes", "gene_id", "geneid", "entrez", "entrez_id", "entrezid", "entrezgene"),
 }
 """Names, in small letters, under which a column of distinct whole numbers labels the rows."""
+_NAMELESS = re.compile(r"unnamed: \d+([._].*)?", re.IGNORECASE)
+
+
+def is_nameless(name: str) -> bool:
+    """Whether a column has no name, or one like `Unnamed: 0`, which pandas gives to those without
+    one. Such a column is mostly an index that was written with the table."""
+    return not name.strip() or bool(_NAMELESS.fullmatch(name.strip()))
 
 
 @dataclass(frozen=True)

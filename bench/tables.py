@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cdnbench.errors import InvalidTask, did_you_mean
-from cdnbench.table_layout import COMMA, INDEX_NAMES, POINT, layout_of, some
+from cdnbench.table_layout import COMMA, INDEX_NAMES, POINT, is_nameless, layout_of, some
 from cdnbench.task import repeated_names
 
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([ T].*)?|\d{1,2}-[A-Za-z]{3}(-\d+)?")
@@ -126,7 +126,8 @@ def table_of_frame(
     frame: Any, names: Sequence[str], path: Path, *, first_column_is_labels: bool = False
 ) -> Table:
     """The table of a data frame whose columns are called `names`. The first column is taken for row
-    labels where its name and content say so, and a note tells it.
+    labels where its name and content say so, and a note tells it. Columns that are called
+    `Unnamed: 0` and alike are left out, with a note, unless the columns are samples.
 
     Raises
     ------
@@ -143,6 +144,9 @@ def table_of_frame(
         if frame[i].notna().any():
             raise InvalidTask(f"{path}: column {i + 1} has no name. Name it, or remove it.")
         notes.append(f"{path}: column {i + 1} has no name and no values, and was left out.")
+    nameless = [i for i, name in enumerate(names) if name.strip() and is_nameless(name)]
+    if first_column_is_labels:
+        nameless = []
     first = [str(cell) for cell in frame[0]]
     reason = "names the rows" if first_column_is_labels else _why_labels(names[0], first, path)
     if reason:
@@ -150,9 +154,16 @@ def table_of_frame(
         if not first_column_is_labels:
             what = f"the first column ({names[0]!r})" if names[0] else "the first column"
             notes.append(f"{path}: {what} {reason}; it is read as row labels, not as a variable.")
-    kept = [i for i in range(len(names)) if i not in empty and not (i == 0 and reason)]
+    if nameless := [i for i in nameless if not (i == 0 and reason)]:
+        notes.append(
+            f"{path}: {some([names[i] for i in nameless])}: pandas gives such names to columns "
+            "without one, mostly row numbers, and they were left out. Name those that are "
+            "variables."
+        )
+    left_out = {*empty, *nameless, *([0] if reason else [])}
+    kept = [i for i in range(len(names)) if i not in left_out]
     if not kept:
-        raise InvalidTask(f"{path} holds no variables besides its row labels.")
+        raise InvalidTask(" ".join([f"{path} holds no variables besides its row labels.", *notes]))
     columns = {}
     for i in kept:
         column = frame[i]
@@ -183,6 +194,10 @@ def _why_labels(name: str, cells: Sequence[str], path: Path) -> str:
                 "that do not look like row labels. Name it if it is a variable, or remove it."
             )
         return "has no name"
+    if is_nameless(name):  # what is not labels is left out, whatever it holds
+        labels = len(present) == len(cells) and len(set(cells)) == len(cells)
+        whole = not any(number) or _whole_and_distinct(cells)
+        return "has the name that pandas gives to an index" if labels and whole else ""
     if present and all(
         _COMPLEX.fullmatch(cell) and not n for cell, n in zip(present, number, strict=True)
     ):

@@ -27,7 +27,7 @@ from cdnbench.prediction.options import (
     whole_number,
 )
 from cdnbench.prediction.result import Finding, Result
-from cdnbench.prediction.screening import TESTED, Block, Progress, Screen
+from cdnbench.prediction.screening import TESTED, Block, Progress, Screen, note_on_fold_changes
 from cdnbench.prediction.task import rows_depend
 from cdnbench.record import Record, Status
 
@@ -182,6 +182,7 @@ def predict_screen(
     notes = [
         *screen.notes,
         *selection.notes,
+        note_on_fold_changes(screen.kind),
         *_about_candidates(screen, selection.methods, reading),
         *notes_on_rows(screen.comparisons),
         *[ON_DEPENDENCE] * dependent,

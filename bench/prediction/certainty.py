@@ -20,7 +20,9 @@ from cdnbench.prediction.permutations import (
     combined,
     labels,
     permuted,
+    separated,
     variable_p_values,
+    with_level,
 )
 from cdnbench.prediction.tails import tail_p
 
@@ -43,6 +45,10 @@ class Moved:
     how: the test in words. resolution: no p-value of this test is below it.
     variable_p: (N,) two-sided p-values of each variable alone: that its level or its spread moved.
         NaN where nothing can be said of it.
+    lone_p: the p that one variable alone can reach, one without ties of which all perturbed rows
+        lie beyond all controls. least_variable_p: the smallest of `variable_p` that it can have.
+        0 where there is no such bound. A test of few rows and many variables cannot see a lone
+        variable, however far it moved.
     """
 
     p: float
@@ -50,6 +56,8 @@ class Moved:
     how: str
     resolution: float
     variable_p: np.ndarray
+    lone_p: float = 0.0
+    least_variable_p: float = 0.0
 
 
 def moved(
@@ -115,6 +123,8 @@ def moved(
         made = combined(outcome.statistics)
         p, fitted = tail_p(made[1:], made[0], floor)
     n_made = len(made) - 1
+    most, least = separated(n0, n1)
+    lone = combined(with_level(outcome.statistics, most))
     return Moved(
         p=p,
         statistic=float(made[0]),
@@ -122,6 +132,8 @@ def moved(
         + (", extended by a generalised Pareto tail" if fitted else ""),
         resolution=floor,
         variable_p=variable_p_values(outcome),
+        lone_p=tail_p(lone[1:], lone[0], floor)[0],
+        least_variable_p=least,
     )
 
 

@@ -27,12 +27,15 @@ MANY_VALUES = 200
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """That anything moved under one perturbation: p, how it was found, and the p-value of each
-    variable by its name (`certainty.Moved`)."""
+    variable by its name; and the smallest that one variable alone can reach of either
+    (`certainty.Moved`)."""
 
     p: float
     how: str
     resolution: float
     variable_p: Mapping[str, float]
+    lone_p: float = 0.0
+    least_variable_p: float = 0.0
 
 
 def evidence_of(control: Any, perturbed: Any, variables: np.ndarray, *, seed: int) -> Evidence:
@@ -44,7 +47,9 @@ def evidence_of(control: Any, perturbed: Any, variables: np.ndarray, *, seed: in
     rng = generator("predict", "moved", seed)
     found = moved(control, perturbed, rng=rng, n_permutations=N_PERMUTATIONS)
     by_name = dict(zip(map(str, variables), found.variable_p.tolist(), strict=True))
-    return Evidence(found.p, found.how, found.resolution, by_name)
+    return Evidence(
+        found.p, found.how, found.resolution, by_name, found.lone_p, found.least_variable_p
+    )
 
 
 def controls_of(rows: Any, *, seed: int) -> Controls:
@@ -94,7 +99,8 @@ def judged(
     q_of = dict(
         zip(evidence, q_values(np.array([e.p for e in evidence.values()])).tolist(), strict=True)
     )
-    found, uncalibrated = [], {}
+    lone_q = _lone_q(evidence, q_of, fdr)
+    found, uncalibrated, undecided = [], {}, set()
     for finding in findings:
         key = (finding.perturbation, finding.group)
         seen, q = evidence[key], q_of[key]
@@ -113,13 +119,45 @@ def judged(
                 variable_p=np.array([seen.variable_p.get(name, np.nan) for name in names]),
                 fdr=fdr,
                 note=note,
+                lone_q=lone_q[key],
+                least_variable_p=seen.least_variable_p,
             )
+            if said.kind == "undetermined" and np.isfinite(q):
+                undecided.add(key)
             finding = replace(
                 finding, verdict=said.kind, named=said.targets, sentence=said.sentence
             )
         found.append(finding)
     notes = [f"Probabilities of {name} are {why}." for name, why in uncalibrated.items()]
-    return found, [*notes, *_how(list(evidence.values())), *_counts(q_of, fdr)]
+    notes += _how(list(evidence.values()))
+    return found, [*notes, *_on_undecided(len(undecided), len(evidence)), *_counts(q_of, fdr)]
+
+
+def _lone_q(
+    evidence: Mapping[tuple[str, str], Evidence], q: Mapping[tuple[str, str], float], fdr: float
+) -> dict[tuple[str, str], float]:
+    """By perturbation and group, the q-value that one variable alone could reach under it, beside
+    the p-values of all others; 0 where this is not asked."""
+    p, found = np.array([e.p for e in evidence.values()]), dict.fromkeys(evidence, 0.0)
+    for i, (key, seen) in enumerate(evidence.items()):
+        if q[key] > fdr and seen.lone_p > fdr / len(p):
+            instead = p.copy()
+            instead[i] = min(p[i], seen.lone_p)
+            found[key] = float(q_values(instead)[i])
+    return found
+
+
+def _on_undecided(n: int, of: int) -> list[str]:
+    """A note on perturbations with too few rows for their number of variables."""
+    if not n:
+        return []
+    share = f"For {n:,} of {of:,} perturbations the" if of > 1 else "The"
+    return [
+        f"{share} rows are too few to decide among so many variables: ranks of so few rows cannot "
+        "tell a single variable from chance, however far it moved. More rows can, or a file with "
+        "the variables of interest only. If the rows are bulk replicates, --method moderated-t "
+        "ranks the variables by limma's statistic, which is made for them."
+    ]
 
 
 def _how(evidence: Sequence[Evidence]) -> list[str]:

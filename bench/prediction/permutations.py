@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import gammaincc, ndtr
+from scipy.special import gammaincc, ndtr, ndtri
 
 from cdnbench.prediction.normal_scores import Controls, score_blocks, score_variances
 
@@ -69,8 +69,7 @@ def permuted(controls: Controls, perturbed: Any, drawn: np.ndarray) -> Outcome:
     n, n_variables = n0 + n1, controls.n_variables
     found = np.zeros((len(STATISTICS), len(drawn)))
     z, skewness = np.zeros((2, 2, n_variables))
-    # of the mean of n1 of n values, in units of the skewness of the values
-    sampled = np.sqrt(n - 1) * (n - 2 * n1) / (max(n - 2, 1) * np.sqrt(n1 * n0))
+    sampled = _sampled(n0, n1)
     variances = np.zeros(n_variables)
     full = score_variances(n)
     for columns, level, spread in score_blocks(controls, perturbed):
@@ -93,6 +92,12 @@ def permuted(controls: Controls, perturbed: Any, drawn: np.ndarray) -> Outcome:
         variance = np.asarray(np.mean(together**2, axis=1, dtype=np.float64))
         found[3] = np.square(_z(together, drawn, variance + _FUDGE)).max(axis=0)
     return Outcome(found, z, skewness)
+
+
+def _sampled(n0: int, n1: int) -> float:
+    """The skewness of the mean of n1 of n values, in units of the skewness of the values."""
+    n = n0 + n1
+    return np.sqrt(n - 1) * (n - 2 * n1) / (max(n - 2, 1) * np.sqrt(n1 * n0))
 
 
 def _z(features: np.ndarray, drawn: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -139,6 +144,36 @@ def upper_tail(z: np.ndarray, skewness: np.ndarray | float) -> np.ndarray:
     shape = 4 / np.maximum(skewness, 0.05) ** 2
     skewed = gammaincc(shape, np.maximum(shape + z * np.sqrt(shape), 0))
     return np.where(np.asarray(skewness) < 0.05, ndtr(-z), skewed)
+
+
+def separated(n0: int, n1: int) -> tuple[float, float]:
+    """What is the most that one variable without ties can show: z^2 of its level where all
+    perturbed rows lie beyond all controls, and the smallest of `variable_p_values`, by level or
+    spread."""
+    n = n0 + n1
+    score = ndtri(np.arange(1, n + 1) / (n + 1))
+    square = np.sort(score**2 - np.mean(score**2))
+    full = score_variances(n)
+    # the columns: separated by level, wider than all controls, narrower than all controls
+    sums = np.array([score[n0:].sum(), square[n0:].sum(), square[:n1].sum()])
+    features = np.array([0, 1, 1])
+    variance = np.array(full)[features]
+    z = sums * np.sqrt((1 / n1 + 1 / n0) * (n - 1) / n / ((1 + _FUDGE) * variance))
+    third = np.array([np.mean(score**3), np.mean(square**3)])[features]
+    both_z, both_skewness = np.zeros((2, 2, 3))
+    both_z[features, range(3)] = z
+    both_skewness[features, range(3)] = _sampled(n0, n1) * third / variance**1.5
+    p = variable_p_values(Outcome(np.empty((0, 0)), both_z, both_skewness))
+    return float(z[0] ** 2), float(p.min())
+
+
+def with_level(statistics: np.ndarray, squared_z: float) -> np.ndarray:
+    """The statistics of `Outcome`, with others in the place of the observed ones: a largest squared
+    z of level, and all else as it is on average."""
+    changed = statistics.copy()
+    changed[:, 0] = statistics[:, 1:].mean(axis=1)
+    changed[0, 0] = squared_z
+    return changed
 
 
 def variable_p_values(outcome: Outcome) -> np.ndarray:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from cdnbench.task import Task
-from cdnbench.values import Kind
+from cdnbench.treatment import WORDS
+from cdnbench.values import LOG_LIMIT, Kind
 
 LEVEL = 0.05
 """Level of the Benjamini-Hochberg adjusted p-values of differential variables, as in the suites."""
@@ -125,6 +126,18 @@ def log_fold_change(before: np.ndarray, after: np.ndarray, kind: Kind) -> np.nda
         pseudo = 1e-3 * float(before.mean()) or 1e-9
         before, after = before + pseudo, after + pseudo
     return np.log2(after / before)
+
+
+def note_on_fold_changes(kind: Kind) -> str:
+    """Which log fold changes are shown for values of a kind, and why."""
+    if kind == "scaled":
+        return "Log fold changes are differences of the means, since some values are negative."
+    if kind == "log":
+        return (
+            "Log fold changes are log2 ratios of exp(mean) - 1 + 0.1, since the values look like "
+            f"logarithms of counts: fractions from 0 to {LOG_LIMIT:g}."
+        )
+    return f"Log fold changes are log2 ratios of the means, as of {WORDS[kind]}."
 
 
 class Block(Protocol):

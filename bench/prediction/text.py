@@ -9,7 +9,10 @@ from cdnbench.prediction.verdict import listed
 
 
 def ranking_lines(finding: Finding, top: int) -> Iterator[str]:
-    """One finding: its sizes, its verdict, then a line per variable."""
+    """One finding: its sizes, its verdict, then a line per variable; or why there is none."""
+    if finding.failed:
+        yield f"{finding.method} gave no ranking ({finding.note})"
+        return
     yield (
         f"{finding.method}: {len(finding.variables)} variables, {finding.n_control} control and "
         f"{finding.n_perturbed} perturbed samples"

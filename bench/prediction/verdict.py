@@ -12,6 +12,9 @@ Two questions are answered one after the other.
    Efron et al. 2001). Where no variable is probable enough, the verdict is "unexplained": the
    target may not have been measured, or several variables share the suspicion.
 
+Few rows cannot tell one variable among thousands from chance, however far it moved. Where even the
+clearest variable would not pass, that none passed says nothing, and the verdict is "undetermined".
+
 A score without a probability cannot tell a target from what lies downstream of it at any stated
 rate. For such a method the verdict names the variables that moved, by Benjamini-Hochberg on
 p-values of each variable alone, in the order of the method, and says that these are not targets.
@@ -41,7 +44,7 @@ class Verdict:
                         has no probabilities
         nothing moved   nothing was seen to move
         unexplained     something moved, and no variable can be named
-        undetermined    the samples are too few to say
+        undetermined    the samples are too few to say, or too few for so many variables
     targets: names of variables, the likeliest first; empty for the other kinds.
     sentence: the verdict in plain English.
     """
@@ -61,6 +64,8 @@ def verdict(
     variable_p: np.ndarray | None = None,
     fdr: float = 0.1,
     note: str = "",
+    lone_q: float = 0.0,
+    least_variable_p: float = 0.0,
 ) -> Verdict:
     """The verdict on one perturbation.
 
@@ -73,6 +78,8 @@ def verdict(
     variable_p: p-values of each variable alone (`Moved.variable_p`), used without probabilities.
     fdr: the false discovery rate, above 0 and below 1.
     note: of the calibration, see `calibration.Calibration`.
+    lone_q: the q-value that one variable alone could reach, however far it moved.
+    least_variable_p: the smallest of `variable_p` that it could have (`Moved.least_variable_p`).
 
     Raises
     ------
@@ -91,6 +98,14 @@ def verdict(
             (),
             "Whether anything moved cannot be said: the rows are too few, or no variable varies.",
         )
+    if q > fdr and lone_q > fdr:
+        return Verdict(
+            "undetermined",
+            (),
+            f"Nothing was seen to move (q = {q:.2g}), but with so few rows and so many variables "
+            f"no single variable could be seen, however far it moved: q would be {lone_q:.2g}, "
+            f"above {rate}.",
+        )
     if q > fdr:
         return Verdict(
             "nothing moved",
@@ -98,7 +113,8 @@ def verdict(
             f"Nothing moved that these samples could show (q = {q:.2g}, above {rate}).",
         )
     if probabilities is None:
-        return _what_moved(variables, q, scores, np.asarray(variable_p), method, fdr)
+        tested = np.asarray(variable_p)
+        return _what_moved(variables, q, scores, tested, method, fdr, least_variable_p)
     p = np.nan_to_num(np.asarray(probabilities, dtype=np.float64))
     chosen = at_rate(p, fdr)
     names = tuple(variables[int(i)] for i in chosen)
@@ -138,9 +154,18 @@ def _what_moved(
     variable_p: np.ndarray,
     method: str,
     fdr: float,
+    least: float,
 ) -> Verdict:
     found = np.flatnonzero(q_values(variable_p) <= fdr)  # NaN is not
     rate = f"{100 * fdr:g} %"
+    n = int(np.isfinite(variable_p).sum())
+    if not len(found) and least * n > fdr:
+        return Verdict(
+            "undetermined",
+            (),
+            f"Something moved (q = {q:.2g}), but so few rows cannot say which of {n:,} variables: "
+            f"a single one could not pass a false discovery rate of {rate}, however far it moved.",
+        )
     if not len(found):
         return Verdict(
             "unexplained",

@@ -93,6 +93,46 @@ def test_nothing_is_lost(store, tmp_path):
                     np.testing.assert_array_equal(scores[variant], stored[variant])
 
 
+HARD_FOR_FLOAT32 = {
+    "1 - p": 1 - np.array([[1e-9, 2e-9, 0.5], [0.1, 0.2, 0.3]]),
+    "a large offset": 100 + 1e-6 * np.arange(6.0).reshape(2, 3),
+    "1 / p": np.array([[1e300, 1.0, 2.0], [1.0, 2.0, np.nan]]),
+    "too small": np.array([[0.0, 1e-300, 2.0], [1.0, 2.0, 3.0]]),
+}
+
+
+@pytest.mark.parametrize("scores", HARD_FOR_FLOAT32.values(), ids=HARD_FOR_FLOAT32)
+@pytest.mark.parametrize("wide_first", [True, False])
+def test_scores_that_float32_cannot_tell_apart_are_kept_as_they_are(
+    store, tmp_path, scores, wide_first
+):
+    """Whichever comes first into an archive: they, or a file with float32."""
+    hard = Store(tmp_path / "hard").create()
+    hard.write_task(store.task("clean1"))
+    hard.write_job(replace(job("n", "clean1", "clean", Status.ok), key="hard"), {"": scores})
+    for each in (hard, store) if wide_first else (store, hard):
+        compact(each, tmp_path / "archive")
+    archive = Archive(tmp_path / "archive" / "s-clean")
+    np.testing.assert_array_equal(archive.scores("hard")[""], scores)
+    np.testing.assert_array_equal(archive.scores("nclean0")[""], store.scores("nclean0")[""])
+    assert not archive.problems
+    assert drop(archive.folder, ["hard"]) == 1
+    again = Archive(archive.folder)
+    np.testing.assert_array_equal(again.scores("nclean0")[""], store.scores("nclean0")[""])
+
+
+def test_scores_that_float32_tells_apart_are_stored_as_float32(store, tmp_path):
+    plain = Store(tmp_path / "plain").create()
+    plain.write_task(store.task("clean1"))
+    scores = np.random.default_rng(0).normal(size=(2, 3))
+    scores[0] = [np.nan, 0.1, 0.1]
+    plain.write_job(job("m", "clean1", "clean", Status.ok), {"": scores})
+    compact(plain, tmp_path / "archive")
+    archive = Archive(tmp_path / "archive" / "s-clean")
+    assert archive.rows_of("m")["mclean1"]["scores:"].dtype == np.float32
+    np.testing.assert_array_equal(archive.scores("mclean1")[""], scores.astype(np.float32))
+
+
 def test_a_second_compaction_keeps_what_the_store_does_not_have(store, tmp_path):
     compact(store, tmp_path / "archive")
     fresh = Store(tmp_path / "fresh").create()

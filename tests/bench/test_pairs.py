@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from cdnbench.datasets.cells.screens.own_screen import OwnScreen
+from cdnbench.descriptions import numbers_of_rows
 from cdnbench.errors import InvalidTask, UnknownName
 from cdnbench.pairs import read_pair, smallest_p
 from cdnbench.prediction.options import Reading
@@ -364,6 +365,47 @@ def test_descriptions_of_samples_are_said_and_can_be_left_out(tmp_path, frames):
         read_pair(*paths, not_variables="Batch,amounts")
     with pytest.raises(InvalidTask, match="no variable is left"):
         read_pair(*paths, not_variables=",".join(told[0]))
+
+
+def test_an_index_that_was_written_and_shuffled_does_not_rank_first(tmp_path, frames):
+    """As where one table was split into two files, and the index of either one was kept."""
+    frames[1].index += len(frames[0])
+    shuffled = [f.sample(frac=1, random_state=0) for f in frames]
+    for place in (0, 6):
+        told = [f.copy() for f in shuffled]
+        for table in told:
+            table.insert(place, "Unnamed: 0", table.index)
+        pair = read_pair(*written(tmp_path, told))
+        assert pair.task.variables == tuple(NAMES) and first(pair) == "TP53"
+        assert sum("Unnamed: 0" in note for note in pair.notes) == 2
+        assert read_pair(*written(tmp_path, told), not_variables="Unnamed: 0")
+
+
+@pytest.mark.parametrize("name", ["Sample", "row", "counter"])
+def test_numbers_of_rows_are_said(tmp_path, frames, name):
+    frames[1].index += 1000 if name == "row" else 120
+    told = [f.assign(**{name: f.index}).sample(frac=1, random_state=0) for f in frames]
+    (note,) = (n for n in read_pair(*written(tmp_path, told)).notes if "--not-variables" in n)
+    assert note.startswith(repr(name)) and f"--not-variables {name}" in note
+
+
+def test_what_numbers_the_rows():
+    rng = np.random.default_rng(0)
+    order = rng.permutation(70) + 100.0
+    gaps = np.delete(np.arange(75.0), [3, 9, 20, 33, 50])
+    columns = np.column_stack(
+        [order, gaps, order / 2, rng.poisson(50, 70), *rng.normal(size=(4, 70))]
+    )
+    expected = [True, True, *[False] * 6]
+    assert numbers_of_rows(columns).tolist() == expected
+    assert numbers_of_rows(columns[:40], columns[40:]).tolist() == expected
+    each = [np.column_stack([rng.permutation(n), rng.normal(size=(n, 3))]) for n in (40, 30)]
+    assert numbers_of_rows(*each).tolist() == [True, False, False, False]
+    ranks = np.column_stack([rng.permutation(70) for _ in range(5)])
+    assert not numbers_of_rows(ranks).any()
+    few = rng.poisson(4, size=(12, 20000))
+    assert not numbers_of_rows(few).any() and not numbers_of_rows(few[:6], few[6:]).any()
+    assert numbers_of_rows(np.column_stack([np.arange(8), rng.normal(size=(8, 2))]))[0]
 
 
 # --- what float32 cannot hold

@@ -31,9 +31,10 @@ def predict(*arguments):
 def test_notes_stand_before_the_ranking(folder):
     lines = predict("control.csv", "treated.csv").splitlines()
     assert lines[0].startswith("Note: Few rows: treated.csv has 4")
-    assert lines[1].startswith("Note: Whether anything moved: 999 permutations of 60 control and 4")
-    assert lines[2].startswith("target-shift: 4 variables")
-    assert lines[3].startswith("TP53 moved") and "TP53" in lines[5]
+    assert lines[1].startswith("Note: Log fold changes are differences of the means")
+    assert lines[2].startswith("Note: Whether anything moved: 999 permutations of 60 control and 4")
+    assert lines[3].startswith("target-shift: 4 variables")
+    assert lines[4].startswith("TP53 moved") and "TP53" in lines[6]
     assert "Few rows" not in predict("control.csv", "other.csv")
 
 
@@ -70,3 +71,16 @@ def test_as_is_compares_what_would_be_refused(folder):
     with pytest.raises(BenchError, match="same samples"):
         predict("control.csv", "copy.csv")
     assert "target-shift: 4 variables" in predict("control.csv", "copy.csv", "--as-is")
+
+
+def test_a_method_that_fails_is_said_at_the_end_and_the_others_are_written(folder, monkeypatch):
+    def failing(self, task, *, seed=0):
+        raise SystemExit(0)
+
+    monkeypatch.setattr("cdnbench.methods.effect_size.EffectSize.predict_targets", failing)
+    arguments = ["predict", "control.csv", "other.csv", "--method", "target-shift,effect-size"]
+    result = CliRunner().invoke(app, [*arguments, "--csv", "q.csv"])
+    assert result.exit_code == 1 and "1 of 2 failed; see above." in result.stderr
+    assert "effect-size gave no ranking (error: SystemExit: " in result.stdout
+    frame = pd.read_csv("q.csv")
+    assert frame["variable"].notna().sum() == 4 and "exit code 0" in frame["note"].iloc[-1]

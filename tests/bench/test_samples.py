@@ -58,6 +58,25 @@ def test_row_labels_are_not_a_variable_and_a_note_says_so(tmp_path, frame, index
     np.testing.assert_allclose(table.values, frame.to_numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("place", [0, 1, 3])
+@pytest.mark.parametrize("name", ["Unnamed: 0", "unnamed: 0.1", "Unnamed: 12"])
+@pytest.mark.parametrize("index", [[3, 0, 5, 1, 4, 2], [0.5, 1, 1, 2, 3, 4], list("uvwxyz")])
+def test_a_column_that_pandas_named_is_no_variable(tmp_path, frame, place, name, index):
+    frame.insert(place, name, index)
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    table = read_samples(tmp_path / "x.csv")
+    assert table.columns == ["a", "b", "c"] and table.values.shape == (6, 3)
+    assert len(table.notes) == 1 and repr(name) in table.notes[0]
+    labels = place == 0 and len(set(index)) == 6
+    assert table.rows == ([str(i) for i in index] if labels else None)
+
+
+def test_columns_that_pandas_named_stay_where_they_are_samples(tmp_path):
+    (tmp_path / "x.csv").write_text("gene,s1,Unnamed: 2\na,1.5,2.5\nb,3.5,4.5\n")
+    table = read_samples(tmp_path / "x.csv", transpose=True)
+    assert table.columns == ["a", "b"] and table.rows == ["s1", "Unnamed: 2"]
+
+
 def test_a_numeric_first_column_with_a_name_is_a_variable(tmp_path):
     for content in (
         "dose,b\n1,2\n1,3\n2,4\n",

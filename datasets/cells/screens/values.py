@@ -20,12 +20,22 @@ from cdnbench.descriptions import (
     constant_on_sides,
     named_as_descriptions,
     note_on_descriptions,
+    numbers_of_rows,
 )
 from cdnbench.digest import generator
 from cdnbench.errors import InvalidData, InvalidParameter
 from cdnbench.prediction.options import Reading
 from cdnbench.prediction.screening import Progress
-from cdnbench.scales import NATURAL, PLAIN, Side, Sums, has_one_total, sums_by, why_scaled_otherwise
+from cdnbench.scales import (
+    NATURAL,
+    PLAIN,
+    Side,
+    Sums,
+    are_shares,
+    has_one_total,
+    sums_by,
+    why_scaled_otherwise,
+)
 from cdnbench.treatment import FEW_VARIABLES, WORDS, Action, Seen, treatment_of
 from cdnbench.values import DESCRIPTIONS, LOG_LIMIT, Extent, Kind
 
@@ -263,7 +273,7 @@ def _on_descriptions(source: Source, compared: Comparisons) -> list[str]:
     if source.has_symbols:
         return []
     values, names = raw.read(0, raw.n_cells).toarray(), list(raw.genes)
-    suspicious = named_as_descriptions(names)
+    suspicious = named_as_descriptions(names) | numbers_of_rows(values)
     controls = [values[rows] for rows in compared.control_rows]
     for group, rows in zip(compared.group, compared.perturbed_rows, strict=True):
         suspicious = suspicious | constant_on_sides(controls[group], values[rows])
@@ -313,6 +323,9 @@ def treatment(
             f"{WORDS[values.kind]}{' with one total per row' * one_total}. Leave it out, or give "
             "the counts: --layer NAME."
         )
+    if found.kind == "log" and found.action == "as they are" and are_shares(values.total[selected]):
+        note = "The values are shares of one total per row; they are used as they are."
+        return found.action, "normalised", every, [note]
     if found.action != "log of shares":
         return found.action, found.kind, every, [found.note]
     notes = [found.note]

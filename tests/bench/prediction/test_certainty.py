@@ -8,8 +8,11 @@ from cdnbench.errors import InvalidData
 from cdnbench.multiple_testing import q_values
 from cdnbench.prediction.certainty import Controls, moved
 from cdnbench.prediction.few_rows import moderated_p_values
+from cdnbench.prediction.judging import evidence_of, judged
 from cdnbench.prediction.normal_scores import score_blocks, thinned
 from cdnbench.prediction.permutations import labels
+from cdnbench.prediction.result import Finding
+from cdnbench.registry import load_method
 
 
 def counts(rng, rows, columns=40):
@@ -198,3 +201,57 @@ def test_moderated_t_without_a_prior_is_students():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(4, 1)), rng.normal(size=(5, 1)) + 2
     assert moderated_p_values(x, y)[0] == pytest.approx(stats.ttest_ind(x, y).pvalue[0])
+
+
+def far(n0, n1, n_variables, seed=0):
+    """One variable has moved by a hundred standard deviations."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(n0, n_variables)), rng.normal(size=(n1, n_variables))
+    y[:, 7] -= 100
+    return x, y
+
+
+@pytest.mark.parametrize("rows", [(8, 8), (10, 10), (15, 15), (60, 3), (60, 5), (60, 20)])
+def test_no_variable_without_ties_has_less_than_a_separated_one(rows):
+    x, y = far(*rows, 300)
+    found = moved(x, y, rng=np.random.default_rng(0), n_permutations=999)
+    assert found.variable_p[7] == pytest.approx(found.least_variable_p, rel=1e-4)
+    assert found.variable_p.min() >= 0.999 * found.least_variable_p
+    assert found.p <= 1.001 * found.lone_p or found.lone_p > 0.1
+    few = moved(x[:3], y[:3], rng=np.random.default_rng(0))
+    assert few.least_variable_p == few.lone_p == 0
+
+
+@pytest.mark.parametrize(
+    "rows, n_variables, kind",
+    [
+        ((7, 7), 2000, "moved"),
+        ((8, 8), 2000, "undetermined"),
+        ((10, 10), 2000, "undetermined"),
+        ((12, 12), 2000, "undetermined"),
+        ((60, 4), 2000, "undetermined"),
+        ((15, 15), 2000, "moved"),
+        ((60, 8), 2000, "moved"),
+        ((10, 10), 50, "moved"),
+    ],
+)
+def test_one_replicate_more_does_not_say_that_nothing_moved(rows, n_variables, kind):
+    x, y = far(*rows, n_variables)
+    names = np.array([f"G{i}" for i in range(n_variables)], dtype=object)
+    seen = evidence_of(x, y, names, seed=0)
+    method = load_method("target-shift")
+    scores = np.abs(y.mean(axis=0) - x.mean(axis=0))
+    found = Finding.ranked(
+        *(names, scores, names[:0], {"candidates": scores, "outside": scores[:0]}),
+        **{"perturbation": "A", "method": "target-shift", "n_control": 1, "n_perturbed": 1},
+    )
+    (said,), notes = judged([found], {"target-shift": method}, {("A", ""): seen}, 0.1)
+    assert said.verdict == kind and (kind != "moved" or said.named[0] == "G7")
+    assert any("too few to decide" in note for note in notes) == (kind == "undetermined")
+
+
+def test_rows_that_could_show_a_lone_variable_may_say_that_nothing_moved():
+    rng = np.random.default_rng(2)
+    for rows in ((20, 20), (300, 10)):
+        found = moved(*(rng.normal(size=(n, 2000)) for n in rows), rng=rng, n_permutations=999)
+        assert found.lone_p < 1e-3 and found.least_variable_p < 1e-5

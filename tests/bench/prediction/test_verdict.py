@@ -73,3 +73,18 @@ def test_bad_arguments_are_refused():
 def test_lists():
     assert [listed("a"), listed("ab"), listed("abc")] == ["a", "a and b", "a, b and c"]
     assert listed("abcdefgh") == "a, b, c, d, e and 3 more"
+
+
+def test_too_few_rows_for_so_many_variables_are_undetermined():
+    def found(q, p, **more):
+        return verdict(NAMES, q, scores=SCORES, method="m", variable_p=np.array(p), **more)
+
+    quiet = found(0.3, [0.2] * 4, lone_q=0.25)
+    assert quiet.kind == "undetermined" and "q would be 0.25" in quiet.sentence
+    assert found(0.3, [0.2] * 4, lone_q=0.05).kind == "nothing moved"
+    which = found(0.03, [0.04, 0.5, 0.5, np.nan], least_variable_p=0.04)
+    assert which.kind == "undetermined" and "which of 3 variables" in which.sentence
+    assert found(0.03, [0.04] * 4, least_variable_p=0.03).targets == tuple("ABCD")
+    assert found(0.03, [0.5] * 4, least_variable_p=0.02).kind == "unexplained"
+    sure = with_probabilities([0.97, 0, 0, 0], lone_q=0.5, least_variable_p=0.5)
+    assert sure.kind == "targets"

@@ -75,6 +75,12 @@ def test_columns_of_numbers_that_describe_samples(tmp_path, frame, labels):
     frame.assign(done=done).to_csv(path, index=False)
     notes = " ".join(OwnScreen(path, READING).notes)
     assert "'plate', 'amount' may describe" in notes
+    for name in ("Unnamed: 0", "row", "counter"):
+        numbered = frame.drop(columns=["plate", "amount"]).assign(done=done)
+        numbered.insert(3, name, np.random.default_rng(2).permutation(24))
+        screen = OwnScreen(numbered, READING)
+        assert (name in screen.variables) == (name != "Unnamed: 0")
+        assert any(repr(name) in note for note in screen.notes)
     reading = replace(READING, not_variables="amount,plate")
     screen = OwnScreen(path, reading)
     assert list(screen.variables) == [f"g{i}" for i in range(5)]
