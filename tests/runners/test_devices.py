@@ -120,13 +120,16 @@ def run_all(queue, n_threads):
 
 def test_threads_never_take_more_than_there_is():
     slots, books, most = machine(4, 3), threading.Lock(), {}
-    used = dict.fromkeys(slots.gpus, 0.0)
+    used, everywhere = dict.fromkeys(slots.gpus, 0.0), threading.Event()
 
     def run(lease):
         gpu, need = lease.slot.gpu, lease.slot.need_mb
         with books:
             used[gpu] += need
             most[gpu] = max(most.get(gpu, 0.0), used[gpu])
+            if len(most) == 4:
+                everywhere.set()
+        everywhere.wait(timeout=50)  # the first jobs end when there is one on each GPU
         time.sleep(0.001)
         with books:
             used[gpu] -= need

@@ -207,7 +207,7 @@ def fulfils(raw: RawCells, condition: str) -> np.ndarray:
     _check_compared(raw, condition)
     columns = ", ".join(map(str, raw.obs.columns))
     try:
-        result = raw.obs.eval(condition)
+        result = raw.obs.eval(condition, engine="python")  # numexpr does not know all types
         nullable = str(getattr(result, "dtype", "")) in ("boolean", "bool[pyarrow]")
         found = np.asarray(result.fillna(False).astype(bool) if nullable else result)
     except Exception as error:
