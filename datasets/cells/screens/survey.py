@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from cdnbench.datasets.cells.screens.counts import check_values, log_normalise
@@ -227,28 +229,53 @@ def _check_compared(raw: RawCells, condition: str) -> None:
     """
     Raises
     ------
-    InvalidData: a column of numbers is said to be equal to a text, or not, which is the same for
-    each cell.
+    InvalidData: numbers are said to be equal to texts, or not: the answer is the same for each
+    cell, whatever the column holds.
     """
+    places = {str(name): place for place, name in enumerate(raw.obs.columns)}
+    plain = re.sub(
+        "`([^`]*)`", lambda quoted: f"_column_{places.get(quoted[1], '')}", condition.strip()
+    )
+    names = {f"_column_{place}": name for name, place in places.items()}
     try:
-        tree = ast.parse(condition.strip(), mode="eval")
-    except (SyntaxError, ValueError):  # pandas knows more, such as names in backticks
+        tree = ast.parse(plain, mode="eval")
+    except (SyntaxError, ValueError):  # pandas says what is wrong with it
         return
-    numbers = set(map(str, raw.obs.select_dtypes("number").columns))
     for part in ast.walk(tree):
         if not isinstance(part, ast.Compare):
             continue
-        sides = [part.left, *part.comparators]
-        named = [s.id for s in sides if isinstance(s, ast.Name) and s.id in numbers]
-        texts = [
-            leaf.value
-            for side in sides
-            if isinstance(side, ast.Constant | ast.List | ast.Tuple)
-            for leaf in ast.walk(side)
-            if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
-        ]
-        if named and texts:
+        kinds: dict[str, str] = {}
+        for leaf in (leaf for side in (part.left, *part.comparators) for leaf in _leaves(side)):
+            if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str | int | float):
+                kind = "text" if isinstance(leaf.value, str) else "number"
+                kinds.setdefault(kind, f"the {kind} {leaf.value!r}")
+            elif isinstance(leaf, ast.Name):
+                name = names.get(leaf.id, leaf.id)
+                if name in places and (kind := _kind(raw.obs.iloc[:, places[name]])):
+                    kinds.setdefault(kind, f"{name!r}, a column of {kind}s")
+        if len(kinds) > 1:
             raise InvalidData(
-                f"{raw.path}: --where {condition!r} compares {named[0]!r}, a column of numbers, "
-                f"with the text {texts[0]!r}. Write the number without quotes."
+                f"{raw.path}: --where {condition!r} compares {kinds['text']}, with "
+                f"{kinds['number']}. The two are never equal. Write a number without quotes where "
+                "the column holds numbers, and with quotes where it holds texts."
             )
+
+
+def _leaves(side: ast.expr) -> Iterator[ast.expr]:
+    """The names and constants that one side of a comparison consists of."""
+    if isinstance(side, ast.Constant | ast.Name):
+        yield side
+    elif isinstance(side, ast.UnaryOp):
+        yield from _leaves(side.operand)
+    elif isinstance(side, ast.List | ast.Tuple | ast.Set):
+        for part in side.elts:
+            yield from _leaves(part)
+
+
+def _kind(column: pd.Series) -> str:
+    """"number", "text", or "" where a column holds both, neither or nothing."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return _kind(column.cat.categories.to_series())
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return "number"  # truth values too
+    return "text" if pd.api.types.infer_dtype(column, skipna=True) == "string" else ""

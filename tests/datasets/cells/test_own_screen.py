@@ -83,16 +83,40 @@ def test_conditions_choose_rows_and_are_no_variables(small):
         opened(frame, where="dya == 1")
 
 
-@pytest.mark.parametrize("where", ["batch != '1'", "total > 0 and (batch not in ['1', '3'])"])
-def test_conditions_that_compare_numbers_with_text_are_refused(small, where):
-    """They would leave every row in."""
-    frame = continuous().assign(batch=[1, 2] * 20, total=1.0)
-    for source in (small, frame):
-        with pytest.raises(InvalidData, match="'batch', a column of numbers, with the text '1'"):
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("batch != '1'", "the text '1', with 'batch', a column of numbers"),
+        ("total > 0 and (batch not in ['1', '3'])", "the text '1', with 'batch', a column of"),
+        ("`batch` != '1'", "the text '1', with 'batch', a column of numbers"),
+        ("dose != 1", "'dose', a column of texts, with the number 1"),
+        ("not `dose µM` == -1", "'dose µM', a column of texts, with the number 1"),
+        ("kind not in [1, 2]", "'kind', a column of texts, with the number 1"),
+        ("dose != batch", "'dose', a column of texts, with 'batch', a column of numbers"),
+        ("kind == True", "'kind', a column of texts, with the number True"),
+        ("flag != 'True'", "the text 'True', with 'flag', a column of numbers"),
+    ],
+)
+def test_conditions_that_compare_numbers_with_text_are_refused(small, where, said):
+    """They would leave every row in, or none."""
+    extra = {"batch": [1, 2] * 20, "total": 1.0, "dose": ["1", "2"] * 20, "flag": [True] * 40}
+    frame = continuous().assign(**extra, **{"dose µM": ["1", "2"] * 20})
+    frame["kind"] = pd.Categorical(["1", "2"] * 20)
+    marked = small.copy()
+    for name in ("dose", "dose µM", "kind", "flag"):
+        column = frame[name].iloc[np.arange(small.n_obs) % 40]
+        marked.obs[name] = column.set_axis(small.obs_names)
+    for source in (frame, marked):
+        with pytest.raises(InvalidData, match=re.escape(f"compares {said}")):
             opened(source, where=where)
-    text = frame.assign(batch=frame["batch"].astype(str))
-    assert opened(text, where=where).comparisons
-    assert opened(text, where="`batch` != '1'").comparisons
+
+
+@pytest.mark.parametrize("where", ["batch != '1'", "kind not in ['1', '3']", "other != 1"])
+def test_conditions_may_compare_text_with_text(where):
+    """A column of texts and numbers may be compared with either."""
+    frame = continuous().assign(batch=["1", "2"] * 20, other=["1", 2] * 20)
+    frame["kind"] = pd.Categorical(frame["batch"])
+    assert opened(frame, where=where).comparisons
 
 
 def test_a_missing_number_fulfils_no_condition(small, tmp_path):
