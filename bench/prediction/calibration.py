@@ -142,25 +142,18 @@ def reliability(
     probabilities: np.ndarray, targets: np.ndarray, edges: Sequence[float] = EDGES
 ) -> list[Bin]:
     """What was predicted and what was observed, bin by bin; bins without variables are left out."""
+    from scipy.stats import binomtest  # takes half a second to import
+
     place = np.clip(np.searchsorted(edges, probabilities, side="right") - 1, 0, len(edges) - 2)
     rows = []
     for b in range(len(edges) - 1):
         inside = place == b
         n = int(inside.sum())
         if n:
-            share = float(targets[inside].mean())
-            centre, half = _wilson(share, n)
-            rows.append(
-                Bin(
-                    edges[b],
-                    edges[b + 1],
-                    n,
-                    float(probabilities[inside].mean()),
-                    share,
-                    max(0.0, centre - half),
-                    min(1.0, centre + half),
-                )
-            )
+            hits = int(targets[inside].sum())
+            interval = binomtest(hits, n).proportion_ci(method="wilson")
+            predicted = float(probabilities[inside].mean())
+            rows.append(Bin(edges[b], edges[b + 1], n, predicted, hits / n, *interval))
     return rows
 
 
@@ -173,9 +166,3 @@ def expected_error(probabilities: np.ndarray, targets: np.ndarray) -> float:
     rows = [row for row in reliability(probabilities, targets) if row.low >= IN_DOUBT]
     n = sum(row.variables for row in rows)
     return sum(row.variables * abs(row.predicted - row.observed) for row in rows) / n if n else 0.0
-
-
-def _wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return centre, float(half)
