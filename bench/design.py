@@ -9,8 +9,8 @@ from typing import Any
 PAPER = "Wu et al. 2025"
 OWN = "this package"
 OWN_NETWORK = (
-    "This package's own network; the idea is that of Wu, Barzilay, Jaakkola 2025, Predicting "
-    "Perturbation Targets with Causal Differential Networks, ICML"
+    "This package's own network; the idea is that of Wu, Padia, Murphy, Barzilay, Jaakkola 2025, "
+    "Identifying biological perturbation targets through causal differential networks, ICML"
 )
 """What networks of our own design cite: not the paper as if it were theirs."""
 

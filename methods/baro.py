@@ -21,6 +21,8 @@ Deviations from the reference
     - Equal quartiles: the reference divides by 1 there, so that units decide. Here 1.349 standard
       deviations stand for the range, those of the pooled rows where the control is constant, and a
       variable that is constant throughout gets NaN.
+    - A variable that is constant on one side only has a score. The reference leaves it out, and so
+      ranks nothing where there is a single row after.
     - No preprocessing that knows microservices.
 
 Reference: https://github.com/phamquiluan/baro (MIT), `robust_scorer`, reimplemented. Licence of

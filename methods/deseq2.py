@@ -26,7 +26,9 @@ Parameters
 Deviations from the reference: no batch and no other covariate can be given, neither adjusted
 p-values nor shrunken fold changes are computed, and the search for a trend of the dispersion falls
 back to their mean where PyDESeq2 does so. A task without a gene that all samples express is
-refused with size_factors="ratio", where PyDESeq2 goes over to an iterative estimate.
+refused with size_factors="ratio", where PyDESeq2 goes over to an iterative estimate. The samples
+after are the reference level of the design; with those before in their place, as is usual, the
+iterations end elsewhere, and the statistics differ by up to .3 % where we compared them.
 
 Units: it takes counts and nothing else. Whole numbers from 0 on are taken for counts.
 

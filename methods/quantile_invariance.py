@@ -5,16 +5,17 @@ curvature leaves a line as it was, and given all others a target's parents chang
 regressions are additive linear splines with knots at quantiles, and each variable is tested given
 several sets S of the others: none, each one alone, all.
 
-    m_i = min over S of -log p(i | S)      the regression of x_i on S is the same before and after
-    (location and noise) w_i = max over k of -log p_k(i | all others) - log(K)      the same of the
-    K basis functions of x_i as responses
+    m_i = min over S of -log p(i | S)
+          the regression of x_i on S is the same before and after (location and noise)
+    w_i = max over k of -log p_k(i | all others) - log(K), and 0 where that is negative
+          the same of the K basis functions of x_i as responses
 
     score = m_i + weight * w_i
 
 A target changes given any S, but its parents do not given the empty set, and its children do not
 given the target: the minimum tells them apart. Each p combines by Fisher an F test of the
-coefficients and one of the noise variance (see `regression_invariance.py`; `_invariance.py` has the
-formulas), and logarithms do not underflow.
+coefficients and one of the noise variance (see `regression_invariance.py`; the
+formulas are in `statistics/invariance.py`), and logarithms do not underflow.
 
 The second term is for what the minimum cannot see. Regressing max(x_i - q_k, 0) at quantiles q_k
 follows the whole conditional distribution, and it needs no change given the empty set: a mechanism

@@ -23,11 +23,12 @@ Readings
           without its steps.
     set   0/1: F's neighbours at the end of phase 2
 
-Parameters (the values are the authors' code's)
+Parameters (the authors' code's values, except where noted)
     gamma        variables in a subset: 5
     alpha        level at which phase 1 starts: .01
     alpha_last   level at which phase 2 starts: .001
-    bins         bins of a variable: 5
+    bins         bins of a variable: 5, PyRCA's value. The authors' code leaves it to the caller and
+                 does not bin by default, since its simulated data are discrete
     binning      "kmeans" (scikit-learn's k-means bins) or "quantile" (equal counts; ours)
     max_depth    variables in a conditioning set: at most 4, what a subset of gamma = 5 can have
                  (ours: the authors have no limit, but phase 2 may start with more than gamma
@@ -37,7 +38,10 @@ Parameters (the values are the authors' code's)
 
 Deviations from the reference
     - A depth's removals happen together after the depth (as in PC-stable), so that they do not
-      depend on the order.
+      depend on the order. The authors' code removes at once, in random order.
+    - Phase 2 ends at the first level that leaves a variable. The authors' code goes on to higher
+      levels until every variable has been left once, which is its ranking.
+    - Localized learning always, an option of the authors' code.
     - Ranked by the largest p of all tests instead of by the level of entry and then the p of the
       last test.
     - Logarithms of the chi-square tail, which does not saturate at zero.

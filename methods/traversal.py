@@ -20,7 +20,8 @@ Deviations from the reference
     - The reference declines where anomalous variables form a cycle. Here variables on a common
       cycle are no causes of each other.
     - Variables that the task lacks are passed through: a cause of theirs is one of their effects'.
-    - The reference's anomaly scores have their own settings; here it is the effect size.
+    - The reference's anomaly scores are distances from the median, with a threshold of 5; here it
+      is the effect size, with a threshold of 3.
 
 A variable without a place in the graph has no causes. The graph is part of the key of a stored
 result. Degenerate data: as `effect-size`.

@@ -15,11 +15,13 @@ i
 
 Parameters (the reference's command-line defaults, except where noted)
     likelihood  "linear", or "fc": one hidden layer of 5 sigmoids
-    n_particles, n_steps, step_size  20, 2000 (fixed in the fork's loop; its unused option says
-    3000), .005 (RMSprop) n_grad_samples, n_acyclicity_samples  draws for the gradients of the
-    likelihood 128, of the priors 32 observational_rows, regime_rows  the first 200 and 20 rows are
-                used (the CDN paper's setting), all if 0. With the linear likelihood all of them
-                cost the same
+    n_particles, n_steps, step_size
+                20, 2000 (fixed in the fork's loop; its unused option says 3000), .005 (RMSprop)
+    n_grad_samples, n_acyclicity_samples
+                draws for the gradients of the likelihood 128, of the priors 32
+    observational_rows, regime_rows
+                the first 200 and 20 rows are used (the CDN paper's setting), all if 0. With the
+                linear likelihood all of them cost the same
     lambda_regul, edges_per_node  strength of the prior for few targets 1, edges that the
                                   Erdos-Renyi prior expects 2
     h_latent, h_theta, h_interv   squared bandwidths of the kernel: 5, 500, 5

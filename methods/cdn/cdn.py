@@ -28,8 +28,9 @@ Parameters
 It needs 2 rows per data set; training had 3 and more. Beyond 200 variables each regime is read
 alone, and only the likeliest 200 variables enter the grid layers (`screening`).
 
-Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
-(arXiv 2410.03380, ICML 2025), give the idea. Our own code. Licence: MIT, with this package.
+The idea is that of Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation
+targets through causal differential networks, ICML (arXiv:2410.03380). Our own code. Licence: MIT,
+with this package.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """CDN, the best weights that ship: a causal differential network that tests the mechanisms of the
 graph it believes in.
 
-Wu, Barzilay and Jaakkola, "Predicting Perturbation Targets with Causal Differential Networks"
-(arXiv 2410.03380, ICML 2025), give the idea: featurise the data before and after with a network
-that knows causal discovery, and classify the nodes whose mechanism changed. `cdn-axial` and
-`cdn-mlp` are that paper's networks. This one goes further:
+The idea is that of Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation
+targets through causal differential networks, ICML (arXiv:2410.03380): featurise the data before and
+after with a network that knows causal discovery, and classify the nodes whose mechanism changed.
+`cdn-axial` and `cdn-mlp` are that paper's networks. This one goes further:
 
 - Input (`summary`, `features`): moments of a cubic basis and quantiles in place of FCI estimates on
   small subsets; effects and standard errors of what moved, so that it knows how many rows stand

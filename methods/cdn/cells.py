@@ -1,9 +1,9 @@
 """CDN on cells: `cdn` fine-tuned on perturbations whose targets are known, and its stack with
 target-shift.
 
-Wu, Barzilay and Jaakkola 2025 start from synthetic weights and go on with the training
-perturbations of a screen (batches of 2, learning rate 1e-5, patience 10 on validation AUROC). This
-method does the same with the network behind `cdn`, and changes their recipe as follows:
+Wu et al. 2025 (see `cdn`) start from synthetic weights and go on with the training perturbations of
+a screen (batches of 2, learning rate 1e-5, patience 10 on validation AUROC). This method does the
+same with the network behind `cdn`, and changes their recipe as follows:
 
 - For each perturbation `views` sets of `sampled` candidates are drawn, its targets among them, so
   that a step costs little.

@@ -17,12 +17,14 @@ Readings (variants)
                stability_threshold: the published reading
 
 Parameters (the CDN paper's)
-    alpha_ug, alpha_skeleton, alpha_orient   levels of the three phases: (.001, .01) x (.1, .5) x
-    (.001, .01) max_set_size                             largest conditioning set: 3 (2 for cells)
-    bootstraps, sample_fraction              subsamples and their share of the rows: 50 (10 for
-    cells), .7 edge_threshold                           0; read by causaldag's KLIEP variant only
-    stability_threshold                      .5, of `graph`
-    max_rows                                 rows used of a data set, drawn at random: 1000
+    alpha_ug, alpha_skeleton, alpha_orient
+                         levels of the three phases: (.001, .01) x (.1, .5) x (.001, .01)
+    max_set_size         largest conditioning set: 3 (2 for cells)
+    bootstraps           subsamples: 50 (10 for cells)
+    sample_fraction      their share of the rows: .7
+    edge_threshold       0; read by causaldag's KLIEP variant only
+    stability_threshold  .5, of `graph`
+    max_rows             rows used of a data set, drawn at random: 1000
 
 By construction it sees neither a shift of means nor an intervention on a root.
 

@@ -14,8 +14,8 @@ no loss and no quantile, and cannot be among the K best.
 
 Reference: `train.py`, `_utils.py`, `_embed.py` of https://github.com/mims-harvard/PDGrapher; the
 last incomplete batch is left out, as
-there. Other than there: fewer samples than a batch make one batch, and the loss of validation is
-over all samples at once.
+there. Other than there: fewer samples than a batch make one batch, and validation leaves no samples
+out (there, those that fill no batch): its loss is the mean over batches, weighted by their sizes.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ and variance of each variable, through Linear - GELU - LayerNorm - Linear) can b
 the average, as in the paper's final version. The encoder is frozen, or trained jointly with a loss
 on the observational graph.
 
-Wu, Barzilay, Jaakkola 2025, Predicting Perturbation Targets with Causal Differential Networks
-(arXiv:2410.03380).
+Wu, Padia, Murphy, Barzilay, Jaakkola 2025, Identifying biological perturbation targets through
+causal differential networks, ICML (arXiv:2410.03380), and its first version (2024), Predicting
+perturbation targets with causal differential networks.
 """
 
 from __future__ import annotations
