@@ -66,7 +66,7 @@ def test_scores_are_the_packages_p_values():
     p = p_values_of_the_package(task)
     np.testing.assert_array_equal(np.isnan(scores), np.isnan(p))
     assert set(np.flatnonzero(np.isnan(scores))) == {SILENT, OUTLIER}
-    np.testing.assert_allclose(2 * norm.sf(scores), p, rtol=1e-4)
+    np.testing.assert_allclose(2 * norm.sf(scores), p, rtol=1e-6)
     assert not np.isnan(DESeq2(cooks=False).predict_targets(task)[0, OUTLIER])
 
 
