@@ -114,7 +114,10 @@ def note_on_descriptions(variables: list[str], suspicious: np.ndarray) -> list[s
     if not found:
         return []
     short = ",".join(found[:5]) + (",..." if len(found) > 5 else "")
+    one = len(found) == 1
     return [
-        f"{some(found)} may describe the samples, by the name, by one value on each side or as "
-        f"numbers of rows, but count as variables. --not-variables {short} leaves them out."
+        f"{some(found)} may describe the samples: by the name, by having one value on each side, "
+        f"or because the rows are numbered there. {'It is' if one else 'They are'} used as "
+        f"{'a variable' if one else 'variables'} all the same. --not-variables {short} leaves "
+        f"{'it' if one else 'them'} out."
     ]

@@ -117,9 +117,10 @@ def labelled(
     table = table_of_frame(frame[kept], [names[i] for i in kept], path)
     notes = list(table.notes)
     if described:
+        one = len(described) == 1
         notes.append(
-            f"{path}: {some([names[i] for i in described])} hold text or true and false, and are "
-            "no variables."
+            f"{path}: {some([names[i] for i in described])} {'holds' if one else 'hold'} text or "
+            f"true and false, and {'is no variable' if one else 'are no variables'}."
         )
     if conditions := [names[i] for i in known if names[i] not in (*labels, *numbers)]:
         notes.append(f"{path}: {some(conditions)} are part of the condition, and no variables.")
@@ -149,7 +150,8 @@ def without_missing(table: Table, path: Path) -> Table:
         return table
     left_out = [table.columns[i] for i in np.flatnonzero(lacking)]
     kept = [table.columns[i] for i in np.flatnonzero(~lacking)]
-    note = f"{path}: {some(left_out)} have missing values and were left out."
+    words = "has missing values and was" if len(left_out) == 1 else "have missing values and were"
+    note = f"{path}: {some(left_out)} {words} left out."
     return Table(values[:, ~lacking], kept, table.rows, (*table.notes, note))
 
 

@@ -20,8 +20,21 @@ from cdnbench.task import repeated_names
 GENES = "Gene Expression"
 """The type of feature that is a gene, in files of 10x. Guides and antibodies are other types."""
 COMPRESSIONS = (".gz", ".bz2", ".xz")
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers")
 _NAME_KEYS = ("variables", "var_names", "names", "columns", "genes", "gene_names", "features")
 """Arrays of an .npz file that name its columns, wherever their length fits."""
+
+
+def on_spreadsheets(path: Path) -> str:
+    """What to do with a file of a spreadsheet program; empty for other files."""
+    if path.suffix.lower() not in SPREADSHEETS:
+        return ""
+    return " Save the sheet of the spreadsheet as .csv."
+
+
+def number_of(n: int) -> str:
+    """`1 value is`, `2 values are`."""
+    return f"{n:,} value is" if n == 1 else f"{n:,} values are"
 
 
 def read_samples(path: Path, *, transpose: bool = False, finite: bool = True) -> Table:
@@ -48,6 +61,7 @@ def read_samples(path: Path, *, transpose: bool = False, finite: bool = True) ->
     if suffix not in READERS:
         raise InvalidTask(
             f"{path}: unknown kind of file; write .csv, .tsv, .txt, .parquet, .npz or .h5ad."
+            f"{on_spreadsheets(path)}"
         )
     try:
         table = READERS[suffix](path, transpose)
@@ -99,9 +113,9 @@ def checked_values(values: np.ndarray, columns: list[str], path: Path) -> np.nda
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise InvalidTask(
-            f"{path}: {(~finite).sum()} values are missing, not finite or too large for float32, "
-            f"the first in row {row + 1}, column {columns[column]!r} ({values[row, column]}). Drop "
-            "those rows or columns, or impute them."
+            f"{path}: {number_of(int((~finite).sum()))} missing, not finite or too large for "
+            f"float32, the first in row {row + 1}, column {columns[column]!r} "
+            f"({values[row, column]}). Drop those rows or columns, or impute them."
         )
     return values
 

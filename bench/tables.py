@@ -275,7 +275,7 @@ def _numbers(column: Any, name: str, path: Path) -> np.ndarray:
         return numbers.to_numpy(dtype=np.float64)
     row = int(np.flatnonzero(wrong)[0])
     raise InvalidTask(
-        f"{path}: columns must be numbers, but {name!r} hold text: {text.iloc[row]!r} in row "
+        f"{path}: columns must be numbers, but {name!r} holds text: {text.iloc[row]!r} in row "
         f"{row + 1}{_kind_of_text(text.iloc[row])} ({int(wrong.sum())} of {len(text)} cells). Drop "
         "the column, or drop those rows."
     )

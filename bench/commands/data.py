@@ -336,7 +336,7 @@ def prepare(
 ) -> None:
     """Filter, normalise and test a raw screen, choose its tasks and split them.
 
-    Prints what each step lost. A preparation that was stopped is resumed. Where the thresholds come
+    Prints what each step left. A preparation that was stopped is resumed. Where the thresholds come
     from is written in cdnbench.datasets.cells.screens.options.
 
     Examples:

@@ -56,7 +56,7 @@ def predict(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST, help="Seed of all random draws.")] = 0,
     csv: Annotated[Path | None, typer.Option(help="Write the whole ranking to this file.")] = None,
-    parquet: Annotated[Path | None, typer.Option(help="The same as .parquet.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="The same as .parquet file.")] = None,
     html: Annotated[
         Path | None,
         typer.Option(help="Write a page with tables and pictures, which needs no network."),

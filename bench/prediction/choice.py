@@ -42,11 +42,11 @@ NEEDS_FALL = ("lfc-rank-down",)
 Situation = Literal["few", "few-after", "some", "cells", "general"]
 
 _STARTS: dict[Situation, str] = {
-    "few": "few rows",
-    "few-after": "few perturbed rows against many controls",
-    "some": f"{FEW} to {MANY - 1} rows",
-    "cells": "many rows of genes",
-    "general": "many rows",
+    "few": f"few rows (fewer than {FEW} on a side)",
+    "few-after": f"few perturbed rows (fewer than {FEW}) against many controls",
+    "some": f"{FEW} to {MANY - 1} rows on a side",
+    "cells": f"many rows of genes ({MANY} or more on each side)",
+    "general": f"many rows ({MANY} or more on each side)",
 }
 ON_DEPENDENCE = (
     "Neighbouring rows resemble each other, as in a time series. Scores count every row as new "
@@ -58,7 +58,7 @@ _ON_FEW_GENES = "Few perturbed rows against many controls have not been measured
 @dataclass(frozen=True)
 class Choice:
     """methods: one name, or two where none is clearly better; the first is the better one.
-    why: one sentence.
+    why: the kind of samples, and the reason, in sentences.
     notes: what a reader should know besides, in whole sentences.
     log_counts: the methods that should get logarithms of the counts (`task.prepared`).
     """
@@ -122,7 +122,10 @@ def choose(
     if situation == "few" and genes and n_control >= MANY:
         notes.append(_ON_FEW_GENES)
     if n_variables > WIDE * (measured := _most_variables(situation)):
-        notes.append(f"The figures behind this choice are of at most {measured:,} variables.")
+        notes.append(
+            f"For {_STARTS[situation]}, methods have been measured on at most {measured:,} "
+            "variables. These samples have many more."
+        )
     logs = genes and kind_of_values in ("counts", "normalised")
     return Choice(methods, why, tuple(notes), methods if logs else ())
 
@@ -132,16 +135,16 @@ def _of_bulk_counts(has_deseq2: bool, notes: list[str]) -> Choice:
     start = "raw counts of a few replicates"
     if not has_deseq2:
         why = (
-            f"{start}: {MODERATED} on logarithms, as DESeq2 is not installed (pip install "
-            "'cdnbench[deseq2]')"
+            f"{start}. DESeq2, which is made for them, is not installed (pip install "
+            f"'cdnbench[deseq2]'), so {MODERATED} gets logarithms of the counts."
         )
         return Choice((MODERATED,), why, tuple(notes), (MODERATED,))
     measured = evidence()["bulk_counts"]
     places = " against ".join(str(measured["places"][name]) for name in (DESEQ2, MODERATED))
     why = (
-        f"{start}: DESeq2's model is made for them; {MODERATED} on logarithms stands beside it, as "
-        f"one knock-down alone ({measured['source']}: place {places} of {measured['genes']:,} "
-        "genes) shows no clear difference"
+        f"{start}. DESeq2's model is made for them. {MODERATED} on logarithms stands beside it, "
+        f"since the two were compared on one knock-down only ({measured['source']}: the target has "
+        f"place {places} of {measured['genes']:,} genes), which shows no clear difference."
     )
     return Choice((DESEQ2, MODERATED), why, tuple(notes), (MODERATED,))
 
@@ -161,13 +164,14 @@ def _unmeasured(
     """What is done where no figure decides, and why; None where figures do."""
     if situation == "few" and not genes:
         return (MODERATED,), (
-            f"few rows: {MODERATED} borrows variances from all variables, which supposes that they "
-            "are in the same units; methods have been compared on genes only"
+            f"{_STARTS[situation]}. {MODERATED} borrows variances from all variables, which "
+            "supposes that they are in the same units. On so few rows, methods have been compared "
+            "on genes only."
         )
     if situation == "some" and n_variables > WIDE * _most_variables(situation):
         return (MODERATED, NETWORK), (
-            f"{_STARTS[situation]} of many variables: between what has been compared, fewer rows "
-            f"({MODERATED} is best) and fewer variables ({NETWORK} is)"
+            f"{_STARTS[situation]} and many variables. Methods have not been compared on such "
+            f"samples. With fewer rows {MODERATED} is best, and with fewer variables {NETWORK} is."
         )
     return None
 
@@ -181,7 +185,10 @@ def _best(situation: Situation, sizes: _Sizes, lowered: bool) -> tuple[tuple[str
         if (lowered or row["name"] not in NEEDS_FALL) and _can_run(row["name"], sizes)
     ]
     if not able:
-        return (FALLBACK,), f"{start}: {FALLBACK} runs where what has been compared cannot"
+        return (FALLBACK,), (
+            f"{start}. None of the methods that have been compared can run on these samples. "
+            f"{FALLBACK} can."
+        )
     first, *others = able
     close = [row for row in others if row["behind"][first["name"]][0] <= 0]
     where = " and ".join(
@@ -189,14 +196,15 @@ def _best(situation: Situation, sizes: _Sizes, lowered: bool) -> tuple[tuple[str
         for source in entry["sources"]
         if source["decides"]
     )
-    best = f"{first['name']} {first['mean']:.2f}"
+    best = f"{first['name']} has {first['mean']:.2f}"
     if close:
         methods = (first["name"], close[0]["name"])
-        best += f", {close[0]['name']} {close[0]['mean']:.2f}, no clear difference"
+        best += f" and {close[0]['name']} {close[0]['mean']:.2f}, which is no clear difference"
     else:
         methods = (first["name"],)
-        best += f", next {others[0]['name']} {others[0]['mean']:.2f}" if others else ""
-    return methods, f"{start}: {evidence()['measure']} on {where}: {best}"
+        best += f", and the next, {others[0]['name']}, {others[0]['mean']:.2f}" if others else ""
+    measure = evidence()["measure"]
+    return methods, f"{start}. {measure[0].upper()}{measure[1:]} on {where}: {best}."
 
 
 def _can_run(name: str, sizes: _Sizes) -> bool:

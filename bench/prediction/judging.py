@@ -20,6 +20,7 @@ from cdnbench.prediction.verdict import verdict
 FDR = 0.1
 N_PERMUTATIONS = 999
 _RESOLUTION = 1e-3
+_SMALLEST = "The smallest p-value that this test can give is"
 MANY_VALUES = 200
 """Values of a finding's first variable that are kept per side, to be drawn."""
 
@@ -164,8 +165,8 @@ def _how(evidence: Sequence[Evidence]) -> list[str]:
     """How the p-values were found, and the smallest that they can be."""
     if len(evidence) == 1:
         one = evidence[0]
-        least = f"; no p-value of it is below {one.resolution:.1g}" if one.resolution > 0 else ""
-        return [f"Whether anything moved: {one.how}{least}."]
+        least = f" {_SMALLEST} {one.resolution:.1g}." if one.resolution > 0 else ""
+        return [f"Whether anything moved: {one.how}.{least}"]
     permuted = [e for e in evidence if e.resolution > 0]
     few = [e for e in evidence if e.resolution == 0]
     none = len(evidence) - len(permuted) - len(few)
@@ -173,8 +174,8 @@ def _how(evidence: Sequence[Evidence]) -> list[str]:
     if permuted:
         notes.append(
             f"Whether anything moved was tested by up to {N_PERMUTATIONS} permutations of the rows "
-            f"with a fitted tail for {len(permuted):,} of {len(evidence):,} perturbations; no "
-            f"p-value of these is below {min(e.resolution for e in permuted):.1g}."
+            f"with a fitted tail for {len(permuted):,} of {len(evidence):,} perturbations. "
+            f"{_SMALLEST} {min(e.resolution for e in permuted):.1g}."
         )
     if few:
         notes.append(

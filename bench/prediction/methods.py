@@ -74,7 +74,7 @@ class Selection:
         notes = []
         for (methods, why), n in counts.most_common():
             share = f" for {n:,} of {len(choices):,} perturbations" if len(counts) > 1 else ""
-            notes.append(f"Chosen{share}: {' and '.join(methods)} ({why}).")
+            notes.append(f"Chosen{share}: {' and '.join(methods)}, for {why}")
         notes += dict.fromkeys(note for choice in choices for note in choice.notes)
         of_each = tuple(tuple(loaded[name] for name in choice.methods) for choice in choices)
         return Selection(tuple(loaded.values()), of_each, tuple(notes))

@@ -134,8 +134,8 @@ def note_on_fold_changes(kind: Kind) -> str:
         return "Log fold changes are differences of the means, since some values are negative."
     if kind == "log":
         return (
-            "Log fold changes are log2 ratios of exp(mean) - 1 + 0.1, since the values look like "
-            f"logarithms of counts: fractions from 0 to {LOG_LIMIT:g}."
+            "Log fold changes are log2 ratios of exp(mean) - 1 + 0.1, since the values are natural "
+            f"logarithms of counts, or look like them: fractions from 0 to {LOG_LIMIT:g}."
         )
     return f"Log fold changes are log2 ratios of the means, as of {WORDS[kind]}."
 

@@ -86,7 +86,7 @@ SIZE = SuiteOption(
     name="size",
     default="small",
     choices=("small", "full"),
-    help="of the simulated lines. full: two lines of 5,000 genes; half of their tasks have 900 "
+    help="of the simulated lines. full: two lines of 5,000 genes; half of their tasks have 831 "
     "to 1,000 candidates. The first use makes them, which takes minutes and 2 GB.",
 )
 SPLIT = SuiteOption(

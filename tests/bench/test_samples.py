@@ -186,7 +186,7 @@ def test_an_index_and_dates_in_parquet(tmp_path, frame):
         ("a,b\n1,1\nNA,3\n", "first in row 2, column 'a'"),
         ("a,b\n1,2\nND,3\n", "'a' holds text and numbers: 'ND' in row 2"),
         ("a,b\nND,2\nND,3\n", "'a', holds text that repeats"),
-        ("a,b\n1,2\n3,ND\n", "'b' hold text: 'ND' in row 2"),
+        ("a,b\n1,2\n3,ND\n", "'b' holds text: 'ND' in row 2"),
         ("a,b\n1,1+2j\n", "a complex number"),
         ("a,b\n1+2j,1\n3-1j,2\n", "'a' holds complex numbers"),
         ("a,b\n1,2024-01-31\n", "a date"),

@@ -109,10 +109,11 @@ _MISSING = frozenset({"NA", "N/A", "NaN", "nan", "<NA>", "NULL"})
 
 
 def frequent(counts: Counter[str]) -> str:
-    """The labels with most cells, for a message; those that look like controls first."""
+    """The labels with most rows, for a message; those that look like controls first."""
     order = {label: (not _USUAL.match(label), -n, label) for label, n in counts.items()}
     most = [(label, counts[label]) for label in sorted(counts, key=order.__getitem__)[:4]]
-    return ", ".join(f"{label} ({n:,} cells)" for label, n in most) or "none"
+    shown = [f"{label} ({n:,} {'row' if n == 1 else 'rows'})" for label, n in most]
+    return ", ".join(shown) or "none"
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _controls(raw: RawCells, options: Preparation, counts: Counter[str]) -> _Con
         found = [label for label in counts if pattern.fullmatch(label)]
         if not found:
             raise InvalidData(
-                f"{raw.path}: no cell has {options.perturbation} = {name!r}.{_near(name, counts)} "
+                f"{raw.path}: no row has {options.perturbation} = {name!r}.{_near(name, counts)} "
                 "Name the controls: --control NAME, several as --control 'a,b' or --control "
                 f"'NT_*'. Frequent: {frequent(counts)}."
             )

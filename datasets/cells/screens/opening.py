@@ -35,7 +35,7 @@ from cdnbench.labelled_tables import (
     without_missing,
 )
 from cdnbench.prediction.options import Reading
-from cdnbench.samples import checked_values, read_samples
+from cdnbench.samples import checked_values, on_spreadsheets, read_samples
 from cdnbench.tables import without_columns
 from cdnbench.values import lost_in_float32
 
@@ -91,7 +91,7 @@ def open_source(source: Any, reading: Reading) -> Source:
     if not (path.is_dir() or path.suffix in (".h5ad", ".h5") or path.name.endswith(MTX)):
         raise InvalidData(
             f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, an .mtx or its folder, or a "
-            "table (.csv, .tsv, .txt, .parquet)."
+            f"table (.csv, .tsv, .txt, .parquet).{on_spreadsheets(path)}"
         )
     _refuse(reading, f"{path}", _OF_TABLES)
     raw = open_raw(path, genes=reading.genes, layer=reading.layer, cells=reading.cells)

@@ -121,7 +121,7 @@ def _labelled(raw, options, attrition, labels: Labels, selected, total, genes) -
     if not controls.any():
         left = frequent(Counter(dict(zip(present.tolist(), counts.tolist(), strict=True))))
         raise InvalidData(
-            f"{raw.path}: no cell has {options.perturbation} = {options.control!r} after the "
+            f"{raw.path}: no row has {options.perturbation} = {options.control!r} after the "
             f"filters. Lower the thresholds, or name other controls: --control NAME. Left: {left}."
         )
     position = {raw.genes[g]: i for i, g in enumerate(genes)}

@@ -128,7 +128,7 @@ def test_a_second_method_is_named_unless_it_is_clearly_behind(monkeypatch):
     found = figures(ks_shift=(0.01, 0.2))
     monkeypatch.setattr(module, "evidence", lambda: found)
     chosen = choose(100, 100, 10, "scaled", False)
-    assert chosen.methods == ("target-shift",) and "next ks-shift 0.40" in chosen.why
+    assert chosen.methods == ("target-shift",) and "the next, ks-shift, 0.40" in chosen.why
 
 
 def test_the_figures_are_complete_and_in_order():

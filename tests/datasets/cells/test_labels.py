@@ -131,11 +131,11 @@ def test_none_can_be_the_control():
 @pytest.mark.parametrize(
     ("control", "message"),
     [
-        ("ntc", "no cell has perturbation = 'ntc'.*Did you mean NTC"),
+        ("ntc", "no row has perturbation = 'ntc'.*Did you mean NTC"),
         ("non-target", r"2 labels begin so: --control 'non-target\*' names them all"),
-        ("NTC,xyz", r"perturbation = 'xyz'.*Frequent: NTC \(2 cells\)"),
+        ("NTC,xyz", r"perturbation = 'xyz'.*Frequent: NTC \(2 rows\)"),
         ("G*", "the control 'G\\*' also matches the perturbed genes G0, G1"),
-        ("", "no cell has perturbation = ''"),
+        ("", "no row has perturbation = ''"),
     ],
 )
 def test_a_control_that_is_not_there_or_too_much(control, message):

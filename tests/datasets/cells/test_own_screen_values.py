@@ -283,5 +283,5 @@ def test_text_and_truth_values_are_no_variables(tmp_path):
     frame["v3"] = frame["v3"].astype(object)
     frame.loc[5, "v3"] = "ND"
     frame.to_csv(tmp_path / "b.csv")
-    with pytest.raises(BenchError, match="'v3' hold text: 'ND' in row 6"):
+    with pytest.raises(BenchError, match="'v3' holds text: 'ND' in row 6"):
         opened(tmp_path / "b.csv")

@@ -104,7 +104,7 @@ def test_variables_with_missing_values_are_left_out_when_asked(tmp_path, frame, 
             OwnScreen(path, reading)
         screen = OwnScreen(path, replace(reading, drop_missing=True))
         assert list(screen.variables) == ["g0", "g2", "g3", "g4"]
-        assert "'g1' have missing values" in " ".join(screen.notes)
+        assert "'g1' has missing values" in " ".join(screen.notes)
     frame.iloc[0] = np.nan
     frame.assign(done=DONE).to_csv(path, index=False)
     with pytest.raises(InvalidTask, match="every variable has missing values"):

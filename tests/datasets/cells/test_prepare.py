@@ -195,8 +195,8 @@ def test_filters(raw, tmp_path, screen):
         ),
         (
             {"control": "NT"},
-            r"no cell has perturbation = 'NT'.*--control NAME.*Frequent: non-targeting \(300 "
-            r"cells\)",
+            r"no row has perturbation = 'NT'.*--control NAME.*Frequent: non-targeting \(300 "
+            r"rows\)",
         ),
         ({"min_perturbed": 1000}, "no perturbation has 1000 cells"),
         (
