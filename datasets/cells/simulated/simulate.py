@@ -114,7 +114,7 @@ FULL = Simulation(
     seed=2,
 )
 """Two lines with as many genes as real screens have, and so many differential ones that half of the
-tasks have about 900 to 1,000 candidates. They take minutes to make."""
+tasks have 831 to 1,000 candidates. They take minutes to make."""
 SMALL = Simulation(
     lines=("one", "two"),
     n_genes=250,
