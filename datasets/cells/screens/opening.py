@@ -25,7 +25,7 @@ from cdnbench.datasets.cells.screens.raw import (
 from cdnbench.datasets.cells.screens.stored import CHUNK, CHUNK_VALUES
 from cdnbench.descriptions import listed
 from cdnbench.digest import digest
-from cdnbench.errors import InvalidData, InvalidParameter, did_you_mean
+from cdnbench.errors import InvalidData, InvalidParameter, UnknownName, did_you_mean
 from cdnbench.knowledge import file_digest
 from cdnbench.labelled_tables import (
     LabelledTable,
@@ -40,6 +40,10 @@ from cdnbench.tables import without_columns
 from cdnbench.values import lost_in_float32
 
 _OF_TABLES = ("transpose", "not_variables", "drop_missing")
+_OTHERWISE = (
+    "Where the table has variables in rows, add --transpose, and --cells FILE with the labels of "
+    "each sample."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,11 @@ def open_source(source: Any, reading: Reading) -> Source:
         if reading.cells or reading.transpose:
             return _of_table(_with_labels(path, reading), path)
         lacks = reading.drop_missing
-        return _of_table(read_labelled(path, *_columns(reading), drop_missing=lacks), path)
+        try:
+            read = read_labelled(path, *_columns(reading), drop_missing=lacks)
+        except UnknownName as error:
+            raise UnknownName(f"{error} {_OTHERWISE}") from None
+        return _of_table(read, path)
     if not (path.is_dir() or path.suffix in (".h5ad", ".h5") or path.name.endswith(MTX)):
         raise InvalidData(
             f"{path}: unknown kind of file; give an .h5ad, a 10x .h5, an .mtx or its folder, or a "

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cdnbench.datasets.cells.screens.own_screen import OwnScreen
-from cdnbench.errors import BenchError, InvalidParameter, InvalidTask
+from cdnbench.errors import BenchError, InvalidParameter, InvalidTask, UnknownName
 from cdnbench.prediction.options import Reading
 
 READING = Reading(perturbation="done", control="none")
@@ -172,5 +172,7 @@ def test_what_does_not_fit_together_is_refused(tmp_path, frame, labels):
         OwnScreen(path, replace(READING, transpose=True))
     with pytest.raises(BenchError, match="the rows of .*have no names"):
         OwnScreen(path, replace(READING, cells=labels))
+    with pytest.raises(UnknownName, match=r"named 'done'\. .* add --transpose, and --cells FILE"):
+        OwnScreen(path, READING)
     with pytest.raises(InvalidParameter, match="--transpose says nothing about a data frame"):
         OwnScreen(frame.assign(done=DONE), replace(READING, transpose=True))
