@@ -201,7 +201,8 @@ def _recall_at(k: int) -> Metric:
     return Metric(
         name=f"recall_at_{k}",
         title=f"R@{k}",
-        summary=f"share of min({k}, |T|) targets among the top {k}, ties in expectation",
+        summary=f"share of min({k}, |T|) targets among the top {k}; ties count as the "
+        "mean over their orders",
         function=lambda scored: scored.order.recall_at(k),
         worst=0.0,
         min_candidates=k + 1,
@@ -215,8 +216,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
             Metric(
                 "average_precision_tie",
                 "mAP",
-                "average precision in expectation over random orders within tie groups; what "
-                "rankings use",
+                "average precision; ties count as the mean over their orders; what rankings use",
                 lambda scored: scored.order.average_precision_tie(),
                 worst=0.0,
             ),

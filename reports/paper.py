@@ -174,8 +174,8 @@ def beside(
         "partial",
     ]
     notes = (
-        "mAP groups ties as scikit-learn does (the ceiling's: in expectation). Mean ± standard "
-        "deviation over datasets.",
+        "mAP groups ties as scikit-learn does; that of the ceiling is the mean over their orders. "
+        "Mean ± standard deviation over datasets.",
     )
     return Table(
         name=name,

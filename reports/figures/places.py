@@ -41,7 +41,7 @@ def draw(results: Results, look: Look) -> Iterator[tuple[str, Figure]]:
         _curves(axes, places, shown)
         figure.legend_above([handle(a, line=True) for a in shown], [a.stands_out for a in shown])
         figure.note(
-            "Over all targets of all regimes, ties in expectation.",
+            "Over all targets of all regimes, in the mean over the orders of tied variables.",
             left_out(actors, block),
             cast.notes(a.label for a in actors),
         )

@@ -103,18 +103,19 @@ def _block(results: Results, key: tuple[str, ...], rows: pd.DataFrame) -> Block:
 def _notes(rows: pd.DataFrame, partial: np.ndarray) -> tuple[str, ...]:
     one_setting = rows["n_settings"].max() <= 1
     how = (
-        "t over datasets"
+        "a t-interval over datasets"
         if one_setting
-        else "bootstrap by perturbed gene or drug, all lines together"
+        else "a bootstrap over perturbed genes or drugs, each with all of its lines"
         if interval_unit(rows) == "perturbations"
-        else "bootstrap over datasets within settings, those of one dataset together"
+        else "a bootstrap over whole datasets, setting by setting"
     )
     notes = [
-        f"mAP: mean over datasets, ties in expectation, with its 95 % interval ({how}). Intervals "
-        "of two methods may overlap although one is better on nearly every dataset: compare two by "
-        "`--table comparisons`. Average rank with failures tied last, among the methods that were "
-        "tried on every dataset. R@k: targets among the first k, over k or the number of targets, "
-        "whichever is less."
+        f"mAP: the mean over datasets with its 95 % interval ({how}). Variables with equal scores "
+        "count as the mean over all their orders. The intervals of two methods may overlap "
+        "although one is better on nearly every dataset, so compare two with `--table "
+        "comparisons`. The average rank is among the methods that were tried on every dataset; "
+        "those that failed on a dataset share the last place there. R@k: targets among the first "
+        "k, over k or the number of targets, whichever is less."
     ]
     most = {k: int(rows[f"recall_at_{k}_n"].max()) for k in TOP}
     few = [f"R@{k} on {n}" for k, n in most.items() if 0 < n < rows[f"{RANKING}_n"].max()]

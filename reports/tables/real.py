@@ -26,8 +26,8 @@ SHOWN = {
 }
 MOVES, STILL = "alarm_moves", "alarm_still"
 ALARMS = {
-    MOVES: "control against control told from perturbed, where the target's own column moves",
-    STILL: "control against control told from perturbed, where it does not",
+    MOVES: "perturbed samples told from controls, where the target's own values move",
+    STILL: "perturbed samples told from controls, where the target's own values do not move",
 }
 _PARTIAL = "†"
 

@@ -208,7 +208,7 @@ def test_intervals_stand_in_place_of_standard_deviations(make_store):
     low, high = map(float, interval_.split(" to "))
     assert mean == "0.625" and 0.4 < low < 0.5 and 0.75 < high < 0.85
     assert not any("±" in cell.text for row in block.rows for cell in row.cells)
-    assert any("bootstrap over datasets within settings" in note for note in block.notes)
+    assert any("bootstrap over whole datasets, setting by setting" in note for note in block.notes)
     assert any(note.startswith("No interval") for note in block.notes)
 
 
