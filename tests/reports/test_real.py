@@ -63,11 +63,11 @@ def test_a_column_per_data_set_and_the_mean_over_them(results):
 
 def test_false_alarms(results):
     table = build(results)
-    moves, block = rows(table, "own column moves")
+    moves, block = rows(table, "own values move")
     assert moves["good"][:2] == ["1.000", "1.000"]
     assert moves["half"][:2] == ["0.500", "0.500"]  # its top score is 5 everywhere
     assert "array 1 against 3, cells 2 against 3" in block.notes[1]
-    still, _ = rows(table, "where it does not")
+    still, _ = rows(table, "own values do not move")
     assert still["good"][:2] == ["1.000", "1.000"]
 
 
