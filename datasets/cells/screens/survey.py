@@ -273,7 +273,7 @@ def _leaves(side: ast.expr) -> Iterator[ast.expr]:
 
 
 def _kind(column: pd.Series) -> str:
-    """"number", "text", or "" where a column holds both, neither or nothing."""
+    """ "number", "text", or "" where a column holds both, neither or nothing."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return _kind(column.cat.categories.to_series())
     if pd.api.types.is_numeric_dtype(column.dtype):
