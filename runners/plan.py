@@ -293,6 +293,10 @@ def _why_not(
         return "not a default method; ask for it with --methods"
     if by_default and (slow := _why_slow(info, specs)):
         return slow
+    try:
+        _estimate_s(info, specs[0])
+    except BenchError as error:  # somebody else's mistake must not stop the other methods
+        return str(error)
     if method.needs_fit and suite.training(specs[0]) is None:
         return "the suite has no training tasks"
     reasons = [info.why_skip(spec) for spec in specs]
@@ -394,7 +398,7 @@ def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fi
     """The job of a method on a task, with what has to be trained before."""
     info = method.info
     given = limits.timeout_s
-    timeout = float(info.timeout_s(spec)) if given is None else given
+    timeout = _estimate_s(info, spec) if given is None else given
     skip = info.why_skip(spec)
     if method.has_seen(spec.origin):
         skip = f"the weights of {info.name} were trained on this task"
@@ -406,6 +410,25 @@ def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fi
     skip = skip or info.why_no_fit(fits.resources)
     key = method.key(spec.hash, seed, fit.key if fit else "")
     return Job(key, method, spec, seed, timeout, skip, fit)
+
+
+def _estimate_s(info: MethodInfo, spec: TaskSpec) -> float:
+    """The seconds that a method says it may take.
+
+    Raises
+    ------
+    BenchError: it says no positive number, which no record could hold.
+    """
+    try:
+        seconds = info.timeout_s(spec)
+        if not POSITIVE.holds(seconds):
+            raise ValueError(f"it is {seconds!r}, not {POSITIVE.words}")
+    except Exception as error:
+        raise BenchError(
+            f"The timeout_s of {info.name} on {spec.name} cannot be used: {type(error).__name__}: "
+            f"{error}. Change it, or give --timeout."
+        ) from error
+    return float(seconds)
 
 
 def _batch_kind(job: Job) -> str:

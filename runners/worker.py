@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cdnbench.arrays import write_npz
 from cdnbench.digest import plain
 from cdnbench.errors import CannotRun
 from cdnbench.method import Prediction
@@ -158,7 +159,7 @@ def fit(conn: Connection) -> None:
             with clock:
                 model = method.fit(tasks, seed=request.seed, resources=resources, checkpoint=saved)
             with open(request.model, "wb") as file:
-                np.savez(file, **model)  # type: ignore[arg-type]
+                write_npz(file, model)
         except Exception as error:
             conn.send(messages.Finished(0, *_failure(error)))
         else:
