@@ -160,7 +160,7 @@ def make_plan(
     if not (methods is None or isinstance(methods, str)):
         raise InvalidParameter(f'methods takes a text, such as "dci,ut-igsp"; got {methods!r}.')
     suite = load_suite(suite_name, **options)
-    every = suite.specs()
+    every = _specs_of(suite)
     check_specs(every, suite.info)
     specs = in_subset(every, subset, suite)
     if not specs:
@@ -197,6 +197,20 @@ def make_plan(
         left_out,
         subset,
     )
+
+
+def _specs_of(suite: Suite) -> list[TaskSpec]:
+    """
+    Raises
+    ------
+    BenchError: the suite returns no list of them.
+    """
+    specs = suite.specs()
+    if isinstance(specs, str) or not isinstance(specs, Iterable):
+        raise BenchError(
+            f"The specs of the suite {suite.info.name} are a {type(specs).__name__}; return a list."
+        )
+    return list(specs)
 
 
 def _checked_seeds(seeds: Sequence[int]) -> list[int]:
@@ -323,6 +337,7 @@ class _TrainingSet:
     specs: Sequence[TaskSpec]
     digest: str
     beyond: str
+    hashes: frozenset[str]
 
 
 class Fits:
@@ -338,10 +353,20 @@ class Fits:
         self._sets: dict[tuple[int, str], tuple[Sequence[TaskSpec], _TrainingSet]] = {}
 
     def of(self, method: LoadedMethod, spec: TaskSpec, seed: int) -> Fit | None:
-        """What has to be trained for this task; None if there is nothing to train on."""
+        """What has to be trained for this task; None if there is nothing to train on.
+
+        Raises
+        ------
+        BenchError: the suite would train on the task itself.
+        """
         chosen = self._set(method, spec)
         if chosen is None or (chosen.beyond and not chosen.specs):
             return None
+        if spec.hash in chosen.hashes:
+            raise BenchError(
+                f"The suite {self._suite.info.name} would train {method.info.name} on the task "
+                f"{spec.name!r} that it is tested on. Leave it out of what `training` returns."
+            )
         knowledge = self._knowledge(method)
         key = digest("fit", method.key(chosen.digest, seed), *knowledge.values())
         if key not in self._made:
@@ -377,8 +402,9 @@ class Fits:
             reasons = [method.info.why_skip(each) for each in every]
             specs = [each for each, why in zip(every, reasons, strict=True) if why is None]
             beyond = next(filter(None, reasons), "")
-            hashes = digest(sorted(each.hash for each in specs))
-            self._sets[same] = every, _TrainingSet(specs, hashes, beyond)
+            hashes = [each.hash for each in specs]
+            found = _TrainingSet(specs, digest(sorted(hashes)), beyond, frozenset(hashes))
+            self._sets[same] = every, found
         return self._sets[same][1]
 
     def _knowledge(self, method: LoadedMethod) -> dict[str, str]:

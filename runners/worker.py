@@ -40,7 +40,7 @@ from cdnbench.runners.samples import Changed, take_samples, write_samples
 from cdnbench.runners.scratch import why
 from cdnbench.runners.sealed import open_sealed
 from cdnbench.runners.timing import on_one_core, timed
-from cdnbench.suite import LabelledTasks, Suite, TaskSpec
+from cdnbench.suite import LabelledTasks, Suite, TaskSpec, check_loaded
 from cdnbench.truth import LabelledTask
 
 Value = TypeVar("Value")
@@ -62,6 +62,7 @@ def make_tasks(conn: Connection) -> None:
             if name not in suites:
                 suites[name] = load_suite(request.suite, **request.options)
             labelled = suites[name].load(request.spec)
+            check_loaded(labelled, request.spec)
             checksums = write_samples(Path(request.samples), labelled.task)
             record = task_record(labelled, suites[name], request.spec)
             conn.send(messages.TaskMade(record, checksums))
