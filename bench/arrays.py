@@ -6,8 +6,9 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -93,3 +94,17 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 return {name: arrays[name] for name in arrays.files}
         except Exception as error:  # whatever numpy, zipfile and zlib make of foreign bytes
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {error})") from None
+
+
+def write_npz(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as `numpy.savez` does, whatever their names: it takes `file` and `allow_pickle`
+    for options of its own.
+
+    Raises
+    ------
+    ValueError: an array of Python objects.
+    """
+    with zipfile.ZipFile(file, "w", allowZip64=True) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)

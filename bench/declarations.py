@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from cdnbench.errors import BenchError
 from cdnbench.method import MethodInfo, Supervised
-from cdnbench.ranges import Values
+from cdnbench.ranges import POSITIVE, Values
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,47 @@ _ABILITIES = (
 )
 
 
+_TEXTS = ("name", "version", "summary", "citation", "licence", "reference", "design")
+_FLAGS = (
+    *("baseline", "stochastic", "starts_from_weights", "resumable", "gpu_helps"),
+    *("depends_on_units", "probabilities", "default", "per_line"),
+)
+_LISTS = ("devices", "preload", "packages", "needs")
+_WHOLE = ("max_variables", "default_up_to", "min_samples")
+_NUMBERS = ("fit_timeout_s", "fit_gpu_memory_mb")
+_OF_SIZES = ("timeout_s", "gpu_memory_mb")
+
+
+def _of_other_types(info: MethodInfo) -> list[str]:
+    """What is declared with a value of another type: records that hold it could not be read."""
+
+    def others(names: Iterable[str], is_one: Callable[[Any], bool], what: str) -> list[str]:
+        values = ((name, getattr(info, name)) for name in names)
+        return [f"{name} is {value!r}, not {what}" for name, value in values if not is_one(value)]
+
+    def is_whole(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def are_texts(value: Any) -> bool:
+        return isinstance(value, tuple | list) and all(isinstance(each, str) for each in value)
+
+    def is_size(value: Any) -> bool:
+        sizes = value.values() if isinstance(value, Mapping) else [value]
+        return value is None or all(is_whole(size) and size >= 1 for size in sizes)
+
+    wrong = others(_TEXTS, lambda value: isinstance(value, str), "a text")
+    wrong += others(_FLAGS, lambda value: isinstance(value, bool), "True or False")
+    wrong += others(_LISTS, are_texts, "a tuple of texts")
+    wrong += others(_WHOLE[:2], lambda value: value is None or is_whole(value), "a whole number")
+    wrong += others(_WHOLE[2:], is_whole, "a whole number")
+    wrong += others(_NUMBERS, POSITIVE.holds, POSITIVE.words)
+    wrong += others(_OF_SIZES, callable, "a function of the sizes of a task")
+    wrong += others(["batch_size"], is_size, "a whole number from 1 on, or one for each device")
+    if are_texts(info.devices) and (not info.devices or set(info.devices) - {"cpu", "cuda"}):
+        wrong.append(f'devices is {info.devices!r}; it may hold "cpu" and "cuda"')
+    return wrong
+
+
 def check_declarations(cls: type, where: str) -> None:
     """Compare what a method's class has with what its `info` declares.
 
@@ -59,6 +100,9 @@ def check_declarations(cls: type, where: str) -> None:
         wrong.append(f"supervised is {info.supervised!r}, which is none of {', '.join(known)}")
     if isinstance(info.variants, str):
         wrong.append(f"variants is the text {info.variants!r} instead of a tuple of names")
+    if of_other_types := _of_other_types(info):  # what follows rests on these
+        wrong += of_other_types
+        raise _mismatch(where, wrong)
     for ability in _ABILITIES:
         found = [name for name in ability.attributes if name in present]
         missing = [name for name in ability.attributes if name not in present]
@@ -84,7 +128,11 @@ def check_declarations(cls: type, where: str) -> None:
         elif "checkpoint" in fit and not info.resumable:
             wrong.append("its fit takes a checkpoint but it does not declare resumable=True")
     if wrong:
-        raise BenchError(
-            f"The method {where} does not match its MethodInfo: {'; '.join(wrong)}. Change the "
-            "class or the declaration (see `cdnbench.method`)."
-        )
+        raise _mismatch(where, wrong)
+
+
+def _mismatch(where: str, wrong: list[str]) -> BenchError:
+    return BenchError(
+        f"The method {where} does not match its MethodInfo: {'; '.join(wrong)}. Change the class "
+        "or the declaration (see `cdnbench.method`)."
+    )

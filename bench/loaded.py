@@ -14,7 +14,7 @@ import numpy as np
 from cdnbench.checkpoint import NO_CHECKPOINT, Checkpoint
 from cdnbench.code_digest import code_digest
 from cdnbench.digest import digest
-from cdnbench.errors import CannotRun
+from cdnbench.errors import CannotRun, InvalidTask
 from cdnbench.method import (
     ADDED_LATER,
     Batched,
@@ -28,7 +28,7 @@ from cdnbench.method import (
     Variants,
     label,
 )
-from cdnbench.tabular import column_names
+from cdnbench.tabular import as_array, column_names, is_masked
 from cdnbench.task import Task
 from cdnbench.truth import LabelledTask
 
@@ -183,11 +183,22 @@ class LoadedMethod:
         if self.info.resumable:
             extra["checkpoint"] = checkpoint
         model = cast(Trainable, self.method).fit(tasks, seed=seed, **extra)
-        return {name: np.asarray(array) for name, array in model.items()}
+        if not isinstance(model, Mapping) or not all(isinstance(name, str) for name in model):
+            raise ValueError(
+                f"fit of {self.info.name} returned a {type(model).__name__}; return a dict from "
+                "texts to arrays"
+            )
+        return {name: _learnt(self.info.name, name, array) for name, array in model.items()}
 
     def fitted(self, model: Mapping[str, np.ndarray]) -> LoadedMethod:
         """The method with what `fit` returned."""
-        return replace(self, method=cast(Trainable, self.method).fitted(model))
+        method = cast(Trainable, self.method).fitted(model)
+        if not isinstance(method, Method):
+            raise TypeError(
+                f"fitted of {self.info.name} returned a {type(method).__name__}; return the method "
+                "with the arrays"
+            )
+        return replace(self, method=method)
 
     # --- prediction
 
@@ -201,6 +212,11 @@ class LoadedMethod:
         """
         able = []
         for i, task in enumerate(tasks):
+            if not isinstance(task, Task):
+                cure = "Give its `task`" if isinstance(task, LabelledTask) else "Make a `Task`"
+                raise InvalidTask(
+                    f"{self.info.name} takes a Task; got a {type(task).__name__}. {cure}."
+                )
             if reason := self.info.why_skip(task):
                 yield i, CannotRun(reason)
             else:
@@ -209,6 +225,11 @@ class LoadedMethod:
             return
         left = dict(enumerate(able))
         for k, result in self._results([tasks[i] for i in able], [seeds[i] for i in able]):
+            if k not in left:
+                raise ValueError(
+                    f"{self.info.name} returned a result for task {k!r} of a batch of "
+                    f"{len(able)}; return each from 0 on once"
+                )
             i = left.pop(k)
             if isinstance(result, Exception):
                 yield i, result
@@ -267,6 +288,11 @@ class LoadedMethod:
 
     def _checked(self, prediction: Prediction, task: Task) -> Prediction:
         """The prediction with float64 scores. Raises ValueError if anything is not as declared."""
+        if not isinstance(prediction, Prediction):
+            raise ValueError(
+                f"{self.info.name} returned a {type(prediction).__name__} for a task of its batch; "
+                "return a `cdnbench.method.Prediction` or an exception"
+            )
         if set(prediction.outputs) != set(self.info.variants or ("",)):
             raise ValueError(
                 f"{self.info.name} returned {sorted(prediction.outputs)}, but declares "
@@ -276,7 +302,7 @@ class LoadedMethod:
             variant: self._checked_scores(scores, task)
             for variant, scores in prediction.outputs.items()
         }
-        return replace(prediction, outputs=outputs, facts=dict(prediction.facts))
+        return replace(prediction, outputs=outputs, facts=dict(prediction.facts or {}))
 
     def _checked_scores(self, scores: Any, task: Task) -> np.ndarray:
         names = column_names(scores)
@@ -285,11 +311,18 @@ class LoadedMethod:
                 f"{self.info.name} returned a table of scores whose columns are not the task's "
                 "variables in their order; return them in that order"
             )
-        if isinstance(scores, np.ndarray) and np.any(getattr(scores, "mask", False)):
+        if is_masked(scores):
             raise ValueError(f"{self.info.name} returned masked scores; use NaN for 'cannot say'")
-        if np.iscomplexobj(scores):
+        try:
+            given = as_array(scores, "scores")
+            is_complex = np.iscomplexobj(given)
+            scores = given if is_complex else np.asarray(given, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"{self.info.name} returned scores that are no table of real numbers ({error})"
+            ) from error
+        if is_complex:
             raise ValueError(f"{self.info.name} returned complex scores; return real numbers")
-        scores = np.asarray(scores, dtype=np.float64)
         shape = (task.n_regimes, task.n_variables)
         if scores.shape != shape:
             raise ValueError(
@@ -306,3 +339,21 @@ class LoadedMethod:
     @property
     def _pretrained(self) -> Pretrained:
         return cast(Pretrained, self.method)
+
+
+def _learnt(method: str, name: str, value: Any) -> np.ndarray:
+    """One array of what a fit returned.
+
+    Raises
+    ------
+    ValueError: it could only be stored with pickle.
+    """
+    try:
+        array = as_array(value, name) if np.ndim(value) else np.asarray(value)
+        if array.dtype.hasobject:
+            raise TypeError("it holds Python objects")
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"fit of {method} returned no plain array as {name!r} ({error})"
+        ) from error
+    return array

@@ -23,6 +23,8 @@ from types import MappingProxyType
 import numpy as np
 
 from cdnbench.ranking import Ranking, count, ratio
+from cdnbench.tabular import is_masked, yes_or_no
+from cdnbench.task import ASKED
 from cdnbench.truth import Truth
 
 TOP = (1, 3, 5, 20)
@@ -115,10 +117,13 @@ def measure(scores: np.ndarray, truth: Truth, candidates: np.ndarray) -> dict[st
 
     Raises
     ------
-    ValueError: shapes that differ, infinite scores, or a target that is not a candidate.
+    ValueError: shapes that differ, scores that are infinite or masked, or a target that is not a
+    candidate.
     """
+    if is_masked(scores):
+        raise ValueError("scores are masked in places; use NaN for 'cannot say'")
     scores = np.asarray(scores, dtype=np.float64)
-    candidates = np.asarray(candidates, dtype=bool)
+    candidates = yes_or_no(candidates, "candidates", ASKED)
     targets = truth.targets
     if not scores.shape == targets.shape == candidates.shape or scores.ndim != 2:
         raise ValueError(

@@ -8,13 +8,18 @@ Any installed package can add to them:
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import json
 import math
+import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+
+import numpy as np
 
 from cdnbench.declarations import check_declarations
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName, did_you_mean
@@ -26,6 +31,9 @@ from cdnbench.suite import Suite, check_suite
 
 METHODS = "cdnbench.methods"
 SUITES = "cdnbench.suites"
+RESERVED = ("all", "auto", "ceiling")
+"""What stands for methods on the command line, and the row of the best possible score."""
+_NAME = re.compile(r"\w[\w.+-]*")
 
 
 @functools.cache
@@ -63,6 +71,7 @@ def load_class(group: str, name: str) -> type:
         raise _unknown(kind, name, entries(group))
     entry = entries(group)[name]
     where = f"{name!r} ({entry.value})"
+    _check_name(group, name, f"The {kind} {where}")
     try:
         loaded = entry.load()
     except Exception as error:  # somebody else's mistake must not stop the other methods
@@ -76,6 +85,34 @@ def load_class(group: str, name: str) -> type:
             "make them the same."
         )
     return loaded
+
+
+def _check_name(group: str, name: str, where: str) -> None:
+    """Check that a name can be asked for, and that no other row of a report is called like it.
+
+    Raises
+    ------
+    BenchError: it cannot be written after --methods or as a folder, or something else has it.
+    """
+    if not _NAME.fullmatch(name):
+        raise BenchError(
+            f"{where} has a name that cannot be asked for. Choose one of letters, digits and "
+            "- _ . +, which begins with a letter or a digit."
+        )
+    if group != METHODS:
+        return
+    if name in RESERVED:
+        raise BenchError(f"{where} has a name that is taken. Choose another one.")
+    for base in (other for other in entries(METHODS) if name.startswith(f"{other}-")):
+        try:
+            variants = load_class(METHODS, base).info.variants  # type: ignore[attr-defined]
+        except BenchError:
+            continue
+        if name.removeprefix(f"{base}-") in variants:
+            raise BenchError(
+                f"{where} has the name of a reading of {base}. Reports would mix the two: choose "
+                "another name for one of them."
+            )
 
 
 @functools.cache
@@ -124,23 +161,45 @@ def load_method(name: str, **parameters: Any) -> LoadedMethod:
     InvalidParameter: a parameter is missing, of the wrong type, or refused by the method.
     BenchError: the class is not what its `info` declares (`cdnbench.declarations`).
     """
+    if not isinstance(name, str):
+        raise InvalidParameter(f'A method is asked for by its name, such as "cdn"; got {name!r}.')
     base, variant = resolve_method(name)
     cls = load_class(METHODS, base)
-    known = inspect.signature(cls).parameters
+    known = _defaults(cls)
     for parameter in parameters:
         if parameter not in known:
             raise did_you_mean(f"parameter of {base}", parameter, known)
     takes = _values(cls.info)  # type: ignore[attr-defined]
-    typed = {p: _typed(base, p, v, known[p].default, takes.get(p)) for p, v in parameters.items()}
-    missing = [
-        p for p, v in known.items() if v.default is inspect.Parameter.empty and p not in typed
-    ]
+    typed = {p: _typed(base, p, v, known[p], takes.get(p)) for p, v in parameters.items()}
+    missing = [p for p, v in known.items() if v is inspect.Parameter.empty and p not in typed]
     if missing:
         raise InvalidParameter(
             f"{base} needs a value for {', '.join(missing)}: write {base}:{missing[0]}=value."
         )
-    changed = {p: v for p, v in typed.items() if v != known[p].default}
-    return LoadedMethod(method=cls(**typed), variant=variant, parameters=changed)
+    changed = {p: v for p, v in typed.items() if v != known[p]}
+    try:
+        method = cls(**typed)
+    except BenchError:
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        raise InvalidParameter(f"{base} refuses its parameters: {why}.") from error
+    return LoadedMethod(method=method, variant=variant, parameters=changed)
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    """The parameters of a method and their defaults, `inspect.Parameter.empty` where there is none.
+
+    Without `*args` and `**kwargs`, which nobody can name.
+    """
+    listed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    signature = inspect.signature(cls).parameters.items()
+    found = {name: each.default for name, each in signature if each.kind not in listed}
+    if dataclasses.is_dataclass(cls):  # its signature shows a mark in place of what is made anew
+        for field in dataclasses.fields(cls):
+            if field.name in found and field.default_factory is not dataclasses.MISSING:
+                found[field.name] = field.default_factory()
+    return found
 
 
 def load_suite(name: str, **options: Any) -> Suite:
@@ -152,6 +211,10 @@ def load_suite(name: str, **options: Any) -> Suite:
     InvalidParameter: a value that the option does not take.
     BenchError: what is registered under the name is not a suite (`cdnbench.suite.check_suite`).
     """
+    if not isinstance(name, str):
+        raise InvalidParameter(
+            f'A suite is asked for by its name, such as "synthetic"; got {name!r}.'
+        )
     cls = load_class(SUITES, name)
     return cls(**cls.info.checked(options))  # type: ignore[attr-defined]
 
@@ -253,6 +316,7 @@ def _typed(method: str, name: str, value: Any, default: Any, takes: Values | Non
     InvalidParameter: it has another type, is or holds NaN, is infinite where neither the default is
         nor `takes` says so, is too large for a record, or is not one that the parameter takes.
     """
+    value = _plain(value)
     if _any_number(lambda number: isinstance(number, int) and abs(number) > LARGEST, value):
         raise InvalidParameter(
             f"{method}: {name} is far too large; whole numbers go up to {LARGEST:,}."
@@ -279,12 +343,25 @@ def _converted(method: str, name: str, value: Any, default: Any) -> Any:
         return float(value)
     if default is None or default is inspect.Parameter.empty or isinstance(default, Mapping):
         return value
+    if isinstance(default, list) and isinstance(value, tuple):
+        return list(value)
     if type(value) is not type(default):
         example = json.dumps(default) if isinstance(default, tuple) else repr(default)
         raise InvalidParameter(
             f"{method}: {name} takes a value of type {type(default).__name__}, such as {example}; "
             f"got {value!r}."
         )
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """A value that Python code gives as a command line would: numbers of numpy, and paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
     return value
 
 

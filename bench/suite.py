@@ -21,15 +21,21 @@ Everything else has a default:
 
 from __future__ import annotations
 
+import json
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
+from cdnbench.digest import plain
 from cdnbench.errors import BenchError, InvalidParameter, did_you_mean
+from cdnbench.files import is_name
 from cdnbench.metrics import METRICS
 from cdnbench.truth import LabelledTask
 
@@ -159,7 +165,8 @@ class TaskSpec:
         smallest data set.
     has_symbols: whether the variables are genes.
     metadata: plain values for reports, which no method sees. They include the suite's factors, what
-        makes its settings, its strata, and `dataset`, the unit of all statistics.
+        makes its settings, its strata, and `dataset`, the unit of all statistics. Numbers of numpy
+        become plain.
     recipe: what `load` needs; plain or picklable.
     origin: identity of the file and the samples behind the task, whatever the options. Weights that
         were trained on a task with this origin have seen the answer. "" where no method can be
@@ -175,6 +182,14 @@ class TaskSpec:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     recipe: Any = None
     origin: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.metadata, Mapping):
+            values = {
+                name: value.item() if isinstance(value, np.generic) else value
+                for name, value in self.metadata.items()
+            }
+            object.__setattr__(self, "metadata", values)
 
 
 class Suite(ABC):
@@ -260,6 +275,40 @@ def check_suite(cls: type, where: str) -> None:
     missing = [] if isinstance(getattr(cls, "info", None), SuiteInfo) else ["info (a `SuiteInfo`)"]
     if missing := [*missing, *sorted(cls.__abstractmethods__)]:
         raise BenchError(f"The suite {where} does not define {' and '.join(missing)}.")
+    wrong = _wrong_info(cls.info)
+    if wrong:
+        raise BenchError(f"The suite {where} has an `info` that cannot be used: {wrong}.")
+
+
+RUN_OPTIONS = frozenset(
+    [
+        *("suite", "methods", "out", "jobs", "limit", "subset", "seeds", "timeout", "memory_gb"),
+        *("device", "gpus", "jobs_per_gpu", "shard", "timing", "fresh", "retry", "update"),
+        *("on_record", "executor", "scheduler", "workers", "dry_run", "help"),
+    ]
+)
+"""What `cdnbench.run` and `bench run` take themselves, so that no suite would get it."""
+
+
+def _wrong_info(info: SuiteInfo) -> str:
+    """What reports or the command line could not use; "" if nothing is."""
+    for name in ("setting", "options"):
+        if isinstance(getattr(info, name), str) or not isinstance(getattr(info, name), Sequence):
+            return f"{name} is {getattr(info, name)!r}, not a tuple"
+    for name in ("factors", "strata"):
+        given = getattr(info, name)
+        texts = [*given, *given.values()] if isinstance(given, Mapping) else [None]
+        if not all(isinstance(text, str) for text in texts):
+            return f"{name} is {given!r}, not a mapping from names to words"
+    names = [option.name for option in info.options]
+    for name in names:
+        if not name.isidentifier():
+            return f"no option can be called {name!r}; write letters, digits and underscores"
+        if name in RUN_OPTIONS:
+            return f"the option {name} is one of `bench run` itself"
+        if names.count(name) > 1:
+            return f"there are two options called {name}"
+    return ""
 
 
 _COLUMNS = frozenset(
@@ -302,13 +351,13 @@ tells apart averaged."""
 
 
 def check_specs(specs: Sequence[TaskSpec], info: SuiteInfo) -> None:
-    """Check that specs are what the suite declares and can be told apart.
+    """Check that specs are what the suite declares, can be told apart and can be stored.
 
     Raises
     ------
     BenchError: a factor has the name of a column of reports, or the metadata of a task lack a
-    factor, a name of the setting or a stratum, so that a report would average over it; or two tasks
-    share a name or a hash.
+    factor, a name of the setting or a stratum, so that a report would average over it; two tasks
+    share a name or a hash; or a spec holds what no record can.
     """
     if taken := sorted({*info.factors} & {*_COLUMNS, *METRICS}):
         raise BenchError(
@@ -317,6 +366,8 @@ def check_specs(specs: Sequence[TaskSpec], info: SuiteInfo) -> None:
         )
     declared = (*info.factors, *info.setting, *info.strata)
     for spec in specs:
+        if wrong := _wrong_spec(spec):
+            raise BenchError(f"The suite {info.name} has a task that cannot be stored: {wrong}.")
         if missing := [name for name in dict.fromkeys(declared) if name not in spec.metadata]:
             raise BenchError(
                 f"The suite {info.name} declares {', '.join(missing)} as factors, setting or "
@@ -327,6 +378,56 @@ def check_specs(specs: Sequence[TaskSpec], info: SuiteInfo) -> None:
         if len(set(values)) < len(values):
             twice = next(value for value, n in Counter(values).items() if n > 1)
             raise BenchError(f"The suite {info.name} has several tasks of the {what} {twice!r}.")
+
+
+def _wrong_spec(spec: Any) -> str:
+    """What a record of the task could not hold, and why; "" if it can be stored."""
+    if not isinstance(spec, TaskSpec):
+        return f"{spec!r} is no `TaskSpec`"
+    if not isinstance(spec.name, str):
+        return f"its name {spec.name!r} is not a text"
+    if not (isinstance(spec.hash, str) and is_name(spec.hash)):
+        return f"the hash {spec.hash!r} of {spec.name!r} is no text that a file can be called by"
+    for name in ("n_variables", "n_regimes", "n_samples"):
+        if not isinstance(getattr(spec, name), Integral):
+            return f"{name} of {spec.name!r} is {getattr(spec, name)!r}, not a whole number"
+    if not isinstance(spec.metadata, Mapping):
+        return f"the metadata of {spec.name!r} are a {type(spec.metadata).__name__}, not a dict"
+    for name, value in spec.metadata.items():
+        if not isinstance(name, str):
+            return f"the metadata of {spec.name!r} have the name {name!r}, not a text"
+        if not _is_plain(value):
+            return f"the metadata {name} of {spec.name!r} are {value!r}, not a plain value"
+    return ""
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is of JSON."""
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (str, bool, int, float)
+
+
+def check_loaded(labelled: Any, spec: TaskSpec) -> None:
+    """Check that what `Suite.load` made is the task of a spec, and can be stored.
+
+    Raises
+    ------
+    BenchError: it is no `LabelledTask`, has another name or other sizes, or facts that are not
+    plain.
+    """
+    if not isinstance(labelled, LabelledTask):
+        raise BenchError(f"load returned a {type(labelled).__name__}; return a LabelledTask")
+    for name in ("name", "n_variables", "n_regimes"):
+        made, told = getattr(labelled.task, name), getattr(spec, name)
+        if made != told:
+            raise BenchError(f"load made a task whose {name} is {made!r}; its spec says {told!r}")
+    try:
+        json.dumps(dict(labelled.facts), default=plain)
+    except (TypeError, ValueError) as error:
+        raise BenchError(f"load gave facts that cannot be stored ({error})") from None
 
 
 class LabelledTasks(Sequence[LabelledTask]):

@@ -23,8 +23,17 @@ def is_table(value: Any) -> bool:
 
 def column_names(value: Any) -> list[str] | None:
     """The names of a table's columns: of a data frame (any library's) or of AnnData; else None."""
-    names = value.var_names if _is_annotated(value) else getattr(value, "columns", None)
+    if _is_annotated(value):
+        names = value.var_names
+    else:  # a table of Arrow has both, and its `columns` are the values
+        names = getattr(value, "column_names", getattr(value, "columns", None))
     return None if names is None else [str(name) for name in names]
+
+
+def is_masked(value: Any) -> bool:
+    """Whether an array, or an array in a list of them, hides some of its values."""
+    each = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(x, np.ndarray) and bool(np.any(getattr(x, "mask", False))) for x in each)
 
 
 def as_array(value: Any, where: str) -> np.ndarray:
@@ -64,6 +73,37 @@ def as_array(value: Any, where: str) -> np.ndarray:
             f"{cure or 'Give a table with one row per sample.'}"
         )
     return array
+
+
+def yes_or_no(values: Any, where: str, asked: str) -> np.ndarray:
+    """A table of yes and no as an array of bool, which may be the one that was given.
+
+    Anything else, such as names or indices, is refused: as a truth value, each name, each NaN and
+    almost each index would be a yes.
+
+    asked: the sentence that says what to give.
+
+    Raises
+    ------
+    InvalidTask: it holds something else than True, False, 1 and 0, or is no table.
+    """
+    if is_masked(values):
+        raise InvalidTask(f"{where} are masked in places. {asked}")
+    try:
+        given = as_array(values, where)
+    except ValueError as error:  # rows of different lengths, or no table at all
+        raise InvalidTask(f"{where} are no table ({error}). {asked}") from None
+    if given.dtype.kind == "b":
+        return given
+    flat = given.ravel()
+    if given.dtype.kind in "iuf":
+        wrong = flat[(flat != 0) & (flat != 1)].tolist()
+    else:
+        whole = bool | np.bool_ | int | np.integer
+        wrong = [v for v in flat.tolist() if not (isinstance(v, whole) and v in (0, 1))]
+    if wrong:
+        raise InvalidTask(f"{where} hold {wrong[0]!r}. {asked}")
+    return given.astype(bool)
 
 
 def in_order(names: list[str], variables: tuple[str, ...], where: str) -> list[int] | None:

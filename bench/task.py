@@ -13,10 +13,10 @@ import numpy as np
 
 from cdnbench.digest import digest
 from cdnbench.errors import InvalidTask
-from cdnbench.tabular import as_array, column_names, in_order, is_table
+from cdnbench.tabular import as_array, column_names, in_order, is_masked, is_table, yes_or_no
 from cdnbench.values import lost_in_float32
 
-_ASKED = "Give one row per regime with True or False (or 1 or 0) for each variable."
+ASKED = "Give one row per regime with True or False (or 1 or 0) for each variable."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,7 +53,9 @@ class Task:
 
     def __post_init__(self) -> None:
         regimes = _listed(self.regimes, f"Task {self.name!r}: regimes")
-        variables = tuple(str(v) for v in (() if self.variables is None else self.variables))
+        variables = _names(
+            () if self.variables is None else self.variables, f"Task {self.name!r}: variables"
+        )
         if not variables:
             named = (column_names(table) for table in (self.observational, *regimes))
             variables = tuple(next((names for names in named if names is not None), ()))
@@ -84,8 +86,7 @@ class Task:
             for table, name in zip([self.observational, *regimes], where, strict=True)
         ]
         samples = [_samples(x, variables, name) for x, name in zip(given, where, strict=True)]
-        if all(x.dtype.kind in "biuf" for x in given):
-            _check_precision(given, variables, f"Task {self.name!r}")
+        _check_precision(given, variables, f"Task {self.name!r}")
         put("observational", samples[0])
         put("regimes", tuple(samples[1:]))
         put(
@@ -94,14 +95,19 @@ class Task:
         )
         if not self.candidates.any(axis=1).all():  # type: ignore[union-attr]
             raise InvalidTask(f"Task {self.name!r}: every regime needs at least one candidate.")
-        put("metadata", MappingProxyType(dict(self.metadata or {})))
+        metadata = {} if self.metadata is None else self.metadata
+        if not isinstance(metadata, Mapping):
+            raise InvalidTask(
+                f"Task {self.name!r}: metadata are a {type(metadata).__name__}. Give a dict."
+            )
+        put("metadata", MappingProxyType(dict(metadata)))
         if self.symbols is not None:
-            if len(self.symbols) != len(variables):
+            symbols = _names(self.symbols, f"Task {self.name!r}: symbols")
+            if len(symbols) != len(variables):
                 raise InvalidTask(
-                    f"Task {self.name!r}: {len(self.symbols)} symbols for {len(variables)} "
-                    "variables."
+                    f"Task {self.name!r}: {len(symbols)} symbols for {len(variables)} variables."
                 )
-            put("symbols", tuple(str(s) for s in self.symbols))
+            put("symbols", symbols)
 
     @property
     def n_variables(self) -> int:
@@ -162,6 +168,19 @@ def repeated_names(names: Iterable[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 
+def _names(names: Any, where: str) -> tuple[str, ...]:
+    """Names as texts, in the order of the columns that they are given to."""
+    if isinstance(names, set | frozenset):
+        raise InvalidTask(
+            f"{where} are a set, which has no order. Give a list in the order of the columns."
+        )
+    if not isinstance(names, Iterable):
+        raise InvalidTask(
+            f"{where} are {names!r}. Give a list of names in the order of the columns."
+        )
+    return tuple(str(name) for name in names)
+
+
 def _listed(regimes: Any, where: str) -> list[Any]:
     """The tables of the regimes, of which one may stand alone."""
     if is_table(regimes):
@@ -176,9 +195,7 @@ def _listed(regimes: Any, where: str) -> list[Any]:
 
 def _dense(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
     """A table as an array with its columns in the order of the variables, in its own precision."""
-    if isinstance(values, np.ndarray) and np.any(
-        getattr(values, "mask", False)
-    ):  # without importing numpy.ma
+    if is_masked(values):
         raise InvalidTask(f"{where} samples are masked in places. Drop or impute them first.")
     names = column_names(values)
     order = None if names is None else in_order(names, variables, where)
@@ -194,20 +211,27 @@ def _dense(values: Any, variables: tuple[str, ...], where: str) -> np.ndarray:
         )
     if len(array) == 0:
         raise InvalidTask(f"{where} has no rows.")
-    return array if order is None else array[:, order]
+    if order is not None:
+        array = array[:, order]
+    return array if array.dtype.kind in "biuf" else _as_numbers(array, variables, where)
+
+
+def _as_numbers(array: np.ndarray, variables: tuple[str, ...], where: str) -> np.ndarray:
+    """An array of objects or texts as float64, so that what float32 would lose is seen."""
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidTask(
+            f"{where} samples are not numbers ({error}){_in_column(array, variables)}."
+        ) from None
 
 
 def _samples(given: np.ndarray, variables: tuple[str, ...], where: str) -> np.ndarray:
     """A read-only float32 array that nobody else can write to."""
     array = given
     if array.dtype != np.float32:
-        try:
-            with np.errstate(over="ignore"):
-                array = array.astype(np.float32)
-        except (TypeError, ValueError) as error:
-            raise InvalidTask(
-                f"{where} samples are not numbers ({error}){_in_column(array, variables)}."
-            ) from None
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
     finite = np.isfinite(array)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
@@ -218,6 +242,7 @@ def _samples(given: np.ndarray, variables: tuple[str, ...], where: str) -> np.nd
         )
     if array.flags.writeable and np.may_share_memory(array, given):
         array = array.copy()  # what the caller does with the array later must not change the task
+    array.flags.writeable = False  # of what the view is of, too, so that nobody can set it again
     array = array.view()
     array.flags.writeable = False
     return array
@@ -227,8 +252,8 @@ def _in_column(array: np.ndarray, variables: tuple[str, ...]) -> str:
     """Names the first column that cannot be converted to numbers."""
     for column, variable in zip(array.T, variables, strict=True):
         try:
-            column.astype(np.float32)
-        except (TypeError, ValueError):
+            column.astype(np.float64)
+        except (TypeError, ValueError, OverflowError):
             return f" in column {variable!r}. Drop it, or give it as numbers"
     return ""
 
@@ -249,32 +274,16 @@ def _check_precision(given: Sequence[np.ndarray], variables: tuple[str, ...], wh
 
 
 def _mask(values: Any, n_regimes: int, variables: tuple[str, ...], where: str) -> np.ndarray:
-    """A read-only table of yes and no. Anything else, such as names or indices, is refused: as a
-    truth value, each name and almost each index would be a yes."""
+    """A read-only table of yes and no."""
     shape = (n_regimes, len(variables))
-    if values is None:
-        given = np.ones(shape, bool)
-    else:
-        try:
-            given = as_array(values, where)
-        except ValueError as error:  # rows of different lengths
-            raise InvalidTask(f"{where} are no table ({error}). {_ASKED}") from None
-        if given.shape != shape:
-            raise InvalidTask(
-                f"{where} has shape {given.shape}; expected (regimes, variables) = {shape}. "
-                f"{_ASKED}"
-            )
-        names = column_names(values)
-        if names is not None and (order := in_order(names, variables, where)) is not None:
-            given = given[:, order]
-    flat = given.ravel()
-    if given.dtype.kind in "biuf":
-        wrong = flat[(flat != 0) & (flat != 1)].tolist()
-    else:
-        whole = bool | np.bool_ | int | np.integer
-        wrong = [v for v in flat.tolist() if not (isinstance(v, whole) and v in (0, 1))]
-    if wrong:
-        raise InvalidTask(f"{where} hold {wrong[0]!r}. {_ASKED}")
-    mask = given.astype(bool)
+    given = np.ones(shape, bool) if values is None else yes_or_no(values, where, ASKED)
+    if given.shape != shape:
+        raise InvalidTask(
+            f"{where} has shape {given.shape}; expected (regimes, variables) = {shape}. {ASKED}"
+        )
+    names = column_names(values)
+    if names is not None and (order := in_order(names, variables, where)) is not None:
+        given = given[:, order]
+    mask = given.copy()
     mask.flags.writeable = False
     return mask

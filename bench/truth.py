@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from cdnbench.errors import InvalidTask
-from cdnbench.task import Task
+from cdnbench.tabular import as_array, column_names, in_order, is_masked, yes_or_no
+from cdnbench.task import ASKED, Task
 
 
 def _array(dtype: type, axes: int = 2, **default: Any) -> Any:
@@ -41,7 +42,8 @@ class Truth:
 
     Raises
     ------
-    InvalidTask: an array whose shape does not match that of the targets.
+    InvalidTask: an array whose shape does not match that of the targets, or with values that are
+    not of its kind; or a table with names of columns, whose order only a `LabelledTask` can tell.
     """
 
     targets: np.ndarray = _array(bool)
@@ -52,17 +54,19 @@ class Truth:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        shape = np.shape(self.targets)
+        shape: tuple[int, ...] = ()
         for spec in ARRAYS:
             value = getattr(self, spec.name)
-            if value is None:
+            if value is None and shape:
                 continue
+            array = _taken(value, spec.name, spec.metadata["dtype"])
+            shape = shape or array.shape
             expected = shape[: spec.metadata["axes"]]
-            array = np.array(value, dtype=spec.metadata["dtype"])
             if array.shape != expected or len(shape) != 2:
                 raise InvalidTask(
-                    f"{spec.name} has shape {array.shape}; expected {expected or 'two axes'}: "
-                    "one row per regime, one column per variable."
+                    f"{spec.name} has shape {array.shape}; expected "
+                    f"{expected if len(shape) == 2 else 'two axes'}: one row per regime, one "
+                    "column per variable."
                 )
             array.flags.writeable = False
             object.__setattr__(self, spec.name, array)
@@ -91,6 +95,30 @@ class Truth:
         return replace(self, **{name: array[r : r + 1] for name, array in self.arrays.items()})
 
 
+def _taken(value: Any, name: str, dtype: type) -> np.ndarray:
+    """A copy of an array of the truth in its own type."""
+    if column_names(value) is not None:
+        raise InvalidTask(
+            f"{name} is a table whose columns have names. Give a plain array in the order of the "
+            "variables, or give the table to a LabelledTask, beside its task."
+        )
+    if dtype is bool:
+        return np.array(yes_or_no(value, name, ASKED))
+    if is_masked(value):
+        raise InvalidTask(f"{name} is masked in places. Give NaN where it is not known.")
+    given = as_array(value, name)
+    try:
+        if given.dtype.kind == "c":
+            raise TypeError("they are complex")
+        with np.errstate(invalid="ignore"):
+            array = np.array(given, dtype=dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidTask(f"{name} are not numbers ({error}).") from None
+    if dtype is np.int64 and not ((array == given) & (array >= 0)).all():
+        raise InvalidTask(f"{name} holds {given.tolist()}. Give whole numbers from 0 on.")
+    return array
+
+
 ARRAYS = tuple(spec for spec in fields(Truth) if spec.metadata)
 """The fields of `Truth` that hold arrays. `metadata` tells their dtype and their number of axes."""
 
@@ -102,7 +130,7 @@ class LabelledTask:
     `LabelledTask(task=task, targets=targets)` is short for
     `LabelledTask(task=task, truth=Truth(targets=targets))`, and so for every field of `Truth`.
     Beside a whole truth, such fields take the place of its own, so that `dataclasses.replace` works
-    with them.
+    with them. Data frames are put into the order of the task's variables by their columns.
 
     Raises
     ------
@@ -114,6 +142,7 @@ class LabelledTask:
 
     def __init__(self, *, task: Task, truth: Truth | None = None, **parts: Any) -> None:
         where = f"Task {task.name!r}"
+        parts = {name: _in_order(value, task, f"{where}: {name}") for name, value in parts.items()}
         try:
             truth = Truth(**parts) if truth is None else replace(truth, **parts)
         except InvalidTask as error:
@@ -155,3 +184,12 @@ class LabelledTask:
     def regime(self, r: int) -> LabelledTask:
         """The labelled task of regime r alone."""
         return LabelledTask(task=self.task.regime(r), truth=self.truth.regime(r))
+
+
+def _in_order(value: Any, task: Task, where: str) -> Any:
+    """A part of a truth; a table with names of columns as an array in the task's order."""
+    if isinstance(value, Mapping) or (names := column_names(value)) is None:
+        return value
+    order = in_order(names, task.variables, where)
+    array = as_array(value, where)
+    return array if order is None else array[:, order]

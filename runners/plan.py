@@ -160,7 +160,7 @@ def make_plan(
     if not (methods is None or isinstance(methods, str)):
         raise InvalidParameter(f'methods takes a text, such as "dci,ut-igsp"; got {methods!r}.')
     suite = load_suite(suite_name, **options)
-    every = suite.specs()
+    every = _specs_of(suite)
     check_specs(every, suite.info)
     specs = in_subset(every, subset, suite)
     if not specs:
@@ -197,6 +197,20 @@ def make_plan(
         left_out,
         subset,
     )
+
+
+def _specs_of(suite: Suite) -> list[TaskSpec]:
+    """
+    Raises
+    ------
+    BenchError: the suite returns no list of them.
+    """
+    specs = suite.specs()
+    if isinstance(specs, str) or not isinstance(specs, Iterable):
+        raise BenchError(
+            f"The specs of the suite {suite.info.name} are a {type(specs).__name__}; return a list."
+        )
+    return list(specs)
 
 
 def _checked_seeds(seeds: Sequence[int]) -> list[int]:
@@ -293,6 +307,10 @@ def _why_not(
         return "not a default method; ask for it with --methods"
     if by_default and (slow := _why_slow(info, specs)):
         return slow
+    try:
+        _estimate_s(info, specs[0])
+    except BenchError as error:  # somebody else's mistake must not stop the other methods
+        return str(error)
     if method.needs_fit and suite.training(specs[0]) is None:
         return "the suite has no training tasks"
     reasons = [info.why_skip(spec) for spec in specs]
@@ -319,6 +337,7 @@ class _TrainingSet:
     specs: Sequence[TaskSpec]
     digest: str
     beyond: str
+    hashes: frozenset[str]
 
 
 class Fits:
@@ -334,10 +353,20 @@ class Fits:
         self._sets: dict[tuple[int, str], tuple[Sequence[TaskSpec], _TrainingSet]] = {}
 
     def of(self, method: LoadedMethod, spec: TaskSpec, seed: int) -> Fit | None:
-        """What has to be trained for this task; None if there is nothing to train on."""
+        """What has to be trained for this task; None if there is nothing to train on.
+
+        Raises
+        ------
+        BenchError: the suite would train on the task itself.
+        """
         chosen = self._set(method, spec)
         if chosen is None or (chosen.beyond and not chosen.specs):
             return None
+        if spec.hash in chosen.hashes:
+            raise BenchError(
+                f"The suite {self._suite.info.name} would train {method.info.name} on the task "
+                f"{spec.name!r} that it is tested on. Leave it out of what `training` returns."
+            )
         knowledge = self._knowledge(method)
         key = digest("fit", method.key(chosen.digest, seed), *knowledge.values())
         if key not in self._made:
@@ -373,8 +402,9 @@ class Fits:
             reasons = [method.info.why_skip(each) for each in every]
             specs = [each for each, why in zip(every, reasons, strict=True) if why is None]
             beyond = next(filter(None, reasons), "")
-            hashes = digest(sorted(each.hash for each in specs))
-            self._sets[same] = every, _TrainingSet(specs, hashes, beyond)
+            hashes = [each.hash for each in specs]
+            found = _TrainingSet(specs, digest(sorted(hashes)), beyond, frozenset(hashes))
+            self._sets[same] = every, found
         return self._sets[same][1]
 
     def _knowledge(self, method: LoadedMethod) -> dict[str, str]:
@@ -394,7 +424,7 @@ def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fi
     """The job of a method on a task, with what has to be trained before."""
     info = method.info
     given = limits.timeout_s
-    timeout = float(info.timeout_s(spec)) if given is None else given
+    timeout = _estimate_s(info, spec) if given is None else given
     skip = info.why_skip(spec)
     if method.has_seen(spec.origin):
         skip = f"the weights of {info.name} were trained on this task"
@@ -406,6 +436,25 @@ def make_job(method: LoadedMethod, spec: TaskSpec, seed: int, limits: Limits, fi
     skip = skip or info.why_no_fit(fits.resources)
     key = method.key(spec.hash, seed, fit.key if fit else "")
     return Job(key, method, spec, seed, timeout, skip, fit)
+
+
+def _estimate_s(info: MethodInfo, spec: TaskSpec) -> float:
+    """The seconds that a method says it may take.
+
+    Raises
+    ------
+    BenchError: it says no positive number, which no record could hold.
+    """
+    try:
+        seconds = info.timeout_s(spec)
+        if not POSITIVE.holds(seconds):
+            raise ValueError(f"it is {seconds!r}, not {POSITIVE.words}")
+    except Exception as error:
+        raise BenchError(
+            f"The timeout_s of {info.name} on {spec.name} cannot be used: {type(error).__name__}: "
+            f"{error}. Change it, or give --timeout."
+        ) from error
+    return float(seconds)
 
 
 def _batch_kind(job: Job) -> str:

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from cdnbench.arrays import write_npz
 from cdnbench.digest import plain
 from cdnbench.errors import CannotRun
 from cdnbench.method import Prediction
@@ -39,7 +40,7 @@ from cdnbench.runners.samples import Changed, take_samples, write_samples
 from cdnbench.runners.scratch import why
 from cdnbench.runners.sealed import open_sealed
 from cdnbench.runners.timing import on_one_core, timed
-from cdnbench.suite import LabelledTasks, Suite, TaskSpec
+from cdnbench.suite import LabelledTasks, Suite, TaskSpec, check_loaded
 from cdnbench.truth import LabelledTask
 
 Value = TypeVar("Value")
@@ -61,6 +62,7 @@ def make_tasks(conn: Connection) -> None:
             if name not in suites:
                 suites[name] = load_suite(request.suite, **request.options)
             labelled = suites[name].load(request.spec)
+            check_loaded(labelled, request.spec)
             checksums = write_samples(Path(request.samples), labelled.task)
             record = task_record(labelled, suites[name], request.spec)
             conn.send(messages.TaskMade(record, checksums))
@@ -158,7 +160,7 @@ def fit(conn: Connection) -> None:
             with clock:
                 model = method.fit(tasks, seed=request.seed, resources=resources, checkpoint=saved)
             with open(request.model, "wb") as file:
-                np.savez(file, **model)  # type: ignore[arg-type]
+                write_npz(file, model)
         except Exception as error:
             conn.send(messages.Finished(0, *_failure(error)))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,17 @@ def check_folder(folder: Path, identity: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    InvalidParameter: the folder holds a checkpoint of a run with another identity.
+    InvalidParameter: nothing can be written there, or the folder holds a checkpoint of a run with
+    another identity.
     """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidParameter(
+            f"{folder} cannot hold a training run: {error.strerror or error}. Give another --run."
+        ) from None
     path = folder / CHECKPOINT
     if path.exists() and _state(path, read_tensors(path)[0])["identity"] != json.loads(
         json.dumps(identity)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cdnbench.arrays import read_npz
+from cdnbench.arrays import read_npz, write_npz
 
 
 @pytest.fixture
@@ -34,3 +34,14 @@ def test_damage_and_objects_are_wrong_values(path, tmp_path):
     for wrong in (path, objects):
         with pytest.raises(ValueError, match=f"{wrong} is damaged"):
             read_npz(wrong)
+
+
+def test_names_that_numpy_takes_for_options_are_written(tmp_path):
+    arrays = {"file": np.ones(2), "allow_pickle": np.zeros(3), "a/b": np.array("text")}
+    with open(tmp_path / "w.npz", "wb") as file:
+        write_npz(file, arrays)
+    found = read_npz(tmp_path / "w.npz")
+    assert found.keys() == arrays.keys()
+    assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+    with open(tmp_path / "w.npz", "wb") as file, pytest.raises(ValueError, match="Object arrays"):
+        write_npz(file, {"a": np.array([{}], object)})

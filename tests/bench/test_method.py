@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,12 +14,12 @@ import pytest
 import cdnbench
 from cdnbench import registry
 from cdnbench.declarations import check_declarations
-from cdnbench.errors import BenchError, CannotRun
+from cdnbench.errors import BenchError, CannotRun, InvalidParameter
 from cdnbench.loaded import LoadedMethod
 from cdnbench.method import MethodInfo, Prediction
 from cdnbench.prediction.pair import finding_of
 from cdnbench.ranges import POSITIVE
-from cdnbench.registry import load_method
+from cdnbench.registry import load_method, load_suite
 from cdnbench.task import Task
 
 EXAMPLE = Path(cdnbench.__file__).parent.parent / "examples/third_party/variance_ratio.py"
@@ -252,3 +253,100 @@ def test_a_batch_ends_with_one_result_per_task():
     assert found[0].outputs[""].dtype == np.float64 and found[0].note == "note"
     assert isinstance(found[1], CannotRun) and "at most 2" in str(found[1])
     assert str(found[2]) == "diverged" and "returned nothing" in str(found[3])
+
+
+@pytest.mark.parametrize(
+    "declared, message",
+    [
+        ({"version": 1}, "version is 1, not a text"),
+        ({"default": "no"}, "default is 'no', not True or False"),
+        ({"preload": "numpy"}, "preload is 'numpy', not a tuple of texts"),
+        ({"max_variables": "10"}, "max_variables is '10', not a whole number"),
+        ({"min_samples": None}, "min_samples is None, not a whole number"),
+        ({"timeout_s": 5}, "timeout_s is 5, not a function"),
+        ({"fit_timeout_s": float("nan")}, "fit_timeout_s is nan, not a positive number"),
+        ({"batch_size": 0}, "batch_size is 0, not a whole number from 1 on"),
+        ({"devices": ()}, r"devices is \(\); it may hold"),
+        ({"devices": ("tpu",)}, "devices is .'tpu',.; it may hold"),
+    ],
+)
+def test_what_is_declared_has_its_type(declared, message):
+    """Records with other values could not be read, and their results would be lost."""
+    with pytest.raises(BenchError, match=message):
+        check_declarations(a_class(**declared), "'mine'")
+
+
+def registered(monkeypatch, **classes):
+    """These classes as the only methods."""
+    made = {}
+    for name, cls in classes.items():
+        name = name.replace("_", "-")
+        cls.info = dataclasses.replace(cls.info, name=name)
+        made[name] = type(
+            "Entry", (), {"value": f"mine:{name}", "load": staticmethod(lambda cls=cls: cls)}
+        )
+    monkeypatch.setattr(registry, "entries", lambda group: made)
+
+
+def test_a_name_that_another_row_of_a_report_has_is_refused(monkeypatch):
+    two = a_class("predict_outputs", variants=("soft", "hard"))
+    registered(monkeypatch, twofold=two, twofold_hard=a_class(), ceiling=a_class())
+    assert load_method("twofold").info.variants
+    with pytest.raises(BenchError, match="'twofold-hard' .* the name of a reading of twofold"):
+        load_method("twofold-hard")
+    with pytest.raises(BenchError, match="'ceiling' .* a name that is taken"):
+        load_method("ceiling")
+
+
+def test_a_name_that_cannot_be_written_is_refused(monkeypatch):
+    registered(monkeypatch, **{"a,b": a_class(), "a:b": a_class(), "../a": a_class()})
+    for name in ("a,b", "a:b", "../a"):
+        with pytest.raises(BenchError, match="a name that cannot be asked for"):
+            load_method(name)
+
+
+def test_numbers_of_numpy_and_paths_are_parameters(monkeypatch):
+    chosen = load_method("ut-igsp", alpha=np.float64(0.01), max_rows=np.int64(50))
+    assert chosen.parameters == {"alpha": 0.01, "max_rows": 50}
+    assert [type(value) for value in chosen.parameters.values()] == [float, int]
+    assert load_method("dci", alpha_ug=np.array([0.01, 0.1])).parameters == {
+        "alpha_ug": (0.01, 0.1)
+    }
+    assert load_method("cdn", weights=Path("w.safetensors")).parameters == {
+        "weights": "w.safetensors"
+    }
+    with pytest.raises(InvalidParameter, match="by its name, such as"):
+        load_method(["cdn"])
+    with pytest.raises(InvalidParameter, match="by its name, such as"):
+        load_suite(None)
+
+
+def test_a_method_may_refuse_its_parameters_and_make_its_defaults(monkeypatch):
+    @dataclass(frozen=True)
+    class Choosy:
+        scale: float = 1.0
+        steps: list[int] = field(default_factory=lambda: [1, 2])
+        info: ClassVar[MethodInfo] = MethodInfo(name="choosy", summary="a test")
+
+        def __post_init__(self):
+            if self.scale > 2:
+                raise ValueError("scale is too large")
+
+        def predict_targets(self, task, *, seed=0):
+            return np.zeros((task.n_regimes, task.n_variables))
+
+    class Free:
+        info = MethodInfo(name="free", summary="a test")
+
+        def __init__(self, a=1, *more, **others):
+            self.a = a
+
+        def predict_targets(self, task, *, seed=0):
+            return np.zeros((task.n_regimes, task.n_variables))
+
+    registered(monkeypatch, choosy=Choosy, free=Free)
+    with pytest.raises(InvalidParameter, match="choosy refuses its parameters: .* too large"):
+        load_method("choosy", scale=3.0)
+    assert load_method("choosy", steps=[3]).parameters == {"steps": [3]}
+    assert load_method("choosy", steps=[1, 2]).parameters == {}
+    assert load_method("free", a=2).parameters == {"a": 2}

@@ -5,6 +5,7 @@ import pickle
 import anndata
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from scipy import sparse
 
@@ -235,3 +236,45 @@ def test_a_column_of_text_is_named():
 def test_a_regime_that_is_no_table_is_named(rows):
     with pytest.raises(InvalidTask, match="this is no table"):
         Task(name="t", observational=np.ones((3, 2)), regimes=[rows], variables=["x", "y"])
+
+
+@pytest.mark.parametrize("dtype", [object, str, "Float64"])
+def test_what_float32_would_lose_is_seen_in_objects_and_texts_too(dtype):
+    large = 1e9 + np.random.default_rng(0).normal(size=(20, 3))
+    as_given = pd.DataFrame(large, columns=list("abc")).astype(dtype)
+    for table in (as_given, as_given.to_numpy(), large):
+        with pytest.raises(InvalidTask, match="float32"):
+            task(observational=table, regimes=[table])
+
+
+def test_names_without_an_order_are_refused():
+    for names in ({"a", "b", "c"}, frozenset("abc"), 3):
+        with pytest.raises(InvalidTask, match="in the order of the columns"):
+            task(variables=names)
+        with pytest.raises(InvalidTask, match="in the order of the columns"):
+            task(symbols=names)
+    assert task(symbols=iter("xyz")).symbols == ("x", "y", "z")
+    with pytest.raises(InvalidTask, match="metadata"):
+        task(metadata=["line"])
+
+
+def test_masks_are_seen_in_lists_of_rows_and_in_candidates():
+    hidden = np.ma.masked_array(np.ones((5, 3)), mask=np.eye(5, 3))
+    for samples in (hidden, list(hidden)):
+        with pytest.raises(InvalidTask, match="masked"):
+            task(observational=samples)
+    with pytest.raises(InvalidTask, match="masked"):
+        task(candidates=np.ma.masked_array(np.ones((2, 3), bool), mask=np.eye(2, 3)))
+
+
+def test_a_table_of_arrow_is_taken_by_its_names():
+    values = np.random.default_rng(0).normal(size=(5, 3))
+    table = pyarrow.table(pd.DataFrame(values[:, [2, 0, 1]], columns=list("cab")))
+    assert np.allclose(task(observational=table).observational, values)
+
+
+def test_nobody_can_make_the_samples_writable_again():
+    made = task(observational=np.zeros((5, 3), np.float32))
+    for array in (made.observational, *made.regimes):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            array.flags.writeable = True

@@ -3,10 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import sparse
 
 from cdnbench import LabelledTask, Task, Truth
 from cdnbench.errors import InvalidTask
+from cdnbench.metrics import measure
 from cdnbench.truth import ARRAYS
 
 TARGETS = np.array([[True, False, False], [False, False, False], [False, False, False]])
@@ -68,3 +71,45 @@ def test_what_the_caller_does_with_an_array_later_changes_nothing():
     assert (truth.targets == TARGETS).all()
     with pytest.raises(ValueError, match="read-only"):
         truth.targets[0, 0] = False
+
+
+def test_data_frames_are_put_into_the_order_of_the_variables():
+    of_c = pd.DataFrame([[True, False, False]] * 3, columns=list("cab"))
+    made = LabelledTask(task=task(), targets=of_c, ceiling_scores=of_c.astype(float))
+    assert made.targets.tolist() == [[False, False, True]] * 3
+    assert made.ceiling_scores.tolist() == [[0, 0, 1]] * 3
+    with pytest.raises(InvalidTask, match="it also has"):
+        LabelledTask(task=task(), targets=of_c.rename(columns={"a": "x"}))
+    with pytest.raises(InvalidTask, match="LabelledTask"):
+        Truth(targets=of_c)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        [["c", "", ""]] * 3,
+        [["False", "False", "True"]] * 3,
+        [[0, 1, 2]] * 3,
+        [[0, np.nan, 1]] * 3,
+        np.ma.masked_array(TARGETS, mask=np.eye(3)),
+        None,
+    ],
+)
+def test_what_is_not_yes_or_no_is_no_target(targets):
+    with pytest.raises(InvalidTask, match="Task 't': targets"):
+        LabelledTask(task=task(), targets=targets)
+    with pytest.raises(InvalidTask, match="candidates"):
+        measure(np.zeros((3, 3)), Truth(targets=TARGETS), targets)
+
+
+def test_numbers_of_targets_are_whole():
+    for wrong in ([0, 0, -1], [0, 0.5, 0], [0, np.nan, 0], ["a", "b", "c"]):
+        with pytest.raises(InvalidTask, match="n_unmeasured"):
+            Truth(targets=TARGETS, n_unmeasured=wrong)
+    assert Truth(targets=sparse.csr_matrix(TARGETS)).targets.tolist() == TARGETS.tolist()
+
+
+def test_masked_scores_are_not_measured():
+    hidden = np.ma.masked_array(np.zeros((3, 3)), mask=np.eye(3))
+    with pytest.raises(ValueError, match="masked"):
+        measure(hidden, Truth(targets=TARGETS), np.ones((3, 3), bool))

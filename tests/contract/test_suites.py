@@ -4,6 +4,7 @@ A suite is made with the options that it declares for tests (`Suite.small`). `pr
 of its tasks, spread evenly over its list.
 """
 
+import inspect
 import json
 import pickle
 import re
@@ -15,10 +16,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cdnbench import load_suite
+from cdnbench import Task, load_suite, run
 from cdnbench.errors import BenchError, InvalidParameter, UnknownName
 from cdnbench.registry import SUITES, entries
-from cdnbench.suite import Suite, SuiteInfo, SuiteOption, TaskSpec, check_specs
+from cdnbench.suite import (
+    RUN_OPTIONS,
+    Suite,
+    SuiteInfo,
+    SuiteOption,
+    TaskSpec,
+    check_loaded,
+    check_specs,
+    check_suite,
+)
 from cdnbench.truth import ARRAYS, LabelledTask
 
 N_LOADED = 8
@@ -314,6 +324,14 @@ def doses(*numbers, **changes) -> list[TaskSpec]:
         (doses(1, 2, metadata={"dosis": 1}), "declares dose .* task 't1' lack them: .* dosis"),
         (doses(1, 2, name="same"), "several tasks of the name 'same'"),
         (doses(1, 2, hash="same"), "several tasks of the hash 'same'"),
+        (["t1"], "'t1' is no `TaskSpec`"),
+        (doses(1, name=1), "its name 1 is not a text"),
+        (doses(1, hash=1), "the hash 1 of 't1' is no text that a file can be called by"),
+        (doses(1, hash="../x"), "the hash '../x' of 't1' is no text"),
+        (doses(1, n_variables="1"), "n_variables of 't1' is '1', not a whole number"),
+        (doses(1, metadata=[]), "the metadata of 't1' are a list, not a dict"),
+        (doses(1, metadata={"dose": object()}), "the metadata dose of 't1' are <object"),
+        (doses(1, metadata={"dose": np.ones(2)}), "the metadata dose of 't1' are array"),
     ],
 )
 def test_specs_that_reports_would_mix_up_are_refused(specs, words):
@@ -330,3 +348,55 @@ def test_a_factor_may_not_have_the_name_of_a_column_of_reports(column):
         BenchError, match=f"odd declares {column} as factors, which are names of col"
     ):
         check_specs(doses(1, 2, metadata={column: "a"}), info)
+
+
+def test_numbers_of_numpy_in_metadata_become_plain():
+    (spec,) = doses(1, metadata={"dose": np.float32(0.5), "trivial": np.bool_(True)})
+    assert json.dumps(spec.metadata) == '{"dose": 0.5, "trivial": true}'
+    check_specs([spec], Doses.info)
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ({"setting": "dose"}, "setting is 'dose', not a tuple"),
+        ({"factors": ["dose"]}, "factors is .'dose'., not a mapping"),
+        ({"factors": {"dose": 1}}, "factors is .*, not a mapping"),
+        ({"options": [SuiteOption(name="a-b", default=1, help="")]}, "can be called 'a-b'"),
+        (
+            {"options": [SuiteOption(name="limit", default=1, help="")]},
+            "limit is one of `bench run",
+        ),
+        ({"options": [SuiteOption(name="a", default=1, help="")] * 2}, "two options called a"),
+    ],
+)
+def test_what_a_suite_declares_can_be_used(declared, words):
+    info = SuiteInfo(**{"name": "odd", "summary": "", **declared})
+    with pytest.raises(BenchError, match=words):
+        check_suite(type("Odd", (Doses,), {"info": info}), "'odd'")
+
+
+def test_no_option_of_a_suite_hides_one_of_a_run():
+    taken = {name for name in inspect.signature(run).parameters if name != "options"}
+    assert taken <= RUN_OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "other"}, "whose name is 't1'; its spec says 'other'"),
+        ({"n_variables": 3}, "whose n_variables is 1; its spec says 3"),
+        ({"n_regimes": 2}, "whose n_regimes is 1; its spec says 2"),
+    ],
+)
+def test_a_task_is_that_of_its_spec(changes, words):
+    task = Task(name="t1", variables=["a"], observational=np.ones((1, 1)), regimes=np.ones((1, 1)))
+    labelled = LabelledTask(task=task, targets=[[True]])
+    check_loaded(labelled, doses(1)[0])
+    with pytest.raises(BenchError, match=words):
+        check_loaded(labelled, doses(1, **changes)[0])
+    for wrong in (None, task):
+        with pytest.raises(BenchError, match="return a LabelledTask"):
+            check_loaded(wrong, doses(1)[0])
+    with pytest.raises(BenchError, match="facts that cannot be stored"):
+        check_loaded(LabelledTask(task=task, targets=[[True]], facts={"a": object()}), doses(1)[0])

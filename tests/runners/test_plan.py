@@ -103,3 +103,20 @@ def test_methods_are_one_text(faulty):
 def test_limits_of_a_job_are_positive_numbers(name, value):
     with pytest.raises(InvalidParameter, match=f"^{name} takes a positive number up to 1e9; got "):
         Limits(**{{"timeout": "timeout_s"}.get(name, name): value})
+
+
+def test_specs_may_come_one_by_one_and_have_to_be_there(faulty, monkeypatch):
+    tiny = load_class(SUITES, "tiny")
+    whole = tiny.specs
+    monkeypatch.setattr(tiny, "specs", lambda self: iter(whole(self)))
+    assert len(make_plan("tiny", {}, "random").jobs) == 4
+    monkeypatch.setattr(tiny, "specs", lambda self: None)
+    with pytest.raises(BenchError, match="specs of the suite tiny are a NoneType; return a list"):
+        make_plan("tiny", {}, "random")
+
+
+def test_nothing_is_trained_on_the_task_that_it_is_tested_on(faulty, monkeypatch):
+    tiny = load_class(SUITES, "tiny")
+    monkeypatch.setattr(tiny, "training", lambda self, spec: self.specs())
+    with pytest.raises(BenchError, match="would train learner on the task 'tiny/0' that it is"):
+        make_plan("tiny", {}, "learner")

@@ -8,12 +8,12 @@ import shutil
 
 import pytest
 
-from cdnbench.errors import InvalidParameter
+from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.methods.cdn.weights import SHIPPED
 from cdnbench.registry import load_method, load_suite
 from cdnbench.reports.labels import shown_parameters
 from cdnbench.runners.api import chosen_device
-from cdnbench.runners.plan import choose_methods, make_plan
+from cdnbench.runners.plan import Limits, choose_methods, make_plan
 
 
 def test_a_method_that_takes_minutes_on_all_tasks_runs_only_when_asked_for():
@@ -72,3 +72,15 @@ def test_records_say_what_a_method_was_trained_on():
     assert "polynomial" not in laws["mechanism"] and "sigmoid" not in laws["mechanism"]
     assert laws["n_nodes"]["from"] <= 5 and laws["n_nodes"]["to"] == 100
     assert load_method("target-shift").trained_on() == {}
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1, None, "5"])
+def test_a_time_that_no_record_could_hold_is_refused(monkeypatch, seconds):
+    method = load_method("random")
+    info = dataclasses.replace(method.info, timeout_s=lambda sizes: seconds)
+    monkeypatch.setattr(type(method.method), "info", info)
+    with pytest.raises(BenchError, match="timeout_s of random on mini.* cannot be used"):
+        make_plan("synthetic-mini", {}, "random", limit=1)
+    assert make_plan("synthetic-mini", {}, "random", limit=1, limits=Limits(timeout_s=1.0)).jobs
+    left_out = make_plan("synthetic-mini", {}, limit=1).left_out
+    assert "cannot be used" in left_out["random"] and "target-shift" not in left_out

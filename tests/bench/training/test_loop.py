@@ -381,3 +381,13 @@ def test_a_line_draws_the_curve_of_the_loss(tmp_path):
     trained(tmp_path, plan=Plan(steps=4, report_every_s=0), say=said.append)
     assert len(said) == 4 and "step 1  error" in said[0]
     assert said[-1].split()[-1].strip("▁▂▃▄▅▆▇█") == ""
+
+
+def test_a_folder_that_cannot_be_one_is_refused_before_any_work(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for wrong in ("file", "file/run", "link"):
+        with pytest.raises(InvalidParameter, match=f"{wrong} cannot hold a training run"):
+            check_folder(tmp_path / wrong, {"model": "toy"})
+    check_folder(tmp_path / "new/run", {"model": "toy"})
+    assert not list((tmp_path / "new/run").iterdir())
