@@ -82,9 +82,10 @@ _SEARCHES = {
 
 
 _DIGITS = 4
-"""Decimals of a score in the search. Orders that stand for one class have equal scores, and without
-rounding the last bits of a processor's linear algebra decided between them: four in ten graphs of
-20 to 50 variables differed between two processors. Differences that mean something are of log n."""
+"""Decimals of a score in the search. Orders that stand for one class have equal scores. Without
+rounding, the last bits of a processor's linear algebra decided between them, and one in six results
+on `synthetic-hard` was another on another processor. Differences that mean something are of log n.
+"""
 
 
 def _timeout_s(sizes) -> float:
