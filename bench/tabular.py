@@ -7,6 +7,7 @@ object, and numpy alone suffices.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def yes_or_no(values: Any, where: str, asked: str) -> np.ndarray:
     return given.astype(bool)
 
 
-def in_order(names: list[str], variables: tuple[str, ...], where: str) -> list[int] | None:
+def in_order(names: list[str], variables: Sequence[str], where: str) -> list[int] | None:
     """Where each variable stands among the names of a table, or None where they are in order.
 
     Raises
