@@ -240,7 +240,7 @@ def test_a_prepared_screen_says_what_each_step_lost(folder):
     assert (
         result.returncode == 2
         and "--control NAME" in result.stderr
-        and "ctrl (80 cells)" in result.stderr
+        and "ctrl (80 rows)" in result.stderr
     )
     result = bench(folder, *arguments, "--control", "ctrl", "--min-candidates", 30)
     assert result.returncode == 0, result.stderr

@@ -252,11 +252,8 @@ def test_the_identity_follows_the_rows_that_are_compared(small):
     renamed.obs_names = np.roll(small.obs_names, 1)
     text.obs["batch"] = text.obs["batch"].astype(str)
     assert opened(renamed).identity == opened(text).identity == opened(small).identity
-    for other, where in ((renamed, "index < 'c3'"), (text, "batch != 1")):
-        assert opened(other, where=where).identity != opened(small, where=where).identity
-    frame = continuous().assign(batch=[1, 2] * 20)
-    text = frame.assign(batch=frame["batch"].astype(str))
-    assert opened(frame, where="batch != 2").identity != opened(text, where="batch != 2").identity
+    where = "index < 'c3'"
+    assert opened(renamed, where=where).identity != opened(small, where=where).identity
     moved = small.copy()
     moved.obs[LABEL] = small.obs[LABEL].astype(object).replace({"G1": "G2", "G2": "G1"})
     assert opened(moved).identity != opened(small).identity
