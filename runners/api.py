@@ -15,8 +15,9 @@ from cdnbench.runners.devices import Slots
 from cdnbench.runners.gpu_jobs import on_gpu
 from cdnbench.runners.gpus import slots_for
 from cdnbench.runners.kept import Kept
-from cdnbench.runners.plan import ALL, Limits, Plan, make_plan
+from cdnbench.runners.plan import Limits, Plan, make_plan
 from cdnbench.runners.run import Mode, Run
+from cdnbench.runners.selection import ALL
 from cdnbench.runners.shards import Shard
 from cdnbench.store import Store
 

@@ -76,7 +76,7 @@ class Distributed:
         jobs: how many jobs a part runs at once; on this machine, how many workers there are.
         """
         from cdnbench.runners.api import chosen_device, usable_cores
-        from cdnbench.runners.plan import ALL
+        from cdnbench.runners.selection import ALL
 
         if methods is None or methods == ALL:  # a worker might leave out others
             methods = ",".join(method.info.name for method in plan.methods)

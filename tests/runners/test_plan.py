@@ -8,7 +8,8 @@ import pytest
 
 from cdnbench.errors import BenchError, InvalidParameter
 from cdnbench.registry import SUITES, load_class, load_suite
-from cdnbench.runners.plan import Limits, in_subset, make_plan, spread
+from cdnbench.runners.plan import Limits, make_plan
+from cdnbench.runners.selection import in_subset, spread
 
 
 def numbers(specs) -> list[int]:
